@@ -1,0 +1,31 @@
+//! The `DatabaseMigration` resource: its types, names and reasons; no I/O. The CRD in `crds/` is generated from here.
+
+mod duration;
+mod reasons;
+mod spec;
+mod status;
+
+pub use duration::parse_duration;
+pub use reasons::{Kind, Reason};
+pub use spec::*;
+pub use status::*;
+
+/// Value of `app.kubernetes.io/managed-by` on everything that the operator makes, and its field manager.
+pub const MANAGER: &str = "alembic-operator";
+
+/// Label on Jobs and pods: the name of the object they work for.
+pub const LABEL_OBJECT: &str = "alembic-operator.dev/object";
+/// Label on Jobs and pods: `inspect` or `run`.
+pub const LABEL_ACTION: &str = "alembic-operator.dev/action";
+/// Label on the ConfigMaps that hold an inspected image.
+pub const LABEL_INSPECTION: &str = "alembic-operator.dev/inspection";
+
+/// A new value asks for a retry now; echoed in `status.lastHandledReconcileAt`.
+pub const ANNOTATION_REQUESTED_AT: &str = "alembic-operator.dev/requestedAt";
+/// On an inspect Job: the cache key of what it inspects. On a run Job: see [`ANNOTATION_RUN`].
+pub const ANNOTATION_KEY: &str = "alembic-operator.dev/inspection-key";
+/// On a run Job: what it was asked to do, as JSON (`runner::job::RunRecord`).
+pub const ANNOTATION_RUN: &str = "alembic-operator.dev/run";
+
+/// Keeps the object until the pod of a run has ended; absent at all other times.
+pub const FINALIZER: &str = "alembic-operator.dev/run-in-progress";

@@ -1,0 +1,127 @@
+//! Every reason that the Ready condition can have, what kind of state it is, and what a person does about it; no I/O.
+
+/// What a reason says about the next move, and so which of the kstatus conditions stand at True.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The database is where it should be.
+    Ready,
+    /// The operator is at work, or waits for something that clears by itself.
+    Working,
+    /// Nothing happens until the spec, the image or the world outside changes.
+    Stalled,
+    /// Held by the user.
+    Held,
+}
+
+macro_rules! reasons {
+    ($($kind:ident { $($name:ident = $text:literal: $advice:literal,)* })*) => {
+        /// Why the Ready condition stands as it does; the STATUS column.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Reason { $($($name,)*)* }
+
+        impl Reason {
+            /// Every reason, grouped by kind.
+            pub const ALL: &'static [Self] = &[$($(Self::$name,)*)*];
+
+            /// The word in the condition.
+            pub fn as_str(self) -> &'static str {
+                match self { $($(Self::$name => $text,)*)* }
+            }
+
+            /// What kind of state this is.
+            pub fn kind(self) -> Kind {
+                match self { $($(Self::$name => Kind::$kind,)*)* }
+            }
+
+            /// What a person does about it, in one sentence; the README's table of reasons.
+            pub fn advice(self) -> &'static str {
+                match self { $($(Self::$name => $advice,)*)* }
+            }
+        }
+    };
+}
+
+reasons! {
+    Ready {
+        AtTarget = "AtTarget": "Nothing: the live version rows equal the target's.",
+    }
+    Working {
+        Inspecting = "Inspecting": "Wait: a Job reads the image's revision files (once per image).",
+        Migrating = "Migrating": "Wait: a Job runs the upgrade; `kubectl logs job/NAME` shows it.",
+        Downgrading = "Downgrading": "Wait: a Job runs the downgrade; `kubectl logs job/NAME` shows it.",
+        DatabaseUnreachable = "DatabaseUnreachable": "Bring the database or the network back; tried again with growing pauses.",
+        DatabaseLocked = "DatabaseLocked": "Wait, or end the migration that the message names; tried again with growing pauses.",
+        PlanOutdated = "PlanOutdated": "Wait: the version rows changed between plan and run; nothing ran, a new plan is made.",
+        ImageChanged = "ImageChanged": "Wait: the image holds other revision files than when it was inspected (a moved tag); nothing ran, it is inspected again.",
+        RunInterrupted = "RunInterrupted": "Wait: the pod was taken away before it began anything; it is started again.",
+    }
+    Held {
+        Suspended = "Suspended": "Set `spec.suspend` to false to let the pending steps run.",
+    }
+    Stalled {
+        InvalidSpec = "InvalidSpec": "Correct the field that the message names.",
+        SecretNotFound = "SecretNotFound": "Create the Secret in the object's namespace; it is looked for again by itself.",
+        SecretKeyMissing = "SecretKeyMissing": "Add the key to the Secret, or correct `spec.database`.",
+        InvalidUrl = "InvalidUrl": "Correct the URL in the Secret: postgresql://user:password@host:5432/name, special characters percent-encoded.",
+        UnsupportedDialect = "UnsupportedDialect": "Use a database that this version supports: PostgreSQL.",
+        AuthFailed = "AuthFailed": "Correct user or password in the Secret; it is tried again by itself.",
+        TlsFailed = "TLSFailed": "Correct sslmode in the URL, or the server's certificate.",
+        NoSuchDatabase = "NoSuchDatabase": "Create the database, or correct its name in the URL.",
+        PermissionDenied = "PermissionDenied": "Grant the user CONNECT on the database and SELECT on the version table.",
+        ImagePullFailed = "ImagePullFailed": "Correct `spec.image`, or add pull secrets in `spec.podTemplate`.",
+        PodRejected = "PodRejected": "Make room in the quota, or fit `spec.podTemplate` to the namespace's admission rules; the message has them.",
+        PodFailed = "PodFailed": "Look at the message and the Job's log: the container could not be started or ended without a word.",
+        AlembicMissing = "AlembicMissing": "Use an image with Alembic, or set `spec.alembic.command` to the Python that has it.",
+        AlembicTooOld = "AlembicTooOld": "Use Alembic 1.6 or newer in the image.",
+        ConfigNotFound = "ConfigNotFound": "Set `spec.alembic.config`, `section` or `workingDir` to where alembic.ini is in the image.",
+        EnvPyFailed = "EnvPyFailed": "Correct env.py, or give it the variables that it needs through `spec.podTemplate`.",
+        EnvPyDidNotRun = "EnvPyDidNotRun": "Let env.py call context.run_migrations() when it is online.",
+        RevisionFileFailed = "RevisionFileFailed": "Correct the revision file that the message names.",
+        RevisionGraphInvalid = "RevisionGraphInvalid": "Correct down_revision, depends_on or branch_labels of the revision that the message names.",
+        DuplicateRevision = "DuplicateRevision": "Give one of the two files another revision id.",
+        RedundantParent = "RedundantParent": "Remove the parent that is an ancestor of another one: Alembic fails half-way on such a revision.",
+        DriverMissing = "DriverMissing": "Install the driver in the image, or name another one in the URL or `spec.database.driver`.",
+        ConnectFailed = "ConnectFailed": "The operator reaches the database but the application's pod does not: check NetworkPolicies, the driver's message and env.py.",
+        MultipleDatabases = "MultipleDatabases": "Use one object per database: env.py migrates several in one run.",
+        VersionTableMismatch = "VersionTableMismatch": "Let `spec.database.versionTable` say what env.py says, or leave it out.",
+        ExternalTransaction = "ExternalTransaction": "Let env.py commit what it ran before context.configure(), or use engine.begin(): Alembic's work would be rolled back.",
+        NoRevisions = "NoRevisions": "The image holds no revision files: check that they are copied into it, and script_location.",
+        MultipleHeads = "MultipleHeads": "Merge the heads (`alembic merge heads`), or set `targetRevision: heads`.",
+        UnknownTarget = "UnknownTarget": "Correct `spec.targetRevision`, or use an image that holds the revision.",
+        AmbiguousTarget = "AmbiguousTarget": "Write more characters of the revision id.",
+        InvalidTarget = "InvalidTarget": "Write an absolute `spec.targetRevision`.",
+        DatabaseAhead = "DatabaseAhead": "Use an image that holds the live revision: no image that the operator knows does.",
+        OverlappingRows = "OverlappingRows": "Remove the row that is an ancestor of another one from the version table.",
+        DowngradeNotAllowed = "DowngradeNotAllowed": "Set `spec.policy.downgrade: Allow` if the downgrade is meant, or raise the target.",
+        IrreversibleRevision = "IrreversibleRevision": "Write the missing downgrade(), or restore from a backup.",
+        UnusableRevision = "UnusableRevision": "Write the missing upgrade() of the revision that the message names.",
+        MigrationFailed = "MigrationFailed": "Correct the revision and ship a new image, or set the annotation `alembic-operator.dev/requestedAt` to try again.",
+        RolledBack = "RolledBack": "The run ended well but its work is not in the database: look at the transactions in env.py.",
+        RunLost = "RunLost": "See in the database what was done, then set the annotation `alembic-operator.dev/requestedAt` to go on.",
+    }
+}
+
+impl Reason {
+    /// The reason with this word, if there is one.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|reason| reason.as_str() == word)
+    }
+}
+
+impl std::fmt::Display for Reason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_word_is_unique_and_found_again() {
+        for reason in Reason::ALL {
+            assert_eq!(Reason::parse(reason.as_str()), Some(*reason));
+        }
+    }
+}

@@ -1,0 +1,346 @@
+//! What a user asks for: the spec of a `DatabaseMigration`. The doc comments are what `kubectl explain` prints. No I/O.
+
+use k8s_openapi::api::core::v1::SecretKeySelector;
+use kube::{CustomResource, KubeSchema};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+
+/// The schema state that one Alembic database should be in. The operator compares `targetRevision` with the rows of
+/// the live version table and runs upgrades or downgrades in the application's own image.
+#[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "alembic-operator.dev",
+    version = "v1alpha1",
+    kind = "DatabaseMigration",
+    plural = "databasemigrations",
+    singular = "databasemigration",
+    shortname = "dbmigrations",
+    shortname = "dbmigration",
+    shortname = "dbm",
+    category = "migrations",
+    namespaced,
+    status = "crate::api::DatabaseMigrationStatus",
+    doc = "A database whose schema follows an Alembic target revision.",
+    derive = "Default",
+    derive = "PartialEq",
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status", description = "True when the live version rows equal the target's"),
+    printcolumn(name = "Status", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason", description = "Why it is ready or not"),
+    printcolumn(name = "Current", type_ = "string", json_path = ".status.current", description = "Revisions in the live version table"),
+    printcolumn(name = "Target", type_ = "string", json_path = ".status.target", description = "Revisions that targetRevision means in this image"),
+    printcolumn(name = "Pending", type_ = "integer", json_path = ".status.pending.count", description = "Steps between current and target"),
+    printcolumn(name = "Drift", type_ = "string", json_path = ".status.conditions[?(@.type==\"Drifted\")].status", description = "True when something else changed the database"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Plan", type_ = "string", json_path = ".status.plan.hash", priority = 1, description = "Hash of the plan"),
+    printcolumn(name = "Dialect", type_ = "string", json_path = ".status.database.dialect", priority = 1),
+    printcolumn(name = "Image", type_ = "string", json_path = ".spec.image", priority = 1),
+    printcolumn(name = "Last", type_ = "date", json_path = ".status.lastRun.finishedAt", priority = 1, description = "When the last run ended"),
+    printcolumn(name = "Suspended", type_ = "boolean", json_path = ".spec.suspend", priority = 1)
+)]
+#[serde(rename_all = "camelCase")]
+pub struct DatabaseMigrationSpec {
+    /// The application's own image, as it is deployed: it holds Alembic and the revision files. A reference with a
+    /// digest always means the same files; behind a tag the operator remembers the digest that it inspected.
+    #[schemars(length(min = 1, max = 1024))]
+    pub image: String,
+
+    /// When the kubelet pulls the image (Always, IfNotPresent, Never). Default as for any pod: Always for the tag
+    /// `latest`, IfNotPresent otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_pull_policy: Option<ImagePullPolicy>,
+
+    /// Where the database should be: a revision id or a unique prefix of one, `head`, `heads`, `base`,
+    /// `<branch label>@head`, a branch label, or several of these separated by commas. Relative forms such as `+1`
+    /// or `-1` are refused: at each look at the database they would mean another revision.
+    #[schemars(length(min = 1, max = 1024))]
+    #[x_kube(
+        validation = Rule::new("!self.matches('(^|,)\\\\s*([^@,]+@)?\\\\w*[+-][0-9]')")
+            .message("targetRevision can't be relative (+1, -1, rev+1, branch@-1): it would mean another revision at each look at the database; write the revision's id, or head, heads, base or branch@head"),
+        validation = Rule::new("!self.matches('(^|,)\\\\s*(,|$)')")
+            .message("targetRevision has an empty part: write a revision's id, head, heads, base or branch@head, several separated by commas"),
+        validation = Rule::new("!self.contains(':')")
+            .message("targetRevision can't be a range (a:b): write only the revision to go to")
+    )]
+    pub target_revision: String,
+
+    /// Which database, and how the application finds it.
+    pub database: Database,
+
+    /// How Alembic is started in the image. The defaults fit a project with alembic.ini in its working directory.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub alembic: Alembic,
+
+    /// What the operator may do without asking.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub policy: Policy,
+
+    /// Time limits of a run.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub timeouts: Timeouts,
+
+    /// Starts no new run while true; one that is running is left to finish, and the status stays up to date.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub suspend: bool,
+
+    /// How many finished run Jobs are kept, for their logs (default 3).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100))]
+    pub history_limit: Option<i32>,
+
+    /// Labels, annotations and pod spec fields to merge into the Jobs' pods: resources, service account, pull
+    /// secrets, volumes, node placement, security context, sidecars.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod_template: Option<PodTemplate>,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+/// When the kubelet pulls an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ImagePullPolicy {
+    Always,
+    IfNotPresent,
+    Never,
+}
+
+impl ImagePullPolicy {
+    /// The value of `imagePullPolicy` in a container.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Always => "Always",
+            Self::IfNotPresent => "IfNotPresent",
+            Self::Never => "Never",
+        }
+    }
+}
+
+/// Which database, and how the application finds it.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.urlFrom) != has(self.connection)")
+    .message("set exactly one of database.urlFrom (a Secret that holds the whole URL) and database.connection (its parts)"))]
+pub struct Database {
+    /// A Secret that holds the whole SQLAlchemy URL, such as postgresql+psycopg2://user:password@host:5432/name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url_from: Option<ValueFrom>,
+
+    /// The parts of the URL, for Secrets that hold user and password apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connection: Option<Connection>,
+
+    /// Names of the environment variables that carry the URL into the pod (default DATABASE_URL). It is also set as
+    /// sqlalchemy.url, for an env.py that reads only alembic.ini.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(max = 128), regex(pattern = r"^[A-Za-z_][A-Za-z0-9_]*$")))]
+    pub env: Vec<String>,
+
+    /// SQLAlchemy driver to put into the URL when it names none: postgresql://… with `psycopg` becomes
+    /// postgresql+psycopg://….
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64), regex(pattern = r"^[a-z0-9_]+$"))]
+    pub driver: Option<String>,
+
+    /// Name of Alembic's version table. Read from env.py when unset; when set, env.py must say the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128))]
+    pub version_table: Option<String>,
+
+    /// Schema of Alembic's version table. Read from env.py when unset; when set, env.py must say the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128))]
+    pub version_table_schema: Option<String>,
+
+    /// How often and how patiently the operator reads the version table.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub probe: Probe,
+}
+
+impl Database {
+    /// The variables that carry the URL, with the default filled in.
+    pub fn env_names(&self) -> Vec<String> {
+        if self.env.is_empty() { vec!["DATABASE_URL".to_owned()] } else { self.env.clone() }
+    }
+
+    /// The SQL dialect as far as the spec alone tells it.
+    pub fn declared_dialect(&self) -> Option<&'static str> {
+        self.connection.as_ref().map(|c| c.dialect.as_str())
+    }
+}
+
+/// A value that comes from a key of a Secret.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ValueFrom {
+    /// The Secret in the object's own namespace, and its key.
+    pub secret_key_ref: SecretKey,
+}
+
+/// A key of a Secret in the object's own namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SecretKey {
+    /// Name of the Secret.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// The key within it.
+    #[schemars(length(min = 1, max = 253))]
+    pub key: String,
+}
+
+impl From<&SecretKey> for SecretKeySelector {
+    fn from(from: &SecretKey) -> Self {
+        Self { name: from.name.clone(), key: from.key.clone(), optional: None }
+    }
+}
+
+/// The parts of a database URL.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Connection {
+    /// The kind of database.
+    pub dialect: Dialect,
+    /// Host name or address.
+    #[schemars(length(min = 1, max = 253))]
+    pub host: String,
+    /// Port (default: the dialect's own).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 65535))]
+    pub port: Option<i32>,
+    /// Name of the database.
+    #[schemars(length(min = 1, max = 128))]
+    pub name: String,
+    /// The user's name.
+    pub username_from: ValueFrom,
+    /// The user's password, when it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password_from: Option<ValueFrom>,
+}
+
+/// The kinds of database that `connection` can describe.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Dialect {
+    #[default]
+    Postgresql,
+}
+
+impl Dialect {
+    /// SQLAlchemy's name of the dialect.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Postgresql => "postgresql",
+        }
+    }
+}
+
+/// How often and how patiently the operator reads the version table.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Probe {
+    /// Time between two looks at a database where nothing else happens (default 5m, with a jitter of 10 %).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "duration_schema")]
+    pub interval: Option<String>,
+    /// How long one look may take, from connecting to the answer (default 10s).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "duration_schema")]
+    pub timeout: Option<String>,
+}
+
+/// How Alembic is started in the image.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Alembic {
+    /// Path of the configuration file (alembic -c). Default: what Alembic itself finds, alembic.ini or
+    /// pyproject.toml in the working directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 4096))]
+    pub config: Option<String>,
+    /// Section of the configuration file (alembic -n, default alembic).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128))]
+    pub section: Option<String>,
+    /// Directory to start in (default: the image's own).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 4096))]
+    pub working_dir: Option<String>,
+    /// What starts Python with the application's packages (default ["python3"]), such as ["uv", "run", "python"].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), inner(length(min = 1, max = 4096)))]
+    pub command: Vec<String>,
+    /// Arguments for env.py, as alembic -x key=value passes them. Not for secrets: they stand in the Job.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(max = 1024)))]
+    pub x: Vec<String>,
+}
+
+/// What the operator may do without asking.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Policy {
+    /// Whether a target below the live revision is reached by running downgrades, which can lose data (default Deny).
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub downgrade: DowngradePolicy,
+}
+
+/// Whether downgrades run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum DowngradePolicy {
+    #[default]
+    Deny,
+    Allow,
+}
+
+/// Time limits of a run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Timeouts {
+    /// How long a run waits for another migration of the same database to finish before it gives up and is tried
+    /// again later (default 30s).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "duration_schema")]
+    pub lock: Option<String>,
+    /// How long a run may take before its pod is stopped. Default: no limit, since a stopped migration can leave a
+    /// long statement running in the database.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "duration_schema")]
+    pub run: Option<String>,
+}
+
+/// What to merge into the Jobs' pods.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PodTemplate {
+    /// Labels and annotations of the pods.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub metadata: PodMetadata,
+    /// Fields of a pod spec (see kubectl explain pod.spec). A container named `alembic` is merged into the Job's
+    /// own, which keeps its image, command and URL; others run beside it.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    #[schemars(schema_with = "free_form_schema")]
+    pub spec: Map<String, Value>,
+}
+
+/// Labels and annotations of the Jobs' pods.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PodMetadata {
+    /// Labels to add.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// Annotations to add.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+}
+
+fn duration_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string",
+        "maxLength": 32,
+        "pattern": "^([0-9]+h)?([0-9]+m)?([0-9]+s)?$",
+        "minLength": 2,
+        "nullable": true
+    })
+}
+
+/// The API server knows what a pod spec is; a copy of its schema would make the CRD half a megabyte.
+fn free_form_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true })
+}

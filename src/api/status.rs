@@ -1,0 +1,218 @@
+//! What the operator found and did: the status of a `DatabaseMigration`. No I/O.
+
+use crate::api::Reason;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What the operator found and did.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DatabaseMigrationStatus {
+    /// The generation of the spec that this status is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Ready, Reconciling and Stalled as kstatus means them, and Planned, SingleHead, Drifted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+    /// The live version rows in one line, `base` when the version table is absent or empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub current: Option<String>,
+    /// The revisions that targetRevision means in this image, in one line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// The rows of the live version table.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub current_revisions: Vec<String>,
+    /// The revisions that targetRevision means in this image.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub target_revisions: Vec<String>,
+    /// The heads of the image's revision graph, dependencies counted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub heads: Vec<String>,
+    /// What lies between the live database and the target.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending: Option<Pending>,
+    /// The plan that is waiting or running; absent when there is nothing to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<PlanStatus>,
+    /// The database as it answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<DatabaseStatus>,
+    /// The image as it was inspected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<ImageStatus>,
+    /// The newest run that has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_run: Option<RunStatus>,
+    /// The runs before that, newest first, ten at the most.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<RunStatus>,
+    /// The value of the annotation alembic-operator.dev/requestedAt that was acted on last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_handled_reconcile_at: Option<String>,
+}
+
+impl DatabaseMigrationStatus {
+    /// The condition of a type, if it was set before.
+    pub fn condition(&self, type_: ConditionType) -> Option<&Condition> {
+        self.conditions.iter().find(|c| c.type_ == type_.as_str())
+    }
+
+    /// Whether a condition stands at True.
+    pub fn is_true(&self, type_: ConditionType) -> bool {
+        self.condition(type_).is_some_and(|c| c.status == "True")
+    }
+
+    /// Whether a condition was last set for this reason.
+    pub fn has_reason(&self, type_: ConditionType, reason: Reason) -> bool {
+        self.condition(type_).is_some_and(|c| c.reason == reason.as_str())
+    }
+
+    /// Number of the newest run whose end is recorded; 0 before the first.
+    pub fn recorded_runs(&self) -> i64 {
+        self.last_run.as_ref().map_or(0, |run| run.number)
+    }
+}
+
+/// The condition types, in the order in which they are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConditionType {
+    Ready,
+    Reconciling,
+    Stalled,
+    Planned,
+    SingleHead,
+    Drifted,
+}
+
+impl ConditionType {
+    /// Every type, in order.
+    pub const ALL: [Self; 6] =
+        [Self::Ready, Self::Reconciling, Self::Stalled, Self::Planned, Self::SingleHead, Self::Drifted];
+
+    /// The `type` of the condition.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "Ready",
+            Self::Reconciling => "Reconciling",
+            Self::Stalled => "Stalled",
+            Self::Planned => "Planned",
+            Self::SingleHead => "SingleHead",
+            Self::Drifted => "Drifted",
+        }
+    }
+}
+
+/// What lies between the live database and the target.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Pending {
+    /// Number of steps.
+    pub count: i32,
+    /// The first ten of them, in the order in which they would run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub revisions: Vec<String>,
+}
+
+/// A plan, as far as the status shows it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PlanStatus {
+    /// Changes when the direction, the rows, the target, a step or a revision file changes.
+    pub hash: String,
+    /// `upgrade` or `downgrade`.
+    pub direction: String,
+    /// The version rows that it starts from.
+    #[serde(default)]
+    pub from: Vec<String>,
+    /// The version rows that it must end with.
+    #[serde(default)]
+    pub to: Vec<String>,
+    /// Number of steps.
+    pub steps: i32,
+}
+
+/// The database as it answered.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct DatabaseStatus {
+    /// SQLAlchemy's name of the dialect.
+    pub dialect: String,
+    /// The server's version.
+    pub version: String,
+}
+
+/// The image as it was inspected.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ImageStatus {
+    /// The reference as the spec has it.
+    #[serde(rename = "ref")]
+    pub reference: String,
+    /// The digest that it had when it was inspected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+    /// Version of Alembic in the image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alembic: Option<String>,
+    /// Which inspection this is; changes when a tag is looked at again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inspection: Option<String>,
+}
+
+/// A run that has ended.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RunStatus {
+    /// Counts the runs of this object from 1.
+    pub number: i64,
+    /// Name of its Job, whose log is kept as long as historyLimit says.
+    pub job: String,
+    /// `upgrade` or `downgrade`.
+    pub direction: String,
+    /// The version rows before.
+    #[serde(default)]
+    pub from: Vec<String>,
+    /// The version rows that were asked for.
+    #[serde(default)]
+    pub to: Vec<String>,
+    /// The image that ran, with its digest where that is known.
+    pub image: String,
+    /// Hash of the plan that ran.
+    pub plan_hash: String,
+    /// `Succeeded`, `Failed` (a step failed), `Refused` (nothing was begun) or `Lost` (the pod ended without a word).
+    pub result: RunResult,
+    /// The revision whose step failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
+    /// Why it did not succeed: a reason as conditions use it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// What went wrong, secrets removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// How many runs in a row, this one included, did not succeed without a change of spec or request between.
+    #[serde(default)]
+    pub attempts: i32,
+    /// The generation of the spec that asked for it.
+    pub generation: i64,
+    /// The value of the requestedAt annotation when it was started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requested_at: Option<String>,
+    /// When its Job was created.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Time>,
+    /// When its pod ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Time>,
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum RunResult {
+    Succeeded,
+    Failed,
+    Refused,
+    #[default]
+    Lost,
+}

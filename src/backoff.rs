@@ -1,0 +1,62 @@
+//! Growing pauses for each object that fails, with jitter; no I/O.
+
+use std::{
+    collections::HashMap,
+    hash::{BuildHasher, RandomState},
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+const FIRST: Duration = Duration::from_secs(1);
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// Counts failures in a row by the object's UID. Entries go at the first success or when the object does.
+#[derive(Debug, Default)]
+pub struct BackOff {
+    failures: Mutex<HashMap<String, u32>>,
+    random: RandomState,
+}
+
+impl BackOff {
+    /// The pause after one more failure: doubling from a second to a minute, give or take a quarter, so that objects
+    /// that failed together do not come back together.
+    pub fn failed(&self, uid: &str) -> Duration {
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = failures.entry(uid.to_owned()).or_insert(0);
+        *count = count.saturating_add(1);
+        let pause = FIRST.saturating_mul(1 << (*count - 1).min(6)).min(LONGEST);
+        jitter(pause, 0.25, self.random.hash_one((uid, *count)))
+    }
+
+    /// Forgets the failures of an object.
+    pub fn succeeded(&self, uid: &str) {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+    }
+
+    /// An interval, give or take a tenth.
+    pub fn spread(&self, uid: &str, interval: Duration, now: i64) -> Duration {
+        jitter(interval, 0.1, self.random.hash_one((uid, now)))
+    }
+}
+
+fn jitter(pause: Duration, part: f64, random: u64) -> Duration {
+    let unit = (random % 10_001) as f64 / 10_000.0;
+    pause.mul_f64(1.0 - part + 2.0 * part * unit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_a_minute_and_start_again() {
+        let back_off = BackOff::default();
+        let first = back_off.failed("a");
+        assert!(first >= Duration::from_millis(750) && first <= Duration::from_millis(1250), "{first:?}");
+        let last = (0..100).map(|_| back_off.failed("a")).last().unwrap();
+        assert!(last >= Duration::from_secs(45) && last <= Duration::from_secs(75), "{last:?}");
+        assert!(back_off.failed("b") < Duration::from_secs(2));
+        back_off.succeeded("a");
+        assert!(back_off.failed("a") < Duration::from_secs(2));
+    }
+}

@@ -1,0 +1,117 @@
+//! The command line, and what each command does; does all kinds of I/O by way of the modules that it wires together.
+
+use crate::{
+    api::{DatabaseMigration, MANAGER},
+    backoff::BackOff,
+    controller, http,
+    metrics::Metrics,
+    reconcile::{InspectionCache, Process, Servers},
+    telemetry::{self, LogFormat},
+};
+use anyhow::Context as _;
+use clap::{Args, Parser, Subcommand};
+use kube::{
+    Client, CustomResourceExt,
+    runtime::events::{Recorder, Reporter},
+};
+use std::{
+    io::Write,
+    net::SocketAddr,
+    sync::{Arc, atomic::AtomicBool},
+};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// Keeps Alembic databases at the revision that a DatabaseMigration asks for.
+#[derive(Debug, Parser)]
+#[command(version)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the operator.
+    Run(RunArgs),
+    /// Print the CustomResourceDefinition.
+    Crd,
+}
+
+#[derive(Debug, Args)]
+struct RunArgs {
+    /// Namespaces to watch, separated by commas; empty for all.
+    #[arg(long, env = "ALEMBIC_OPERATOR_NAMESPACES", value_delimiter = ',')]
+    namespaces: Vec<String>,
+    /// Address of /healthz, /readyz and /metrics.
+    #[arg(long, env = "ALEMBIC_OPERATOR_LISTEN", default_value = "0.0.0.0:8080")]
+    listen: SocketAddr,
+    /// How many objects are worked on at a time.
+    #[arg(long, env = "ALEMBIC_OPERATOR_CONCURRENCY", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    concurrency: u16,
+    /// How many connections at a time the operator opens to one database server.
+    #[arg(long, env = "ALEMBIC_OPERATOR_PROBE_CONNECTIONS", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
+    probe_connections: u16,
+    /// How log lines look.
+    #[arg(long, env = "ALEMBIC_OPERATOR_LOG_FORMAT", value_enum, default_value = "json")]
+    log_format: LogFormat,
+    /// What is logged: a level, or levels by module.
+    #[arg(long, env = "ALEMBIC_OPERATOR_LOG", default_value = "info,kube=warn,kube_runtime=warn,sqlx=error")]
+    log: String,
+}
+
+impl Cli {
+    /// Does what was asked.
+    pub fn execute(self) -> anyhow::Result<()> {
+        match self.command {
+            Command::Crd => Ok(std::io::stdout().write_all(crd()?.as_bytes())?),
+            Command::Run(args) => {
+                telemetry::init(args.log_format, &args.log).context("--log")?;
+                let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build()?;
+                runtime.block_on(run(args))
+            }
+        }
+    }
+}
+
+/// The operator waits far more than it computes; each thread more costs memory for its own heap arena.
+const WORKERS: usize = 2;
+
+/// The CustomResourceDefinition as YAML.
+pub fn crd() -> Result<String, serde_yaml::Error> {
+    serde_yaml::to_string(&DatabaseMigration::crd())
+}
+
+async fn run(args: RunArgs) -> anyhow::Result<()> {
+    let client = Client::try_default().await.context("no way to the API server: neither a kubeconfig nor a service account")?;
+    let stop = CancellationToken::new();
+    let reporter = Reporter { controller: MANAGER.to_owned(), instance: std::env::var("POD_NAME").ok() };
+    let process = Arc::new(Process {
+        inspections: InspectionCache::default(),
+        servers: Servers::new(args.probe_connections.into()),
+        recorder: Recorder::new(client.clone(), reporter),
+        back_off: BackOff::default(),
+        metrics: Metrics::default(),
+    });
+    let synced = Arc::new(AtomicBool::new(false));
+    let server = tokio::spawn(http::serve(args.listen, process.clone(), synced.clone(), stop.clone()));
+    tokio::spawn(stop_on_signal(stop.clone()));
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), namespaces = ?args.namespaces, "started");
+    controller::run(client, &args.namespaces, process, synced, args.concurrency, stop.clone()).await;
+    stop.cancel();
+    server.await?.with_context(|| format!("listening on {}", args.listen))
+}
+
+/// The first signal lets passes finish; a second one ends the process at once.
+async fn stop_on_signal(stop: CancellationToken) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut next = async || {
+        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+    };
+    next().await;
+    tracing::info!("stopping: passes under way are finished first");
+    stop.cancel();
+    next().await;
+    std::process::exit(1);
+}

@@ -1,0 +1,178 @@
+//! The watches that trigger passes, and the stores that they fill; does network I/O.
+
+use crate::{
+    api::{DatabaseMigration, LABEL_INSPECTION, LABEL_OBJECT, MANAGER},
+    error::Error,
+    http::Synced,
+    reconcile::{Context, Process, Stores, failed, reconcile},
+};
+use futures::{FutureExt, Stream, StreamExt, future::join_all, stream::BoxStream};
+use k8s_openapi::{
+    NamespaceResourceScope,
+    api::{
+        batch::v1::Job,
+        core::v1::{ConfigMap, Pod},
+    },
+};
+use kube::{
+    Api, Client, Resource, ResourceExt,
+    runtime::{
+        Controller, Predicate, WatchStreamExt,
+        controller::{self, Action},
+        predicates,
+        reflector::{self, ObjectRef, Store},
+        watcher,
+    },
+};
+use serde::de::DeserializeOwned;
+use std::{fmt::Debug, panic::AssertUnwindSafe, sync::Arc, sync::atomic::Ordering};
+use tokio_util::sync::CancellationToken;
+
+type Watch<K> = BoxStream<'static, Result<K, watcher::Error>>;
+
+/// Runs until told to stop: one controller for each namespace, or one for the whole cluster when none is named.
+pub async fn run(client: Client, namespaces: &[String], process: Arc<Process>, synced: Synced, concurrency: u16, stop: CancellationToken) {
+    let scopes: Vec<Option<&str>> = match namespaces.iter().map(|n| n.trim()).filter(|n| !n.is_empty()).map(Some).collect::<Vec<_>>() {
+        none if none.is_empty() => vec![None],
+        some => some,
+    };
+    let scopes: Vec<_> = scopes.into_iter().map(|scope| Scope::new(&client, scope, process.clone())).collect();
+    let watched: Vec<_> = scopes.iter().map(|scope| (scope.objects_filled.clone(), scope.context.clone())).collect();
+    tokio::spawn(async move {
+        for (objects, context) in watched {
+            objects.cancelled().await;
+            context.stores.filled().await;
+        }
+        tracing::info!("all watches have their first lists");
+        synced.store(true, Ordering::Release);
+    });
+    join_all(scopes.into_iter().map(|scope| scope.run(concurrency, stop.clone()))).await;
+}
+
+/// One namespace, or all of them.
+struct Scope {
+    context: Arc<Context>,
+    objects: Store<DatabaseMigration>,
+    objects_filled: CancellationToken,
+    object_watch: Watch<DatabaseMigration>,
+    job_watch: Watch<Job>,
+    pod_watch: Watch<Pod>,
+    inspection_watch: Watch<ConfigMap>,
+}
+
+impl Scope {
+    fn new(client: &Client, namespace: Option<&str>, process: Arc<Process>) -> Self {
+        let made_here = format!("app.kubernetes.io/managed-by={MANAGER}");
+        let (objects, object_watch, objects_filled) = watch::<DatabaseMigration>(api(client, namespace), String::new(), |_| {});
+        let (jobs, job_watch, jobs_filled) = watch::<Job>(api(client, namespace), format!("{made_here},{LABEL_OBJECT}"), prune_job);
+        let (pods, pod_watch, pods_filled) = watch::<Pod>(api(client, namespace), format!("{made_here},{LABEL_OBJECT}"), prune_pod);
+        let (inspections, inspection_watch, inspections_filled) =
+            watch::<ConfigMap>(api(client, namespace), format!("{made_here},{LABEL_INSPECTION}"), |_| {});
+        let stores = Stores { jobs, pods, inspections, lists: [jobs_filled, pods_filled, inspections_filled] };
+        let context = Arc::new(Context { client: client.clone(), stores, process });
+        Self { context, objects, objects_filled, object_watch, job_watch, pod_watch, inspection_watch }
+    }
+
+    async fn run(self, concurrency: u16, stop: CancellationToken) {
+        // A status that the operator itself has written is no news.
+        let news = predicates::generation.combine(predicates::annotations).combine(predicates::finalizers);
+        let objects = self.object_watch.predicate_filter(news, Default::default());
+        tokio::spawn(self.inspection_watch.for_each(|_| async {}));
+        let stopped = stop.clone();
+        Controller::for_stream(objects, self.objects)
+            .with_config(controller::Config::default().concurrency(concurrency))
+            .owns_stream(self.job_watch)
+            .watches_stream(self.pod_watch, |pod| object_of(&pod))
+            .graceful_shutdown_on(async move { stopped.cancelled().await })
+            .run(guarded, failed, self.context)
+            .for_each(|outcome| async move { log(outcome) })
+            .await;
+    }
+}
+
+fn api<K>(client: &Client, namespace: Option<&str>) -> Api<K>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+{
+    match namespace {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
+    }
+}
+
+/// A store, the stream that fills it as it is polled, and a token that is cancelled once the first list is in it
+/// (`Store::wait_until_ready` wakes only the last of several waiters). What nobody reads is dropped before it is stored: managed
+/// fields decode to five times the size of everything else.
+fn watch<K>(api: Api<K>, labels: String, prune: fn(&mut K)) -> (Store<K>, Watch<K>, CancellationToken)
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
+{
+    let (store, writer) = reflector::store();
+    let filled = CancellationToken::new();
+    let fill = filled.clone();
+    let config = watcher::Config::default().labels(&labels).page_size(PAGE);
+    let stream = watcher(api, config)
+        .default_backoff()
+        .modify(move |object| {
+            object.managed_fields_mut().clear();
+            prune(object);
+        })
+        .reflect(writer)
+        .inspect(move |event| {
+            if matches!(event, Ok(watcher::Event::InitDone)) {
+                fill.cancel();
+            }
+        })
+        .touched_objects();
+    (store, log_errors(stream).boxed(), filled)
+}
+
+/// Small first pages: the decoded list is what memory peaks at.
+const PAGE: u32 = 50;
+
+fn log_errors<K: Resource<DynamicType = ()>>(
+    stream: impl Stream<Item = Result<K, watcher::Error>>,
+) -> impl Stream<Item = Result<K, watcher::Error>> {
+    stream.inspect(|item| {
+        if let Err(error) = item {
+            tracing::warn!(kind = %K::kind(&()), %error, "watch interrupted; it is resumed");
+        }
+    })
+}
+
+fn prune_job(job: &mut Job) {
+    job.spec = None;
+}
+
+fn prune_pod(pod: &mut Pod) {
+    pod.spec = None;
+}
+
+/// Pods belong to Jobs; the annotation has the object's whole name, which may be too long for a label.
+fn object_of(pod: &Pod) -> Option<ObjectRef<DatabaseMigration>> {
+    let name = pod.annotations().get(LABEL_OBJECT)?;
+    Some(ObjectRef::new(name).within(&pod.namespace()?))
+}
+
+/// A panic is a defect of one pass and must not end the work on all other objects.
+async fn guarded(object: Arc<DatabaseMigration>, context: Arc<Context>) -> Result<Action, Error> {
+    let what = object.name_any();
+    match AssertUnwindSafe(reconcile(object, context)).catch_unwind().await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(Error::Internal { what, detail: "the pass panicked; this is a defect of the operator".to_owned() }),
+    }
+}
+
+type Outcome = Result<(ObjectRef<DatabaseMigration>, Action), controller::Error<Error, watcher::Error>>;
+
+fn log(outcome: Outcome) {
+    match outcome {
+        Ok((object, _)) => tracing::debug!(%object, "reconciled"),
+        Err(controller::Error::ReconcilerFailed(error @ Error::Stale(_), object)) => tracing::debug!(%object, %error, "again"),
+        Err(controller::Error::ReconcilerFailed(error, object)) => tracing::error!(%object, %error, "pass failed"),
+        Err(controller::Error::ObjectNotFound(object)) => tracing::debug!(%object, "gone"),
+        // Told where the watch is.
+        Err(controller::Error::QueueError(_)) => {}
+        Err(error) => tracing::error!(%error, "controller"),
+    }
+}

@@ -1,0 +1,68 @@
+//! Why a database can't be read, coarse on purpose: a tenant chooses the host, so nothing that a server says is
+//! passed on, or the operator could be used to look around its network. No I/O.
+
+/// What is wrong with a URL, or with the parts of one. Never shows user or password.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UrlError {
+    #[error("not a database URL; expected dialect+driver://user:password@host:port/database, special characters in user and password percent-encoded")]
+    Malformed,
+    #[error("the URL {0}; check that special characters in user and password are percent-encoded")]
+    Missing(&'static str),
+    #[error("the port in the URL is not a number from 1 to 65535; check that special characters in user and password are percent-encoded")]
+    Port,
+    #[error("SQLAlchemy knows no dialect postgres; write postgresql://")]
+    OldName,
+    #[error("dialect {0} is not supported by this version; PostgreSQL is")]
+    Dialect(String),
+    #[error("the URL's parameter {0} is not allowed: it would make the operator read a file or a socket of its own pod")]
+    NotAllowed(String),
+    #[error("the URL's parameter {0} has an unknown value")]
+    Parameter(&'static str),
+}
+
+impl UrlError {
+    /// The reason in the condition.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Dialect(_) => "UnsupportedDialect",
+            _ => "InvalidUrl",
+        }
+    }
+}
+
+/// Why the version rows could not be read. `place` is host, port and database.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProbeError {
+    #[error("no answer from {place}: the connection was refused or the name is unknown")]
+    Unreachable { place: String },
+    #[error("{place} did not answer within {seconds} s")]
+    Timeout { place: String, seconds: u64 },
+    #[error("{place} takes no connections now (starting, stopping or full)")]
+    Busy { place: String },
+    #[error("{place} refused user or password")]
+    AuthFailed { place: String },
+    #[error("no TLS connection to {place}: its certificate is not valid for the name, its issuer is not trusted, or it speaks no TLS; see sslmode in the URL")]
+    TlsFailed { place: String },
+    #[error("{place}: there is no such database")]
+    NoSuchDatabase { place: String },
+    #[error("{place}: the user may not read the version table {table}")]
+    PermissionDenied { place: String, table: String },
+    #[error("{place}: the table {table} is not one of Alembic's")]
+    NotAVersionTable { place: String, table: String },
+    #[error("{place} answered with error {code}")]
+    Unexpected { place: String, code: String },
+}
+
+impl ProbeError {
+    /// The reason in the condition.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Unreachable { .. } | Self::Timeout { .. } | Self::Busy { .. } | Self::Unexpected { .. } => "DatabaseUnreachable",
+            Self::AuthFailed { .. } => "AuthFailed",
+            Self::TlsFailed { .. } => "TLSFailed",
+            Self::NoSuchDatabase { .. } => "NoSuchDatabase",
+            Self::PermissionDenied { .. } => "PermissionDenied",
+            Self::NotAVersionTable { .. } => "VersionTableMismatch",
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! The operator's own look at a database: one short read-only connection, closed again; does network I/O.
+
+mod error;
+mod postgres;
+mod url;
+
+pub use error::{ProbeError, UrlError};
+pub use url::{Dialect, Endpoint, TlsMode};
+
+use std::{collections::BTreeSet, time::Duration};
+
+/// Where the version rows are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VersionTable {
+    /// `None` for whatever schema the connection finds the table in, as Alembic does.
+    pub schema: Option<String>,
+    pub name: String,
+}
+
+/// What one look found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    pub dialect: Dialect,
+    /// The server's version; text from outside.
+    pub server_version: String,
+    pub rows: VersionRows,
+}
+
+/// The content of the version table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum VersionRows {
+    NoTable,
+    /// The rows as a set: Alembic gives them no order. Empty means base.
+    Rows(BTreeSet<String>),
+}
+
+/// More rows than any revision graph has heads; a table with more is not Alembic's.
+const MAX_ROWS: usize = 1000;
+
+/// Reads the version rows. The whole look takes `timeout` at the most, and the server gives up by itself soon after
+/// the client does. The connection is never used again, least of all after a timeout.
+pub async fn probe(endpoint: &Endpoint, table: &VersionTable, timeout: Duration) -> Result<Snapshot, ProbeError> {
+    match tokio::time::timeout(timeout, postgres::probe(endpoint, table, timeout)).await {
+        Ok(answer) => answer,
+        Err(_) => Err(ProbeError::Timeout { place: endpoint.place(), seconds: timeout.as_secs() }),
+    }
+}

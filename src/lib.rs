@@ -1,0 +1,15 @@
+//! alembic-operator: keeps Alembic databases at the revision that a `DatabaseMigration` asks for.
+
+pub mod api;
+pub mod backoff;
+pub mod cli;
+pub mod controller;
+pub mod db;
+pub mod error;
+pub mod http;
+pub mod metrics;
+pub mod reconcile;
+pub mod revisions;
+pub mod runner;
+pub mod telemetry;
+pub mod text;

@@ -1,0 +1,196 @@
+//! Carrying out of a decision; does network I/O. Every effect may be repeated: what is there already is a success
+//! once it is seen to be this object's.
+
+use super::{
+    Context,
+    api::{call, refusal},
+    decide::Effect,
+};
+use crate::{
+    api::{DatabaseMigration, DatabaseMigrationStatus, FINALIZER, MANAGER},
+    error::Error,
+    runner::{
+        Inspected, JobInput, Run, RunRecord, inspect_job, inspection_config_map, program_config_map, run_job, shared_owner,
+    },
+};
+use k8s_openapi::api::{batch::v1::Job, core::v1::ConfigMap};
+use kube::{
+    Api, Resource, ResourceExt,
+    api::{DeleteParams, Patch, PatchParams, PostParams},
+    runtime::events::{Event, EventType},
+};
+use serde_json::json;
+
+/// Carries out effects in their order; the first failure ends the pass, and the next one begins anew.
+pub async fn act(object: &DatabaseMigration, effects: &[Effect], context: &Context) -> Result<(), Error> {
+    let actor = Actor { object, context, namespace: object.namespace().unwrap_or_default() };
+    for effect in effects {
+        match effect {
+            Effect::Inspect(wanted) => {
+                let input = JobInput { object, image: &object.spec.image };
+                let job = inspect_job(input, &wanted.key, wanted.job.clone()).map_err(|e| actor.internal("the inspect Job", &e))?;
+                actor.ensure_shared(program_config_map(object)).await?;
+                actor.create_job(job).await?;
+            }
+            Effect::KeepInspection { key, image } | Effect::ShareInspection { key, image } => {
+                actor.ensure_shared(actor.inspection(key, image)?).await?;
+            }
+            Effect::Run { record, run } => actor.run(record, run).await?,
+            Effect::RemoveFinalizer => actor.set_finalizer(false).await?,
+            Effect::DeleteJob(name) => actor.delete_job(name).await?,
+            Effect::Event { warning, reason, note } => actor.tell(*warning, reason, note).await,
+        }
+    }
+    Ok(())
+}
+
+/// Writes the status unless it is what is there.
+pub async fn write_status(object: &DatabaseMigration, status: &DatabaseMigrationStatus, context: &Context) -> Result<(), Error> {
+    if object.status.as_ref() == Some(status) || object.status.is_none() && object.metadata.deletion_timestamp.is_some() {
+        return Ok(());
+    }
+    let api: Api<DatabaseMigration> = Api::namespaced(context.client.clone(), &object.namespace().unwrap_or_default());
+    let name = object.name_any();
+    let body = json!({
+        "apiVersion": DatabaseMigration::api_version(&()),
+        "kind": DatabaseMigration::kind(&()),
+        // The uid keeps a pass over a deleted object from writing to its namesake.
+        "metadata": { "uid": object.uid() },
+        "status": status,
+    });
+    let params = PatchParams::apply(MANAGER).force();
+    call(&format!("write the status of {name}"), api.patch_status(&name, &params, &Patch::Apply(&body))).await?;
+    Ok(())
+}
+
+struct Actor<'a> {
+    object: &'a DatabaseMigration,
+    context: &'a Context,
+    namespace: String,
+}
+
+impl Actor<'_> {
+    fn objects(&self) -> Api<DatabaseMigration> {
+        Api::namespaced(self.context.client.clone(), &self.namespace)
+    }
+
+    fn jobs(&self) -> Api<Job> {
+        Api::namespaced(self.context.client.clone(), &self.namespace)
+    }
+
+    fn internal(&self, what: &str, error: &dyn std::error::Error) -> Error {
+        Error::Internal { what: format!("{what} of {}", self.object.name_any()), detail: error.to_string() }
+    }
+
+    /// Starts a run: only on the object as it is now, and held against deletion first.
+    async fn run(&self, record: &RunRecord, run: &Run) -> Result<(), Error> {
+        self.confirm(record).await?;
+        let input = JobInput { object: self.object, image: &record.image };
+        let job = run_job(input, record, run.clone()).map_err(|e| self.internal("the run Job", &e))?;
+        self.ensure_shared(program_config_map(self.object)).await?;
+        self.set_finalizer(true).await?;
+        self.create_job(job).await
+    }
+
+    /// The decision was made on a watched copy, which can be old. Before anything that can't be taken back the
+    /// API server itself is asked whether it still holds.
+    async fn confirm(&self, record: &RunRecord) -> Result<(), Error> {
+        let name = self.object.name_any();
+        let live = call(&format!("get {name}"), self.objects().get(&name)).await?;
+        let recorded = live.status.as_ref().map_or(0, |s| s.recorded_runs());
+        let same = live.uid() == self.object.uid()
+            && live.metadata.generation == self.object.metadata.generation
+            && live.annotations() == self.object.annotations()
+            && live.metadata.deletion_timestamp.is_none()
+            && recorded < record.number;
+        if same { Ok(()) } else { Err(Error::Stale(name)) }
+    }
+
+    /// Creates a Job; one of the same name that is this object's own is the same Job.
+    async fn create_job(&self, job: Job) -> Result<(), Error> {
+        let name = job.name_any();
+        let what = format!("create Job {name}");
+        match call(&what, self.jobs().create(&PostParams::default(), &job)).await {
+            Err(error) if refusal(&error) == Some(409) => {
+                let there = call(&format!("get Job {name}"), self.jobs().get(&name)).await?;
+                let uid = self.object.uid().unwrap_or_default();
+                let mine = there.owner_references().iter().any(|owner| owner.uid == uid);
+                if mine { Ok(()) } else { Err(Error::Foreign { what: format!("Job {name}") }) }
+            }
+            other => other.map(|_| ()),
+        }
+    }
+
+    async fn delete_job(&self, name: &str) -> Result<(), Error> {
+        let deleted = call(&format!("delete Job {name}"), self.jobs().delete(name, &DeleteParams::background())).await;
+        match deleted {
+            Err(error) if refusal(&error) == Some(404) => Ok(()),
+            other => other.map(|_| ()),
+        }
+    }
+
+    /// Server-side apply with a manager of its own: it can neither take away nor keep anybody else's finalizer.
+    async fn set_finalizer(&self, present: bool) -> Result<(), Error> {
+        let name = self.object.name_any();
+        let finalizers = if present { vec![FINALIZER] } else { Vec::new() };
+        let body = json!({
+            "apiVersion": DatabaseMigration::api_version(&()),
+            "kind": DatabaseMigration::kind(&()),
+            "metadata": { "uid": self.object.uid(), "finalizers": finalizers },
+        });
+        let params = PatchParams::apply(&format!("{MANAGER}-finalizer")).force();
+        let what = format!("set the finalizer of {name}");
+        match call(&what, self.objects().patch_metadata(&name, &params, &Patch::Apply(&body))).await {
+            // Already gone, and that is what removing it was for.
+            Err(error) if !present && refusal(&error) == Some(404) => Ok(()),
+            other => other.map(|_| ()),
+        }
+    }
+
+    /// Creates a ConfigMap that several objects own, or joins its owners.
+    async fn ensure_shared(&self, map: ConfigMap) -> Result<(), Error> {
+        let name = map.name_any();
+        let api: Api<ConfigMap> = Api::namespaced(self.context.client.clone(), &self.namespace);
+        match call(&format!("create ConfigMap {name}"), api.create(&PostParams::default(), &map)).await {
+            Err(error) if refusal(&error) == Some(409) => self.join_owners(&api, &name).await,
+            other => other.map(|_| ()),
+        }
+    }
+
+    async fn join_owners(&self, api: &Api<ConfigMap>, name: &str) -> Result<(), Error> {
+        let there = call(&format!("get ConfigMap {name}"), api.get(name)).await?;
+        let uid = self.object.uid().unwrap_or_default();
+        if there.owner_references().iter().any(|owner| owner.uid == uid) {
+            return Ok(());
+        }
+        let mut owners = there.owner_references().to_vec();
+        owners.extend(shared_owner(self.object));
+        // With the resourceVersion, so that two objects that join at once can't lose one another.
+        let patch = json!({ "metadata": { "resourceVersion": there.resource_version(), "ownerReferences": owners } });
+        let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
+        call(&format!("share ConfigMap {name}"), api.patch_metadata(name, &params, &Patch::Merge(&patch))).await?;
+        Ok(())
+    }
+
+    fn inspection(&self, key: &str, image: &Inspected) -> Result<ConfigMap, Error> {
+        let digest = image.digest.as_deref();
+        inspection_config_map(self.object, key, &image.image, digest, &image.inspection)
+            .map_err(|e| self.internal("the inspection", &e))
+    }
+
+    /// An event that can't be published must not hold anything up.
+    async fn tell(&self, warning: bool, reason: &str, note: &str) {
+        let event = Event {
+            type_: if warning { EventType::Warning } else { EventType::Normal },
+            reason: reason.to_owned(),
+            note: Some(note.to_owned()),
+            action: "Reconcile".to_owned(),
+            secondary: None,
+        };
+        let what = format!("publish event {reason}");
+        let published = call(&what, self.context.process.recorder.publish(&event, &self.object.object_ref(&()))).await;
+        if let Err(error) = published {
+            tracing::warn!(object = self.object.name_any(), %error, "event lost");
+        }
+    }
+}

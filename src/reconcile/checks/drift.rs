@@ -1,0 +1,70 @@
+//! Whether something else changed the version rows; no I/O.
+
+use crate::{
+    api::{ConditionType, DatabaseMigrationStatus},
+    text,
+};
+use std::collections::BTreeSet;
+
+/// What comparing the live rows with those of the last look tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Drift {
+    /// There was nothing to compare with.
+    NotChecked,
+    Unchanged,
+    /// Changed between the last look and this one.
+    Changed { message: String },
+    /// Changed earlier, and the target has not been reached since.
+    StillChanged,
+}
+
+/// Compares the rows with those that `before` has. `ours` says that a run of this operator ended in between.
+pub fn drift(before: &DatabaseMigrationStatus, rows: &BTreeSet<String>, at_target: bool, ours: bool) -> Drift {
+    let Some(current) = before.current.as_deref() else {
+        return if at_target { Drift::Unchanged } else { Drift::NotChecked };
+    };
+    let known: BTreeSet<String> = before.current_revisions.iter().cloned().collect();
+    if !ours && known != *rows {
+        let now = describe(rows);
+        return Drift::Changed { message: format!("the version rows were changed from {current} to {now} by something else than this operator") };
+    }
+    match before.is_true(ConditionType::Drifted) && !at_target {
+        true => Drift::StillChanged,
+        false => Drift::Unchanged,
+    }
+}
+
+/// Version rows in one line.
+pub fn describe(rows: &BTreeSet<String>) -> String {
+    if rows.is_empty() {
+        return "base".to_owned();
+    }
+    let names: Vec<String> = rows.iter().map(|r| text::clean(r, 64)).collect();
+    text::list(&names, 10).replace(", ", ",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn before(rows: &[&str]) -> DatabaseMigrationStatus {
+        DatabaseMigrationStatus {
+            current: Some(rows.join(",")),
+            current_revisions: rows.iter().map(|r| (*r).to_owned()).collect(),
+            ..Default::default()
+        }
+    }
+
+    fn rows(rows: &[&str]) -> BTreeSet<String> {
+        rows.iter().map(|r| (*r).to_owned()).collect()
+    }
+
+    #[test]
+    fn only_a_change_by_others_counts() {
+        assert!(matches!(drift(&before(&["a"]), &rows(&["b"]), false, false),
+            Drift::Changed { message } if message.contains("from a to b")));
+        assert_eq!(drift(&before(&["a"]), &rows(&["b"]), true, true), Drift::Unchanged);
+        assert_eq!(drift(&before(&["a"]), &rows(&["a"]), false, false), Drift::Unchanged);
+        assert_eq!(drift(&Default::default(), &rows(&["a"]), false, false), Drift::NotChecked);
+    }
+}

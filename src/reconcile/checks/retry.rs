@@ -1,0 +1,101 @@
+//! Whether a run may start after the one before it; no I/O.
+
+use crate::{
+    api::{Reason, RunResult, RunStatus},
+    reconcile::observed::Problem,
+};
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use std::time::Duration;
+
+const FIRST_PAUSE: u64 = 5;
+const LONGEST_PAUSE: u64 = 300;
+
+/// Whether a run may start.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Gate {
+    /// It may; it is the n-th in a row that tries the same thing.
+    Open { attempts: i32 },
+    /// Not before this time has passed.
+    Wait { pause: Duration, problem: Problem },
+    /// Not before the spec or the request changes.
+    Closed(Problem),
+}
+
+/// Judges by the last run. A failed run is never repeated by itself: the spec, and with it the image, or the
+/// requestedAt annotation must have changed since. A run that was refused before it began anything is.
+pub fn gate(last: Option<&RunStatus>, generation: i64, requested_at: Option<&str>, now: Timestamp) -> Gate {
+    let Some(last) = last else { return Gate::Open { attempts: 1 } };
+    let asked_anew = last.generation != generation || last.requested_at.as_deref() != requested_at;
+    if last.result == RunResult::Succeeded || asked_anew {
+        return Gate::Open { attempts: 1 };
+    }
+    let reason = last.reason.as_deref().and_then(Reason::parse).unwrap_or(Reason::RunLost);
+    let problem = Problem::new(reason, last.message.clone().unwrap_or_default());
+    if last.result != RunResult::Refused || !repeats_by_itself(reason) {
+        return Gate::Closed(problem);
+    }
+    match remaining(last, now) {
+        Some(pause) => Gate::Wait { pause, problem },
+        None => Gate::Open { attempts: last.attempts.saturating_add(1) },
+    }
+}
+
+/// Refusals that pass.
+pub fn repeats_by_itself(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::PlanOutdated
+            | Reason::ImageChanged
+            | Reason::DatabaseLocked
+            | Reason::RunInterrupted
+            | Reason::ConnectFailed
+    )
+}
+
+fn remaining(last: &RunStatus, now: Timestamp) -> Option<Duration> {
+    let ended = last.finished_at.as_ref().or(last.started_at.as_ref())?.0;
+    let doublings = u32::try_from(last.attempts.saturating_sub(1).clamp(0, 16)).unwrap_or(0);
+    let pause = FIRST_PAUSE.saturating_mul(1 << doublings).min(LONGEST_PAUSE);
+    let left = SignedDuration::from_secs(pause as i64) - now.duration_since(ended);
+    Duration::try_from(left).ok().filter(|left| !left.is_zero())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + second).unwrap()
+    }
+
+    fn run(result: RunResult, reason: Reason, attempts: i32) -> RunStatus {
+        RunStatus {
+            result,
+            reason: Some(reason.to_string()),
+            attempts,
+            generation: 3,
+            finished_at: Some(Time(at(0))),
+            ..RunStatus::default()
+        }
+    }
+
+    #[test]
+    fn a_failure_is_not_repeated_until_something_is_asked_anew() {
+        let failed = run(RunResult::Failed, Reason::MigrationFailed, 1);
+        assert!(matches!(gate(Some(&failed), 3, None, at(9999)), Gate::Closed(p) if p.reason == Reason::MigrationFailed));
+        assert_eq!(gate(Some(&failed), 4, None, at(1)), Gate::Open { attempts: 1 });
+        assert_eq!(gate(Some(&failed), 3, Some("now"), at(1)), Gate::Open { attempts: 1 });
+    }
+
+    #[test]
+    fn a_refusal_is_repeated_with_growing_pauses() {
+        let refused = run(RunResult::Refused, Reason::DatabaseLocked, 3);
+        assert!(matches!(gate(Some(&refused), 3, None, at(5)), Gate::Wait { pause, .. } if pause.as_secs() == 15));
+        assert_eq!(gate(Some(&refused), 3, None, at(20)), Gate::Open { attempts: 4 });
+        let many = run(RunResult::Refused, Reason::PlanOutdated, i32::MAX);
+        assert!(matches!(gate(Some(&many), 3, None, at(0)), Gate::Wait { pause, .. } if pause.as_secs() == 300));
+        let final_ = run(RunResult::Refused, Reason::ExternalTransaction, 1);
+        assert!(matches!(gate(Some(&final_), 3, None, at(9999)), Gate::Closed(_)));
+    }
+}

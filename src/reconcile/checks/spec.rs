@@ -1,0 +1,28 @@
+//! What the API server's schema can't check of a spec; no I/O.
+
+use crate::{
+    api::{DatabaseMigrationSpec, Reason, parse_duration},
+    reconcile::observed::Problem,
+    revisions::Target,
+};
+
+/// The first thing that is wrong with a spec.
+pub fn spec_problem(spec: &DatabaseMigrationSpec) -> Option<Problem> {
+    duration_problem(spec).or_else(|| {
+        let refused = Target::parse(&spec.target_revision).err()?;
+        Some(Problem::new(Reason::InvalidTarget, format!("spec.targetRevision: {refused}")))
+    })
+}
+
+fn duration_problem(spec: &DatabaseMigrationSpec) -> Option<Problem> {
+    let fields = [
+        ("database.probe.interval", &spec.database.probe.interval),
+        ("database.probe.timeout", &spec.database.probe.timeout),
+        ("timeouts.lock", &spec.timeouts.lock),
+        ("timeouts.run", &spec.timeouts.run),
+    ];
+    let wrong = |text: &str| parse_duration(text).is_none_or(|d| d.is_zero());
+    fields.into_iter().find(|(_, value)| value.as_deref().is_some_and(wrong)).map(|(name, _)| {
+        Problem::new(Reason::InvalidSpec, format!("spec.{name} is not a duration: write hours, minutes and seconds, such as 1h30m or 45s"))
+    })
+}

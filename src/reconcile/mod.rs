@@ -1,0 +1,128 @@
+//! One pass over one object: observe → decide → act → status. Only `observe` and `act` touch the network.
+
+mod act;
+mod api;
+mod checks;
+mod decide;
+mod observe;
+mod observed;
+mod status;
+
+pub use decide::{Decision, Effect, Next, decide};
+pub use observe::InspectionCache;
+
+use crate::{
+    api::DatabaseMigration,
+    backoff::BackOff,
+    error::{Class, Error},
+    metrics::Metrics,
+};
+use k8s_openapi::{
+    api::{
+        batch::v1::Job,
+        core::v1::{ConfigMap, Pod},
+    },
+    jiff::Timestamp,
+};
+use kube::{
+    Client, ResourceExt,
+    runtime::{controller::Action, events::Recorder, reflector::Store},
+};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+/// What the passes of one namespace work with, or of all.
+pub struct Context {
+    pub client: Client,
+    pub stores: Stores,
+    pub process: Arc<Process>,
+}
+
+/// What there is one of in the process.
+pub struct Process {
+    pub inspections: InspectionCache,
+    pub servers: Servers,
+    pub recorder: Recorder,
+    pub back_off: BackOff,
+    pub metrics: Metrics,
+}
+
+/// The watched objects that the operator made, kept up to date by the controller's streams.
+pub struct Stores {
+    pub jobs: Store<Job>,
+    pub pods: Store<Pod>,
+    pub inspections: Store<ConfigMap>,
+    /// Cancelled once the first list of a store is in.
+    pub lists: [CancellationToken; 3],
+}
+
+impl Stores {
+    /// Waits until every store holds its first list. A pass that looked into empty stores would take an active run
+    /// for none.
+    pub async fn filled(&self) {
+        for list in &self.lists {
+            list.cancelled().await;
+        }
+    }
+}
+
+/// Bounds the connections to each database server, whatever the number of objects.
+pub struct Servers {
+    limit: usize,
+    servers: Mutex<HashMap<String, Arc<Semaphore>>>,
+}
+
+impl Servers {
+    /// `limit` connections at a time to each server.
+    pub fn new(limit: usize) -> Self {
+        Self { limit, servers: Mutex::default() }
+    }
+
+    /// Waits for one of a server's connections.
+    pub async fn permit(&self, server: &str) -> Result<OwnedSemaphorePermit, AcquireError> {
+        let semaphore = {
+            let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
+            servers.entry(server.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(self.limit))).clone()
+        };
+        semaphore.acquire_owned().await
+    }
+}
+
+/// One pass.
+pub async fn reconcile(object: Arc<DatabaseMigration>, context: Arc<Context>) -> Result<Action, Error> {
+    context.stores.filled().await;
+    let begun = Instant::now();
+    let observed = observe::observe(&object, &context).await?;
+    let decision = decide(&object, &observed, Timestamp::now());
+    act::act(&object, &decision.effects, &context).await?;
+    act::write_status(&object, &decision.status, &context).await?;
+    act::act(&object, &decision.after, &context).await?;
+    context.process.metrics.passed(begun.elapsed());
+    Ok(next_look(&object, decision.next, &context))
+}
+
+fn next_look(object: &DatabaseMigration, next: Next, context: &Context) -> Action {
+    let uid = object.uid().unwrap_or_default();
+    let pause = match next {
+        Next::BackOff => return Action::requeue(context.process.back_off.failed(&uid)),
+        Next::After(pause) => pause,
+        Next::Interval(interval) => context.process.back_off.spread(&uid, interval, Timestamp::now().as_nanosecond() as i64),
+    };
+    context.process.back_off.succeeded(&uid);
+    Action::requeue(pause)
+}
+
+/// What to do after a pass that failed.
+pub fn failed(object: Arc<DatabaseMigration>, error: &Error, context: Arc<Context>) -> Action {
+    context.process.metrics.failed(error.class());
+    match error.class() {
+        // A moment for the watch to bring what has changed.
+        Class::Stale => Action::requeue(Duration::from_millis(200)),
+        Class::Transient | Class::Permanent => Action::requeue(context.process.back_off.failed(&object.uid().unwrap_or_default())),
+    }
+}

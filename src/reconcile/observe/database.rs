@@ -1,0 +1,130 @@
+//! The database's URL from its Secret, and the look at its version table; does network I/O.
+
+use crate::{
+    api::{Connection, DatabaseMigration, Reason, SecretKey, parse_duration},
+    db::{self, Endpoint, ProbeError, UrlError, VersionTable},
+    error::Error,
+    reconcile::{
+        Context,
+        api::call,
+        observed::{DatabaseView, Problem},
+    },
+};
+use k8s_openapi::api::core::v1::Secret;
+use kube::{Api, ResourceExt};
+use secrecy::{ExposeSecret, SecretString};
+use std::{collections::BTreeMap, time::Duration};
+
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Where the database is, with the texts that must not be shown.
+pub struct Located {
+    pub endpoint: Endpoint,
+    hidden: Vec<SecretString>,
+}
+
+impl Located {
+    /// What to mask in texts from outside.
+    pub fn secrets(&self) -> Vec<&str> {
+        self.hidden.iter().map(ExposeSecret::expose_secret).collect()
+    }
+}
+
+/// Reads the Secrets that the spec names, by name and nothing else.
+pub async fn endpoint(object: &DatabaseMigration, context: &Context) -> Result<Result<Located, Problem>, Error> {
+    let database = &object.spec.database;
+    let mut secrets = Secrets { object, context, read: BTreeMap::new() };
+    if let Some(from) = &database.url_from {
+        let url = match secrets.value(&from.secret_key_ref).await? {
+            Ok(url) => url,
+            Err(problem) => return Ok(Err(problem)),
+        };
+        let endpoint = Endpoint::parse(&url).map_err(|e| url_problem(&e, &from.secret_key_ref));
+        return Ok(endpoint.map(|endpoint| located(endpoint, vec![url])));
+    }
+    let Some(connection) = &database.connection else {
+        let message = "set exactly one of spec.database.urlFrom and spec.database.connection";
+        return Ok(Err(Problem::new(Reason::InvalidSpec, message)));
+    };
+    secrets.connection(connection).await
+}
+
+fn located(endpoint: Endpoint, mut hidden: Vec<SecretString>) -> Located {
+    hidden.extend(endpoint.secret_texts());
+    Located { endpoint, hidden }
+}
+
+fn url_problem(error: &UrlError, key: &SecretKey) -> Problem {
+    let reason = Reason::parse(error.reason()).unwrap_or(Reason::InvalidUrl);
+    Problem::new(reason, format!("Secret {}, key {}: {error}", key.name, key.key))
+}
+
+/// Secrets read in this pass, so that two keys of one cost one call.
+struct Secrets<'a> {
+    object: &'a DatabaseMigration,
+    context: &'a Context,
+    read: BTreeMap<String, Option<Secret>>,
+}
+
+impl Secrets<'_> {
+    async fn connection(&mut self, connection: &Connection) -> Result<Result<Located, Problem>, Error> {
+        let username = match self.value(&connection.username_from.secret_key_ref).await? {
+            Ok(username) => username,
+            Err(problem) => return Ok(Err(problem)),
+        };
+        let password = match &connection.password_from {
+            None => None,
+            Some(from) => match self.value(&from.secret_key_ref).await? {
+                Ok(password) => Some(password),
+                Err(problem) => return Ok(Err(problem)),
+            },
+        };
+        let port = connection.port.and_then(|p| u16::try_from(p).ok());
+        let endpoint = Endpoint::from_parts(
+            connection.dialect.as_str(), &connection.host, port, &connection.name, &username, password.as_ref(),
+        );
+        let problem = |e: UrlError| Problem::new(Reason::InvalidSpec, format!("spec.database.connection: {e}"));
+        Ok(endpoint.map(|endpoint| located(endpoint, password.into_iter().collect())).map_err(problem))
+    }
+
+    async fn value(&mut self, key: &SecretKey) -> Result<Result<SecretString, Problem>, Error> {
+        let namespace = self.object.namespace().unwrap_or_default();
+        if !self.read.contains_key(&key.name) {
+            let api: Api<Secret> = Api::namespaced(self.context.client.clone(), &namespace);
+            let secret = call(&format!("get Secret {}", key.name), api.get_opt(&key.name)).await?;
+            self.read.insert(key.name.clone(), secret);
+        }
+        let Some(Some(secret)) = self.read.get(&key.name) else {
+            let message = format!("Secret {} is not in namespace {namespace}", key.name);
+            return Ok(Err(Problem::new(Reason::SecretNotFound, message)));
+        };
+        let Some(value) = secret.data.as_ref().and_then(|data| data.get(&key.key)) else {
+            let message = format!("Secret {} has no key {}", key.name, key.key);
+            return Ok(Err(Problem::new(Reason::SecretKeyMissing, message)));
+        };
+        Ok(match std::str::from_utf8(&value.0) {
+            // The pod gets the value as it is; a line break at its end, from `echo`, is forgiven by neither, but a
+            // look at the database is not the place to find out.
+            Ok(text) => Ok(SecretString::from(text.to_owned())),
+            Err(_) => {
+                let message = format!("Secret {}, key {} is not text", key.name, key.key);
+                Err(Problem::new(Reason::InvalidUrl, message))
+            }
+        })
+    }
+}
+
+/// Looks at the version table on one short read-only connection.
+pub async fn probe(object: &DatabaseMigration, context: &Context, endpoint: &Endpoint, table: &VersionTable) -> DatabaseView {
+    let timeout = object.spec.database.probe.timeout.as_deref().and_then(parse_duration).unwrap_or(DEFAULT_TIMEOUT);
+    let Ok(_permit) = context.process.servers.permit(&endpoint.server()).await else { return DatabaseView::NotLooked };
+    match db::probe(endpoint, table, timeout).await {
+        Ok(snapshot) => DatabaseView::Seen(snapshot),
+        Err(error) => DatabaseView::Failed(probe_problem(&error)),
+    }
+}
+
+fn probe_problem(error: &ProbeError) -> Problem {
+    let reason = Reason::parse(error.reason()).unwrap_or(Reason::DatabaseUnreachable);
+    Problem::new(reason, error.to_string())
+}

@@ -1,0 +1,150 @@
+//! The Jobs of an object and how far their pods have come, from the watched stores; asks the API server itself only
+//! where the stores leave something open. Does network I/O.
+
+use crate::{
+    api::{ANNOTATION_RUN, DatabaseMigration, LABEL_ACTION, LABEL_OBJECT},
+    error::Error,
+    reconcile::{
+        Context,
+        api::call,
+        observed::{JobView, OldRun, RunView},
+    },
+    runner::{Ended, PodState, RunRecord, Trouble, pod_state},
+    text,
+};
+use k8s_openapi::{
+    api::{
+        batch::v1::Job,
+        core::v1::{Event, Pod},
+    },
+    jiff::Timestamp,
+};
+use kube::{Api, ResourceExt, api::ListParams};
+use std::sync::Arc;
+
+/// A Job that has no pod after this many seconds is asked about: its pod was probably refused.
+const PATIENCE: i64 = 1;
+
+/// The Jobs of an object.
+pub struct Jobs {
+    /// The run whose end is not recorded yet.
+    pub run: Option<RunView>,
+    /// Whether that run's pod may still be at work.
+    pub active: bool,
+    pub old_runs: Vec<OldRun>,
+    pub inspections: Vec<InspectJob>,
+}
+
+/// An inspect Job.
+pub struct InspectJob {
+    pub pod: Option<String>,
+    pub job: JobView,
+}
+
+/// Looks through the watched Jobs.
+pub async fn jobs(object: &DatabaseMigration, context: &Context) -> Result<Jobs, Error> {
+    let recorded = object.status.as_ref().map_or(0, |s| s.recorded_runs());
+    let mut found = Jobs { run: None, active: false, old_runs: Vec::new(), inspections: Vec::new() };
+    for job in owned(object, context) {
+        let annotation = |name: &str| job.annotations().get(name).cloned();
+        if job.labels().get(LABEL_ACTION).is_some_and(|a| a == "inspect") {
+            let (state, pod) = state(&job, context).await?;
+            found.inspections.push(InspectJob { pod, job: view(&job, state) });
+            continue;
+        }
+        let record = annotation(ANNOTATION_RUN).and_then(|a| serde_json::from_str::<RunRecord>(&a).ok());
+        let Some(record) = record else {
+            tracing::warn!(job = job.name_any(), "a run Job without its record is left alone");
+            continue;
+        };
+        if record.number <= recorded {
+            found.old_runs.push(OldRun { job: job.name_any(), number: record.number });
+        } else {
+            let (state, _) = state(&job, context).await?;
+            found.active = !matches!(state, PodState::Ended(_));
+            found.run = Some(RunView { job: view(&job, state), record });
+        }
+    }
+    Ok(found)
+}
+
+/// Masks secrets in what a pod left behind.
+pub fn redact(job: &mut JobView, secrets: &[&str]) {
+    if let PodState::Ended(Ended { message: Some(message), .. }) = &mut job.state {
+        *message = text::redact(message, secrets);
+    }
+}
+
+fn owned(object: &DatabaseMigration, context: &Context) -> Vec<Arc<Job>> {
+    let uid = object.uid().unwrap_or_default();
+    let namespace = object.namespace();
+    context.stores.jobs.state_filter(|job| {
+        job.namespace() == namespace
+            && job.labels().contains_key(LABEL_OBJECT)
+            && job.owner_references().iter().any(|owner| owner.uid == uid)
+    })
+}
+
+fn view(job: &Job, state: PodState) -> JobView {
+    JobView { name: job.name_any(), created: job.creation_timestamp().map(|t| t.0), state }
+}
+
+/// How far the newest pod of a Job has come, and its name.
+async fn state(job: &Job, context: &Context) -> Result<(PodState, Option<String>), Error> {
+    let uid = job.uid().unwrap_or_default();
+    let mut pods = context.stores.pods.state_filter(|pod| pod.owner_references().iter().any(|owner| owner.uid == uid));
+    if pods.is_empty() && finished(job) {
+        pods = list_pods(job, context).await?;
+        if pods.is_empty() {
+            return Ok((PodState::Ended(gone(job)), None));
+        }
+    }
+    pods.sort_by_key(|pod| pod.creation_timestamp().map(|t| t.0));
+    match pods.pop() {
+        Some(pod) => Ok((pod_state(&pod), Some(pod.name_any()))),
+        None => Ok((refused_pod(job, context).await?, None)),
+    }
+}
+
+fn finished(job: &Job) -> bool {
+    let conditions = job.status.iter().flat_map(|s| s.conditions.iter().flatten());
+    conditions.into_iter().any(|c| (c.type_ == "Complete" || c.type_ == "Failed") && c.status == "True")
+}
+
+/// The watch of Jobs can be ahead of the watch of pods.
+async fn list_pods(job: &Job, context: &Context) -> Result<Vec<Arc<Pod>>, Error> {
+    let api: Api<Pod> = Api::namespaced(context.client.clone(), &job.namespace().unwrap_or_default());
+    let name = job.name_any();
+    let selector = ListParams::default().labels(&format!("batch.kubernetes.io/job-name={name}"));
+    let pods = call(&format!("list the pods of Job {name}"), api.list(&selector)).await?;
+    Ok(pods.items.into_iter().map(Arc::new).collect())
+}
+
+fn gone(job: &Job) -> Ended {
+    let conditions = job.status.iter().flat_map(|s| s.conditions.iter().flatten());
+    let reason = conditions.filter(|c| c.status == "True").find_map(|c| c.reason.clone());
+    Ended {
+        ran: true,
+        reason: Some(format!("the pod is gone ({})", reason.as_deref().unwrap_or("its Job has ended"))),
+        ..Ended::default()
+    }
+}
+
+/// Why a Job has no pod: quota and admission refuse it where only the Job's controller hears it, which writes events.
+async fn refused_pod(job: &Job, context: &Context) -> Result<PodState, Error> {
+    let age = job.creation_timestamp().map(|t| Timestamp::now().duration_since(t.0).as_secs());
+    if age.is_none_or(|age| age < PATIENCE) {
+        return Ok(PodState::Waiting);
+    }
+    let api: Api<Event> = Api::namespaced(context.client.clone(), &job.namespace().unwrap_or_default());
+    let name = job.name_any();
+    let selector = ListParams::default().fields(&format!(
+        "involvedObject.kind=Job,involvedObject.name={name},involvedObject.uid={},reason=FailedCreate",
+        job.uid().unwrap_or_default()
+    ));
+    let events = call(&format!("list the events of Job {name}"), api.list(&selector.limit(20))).await?;
+    let message = events.items.into_iter().filter_map(|e| e.message).next_back();
+    Ok(message.map_or(PodState::Waiting, |m| {
+        PodState::Blocked(Trouble::Rejected(format!("no pod could be created: {}", text::clean(&m, 500))))
+    }))
+}

@@ -1,0 +1,85 @@
+//! The look at the world that a decision is made on: Jobs, the Secret, the image's inspection, the database; does
+//! network I/O and changes nothing.
+
+mod database;
+mod image;
+mod jobs;
+
+pub use image::InspectionCache;
+
+use super::{
+    Context,
+    checks::{Wish, wanted},
+    observed::{DatabaseView, ImageView, Observed},
+};
+use crate::{
+    api::DatabaseMigration,
+    db::{VersionRows, VersionTable},
+    error::Error,
+    runner::Inspected,
+};
+use std::sync::Arc;
+
+/// Looks at everything that one decision needs, and at nothing more: while a run is active neither the image nor the
+/// database is touched.
+pub async fn observe(object: &DatabaseMigration, context: &Context) -> Result<Observed, Error> {
+    let jobs = jobs::jobs(object, context).await?;
+    let mut observed = Observed {
+        run: jobs.run,
+        old_runs: jobs.old_runs,
+        old_inspections: Vec::new(),
+        wanted: None,
+        image: ImageView::NotLooked,
+        database: DatabaseView::NotLooked,
+        remembered: Vec::new(),
+    };
+    if jobs.active || object.metadata.deletion_timestamp.is_some() {
+        return Ok(observed);
+    }
+    let endpoint = match database::endpoint(object, context).await? {
+        Ok(endpoint) => endpoint,
+        Err(problem) => {
+            observed.database = DatabaseView::Failed(problem);
+            return Ok(observed);
+        }
+    };
+    if let Some(run) = &mut observed.run {
+        jobs::redact(&mut run.job, &endpoint.secrets());
+    }
+    let Wish { wanted, any_stored } = wanted(object, &endpoint.endpoint.dialect().to_string());
+    let looked = image::look(object, context, &wanted, any_stored, &jobs.inspections, &endpoint.secrets()).await?;
+    observed.old_inspections = looked.old_jobs;
+    observed.image = looked.image;
+    observed.wanted = Some(wanted);
+
+    let table = version_table(object, &observed.image);
+    observed.database = database::probe(object, context, &endpoint.endpoint, &table).await;
+    observed.remembered = remembered(object, context, &observed);
+    Ok(observed)
+}
+
+/// The table that env.py uses, as far as it is known.
+fn version_table(object: &DatabaseMigration, image: &ImageView) -> VersionTable {
+    let inspected = match image {
+        ImageView::Stored(image) | ImageView::Reported { image, .. } => Some(&image.inspection),
+        _ => None,
+    };
+    let spec = &object.spec.database;
+    let name = spec.version_table.clone().or_else(|| inspected.map(|i| i.version_table.clone()));
+    let schema = spec.version_table_schema.clone().or_else(|| inspected.and_then(|i| i.version_table_schema.clone()));
+    VersionTable { schema, name: name.unwrap_or_else(|| "alembic_version".to_owned()) }
+}
+
+/// Other images matter only when this one does not know the live rows.
+fn remembered(object: &DatabaseMigration, context: &Context, observed: &Observed) -> Vec<Arc<Inspected>> {
+    let (ImageView::Stored(image) | ImageView::Reported { image, .. }, DatabaseView::Seen(snapshot)) =
+        (&observed.image, &observed.database)
+    else {
+        return Vec::new();
+    };
+    let known = match (&snapshot.rows, &image.graph) {
+        (VersionRows::Rows(rows), Ok(graph)) => rows.iter().all(|row| graph.contains(row)),
+        _ => true,
+    };
+    if known { Vec::new() } else { image::remembered(object, context) }
+}

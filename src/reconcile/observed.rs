@@ -1,0 +1,98 @@
+//! What one look at the world found: the input of `decide`; types only.
+
+use crate::{
+    api::Reason,
+    db::Snapshot,
+    runner::{Inspected, PodState, RunRecord},
+};
+use k8s_openapi::jiff::Timestamp;
+use std::sync::Arc;
+
+/// Something that keeps an object from its target, in the words of a condition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    pub reason: Reason,
+    pub message: String,
+}
+
+impl Problem {
+    pub fn new(reason: Reason, message: impl Into<String>) -> Self {
+        Self { reason, message: message.into() }
+    }
+}
+
+/// A Job of this object.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JobView {
+    pub name: String,
+    pub created: Option<Timestamp>,
+    /// How far its pod has come; a Job without one is `Waiting`, or `Blocked` when the API server refuses the pod.
+    pub state: PodState,
+}
+
+/// A run whose end is not in the status yet.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunView {
+    pub job: JobView,
+    pub record: RunRecord,
+}
+
+/// A finished run Job whose end is in the status: kept for its log.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OldRun {
+    pub job: String,
+    pub number: i64,
+}
+
+/// Which inspection the object needs now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Under which key it is stored.
+    pub key: String,
+    /// What `status.image` records once it is there: the key, and why it was made anew.
+    pub id: String,
+    /// Name of the Job that makes it.
+    pub job: String,
+}
+
+/// The image that the spec names, as far as it is known.
+#[derive(Clone, Debug)]
+pub enum ImageView {
+    /// It is in a ConfigMap.
+    Stored(Arc<Inspected>),
+    /// A Job has just reported it; to be stored.
+    Reported { job: String, image: Arc<Inspected> },
+    /// A Job of this object is at it.
+    InProgress(JobView),
+    /// A Job of this object could not.
+    Failed { job: JobView, problem: Problem },
+    /// A Job of another object is at it.
+    InProgressElsewhere,
+    /// Nobody has begun.
+    Absent,
+    /// Not looked for, since what it depends on failed.
+    NotLooked,
+}
+
+/// The database as it was seen.
+#[derive(Clone, Debug)]
+pub enum DatabaseView {
+    Seen(Snapshot),
+    Failed(Problem),
+    /// A run is active, and only its end tells anything.
+    NotLooked,
+}
+
+/// What one look at the world found.
+#[derive(Clone, Debug)]
+pub struct Observed {
+    pub run: Option<RunView>,
+    pub old_runs: Vec<OldRun>,
+    /// Inspect Jobs of this object other than the wanted one.
+    pub old_inspections: Vec<String>,
+    pub wanted: Option<Wanted>,
+    pub image: ImageView,
+    pub database: DatabaseView,
+    /// Every inspection that this object has a share in, newest first.
+    pub remembered: Vec<Arc<Inspected>>,
+}

@@ -1,0 +1,198 @@
+//! Building the next status from the one before it: conditions keep their transition times, lists stay short; no I/O.
+
+use super::{
+    checks::{Chosen, Drift, describe, direction_name},
+    observed::Problem,
+};
+use crate::{
+    api::{
+        ConditionType, DatabaseMigration, DatabaseMigrationStatus, DatabaseStatus, ImageStatus, Kind, Pending, PlanStatus,
+        Reason, RunStatus,
+    },
+    db::Snapshot,
+    revisions::Direction,
+    runner::Inspected,
+    text,
+};
+use k8s_openapi::{
+    apimachinery::pkg::apis::meta::v1::{Condition, Time},
+    jiff::Timestamp,
+};
+use std::collections::BTreeSet;
+
+/// Entries that the status keeps of what could be long; etcd and every watch carry all of it.
+const MAX_HISTORY: usize = 10;
+const MAX_PENDING: usize = 10;
+const MAX_LISTED: usize = 50;
+const MAX_MESSAGE: usize = 1024;
+
+/// The status in the making.
+pub struct Draft {
+    pub status: DatabaseMigrationStatus,
+    generation: Option<i64>,
+    now: Timestamp,
+}
+
+impl Draft {
+    /// Starts from what the object's status says, with every condition present.
+    pub fn new(object: &DatabaseMigration, now: Timestamp) -> Self {
+        let mut status = object.status.clone().unwrap_or_default();
+        status.observed_generation = object.metadata.generation;
+        let mut draft = Self { status, generation: object.metadata.generation, now };
+        for type_ in ConditionType::ALL {
+            if draft.status.condition(type_).is_none() {
+                draft.set(type_, "Unknown", "NotChecked", "not looked at yet");
+            }
+        }
+        draft
+    }
+
+    /// Sets one condition.
+    pub fn set(&mut self, type_: ConditionType, status: &str, reason: &str, message: &str) {
+        let before = self.status.conditions.iter().position(|c| c.type_ == type_.as_str());
+        let since = before
+            .and_then(|i| self.status.conditions.get(i))
+            .filter(|c| c.status == status)
+            .map_or_else(|| Time(self.now), |c| c.last_transition_time.clone());
+        let condition = Condition {
+            type_: type_.as_str().to_owned(),
+            status: status.to_owned(),
+            reason: reason.to_owned(),
+            message: text::clean(message, MAX_MESSAGE),
+            observed_generation: self.generation,
+            last_transition_time: since,
+        };
+        match before.and_then(|i| self.status.conditions.get_mut(i)) {
+            Some(existing) => *existing = condition,
+            None => self.status.conditions.push(condition),
+        }
+    }
+
+    /// Sets Ready, Reconciling and Stalled together, so that kstatus reads them as one state.
+    pub fn verdict(&mut self, reason: Reason, message: &str) {
+        let was_ready = self.status.is_true(ConditionType::Ready)
+            || self.status.condition(ConditionType::Ready).is_some_and(|c| c.status == "Unknown" && c.reason == reason.as_str());
+        let (ready, reconciling, stalled) = match reason.kind() {
+            Kind::Ready => ("True", "False", "False"),
+            // A database that was at its target probably still is; nobody can tell.
+            Kind::Working if reason == Reason::DatabaseUnreachable && was_ready => ("Unknown", "True", "False"),
+            Kind::Working => ("False", "True", "False"),
+            Kind::Stalled => ("False", "False", "True"),
+            Kind::Held => ("False", "False", "False"),
+        };
+        self.set(ConditionType::Ready, ready, reason.as_str(), message);
+        for (type_, status) in [(ConditionType::Reconciling, reconciling), (ConditionType::Stalled, stalled)] {
+            let message = if status == "True" { message } else { "" };
+            self.set(type_, status, reason.as_str(), message);
+        }
+        self.refresh(ConditionType::Planned);
+        self.refresh(ConditionType::SingleHead);
+        self.refresh(ConditionType::Drifted);
+    }
+
+    /// What was looked at for an older generation and not again says so by its observedGeneration, but a condition
+    /// that does not depend on the spec stays valid.
+    fn refresh(&mut self, type_: ConditionType) {
+        let generation = self.generation;
+        if let Some(condition) = self.status.conditions.iter_mut().find(|c| c.type_ == type_.as_str()) {
+            condition.observed_generation = generation;
+        }
+    }
+
+    /// A problem: the verdict, and no plan.
+    pub fn problem(&mut self, problem: &Problem) {
+        self.verdict(problem.reason, &problem.message);
+    }
+
+    /// What the database answered.
+    pub fn database(&mut self, snapshot: &Snapshot, rows: &BTreeSet<String>) {
+        self.status.database = Some(DatabaseStatus {
+            dialect: snapshot.dialect.to_string(),
+            version: text::clean(&snapshot.server_version, 64),
+        });
+        self.status.current = Some(describe(rows));
+        self.status.current_revisions = rows.iter().take(MAX_LISTED).map(|r| text::clean(r, 128)).collect();
+    }
+
+    /// The image as it was inspected.
+    pub fn image(&mut self, reference: &str, id: &str, image: &Inspected) {
+        self.status.image = Some(ImageStatus {
+            reference: reference.to_owned(),
+            digest: image.digest.clone(),
+            alembic: Some(text::clean(&image.inspection.alembic, 32)),
+            inspection: Some(id.to_owned()),
+        });
+    }
+
+    /// The heads of the image, and the revisions that the target means in it.
+    pub fn graph(&mut self, heads: &[String], target: Option<&[String]>) {
+        self.status.heads = heads.iter().take(MAX_LISTED).cloned().collect();
+        if let Some(target) = target {
+            self.status.target = Some(describe(&target.iter().cloned().collect()));
+            self.status.target_revisions = target.iter().take(MAX_LISTED).cloned().collect();
+        }
+    }
+
+    /// No way to the target is known.
+    pub fn unplanned(&mut self, reason: &str, message: &str) {
+        self.status.plan = None;
+        self.status.pending = None;
+        self.set(ConditionType::Planned, "False", reason, message);
+    }
+
+    /// The way to the target.
+    pub fn plan(&mut self, chosen: &Chosen) {
+        let plan = &chosen.plan;
+        let count = i32::try_from(plan.steps.len()).unwrap_or(i32::MAX);
+        self.status.pending = Some(Pending { count, revisions: plan.steps.iter().take(MAX_PENDING).cloned().collect() });
+        if plan.direction == Direction::None {
+            self.status.plan = None;
+            self.set(ConditionType::Planned, "True", "NothingToDo", "the version rows are the target's");
+            return;
+        }
+        let listed = |rows: &BTreeSet<String>| rows.iter().take(MAX_LISTED).cloned().collect();
+        self.status.plan = Some(PlanStatus {
+            hash: chosen.hash.clone(),
+            direction: direction_name(plan.direction).to_owned(),
+            from: listed(&plan.from),
+            to: listed(&plan.end),
+            steps: count,
+        });
+        self.set(ConditionType::Planned, "True", "PlanReady", &summary(chosen));
+    }
+
+    /// Records a run that has ended; once only, since its number is newer than what is recorded.
+    pub fn record(&mut self, run: RunStatus) {
+        if let Some(before) = self.status.last_run.replace(run) {
+            self.status.history.insert(0, before);
+            self.status.history.truncate(MAX_HISTORY - 1);
+        }
+    }
+
+    /// The Drifted condition, as far as version rows tell.
+    pub fn drift(&mut self, drift: &Drift) {
+        match drift {
+            Drift::NotChecked => self.set(ConditionType::Drifted, "Unknown", "NotChecked", "there is no earlier look to compare with"),
+            Drift::Unchanged => self.set(
+                ConditionType::Drifted, "False", "RevisionUnchanged",
+                "the version rows are those of the last look or run; the tables themselves are not compared",
+            ),
+            Drift::Changed { message } => self.set(ConditionType::Drifted, "True", "RevisionChanged", message),
+            Drift::StillChanged => {}
+        }
+    }
+}
+
+/// A plan in one line.
+pub fn summary(chosen: &Chosen) -> String {
+    let plan = &chosen.plan;
+    format!(
+        "{} of {} {} from {} to {} (plan {})",
+        direction_name(plan.direction),
+        plan.steps.len(),
+        if plan.steps.len() == 1 { "revision" } else { "revisions" },
+        describe(&plan.from),
+        describe(&plan.end),
+        chosen.hash,
+    )
+}

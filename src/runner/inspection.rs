@@ -1,0 +1,135 @@
+//! What an inspected image holds: its revision graph, file hashes and what env.py configures; no I/O.
+
+use crate::revisions::{Graph, LoadError, Script};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Bounds on what an image may report; an id longer than Alembic's own version column is allowed and reported elsewhere.
+const MAX_REVISIONS: usize = 100_000;
+const MAX_ID: usize = 512;
+
+/// The runner's report on an image, as it is stored.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Inspection {
+    /// Version of Alembic in the image.
+    pub alembic: String,
+    /// SQLAlchemy's name of the dialect that env.py connected with.
+    pub dialect: String,
+    /// Name of the version table.
+    pub version_table: String,
+    /// Its schema, where env.py names one.
+    pub version_table_schema: Option<String>,
+    /// Whether this dialect's DDL is undone when a run fails.
+    pub transactional_ddl: bool,
+    /// Whether env.py asks for a transaction per revision.
+    pub transaction_per_migration: bool,
+    /// Whether env.py leaves a transaction open that nobody commits, so that a run would be rolled back.
+    pub external_transaction: bool,
+    /// The revisions in Alembic's load order.
+    pub revisions: Vec<Revision>,
+    /// Alembic's own warnings while it loaded them.
+    #[serde(default)]
+    pub warnings: Vec<String>,
+}
+
+/// A revision file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Revision {
+    pub id: String,
+    /// down_revision, as full ids.
+    #[serde(default)]
+    pub down: Vec<String>,
+    /// depends_on as written: ids or branch labels.
+    #[serde(default)]
+    pub deps: Vec<String>,
+    /// The labels that the file itself gives.
+    #[serde(default)]
+    pub labels: Vec<String>,
+    pub file: String,
+    /// SHA-256 of the file's bytes.
+    pub sha256: String,
+    /// First line of the docstring.
+    #[serde(default)]
+    pub message: String,
+    pub upgrade: Implementation,
+    pub downgrade: Implementation,
+    /// Whether it leaves the transaction (autocommit_block, CONCURRENTLY and the like).
+    #[serde(default)]
+    pub autocommit: bool,
+}
+
+/// What a file's upgrade() or downgrade() is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Implementation {
+    /// It does something.
+    Present,
+    /// The function is not there: Alembic fails before the first step.
+    Missing,
+    /// The body does nothing.
+    Empty,
+    /// The body only raises.
+    Raises,
+}
+
+/// Why a stored or reported inspection can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum InspectionError {
+    #[error("the inspection is not what this version of the operator stores: {0}")]
+    Malformed(#[from] serde_json::Error),
+    #[error("the image reports {0} revisions; at most {MAX_REVISIONS} are supported")]
+    TooMany(usize),
+    #[error("the image reports a revision id of {0} bytes; at most {MAX_ID} are supported")]
+    IdTooLong(usize),
+}
+
+impl Inspection {
+    /// Reads the runner's payload.
+    pub fn parse(json: &[u8]) -> Result<Self, InspectionError> {
+        let inspection: Self = serde_json::from_slice(json)?;
+        if inspection.revisions.len() > MAX_REVISIONS {
+            return Err(InspectionError::TooMany(inspection.revisions.len()));
+        }
+        match inspection.revisions.iter().map(|r| r.id.len()).find(|len| *len > MAX_ID) {
+            Some(len) => Err(InspectionError::IdTooLong(len)),
+            None => Ok(inspection),
+        }
+    }
+
+    fn scripts(&self) -> Vec<Script> {
+        let script = |r: &Revision| Script {
+            revision: r.id.clone(),
+            down: r.down.clone(),
+            depends_on: r.deps.clone(),
+            labels: r.labels.clone(),
+        };
+        self.revisions.iter().map(script).collect()
+    }
+}
+
+/// An image that was inspected, ready to plan with.
+#[derive(Debug)]
+pub struct Inspected {
+    /// The reference to run: with the digest that was inspected, where that is known.
+    pub image: String,
+    /// The digest alone.
+    pub digest: Option<String>,
+    pub inspection: Inspection,
+    /// The graph, or why Alembic would not load it.
+    pub graph: Result<Graph, LoadError>,
+    index: BTreeMap<String, usize>,
+}
+
+impl Inspected {
+    /// Builds the graph of an inspection.
+    pub fn new(image: String, digest: Option<String>, inspection: Inspection) -> Self {
+        let graph = Graph::load(inspection.scripts());
+        let index = inspection.revisions.iter().enumerate().map(|(i, r)| (r.id.clone(), i)).collect();
+        Self { image, digest, inspection, graph, index }
+    }
+
+    /// The file of a revision.
+    pub fn revision(&self, id: &str) -> Option<&Revision> {
+        self.index.get(id).and_then(|i| self.inspection.revisions.get(*i))
+    }
+}

@@ -1,0 +1,24 @@
+//! The Python program that runs in the user's image, the Jobs that carry it, and the reading of what it reports; no I/O.
+
+mod inspection;
+mod job;
+mod pod;
+mod pod_template;
+mod report;
+mod task;
+
+pub use inspection::{Implementation, Inspected, Inspection, InspectionError, Revision};
+pub use job::{
+    JobInput, RunRecord, inspect_job, inspection_config_map, inspection_key, inspection_name, is_pinned, pinned,
+    program_config_map, read_inspection, run_job, run_name, shared_owner,
+};
+pub use pod::{Ended, PodState, Trouble, pod_state};
+pub use pod_template::PodTemplateError;
+pub use report::{Failure, Frames, Report, ReportError, RunState, hex, join_frames};
+pub use task::{Action, ConnectionTask, Run, Task};
+
+/// The runner's source, mounted into every Job.
+pub const PROGRAM: &str = include_str!("runner.py");
+
+/// Name of the container that runs Alembic; the one that `spec.podTemplate` merges into.
+pub const CONTAINER: &str = "alembic";

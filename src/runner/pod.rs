@@ -1,0 +1,156 @@
+//! What the state of a Job's pod means; no I/O.
+
+use super::CONTAINER;
+use crate::text::clean;
+use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod};
+use k8s_openapi::jiff::Timestamp;
+
+/// Reasons with which the kubelet waits for an image.
+const PULL_REASONS: [&str; 6] =
+    ["ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError", "RegistryUnavailable"];
+/// Reasons with which it can't make the container.
+const CREATE_REASONS: [&str; 4] =
+    ["CreateContainerConfigError", "CreateContainerError", "RunContainerError", "CreatePodSandboxError"];
+
+/// How far a pod has come.
+#[derive(Clone, Debug, PartialEq)]
+pub enum PodState {
+    /// Not started, and nothing is known to be wrong.
+    Waiting,
+    /// Not started, and it will not be while this lasts.
+    Blocked(Trouble),
+    /// The container runs.
+    Running,
+    /// The container has ended.
+    Ended(Ended),
+}
+
+/// Why a pod can't start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    ImagePull(String),
+    Rejected(String),
+}
+
+/// A container that has ended, or that never ran and never will.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Ended {
+    /// What it left as its termination message.
+    pub message: Option<String>,
+    /// Whether the container ever ran.
+    pub ran: bool,
+    pub exit_code: Option<i32>,
+    /// The kubelet's word, such as OOMKilled or Evicted.
+    pub reason: Option<String>,
+    pub finished_at: Option<Timestamp>,
+    /// The image that ran, as the container runtime names it.
+    pub image_id: Option<String>,
+}
+
+/// Reads a pod's state.
+pub fn pod_state(pod: &Pod) -> PodState {
+    let Some(status) = &pod.status else { return PodState::Waiting };
+    let container = status.container_statuses.iter().flatten().find(|c| c.name == CONTAINER);
+    let state = container.and_then(|c| c.state.as_ref());
+    if let (Some(container), Some(ended)) = (container, state.and_then(|s| s.terminated.as_ref())) {
+        return PodState::Ended(ended_container(container, ended, status.reason.as_deref()));
+    }
+    // Evicted, preempted or refused by the kubelet before the container ran.
+    if matches!(status.phase.as_deref(), Some("Failed" | "Succeeded")) {
+        let reason = status.reason.as_deref().map(|r| clean(r, 64));
+        let message = status.message.as_deref().map(|m| clean(m, 300));
+        let reason = [reason, message].into_iter().flatten().collect::<Vec<_>>().join(": ");
+        return PodState::Ended(Ended { reason: Some(reason), ..Ended::default() });
+    }
+    if state.is_some_and(|s| s.running.is_some()) {
+        return PodState::Running;
+    }
+    match trouble(pod) {
+        Some(trouble) => PodState::Blocked(trouble),
+        None => PodState::Waiting,
+    }
+}
+
+fn ended_container(container: &ContainerStatus, ended: &ContainerStateTerminated, pod_reason: Option<&str>) -> Ended {
+    Ended {
+        message: ended.message.clone(),
+        // A container that the runtime could not start is "terminated" too, with exit code 128 and no start time.
+        ran: ended.reason.as_deref() != Some("StartError") && ended.reason.as_deref() != Some("ContainerCannotRun"),
+        exit_code: Some(ended.exit_code),
+        reason: pod_reason.or(ended.reason.as_deref()).map(|r| clean(r, 64)),
+        finished_at: ended.finished_at.as_ref().map(|t| t.0),
+        image_id: Some(container.image_id.clone()).filter(|id| !id.is_empty()),
+    }
+}
+
+/// Any container of the pod can hold it up: the user's sidecars and init containers too.
+fn trouble(pod: &Pod) -> Option<Trouble> {
+    let status = pod.status.as_ref()?;
+    let containers = status.init_container_statuses.iter().flatten().chain(status.container_statuses.iter().flatten());
+    for container in containers {
+        let Some(waiting) = container.state.as_ref().and_then(|s| s.waiting.as_ref()) else { continue };
+        let reason = waiting.reason.as_deref().unwrap_or_default();
+        let text = format!("{reason}: {}", waiting.message.as_deref().unwrap_or("no message"));
+        let text = format!("container {}: {}", container.name, clean(&text, 400));
+        if PULL_REASONS.contains(&reason) {
+            return Some(Trouble::ImagePull(text));
+        }
+        if CREATE_REASONS.contains(&reason) {
+            return Some(Trouble::Rejected(text));
+        }
+    }
+    let unschedulable = status.conditions.iter().flatten().find(|c| {
+        c.type_ == "PodScheduled" && c.status == "False" && c.reason.as_deref() == Some("Unschedulable")
+    })?;
+    Some(Trouble::Rejected(format!(
+        "the pod can't be scheduled: {}",
+        clean(unschedulable.message.as_deref().unwrap_or("no message"), 400)
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn state(status: Value) -> PodState {
+        pod_state(&serde_json::from_value(json!({ "metadata": {}, "status": status })).unwrap())
+    }
+
+    fn container(state: Value) -> Value {
+        json!({"phase": "Pending", "containerStatuses": [
+            {"name": "alembic", "image": "i", "imageID": "r/i@sha256:ab", "ready": false, "restartCount": 0, "state": state}]})
+    }
+
+    #[test]
+    fn a_finished_container_counts_though_the_pod_still_runs_a_sidecar() {
+        let ended = state(container(json!({"terminated": {"exitCode": 0, "message": "{}", "finishedAt": "2026-01-01T00:00:00Z"}})));
+        let PodState::Ended(ended) = ended else { panic!("{ended:?}") };
+        assert_eq!((ended.ran, ended.message.as_deref()), (true, Some("{}")));
+        assert_eq!(ended.image_id.as_deref(), Some("r/i@sha256:ab"));
+    }
+
+    #[test]
+    fn a_command_that_is_not_there_never_ran() {
+        let ended = state(container(json!({"terminated": {"exitCode": 128, "reason": "StartError", "message": "exec: uv: not found"}})));
+        assert!(matches!(ended, PodState::Ended(Ended { ran: false, .. })));
+    }
+
+    #[test]
+    fn what_holds_a_pod_up_is_named() {
+        let pull = state(container(json!({"waiting": {"reason": "ImagePullBackOff", "message": "not found"}})));
+        assert!(matches!(pull, PodState::Blocked(Trouble::ImagePull(m)) if m.contains("not found")));
+        let config = state(container(json!({"waiting": {"reason": "CreateContainerConfigError", "message": "secret \"x\" not found"}})));
+        assert!(matches!(config, PodState::Blocked(Trouble::Rejected(m)) if m.contains("secret")));
+        assert_eq!(state(container(json!({"waiting": {"reason": "ContainerCreating"}}))), PodState::Waiting);
+        let full = state(json!({"phase": "Pending", "conditions": [
+            {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes"}]}));
+        assert!(matches!(full, PodState::Blocked(Trouble::Rejected(m)) if m.contains("0/1 nodes")));
+    }
+
+    #[test]
+    fn an_evicted_pod_has_ended_without_running() {
+        let evicted = state(json!({"phase": "Failed", "reason": "Evicted", "message": "low on memory"}));
+        assert!(matches!(evicted, PodState::Ended(Ended { ran: false, reason: Some(r), .. }) if r.contains("Evicted")));
+    }
+}

@@ -1,0 +1,1331 @@
+"""Drives Alembic inside the user's image: inspects a project, or runs a migration planned by the operator.
+
+Its only network traffic is to the user's database, opened by the project's own env.py (and once more, the same way, for a lock).
+Python 3.7 or newer, the standard library and the image's own Alembic (1.6 or newer). Everything is read from the environment;
+the outcome is the termination message (class Report) and, for an inspection, frames in the log (emit_frames).
+It shares its process with code it does not know (env.py, revision files), so it keeps its own file descriptors and absolute paths,
+records its verdicts before it raises them, and trusts rows read back from the database rather than the absence of an exception.
+"""
+
+import json
+import os
+import re
+import signal
+import sys
+import time
+from hashlib import sha256
+from urllib.parse import quote, quote_plus, unquote
+
+PROTOCOL = 1
+MINIMUM_ALEMBIC = (1, 6)
+MESSAGE_LIMIT = 4000  # bytes; the kubelet keeps 4096
+ROWS_LIMIT = 20
+TEXT_LIMIT = 8000  # characters of any text on its way into the message
+RAW_TEXT_LIMIT = 64000  # characters looked at before scrubbing
+FRAME_CHUNK = 3000  # with its marker a frame is shorter than PIPE_BUF, so a write is never torn
+POLL_SECONDS = 0.2
+WAITING_AFTER_SECONDS = 1.0
+APPLICATION_NAME = "alembic-operator"
+EXIT_CODES = {"refused": 3, "failed": 1}
+
+
+# ---------------------------------------------------------------- problems
+
+
+class Problem(BaseException):
+    """A verdict of this program. Not an Exception, so that a retry loop or a broad except in env.py does not swallow it."""
+
+    def __init__(self, kind, message, state="failed", revision=None, detail=""):
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+        self.state = state
+        self.revision = revision
+        self.detail = detail
+
+
+class Stopped(KeyboardInterrupt):
+    """SIGTERM arrived; drivers and context managers treat it like Ctrl-C and roll back."""
+
+
+def refused(kind, message, detail=""):
+    return Problem(kind, message, state="refused", detail=detail)
+
+
+def unusable_task(message):
+    return Problem("TaskUnusable", message)
+
+
+# ---------------------------------------------------------------- secrets and texts
+
+
+class Secrets:
+    """Every spelling of the password and the URL that an error message or a traceback may contain."""
+
+    GENERIC = [
+        (re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*://)[^\s\"'<>]*@"), r"\1***@"),
+        (re.compile(r"((?:PG|MYSQL_|DB_)?PASS(?:WORD|WD)?|MYSQL_PWD)(\s*=\s*|\s+)('[^']*'|\"[^\"]*\")", re.I), r"\1\2***"),
+        (re.compile(r"((?:PG|MYSQL_|DB_)?PASS(?:WORD|WD)|MYSQL_PWD)(\s*=\s*)[^\s'\"]+", re.I), r"\1\2***"),
+    ]
+
+    def __init__(self):
+        self.spellings = set()
+        self.exact = None
+
+    def add_url(self, url):
+        self.spellings.update([url, url.replace("%", "%%"), repr(url)[1:-1]])
+        self.exact = None
+        authority = re.split(r"[?#]", url.partition("://")[2])[0]
+        self.add_password(authority.rpartition("@")[0].partition(":")[2])
+        for value in re.findall(r"[?&](?:\w*password|passwd)=([^&#]*)", url):
+            self.add_password(value)
+
+    def add_password(self, written):
+        """`written` may be percent-encoded (in a URL) or plain; both readings are hidden."""
+        for plain in {written, unquote(written), unquote(written.replace("+", " "))}:
+            self._add_spellings(plain)
+        # A password that is not encoded although it should be is torn apart by URL parsers, and the pieces end up in messages.
+        if re.search(r"[@/]", written):
+            self.spellings.update(piece for piece in re.split(r"[@:/]", written) if len(piece) > 2)
+
+    def _add_spellings(self, plain):
+        encoded = [quote(plain, safe=""), quote(plain), quote(plain, safe=" +"), quote_plus(plain)]
+        lower = [re.sub(r"%[0-9A-F]{2}", lambda match: match.group().lower(), text) for text in encoded]
+        doubled = [text.replace("%", "%%") for text in [plain, *encoded]]
+        escaped = [repr(plain)[1:-1], ascii(plain)[1:-1], json.dumps(plain)[1:-1], repr(plain.encode("utf-8", "replace"))[2:-1]]
+        quoted = [plain.replace("'", "''"), plain.replace("'", "\\'").replace("\\\\", "\\")]
+        self.spellings.update([plain, *encoded, *lower, *doubled, *escaped, *quoted])
+        self.exact = None
+
+    def scrub(self, text):
+        for pattern in self._patterns():
+            text = pattern.sub("***", text)
+        for pattern, replacement in self.GENERIC:
+            text = pattern.sub(replacement, text)
+        return text
+
+    def _patterns(self):
+        if self.exact is None:
+            self.spellings.discard("")
+            # A one-letter password would blank out every word that contains the letter: short ones only count as whole words.
+            words = sorted(self.spellings, key=len, reverse=True)
+            long = [re.escape(word) for word in words if len(word) > 3]
+            short = [r"(?<!\w)%s(?!\w)" % re.escape(word) for word in words if len(word) <= 3]
+            self.exact = [re.compile("|".join(group)) for group in (long, short) if group]
+        return self.exact
+
+
+SECRETS = Secrets()
+CONTROL_CHARACTERS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+def valid_text(text):
+    """`text` without control characters, and without the lone surrogates that JSON parsers refuse."""
+    return CONTROL_CHARACTERS.sub("", str(text)).encode("utf-8", "replace").decode("utf-8")
+
+
+def clean(text, keep_end=False):
+    """What may leave this process: bounded, without secrets."""
+    text = text[-RAW_TEXT_LIMIT:] if keep_end else text[:RAW_TEXT_LIMIT]
+    # Scrubbed again afterwards: removing a control character may complete a secret's spelling.
+    text = SECRETS.scrub(valid_text(SECRETS.scrub(text)))
+    return text[-TEXT_LIMIT:] if keep_end else text[:TEXT_LIMIT]
+
+
+def error_text(error):
+    """The error's own words. For a database error the driver's, without SQLAlchemy's copy of the statement's parameters."""
+    error = getattr(error, "orig", None) or error
+    try:
+        text = str(error)
+    except Exception:
+        text = ""
+    return "%s: %s" % (type(error).__name__, text) if text else type(error).__name__
+
+
+def error_trace(error):
+    """The last frames of the traceback and the error's own words, without the parameters of a statement."""
+    import traceback
+
+    frames = traceback.extract_tb(error.__traceback__, limit=-30)
+    lines = [line.rstrip("\n") for line in traceback.format_list(frames)]
+    return "\n".join([*lines, clean(error_text(error))[:500]])  # scrubbed before it is cut: half a secret is not recognised
+
+
+def listed(ids):
+    """A short text for a set of revision ids; no ids is the base."""
+    ids = sorted(str(item) for item in ids)
+    more = ", and %d more" % (len(ids) - ROWS_LIMIT) if len(ids) > ROWS_LIMIT else ""
+    return "{%s%s}" % (", ".join(ids[:ROWS_LIMIT]), more) if ids else "base"
+
+
+# ---------------------------------------------------------------- the termination message
+
+
+class Report:
+    """The termination message: always on disk, always valid JSON, never longer than MESSAGE_LIMIT bytes."""
+
+    def __init__(self, path):
+        self.path = os.path.abspath(path)
+        self.size = 0
+        self.stderr = os.dup(2)
+        self.fields = {
+            "protocol": PROTOCOL,
+            "action": None,
+            "nonce": os.urandom(16).hex(),
+            "state": "starting",
+            "error": None,
+            "steps_done": 0,
+            "last_done": None,
+            "running": None,
+            "started": False,
+            "transactional": None,
+            "rows": None,
+        }
+
+    def update(self, **changes):
+        self.fields.update(changes)
+        try:
+            self.write()
+        except OSError as error:  # a full disk must not abort a migration half-way
+            self.log("cannot write the termination message: %s" % error)
+
+    def write(self):
+        """Padded with blanks to cover the former message, then cut: whoever reads at any moment, or after a kill, finds valid JSON."""
+        data = fitted(self.fields)
+        target = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            os.write(target, data.ljust(self.size))
+            if os.path.isfile(self.path):
+                os.ftruncate(target, len(data))
+        finally:
+            os.close(target)
+        self.size = len(data)
+
+    def fail(self, problem):
+        error = {
+            "class": problem.kind,
+            "message": clean(problem.message),
+            "revision": problem.revision,
+            "detail": clean(problem.detail, keep_end=True),
+        }
+        self.update(state=problem.state, error=error)
+        self.log("%s: %s: %s" % (problem.state, problem.kind, problem.message))
+        if problem.detail:
+            self.log(problem.detail, keep_end=True)
+
+    def log(self, text, keep_end=False):
+        """One write to the original standard error, which env.py cannot close or redirect."""
+        try:
+            os.write(self.stderr, ("alembic-operator: %s\n" % clean(text, keep_end)).encode("utf-8"))
+        except OSError:
+            pass
+
+
+def encoded(value):
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+
+
+def fitted(fields):
+    """The message within its limit: the traceback gives way first, then the rows, then the message's end, then the ids."""
+    fields = dict(fields)
+    error = fields["error"] = dict(fields["error"]) if fields["error"] else None
+    if fields["rows"] is not None and len(fields["rows"]) > ROWS_LIMIT:
+        fields["rows"] = None
+    if len(encoded(fields)) <= MESSAGE_LIMIT:
+        return encoded(fields)
+    if error:
+        detail, error["detail"] = error["detail"], ""
+        error["message"] = beginning(error["message"], 1600)
+        error["detail"] = last_lines(detail, MESSAGE_LIMIT - len(encoded(fields)))
+    if len(encoded(fields)) > MESSAGE_LIMIT:
+        fields["rows"] = None
+    if len(encoded(fields)) > MESSAGE_LIMIT:
+        for holder, key in ((fields, "running"), (fields, "last_done"), (error or {}, "revision")):
+            holder[key] = holder.get(key) and beginning(holder[key], 400)
+    return encoded(fields)
+
+
+def json_size(text):
+    return len(encoded(text)) - 2
+
+
+def beginning(text, room):
+    """The longest beginning of `text` that takes at most `room` bytes in JSON."""
+    if json_size(text) <= room:
+        return text
+    used = 0
+    for position, character in enumerate(text):
+        used += json_size(character)
+        if used > room - 3:
+            return text[:position] + "..."
+    return text
+
+
+def last_lines(text, room):
+    """As many of the last lines of `text` as take at most `room` bytes in JSON."""
+    kept = []
+    for line in reversed(text.split("\n")):
+        room -= json_size(line) + 2
+        if room < 0:
+            break
+        kept.append(line)
+    return "\n".join(reversed(kept))
+
+
+# ---------------------------------------------------------------- the task and the environment
+
+
+def read_task(environ):
+    try:
+        task = json.loads(environ.pop("ALEMBIC_OPERATOR_TASK"))
+    except KeyError:
+        raise unusable_task("ALEMBIC_OPERATOR_TASK is not set; this program is started by the operator")
+    except ValueError as error:
+        raise unusable_task("ALEMBIC_OPERATOR_TASK is not JSON: %s" % error)
+    if not isinstance(task, dict) or task.get("protocol") != PROTOCOL:
+        raise unusable_task("this runner speaks protocol %d; the operator and its runner are of different versions" % PROTOCOL)
+    if task.get("action") not in ("inspect", "run"):
+        raise unusable_task("unknown action %r" % task.get("action"))
+    wanted = {"from": list, "targets": list, "end": list, "steps": int, "steps_digest": str}
+    if task["action"] == "run":
+        wrong = [name for name, kind in wanted.items() if not isinstance(task.get(name), kind)]
+        if wrong or task.get("direction") not in ("upgrade", "downgrade"):
+            raise unusable_task("the task lacks or mistypes: %s" % ", ".join(wrong or ["direction"]))
+    return task
+
+
+def set_url(task, environ):
+    """Puts the database URL into every variable that carries it, and returns it (None when the task names no variable)."""
+    names = task.get("url_env") or []
+    connection = task.get("connection")
+    if connection:
+        url = built_url(connection, environ)
+    elif names:
+        if not environ.get(names[0]):
+            raise unusable_task("the variable %s, which carries the database URL, is not set" % names[0])
+        url = environ[names[0]].strip()
+    else:
+        return None
+    SECRETS.add_url(url)
+    url = with_driver(url, task.get("driver"))
+    SECRETS.add_url(url)
+    for name in names:
+        environ[name] = url
+    return url
+
+
+def built_url(connection, environ):
+    user = environ.pop(connection.get("username_env") or "", None)
+    password = environ.pop(connection.get("password_env") or "", None)
+    if password:
+        SECRETS.add_password(password)
+    name = connection.get("name") or ""
+    if connection["dialect"].startswith("sqlite"):
+        return "%s:///%s" % (connection["dialect"], name)
+    login = quote(user, safe="") if user else ""
+    login += ":" + quote(password, safe="") if password else ""
+    host = connection.get("host") or ""
+    host = "[%s]" % host if ":" in host else host
+    port = ":%d" % connection["port"] if connection.get("port") else ""
+    return "%s://%s%s%s/%s" % (connection["dialect"], login + "@" if login else "", host, port, name)
+
+
+def with_driver(url, driver):
+    scheme, separator, rest = url.partition("://")
+    # SQLAlchemy dropped the name `postgres` in 1.4, many Secrets still carry it.
+    scheme = {"postgres": "postgresql"}.get(scheme, scheme)
+    if driver and "+" not in scheme:
+        scheme += "+" + driver
+    return scheme + separator + rest
+
+
+def prepare_process(environ):
+    """What the `alembic` command would have: no folder of this program on the path. And a name for the database's list of sessions."""
+    here = os.path.dirname(os.path.realpath(__file__))
+    sys.path[:] = [entry for entry in sys.path if os.path.realpath(entry or ".") != here]
+    environ.setdefault("PGAPPNAME", APPLICATION_NAME)
+    for name in ("PGPASSWORD", "MYSQL_PWD"):
+        if environ.get(name):
+            SECRETS.add_password(environ[name])
+
+
+# ---------------------------------------------------------------- stopping
+
+
+class Stopper:
+    """Turns SIGTERM into an exception in the main thread, also while a driver's C code waits for the database."""
+
+    def __init__(self):
+        self.stopped = False
+        self.cancel = None
+
+    def install(self):
+        signal.signal(signal.SIGTERM, self.stop)
+
+    def stop(self, _signal, _frame):
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the rollback is not to be interrupted again
+        self.stopped = True
+        raise Stopped("stopped by SIGTERM")
+
+    def ignore(self):
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+    def watch(self, connection):
+        """libpq and SQLite return to Python only at a statement's end; cancelling it from another thread makes them return at once."""
+        raw = connection.connection
+        raw = getattr(raw, "dbapi_connection", None) or getattr(raw, "connection", None)
+        self.cancel = getattr(raw, "cancel", None) or getattr(raw, "interrupt", None)
+        if self.cancel is None or getattr(connection.dialect, "is_async", False):
+            return
+        import threading
+
+        reader, writer = os.pipe()
+        os.set_blocking(writer, False)
+        try:
+            signal.set_wakeup_fd(writer)
+        except ValueError:  # env.py runs the migration in another thread
+            return
+        threading.Thread(target=self._cancel_at_signal, args=(reader,), daemon=True).start()
+
+    def _cancel_at_signal(self, reader):
+        while True:
+            if signal.SIGTERM in os.read(reader, 64):
+                try:
+                    self.cancel()
+                except Exception:
+                    pass  # the connection may just have ended
+                return
+
+
+# ---------------------------------------------------------------- Alembic and its configuration
+
+
+def import_alembic():
+    try:
+        import alembic
+
+        version = alembic.__version__
+    except ImportError as error:
+        raise Problem("AlembicMissing", "Alembic cannot be imported in this image: %s; install it, or set spec.alembic.command "
+                      "to the interpreter that has it (this one is %s)" % (error_text(error), sys.executable))
+    except AttributeError:
+        raise Problem("AlembicMissing", "`import alembic` finds %s, which is not Alembic; is Alembic installed for %s?"
+                      % (list(getattr(alembic, "__path__", ["?"]))[:1], sys.executable))
+    if tuple(int(part) for part in re.findall(r"\d+", version)[:2]) < MINIMUM_ALEMBIC:
+        raise Problem("AlembicTooOld", "this image has Alembic %s; the operator needs %d.%d or newer" % ((version,) + MINIMUM_ALEMBIC))
+    try:
+        import alembic.config  # noqa: F401
+    except ImportError as error:
+        raise Problem("AlembicMissing", "Alembic %s cannot be imported: %s" % (version, error_text(error)))
+    if os.getcwd() not in sys.path and "" not in sys.path:
+        sys.path.append(os.getcwd())  # as under `python -m alembic`, but last: nothing installed is shadowed
+    return alembic
+
+
+def alembic_arguments(task):
+    """The command line that a person would have typed: env.py may look at it."""
+    arguments = ["--name=%s" % (task.get("section") or "alembic")]
+    arguments += ["--config=%s" % task["config"]] if task.get("config") else []
+    arguments += ["-x%s" % argument for argument in task.get("x") or []]
+    if task["action"] == "inspect":
+        return arguments + ["current"]
+    return arguments + [task["direction"], cli_target(task["targets"])]
+
+
+def cli_target(targets):
+    return "base" if not targets else targets[0] if len(targets) == 1 else "heads"
+
+
+def load_config(task):
+    from alembic.config import CommandLine, Config
+
+    sys.argv[:] = ["alembic"] + alembic_arguments(task)
+    command_line = CommandLine(prog="alembic")
+    options = command_line.parser.parse_args(sys.argv[1:])
+    try:
+        if hasattr(command_line, "_inis_from_config"):  # Alembic 1.16: pyproject.toml
+            toml, ini = command_line._inis_from_config(options)
+            config = Config(file_=ini, toml_file=toml, ini_section=options.name, cmd_opts=options)
+        else:
+            ini = options.config
+            config = Config(file_=ini, ini_section=options.name, cmd_opts=options)
+        check_config(config, ini, options.name)
+    except Exception as error:
+        raise config_problem("the Alembic configuration cannot be read", error)
+    return config
+
+
+def check_config(config, ini, section):
+    ini_found = os.path.isfile(ini)
+    toml = getattr(config, "toml_file_name", None)
+    if getattr(config, "toml_alembic_config", None):
+        return
+    if not ini_found:
+        beside = " and %s has no [tool.alembic]" % toml if toml and os.path.isfile(toml) else ""
+        raise Problem("ConfigNotFound", "no %s in %s%s; set spec.alembic.config or spec.alembic.workingDir" % (ini, os.getcwd(), beside))
+    if not config.file_config.has_section(section):
+        raise Problem("ConfigNotFound", "%s has no section [%s]; set spec.alembic.section" % (ini, section))
+
+
+def config_problem(what, error):
+    return Problem("ConfigNotFound", "%s: %s" % (what, error_text(error)), detail=error_trace(error))
+
+
+def load_script_directory(config):
+    from alembic.script import ScriptDirectory
+    from alembic.util.pyfiles import pyc_file_from_path
+
+    try:
+        script = ScriptDirectory.from_config(config)
+    except Exception as error:
+        raise config_problem("the script directory cannot be found", error)
+    env_py = os.path.join(os.path.abspath(str(script.dir)), "env.py")
+    if not os.path.exists(env_py) and pyc_file_from_path(env_py) is None:
+        raise Problem("ConfigNotFound", "%s does not exist; is script_location right?" % env_py)
+    return script
+
+
+# ---------------------------------------------------------------- the revision files
+
+
+class Revisions:
+    """The revision files as this image's Alembic loads them: in its order, with its warnings, its errors named."""
+
+    def __init__(self, script):
+        self.script = script
+        self.root = os.path.realpath(str(script.dir))  # env.py may change the working directory
+        self.start = os.path.realpath(os.getcwd())
+        self.loaded = []
+        self.warnings = []
+        self.generate = script.revision_map._generator
+        script.revision_map._generator = self._generate
+
+    def load(self):
+        """Must be called where Alembic itself would load them: inside env.py, which may have prepared imports or locations."""
+        import warnings
+
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.filterwarnings("always", category=UserWarning, module=r"alembic\.")
+            try:
+                self.script.revision_map._revision_map
+                error = None
+            except Exception as caught_error:
+                error = caught_error
+        self._sort_warnings(caught, warnings)
+        self._refuse_duplicates()
+        if error is not None:
+            raise self.problem(error)
+
+    def _generate(self):
+        self.loaded = []
+        if not any(os.path.isdir(str(location)) for location in self.script._version_locations):
+            return  # no folder is no revision, in every release
+        for script in self.generate():
+            self.loaded.append(script)
+            yield script
+
+    def _sort_warnings(self, caught, warnings):
+        import alembic
+
+        own = os.path.dirname(alembic.__file__) + os.sep
+        for warning in caught:
+            if warning.category is UserWarning and warning.filename.startswith(own):
+                self.warnings.append(str(warning.message))
+            else:
+                self._show(warnings, warning)
+
+    def _show(self, warnings, warning):
+        try:
+            warnings.showwarning(warning.message, warning.category, warning.filename, warning.lineno)
+        except Exception:
+            pass  # env.py may have closed the standard error
+
+    def _refuse_duplicates(self):
+        seen = {}
+        for script in self.loaded:
+            if script.revision in seen:
+                files = self.file_of(seen[script.revision]), self.file_of(script)
+                raise Problem("DuplicateRevision", "revision %s is in two files: %s and %s" % ((script.revision,) + files),
+                              revision=script.revision)
+            seen[script.revision] = script
+
+    def problem(self, error):
+        from alembic.script.revision import RevisionError
+
+        if isinstance(error, RevisionError):
+            return Problem("RevisionGraphInvalid", error_text(error).partition(": ")[2] or error_text(error))
+        file = loading_file(error)
+        if file is not None:
+            return Problem("RevisionFileFailed", "the revision file %s cannot be loaded: %s" % (file, error_text(error)),
+                           detail=error_trace(error))
+        if isinstance(error, KeyError):
+            return Problem("RevisionGraphInvalid", self._missing(error.args[0]))
+        return Problem("RevisionGraphInvalid", error_text(error), detail=error_trace(error))
+
+    def _missing(self, key):
+        for script in self.loaded:
+            for name, values in (("down_revision", script._versioned_down_revisions), ("depends_on", as_tuple(script.dependencies))):
+                if key in values:
+                    return "revision %s names %r in its %s, and no revision file has it" % (script.revision, key, name)
+        return "a revision names %r, and no revision file has it" % (key,)
+
+    def file_of(self, script):
+        """Relative to the script directory or else to the working directory."""
+        path = os.path.realpath(str(script.path))
+        for folder in (self.root, self.start):
+            if path.startswith(folder + os.sep):
+                return valid_text(os.path.relpath(path, folder))
+        return valid_text(path)
+
+
+def loading_file(error):
+    """The name of the revision file that Alembic was loading when `error` was raised."""
+    for frame in frames_of(error):
+        if frame.f_code.co_name in ("_from_path", "_from_filename") and "filename" in frame.f_locals:
+            return os.path.basename(str(frame.f_locals["filename"]))
+    return None
+
+
+def as_tuple(value):
+    if value is None:
+        return ()
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
+def first_line(script):
+    lines = str(script.module.__doc__ or "").strip().splitlines()
+    return valid_text(lines[0].strip())[:120] if lines else ""
+
+
+def file_digest(path):
+    with open(str(path), "rb") as file:
+        content = file.read()
+    return content, sha256(content).hexdigest()
+
+
+# ---------------------------------------------------------------- reading a revision file without running it
+
+
+LITERALS = {"Constant", "Str", "Num", "Bytes", "NameConstant", "Ellipsis"}  # all but the first only before Python 3.8
+AUTOCOMMIT = re.compile(r"\bCONCURRENTLY\b|\bALTER\s+TYPE\b.*\bADD\s+VALUE\b|\bCOMMIT\b(?!\s+(DROP|DELETE|PRESERVE))", re.I | re.S)
+AUTOCOMMIT_NAMES = {"autocommit_block", "commit", "postgresql_concurrently"}
+
+
+def function_kind(tree, module, name):
+    """present, missing, empty (nothing but pass, ... or a docstring) or raises (nothing but a raise)."""
+    if not hasattr(module, name):
+        return "missing"
+    functions = [node for node in tree.body if type(node).__name__ == "FunctionDef" and node.name == name] if tree else []
+    if not functions:
+        return "present"  # imported or computed: only running it would tell
+    kinds = [statement_kind(statement) for statement in functions[-1].body]
+    kinds = [kind for kind in kinds if kind != "nothing"]
+    if not kinds:
+        return "empty"
+    return "raises" if kinds[0] == "raise" else "present"
+
+
+def statement_kind(statement):
+    kind = type(statement).__name__
+    if kind == "Pass" or (kind == "Expr" and type(statement.value).__name__ in LITERALS):
+        return "nothing"
+    if kind == "Return" and (statement.value is None or type(statement.value).__name__ in LITERALS):
+        return "nothing"
+    return "raise" if kind == "Raise" else "something"
+
+
+def mentions_autocommit(tree):
+    import ast
+
+    docstrings = {id(text) for text in docstring_nodes(tree)}
+    for node in ast.walk(tree):
+        names = {getattr(node, "attr", None), getattr(node, "id", None), getattr(node, "arg", None)}
+        if names & AUTOCOMMIT_NAMES:
+            return True
+        if id(node) not in docstrings and AUTOCOMMIT.search(text_of(node)):
+            return True
+    return False
+
+
+def docstring_nodes(tree):
+    import ast
+
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list) and body and type(body[0]).__name__ == "Expr":
+            yield body[0].value
+
+
+def text_of(node):
+    """The text of a string literal; of an f-string with its holes filled by a placeholder."""
+    kind = type(node).__name__
+    if kind == "JoinedStr":
+        return "".join(text_of(part) if type(part).__name__ in LITERALS else "?" for part in node.values)
+    value = getattr(node, "value", None) if kind == "Constant" else getattr(node, "s", None) if kind == "Str" else None
+    return value if isinstance(value, str) else ""
+
+
+def parsed(content):
+    import ast
+
+    try:
+        return ast.parse(content)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None  # byte code of a sourceless project
+
+
+# ---------------------------------------------------------------- env.py
+
+
+class Work:
+    """What is done inside env.py, in place of one of Alembic's commands; remembers the first error of its own."""
+
+    options = {}
+
+    def __init__(self, task, report, revisions):
+        self.task = task
+        self.report = report
+        self.revisions = revisions
+        self.script = revisions.script
+        self.calls = 0
+        self.entered = False
+        self.error = None
+
+    def enter(self, context):
+        """Called once, before Alembic itself has read or written anything. env.py may hide what is raised here, so it is kept."""
+        if self.entered:
+            return
+        self.entered = True
+        try:
+            self.calls += 1
+            if self.calls > 1:
+                raise Problem("MultipleDatabases", "env.py runs the migrations more than once (several databases, or a retry); "
+                              "use one DatabaseMigration for each database, selected by spec.alembic.x or spec.alembic.section")
+            self.check_version_table(context)
+            self.begin(context)
+        except BaseException as error:
+            self.error = self.error or error
+            raise
+
+    def check_version_table(self, context):
+        wanted, wanted_schema = self.task.get("version_table"), self.task.get("version_table_schema")
+        schema = context.version_table_schema or getattr(context.dialect, "default_schema_name", None)
+        if (wanted is None or wanted == context.version_table) and wanted_schema in (None, context.version_table_schema, schema):
+            return
+        names = [".".join(filter(None, pair)) for pair in
+                 ((context.version_table_schema, context.version_table), (wanted_schema, wanted or context.version_table))]
+        raise Problem("VersionTableMismatch", "env.py configures the version table %s, the object says %s; correct "
+                      "spec.database.versionTable and versionTableSchema, or leave them out" % tuple(names))
+
+    def run_env(self, config):
+        """Runs the project's env.py with this work as Alembic's migration function."""
+        from alembic.runtime.environment import EnvironmentContext
+
+        environment = EnvironmentContext(config, self.script, fn=self.migrations, as_sql=False, tag=None, **self.options)
+        run_migrations = environment.run_migrations
+
+        def enter_first(**arguments):
+            self.entered = False
+            self.enter(environment.get_context())
+            return run_migrations(**arguments)
+
+        environment.run_migrations = enter_first
+        with environment:
+            self.script.run_env()
+
+    def migrations(self, rows, context):
+        """Alembic's `fn`: entered already, unless env.py went round context.run_migrations()."""
+        self.enter(context)
+        self.entered = False
+        return self.steps(rows, context)
+
+    @property
+    def finished(self):
+        raise NotImplementedError
+
+
+def external_transaction(context):
+    """A transaction that was open at configure(), which Alembic leaves to env.py, and which nothing is going to commit."""
+    if not context._in_external_transaction:
+        return False
+    import sqlalchemy
+
+    connection = context.connection
+    if getattr(connection, "_trans_context_manager", None) is not None:
+        return False  # `with engine.begin()` commits by itself
+    legacy = int(sqlalchemy.__version__.split(".")[0]) < 2 and not getattr(connection, "_is_future", False)
+    return not legacy  # there only an explicit begin() opens one, and who wrote it wrote the commit() too
+
+
+class Inspection(Work):
+    """Loads the graph and looks at the configuration, inside env.py, without a step and without a write."""
+
+    options = {"dont_mutate": True, "destination_rev": "heads"}
+
+    def __init__(self, task, report, revisions):
+        super().__init__(task, report, revisions)
+        self.facts = None
+
+    @property
+    def finished(self):
+        return self.facts is not None
+
+    def begin(self, context):
+        self.revisions.load()
+        self.facts = {
+            "dialect": context.dialect.name,
+            "driver": context.dialect.driver,
+            "version_table": context.version_table,
+            "version_table_schema": context.version_table_schema,
+            "transactional_ddl": bool(context.impl.transactional_ddl),
+            "transaction_per_migration": bool(context._transaction_per_migration),
+            "external_transaction": external_transaction(context),
+        }
+        self.report.update(transactional=self.facts["transactional_ddl"])
+
+    def steps(self, _rows, _context):
+        return []
+
+    def payload(self):
+        import alembic
+        import sqlalchemy
+
+        return dict(
+            self.facts,
+            protocol=PROTOCOL,
+            alembic=alembic.__version__,
+            sqlalchemy=sqlalchemy.__version__,
+            python="%d.%d.%d" % sys.version_info[:3],
+            revisions=[self.revision(script) for script in self.revisions.loaded],
+            warnings=[clean(text)[:300] for text in self.revisions.warnings[:20]],
+        )
+
+    def revision(self, script):
+        content, digest = file_digest(script.path)
+        tree = parsed(content) if str(script.path).endswith(".py") else None
+        upgrade, downgrade = (function_kind(tree, script.module, name) for name in ("upgrade", "downgrade"))
+        return {
+            "id": script.revision,
+            "down": list(script._versioned_down_revisions),
+            "deps": list(as_tuple(script.dependencies)),
+            "labels": list(as_tuple(script._orig_branch_labels)),
+            "file": self.revisions.file_of(script),
+            "sha256": digest,
+            "message": first_line(script),
+            "upgrade": "present" if upgrade == "raises" else upgrade,
+            "downgrade": downgrade,
+            "autocommit": bool(tree) and mentions_autocommit(tree),
+        }
+
+
+# ---------------------------------------------------------------- the lock
+
+
+class Lock:
+    """Keeps other migrations of the same version table away until this process ends, and reads the rows apart from the migration.
+
+    Two locks: one on a connection of its own, and the guard on the migration's connection. When this process is killed the first
+    goes at once, while the guard stays for as long as the database goes on with the statement of its dead client.
+    """
+
+    def __init__(self, context):
+        self.context = context
+        self.engine = unpooled(context.connection.engine)
+        self.identify()
+        self.connection = self.open()
+        self.wanted = [(self.connection, self.key), (context.connection, self.guard)]
+
+    def open(self):
+        """A new connection like the migration's, outside any transaction."""
+        return self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+
+    def acquire(self, seconds, report):
+        started = time.monotonic()
+        while not self.attempt():
+            waited = time.monotonic() - started
+            if waited >= seconds:
+                raise refused("LockTimeout", "another migration of this database holds the lock, after waiting %g s still: %s"
+                              % (seconds, self.holder()))
+            if waited >= WAITING_AFTER_SECONDS and report.fields["state"] != "waiting":
+                report.update(state="waiting")
+            time.sleep(min(POLL_SECONDS, seconds))
+
+    def attempt(self):
+        """Takes what it can without waiting; true when everything is held."""
+        while self.wanted and self.try_lock(*self.wanted[0]):
+            del self.wanted[0]
+        return not self.wanted
+
+    def rows(self):
+        """The version rows as everybody else sees them; none when there is no table."""
+        return self.rows_on(self.connection)
+
+    def rows_on(self, connection):
+        table = self.context._version
+        if not connection.dialect.has_table(connection, table.name, schema=table.schema):
+            return ()
+        return tuple(row.version_num for row in connection.execute(table.select()))
+
+    def rows_afresh(self):
+        connection = self.open()
+        try:
+            return self.rows_on(connection)
+        finally:
+            connection.close()
+
+    def last_look(self):
+        """Called when all steps ran, while the migration's connection is still open."""
+
+    def rows_afterwards(self):
+        """After env.py has ended: on the lock's connection if it still works, else on a fresh one."""
+        if getattr(self.engine.dialect, "is_async", False):  # the event loop of the lock's connection is gone
+            import asyncio
+
+            from sqlalchemy.util import greenlet_spawn
+
+            return asyncio.run(greenlet_spawn(self.rows_afresh))
+        try:
+            return self.rows()
+        except Exception:
+            return self.rows_afresh()
+
+
+class PostgresqlLock(Lock):
+    IDENTITY = (
+        "SELECT COALESCE((SELECT n.nspname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE c.relname = :name AND c.relkind IN ('r', 'p') AND pg_catalog.pg_table_is_visible(c.oid)), current_schema(), ''),"
+        " current_setting('search_path'), current_setting('role')"
+    )
+    # The last one: however long the migration takes, the lock's idle session must not be ended.
+    SESSION = (
+        "SELECT set_config('search_path', :search_path, false), set_config('role', :role, false),"
+        " set_config('application_name', :application_name, false),"
+        " (SELECT set_config(name, '0', false) FROM pg_catalog.pg_settings WHERE name = 'idle_session_timeout')"
+    )
+    HOLDER = (
+        "SELECT a.pid, a.application_name, CAST(a.client_addr AS text), CAST(a.backend_start AS text)"
+        " FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid AND a.datname = current_database()"
+        " WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1"
+        " AND ((CAST(l.classid AS bigint) << 32) | CAST(l.objid AS bigint)) = CAST(:key AS bigint)"
+    )
+
+    def identify(self):
+        found = execute(self.context.connection, self.IDENTITY, name=self.context.version_table).first()
+        table = (self.context.version_table_schema or found[0]) + "." + self.context.version_table
+        self.session = {"search_path": found[1], "role": found[2], "application_name": APPLICATION_NAME}
+        self.key = postgresql_key("alembic-operator:" + table)
+        self.guard = postgresql_key("alembic-operator-guard:" + table)
+
+    def open(self):
+        """With the search path and the role of the migration's connection, or it would read another table."""
+        connection = super().open()
+        execute(connection, self.SESSION, **self.session)
+        return connection
+
+    def try_lock(self, connection, key):
+        return execute(connection, "SELECT pg_try_advisory_lock(CAST(:key AS bigint))", key=key).scalar()
+
+    def holder(self):
+        found = execute(self.connection, self.HOLDER, key=self.wanted[0][1]).first()
+        if found is None:
+            return "a session that this user may not see"
+        since = ", connected since %s" % found[3] if found[3] else ""
+        return "pid %s, application %r, from %s%s" % (found[0], found[1], found[2] or "a local socket or a hidden address", since)
+
+
+def postgresql_key(name):
+    return int.from_bytes(sha256(name.encode("utf-8")).digest()[:8], "big", signed=True)
+
+
+class MysqlLock(Lock):
+    def identify(self):
+        database = self.context.version_table_schema or execute(self.context.connection, "SELECT DATABASE()").scalar() or ""
+        digest = sha256(("%s.%s" % (database, self.context.version_table)).encode("utf-8")).hexdigest()[:40]
+        self.key, self.guard = "alembic-operator:" + digest, "alembic-operator-guard:" + digest  # at most 64 characters
+
+    def open(self):
+        connection = super().open()
+        execute(connection, "SET SESSION wait_timeout = 31536000")  # or the lock's idle session is ended during a long migration
+        return connection
+
+    def try_lock(self, connection, key):
+        return execute(connection, "SELECT GET_LOCK(:name, 0)", name=key).scalar() == 1
+
+    def holder(self):
+        session = execute(self.connection, "SELECT IS_USED_LOCK(:name)", name=self.wanted[0][1]).scalar()
+        query = "SELECT user, host, command, time FROM information_schema.processlist WHERE id = :id"
+        found = execute(self.connection, query, id=session).first()
+        return "connection %s" % session + (" (%s from %s, command %s for %s s)" % tuple(found) if found else "")
+
+
+class SqliteLock(Lock):
+    """A lock file beside the database: SQLite has no sessions, and its own lock goes with each commit."""
+
+    def __init__(self, context):
+        self.context = context
+        self.engine = unpooled(context.connection.engine)
+        files = [row[2] for row in execute(context.connection, "PRAGMA database_list") if row[1] == "main"]
+        self.path = os.path.realpath(files[0]) + ".alembic-operator.lock" if files and files[0] else None
+        self.file = None
+        self.rows_in_memory = ()
+
+    def open(self):
+        return self.engine.connect()
+
+    def attempt(self):
+        import fcntl
+
+        if self.path is None:
+            return True  # a database in memory: nobody else can see it
+        try:
+            self.file = self.file or open(self.path, "a+")
+            fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            raise refused("UnsupportedDialect", "the file %s cannot be locked: %s" % (self.path, error))
+        self.file.truncate(0)
+        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        self.file.write("host %s, process %d, since %s" % (os.uname().nodename, os.getpid(), now))
+        self.file.flush()
+        return True
+
+    def holder(self):
+        self.file.seek(0)
+        return self.file.read(200) or "an unknown process"
+
+    def rows(self):
+        return self.rows_afresh() if self.path else self.context.get_current_heads()
+
+    def last_look(self):
+        if self.path is None:
+            self.rows_in_memory = self.context.get_current_heads()
+
+    def rows_afterwards(self):
+        return super().rows_afterwards() if self.path else self.rows_in_memory
+
+
+LOCKS = {"postgresql": PostgresqlLock, "mysql": MysqlLock, "mariadb": MysqlLock, "sqlite": SqliteLock}
+
+
+def execute(connection, statement, **parameters):
+    from sqlalchemy import text
+
+    return connection.execute(text(statement), parameters)
+
+
+def unpooled(engine):
+    """An engine that connects like `engine`, events and arguments included, but whose connections are really new and really closed."""
+    from sqlalchemy.engine import Engine
+    from sqlalchemy.pool import NullPool
+
+    pool = engine.pool
+    if isinstance(pool, NullPool):
+        return engine
+    private = NullPool(pool._creator, reset_on_return=pool._reset_on_return, dialect=pool._dialect, _dispatch=pool.dispatch)
+    return Engine(private, engine.dialect, engine.url)
+
+
+# ---------------------------------------------------------------- the steps
+
+
+def computed_steps(script, direction, targets, rows):
+    """The steps as Alembic computes them; it has no word for a downgrade to several targets at once."""
+    if direction == "upgrade":
+        return script._upgrade_revs(tuple(targets), rows)
+    if len(targets) < 2:
+        return script._downgrade_revs(targets[0] if targets else "base", rows)
+    from alembic.runtime.migration import MigrationStep
+
+    return [MigrationStep.downgrade_from_script(script.revision_map, revision) for revision in downgraded(script, targets, rows)]
+
+
+def downgraded(script, targets, rows):
+    """The applied revisions that descend from a child of a target and that no target needs, newest first."""
+    kept = closure(script, targets, "_all_down_revisions")
+    children = {child for target in targets for child in script.get_revision(target).nextrev} - set(kept)
+    applied = closure(script, rows, "_all_down_revisions")
+    going = set(closure(script, children, "_all_nextrev"))
+    return [script.get_revision(revision) for revision in reversed(applied) if revision in going]
+
+
+def closure(script, ids, neighbours):
+    """`ids` and everything reached from them; each after all that is reached from it."""
+    order, seen, stack = [], set(), [(revision, False) for revision in sorted(ids)]
+    while stack:
+        revision, expanded = stack.pop()
+        if expanded:
+            order.append(revision)
+        elif revision not in seen:
+            seen.add(revision)
+            stack.append((revision, True))
+            stack.extend((other, False) for other in sorted(getattr(script.get_revision(revision), neighbours)))
+    return order
+
+
+def steps_digest(revisions):
+    """Ties an approved plan to the content of its files. Only the files of the steps are read."""
+    lines = {script.revision: "%s %s\n" % (script.revision, file_digest(script.path)[1]) for script in revisions}
+    ordered = sorted(lines, key=lambda revision: revision.encode("utf-8"))
+    return sha256("".join(lines[revision] for revision in ordered).encode("utf-8")).hexdigest()
+
+
+# ---------------------------------------------------------------- the run
+
+
+class Run(Work):
+    """Takes the lock, makes sure that the plan is still the one that was approved, and only then hands Alembic its steps."""
+
+    def __init__(self, task, report, revisions, stopper):
+        super().__init__(task, report, revisions)
+        self.options = {"destination_rev": cli_target(task["targets"])}
+        self.stopper = stopper
+        self.lock = None
+        self.plan = None
+        self.complete = False
+
+    @property
+    def finished(self):
+        return self.complete
+
+    def begin(self, context):
+        self.report.update(transactional=bool(context.impl.transactional_ddl))
+        self.check_transaction(context)
+        self.revisions.load()
+        if context.dialect.name not in LOCKS:
+            raise refused("UnsupportedDialect", "there is no lock for the dialect %s; supported: %s" % (context.dialect.name, ", ".join(LOCKS)))
+        self.stopper.watch(context.connection)
+        self.lock = LOCKS[context.dialect.name](context)
+        self.lock.acquire(self.task.get("lock_wait_seconds", 30), self.report)
+        self.report.update(state="starting")
+        rows = self.lock.rows()
+        self.check_rows(rows)
+        self.plan = self.checked_plan(rows)
+
+    def check_transaction(self, context):
+        if external_transaction(context):
+            raise refused("ExternalTransaction", "env.py ran a statement before context.configure(); it opened a transaction that nobody "
+                          "commits, so every step would be rolled back in silence; commit it first (connection.commit()), or let env.py "
+                          "use `with engine.begin() as connection`")
+
+    def check_rows(self, rows):
+        if set(rows) != set(self.task["from"]):
+            self.report.update(rows=sorted(rows))
+            raise refused("RowsChanged", "the database is at %s, the plan starts from %s; somebody else migrated it"
+                          % (listed(rows), listed(self.task["from"])))
+
+    def checked_plan(self, rows):
+        try:
+            plan = computed_steps(self.script, self.task["direction"], self.task["targets"], rows)
+            digest = steps_digest([step.revision for step in plan])
+        except Exception as error:
+            raise refused("StepsChanged", "the steps of the plan cannot be computed in this image: %s" % error_text(error), error_trace(error))
+        if len(plan) != self.task["steps"]:
+            raise refused("StepsChanged", "the plan has %d steps, this image's revision files give %d: %s"
+                          % (self.task["steps"], len(plan), listed(step.revision.revision for step in plan)))
+        if digest != self.task["steps_digest"]:
+            raise refused("StepsChanged", "the revision files of the %d steps are not those that were planned (another image under the "
+                          "same tag, or an edited file)" % len(plan))
+        return plan
+
+    def steps(self, rows, context):
+        """A generator: Alembic runs each step when it is yielded, and comes back when the step and its version row are through."""
+        self.check_rows(rows)
+        for number, step in enumerate(self.plan, 1):
+            revision = step.revision.revision
+            self.report.log("%s step %d/%d %s %s" % (self.task["direction"], number, len(self.plan), revision, first_line(step.revision)))
+            self.report.update(state="running", running=revision, started=True)
+            yield step
+            self.report.update(steps_done=number, last_done=revision, running=None)
+        self.lock.last_look()
+        self.complete = True
+
+    def conclude(self):
+        """env.py has returned without an error; only the rows say whether that means anything."""
+        running, rows = self.report.fields["running"], self.report.fields["rows"]
+        if running is not None:
+            raise Problem("MigrationFailed", "the step failed, and env.py hid its error", revision=running)
+        if rows is None:
+            raise Problem("ConnectFailed", "all %d steps ran, but the version rows cannot be read back" % len(self.plan))
+        if set(rows) != set(self.task["end"]):
+            raise Problem("RolledBack", "env.py ended without an error, but the database is at %s instead of %s; was the transaction "
+                          "committed?" % (listed(rows), listed(self.task["end"])))
+        self.report.update(state="done")
+
+    def read_back(self):
+        if not self.report.fields["started"] and not self.complete:
+            return
+        try:
+            self.report.update(rows=sorted(self.lock.rows_afterwards()))
+        except Exception as error:
+            self.report.log("the version rows cannot be read back: %s" % error_text(error))
+
+
+# ---------------------------------------------------------------- whose error it is
+
+
+def chain(error):
+    """The error and what led to it."""
+    seen = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def frames_of(link):
+    trace = link.__traceback__
+    while trace is not None:
+        yield trace.tb_frame
+        trace = trace.tb_next
+
+
+def link_through(error, file, names):
+    """The error of the chain that was raised below one of the functions `names` in a source file that ends in `file`."""
+    for link in reversed(list(chain(error))):
+        for frame in frames_of(link):
+            if frame.f_code.co_name in names and frame.f_code.co_filename.replace(os.sep, "/").endswith(file):
+                return link
+    return None
+
+
+def missing_driver(error):
+    """What create_engine could not import: a driver, or the dialect itself."""
+    for link in chain(error):
+        if type(link).__name__ == "NoSuchModuleError":
+            return link
+    link = link_through(error, ".py", ("import_dbapi", "dbapi"))
+    return link if isinstance(link, ImportError) else None
+
+
+def scheme_of(error, url):
+    for frame in (frame for link in chain(error) for frame in frames_of(link)):
+        if frame.f_code.co_name == "create_engine" and hasattr(frame.f_locals.get("u"), "drivername"):
+            return frame.f_locals["u"].drivername
+    return (url or "?").partition("://")[0]
+
+
+def problem_before_steps(error, url, revisions):
+    trace = error_trace(error)
+    graph = link_through(error, "alembic/script/revision.py", ("_revision_map",))
+    if graph is not None:  # env.py itself asked for the revisions
+        return revisions.problem(graph)
+    driver = missing_driver(error)
+    if driver is not None:
+        return Problem("DriverMissing", "the database driver for %s:// is not in this image: %s; install it, or set spec.database.driver"
+                       % (scheme_of(error, url), error_text(driver)), detail=trace)
+    connecting = link_through(error, "sqlalchemy/engine/default.py", ("connect",))
+    if connecting is not None:
+        return Problem("ConnectFailed", "the database cannot be connected to: %s" % error_text(connecting), detail=trace)
+    if isinstance(error, SystemExit):
+        return Problem("EnvPyFailed", "env.py called sys.exit(%r)" % (error.code,), detail=trace)
+    return Problem("EnvPyFailed", "env.py failed: %s" % error_text(error), detail=trace)
+
+
+def problem_of_run(error, report, stopper):
+    """The problem of an error after the first step began, or of a signal at any time."""
+    if not report.fields["started"]:
+        return refused("MigrationFailed", "stopped by SIGTERM before the first step; nothing was changed")
+    running = report.fields["running"]
+    where = "" if running else "after the last step: "
+    message = where + ("stopped by SIGTERM" + (" during the step" if running else "") if stopper.stopped else error_text(error))
+    return Problem("MigrationFailed", message, revision=running, detail=error_trace(error))
+
+
+# ---------------------------------------------------------------- frames
+
+
+def emit_frames(output, nonce, payload):
+    """Writes the payload into the log in lines that nothing else printed there can imitate by accident or tear apart."""
+    import base64
+    import zlib
+
+    content = encoded(payload)
+    text = base64.b64encode(zlib.compress(content, 9)).decode("ascii")
+    chunks = [text[start:start + FRAME_CHUNK] for start in range(0, len(text), FRAME_CHUNK)]
+    os.set_blocking(output, True)  # shared with whatever env.py did to its standard output
+    for number, chunk in enumerate(chunks):
+        os.write(output, ("\n@alembic-operator %s %d %s\n" % (nonce, number, chunk)).encode("ascii"))
+    return {"frames": len(chunks), "bytes": len(content), "sha256": sha256(content).hexdigest()}
+
+
+def flush_standard_streams():
+    for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
+        try:
+            stream.flush()
+        except Exception:
+            pass  # env.py may have closed or replaced it
+
+
+# ---------------------------------------------------------------- from start to end
+
+
+def drive(task, report, stopper, output):
+    url = set_url(task, os.environ)
+    prepare_process(os.environ)
+    import_alembic()
+    config = load_config(task)
+    if url is not None:
+        config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
+    revisions = Revisions(load_script_directory(config))
+    inspecting = task["action"] == "inspect"
+    work = Inspection(task, report, revisions) if inspecting else Run(task, report, revisions, stopper)
+    error = error_of(work, config)
+    stopper.ignore()
+    if not inspecting:
+        work.read_back()
+    if error is not None:
+        if isinstance(error, Problem):
+            raise error
+        if stopper.stopped or report.fields["started"]:
+            raise problem_of_run(error, report, stopper)
+        raise problem_before_steps(error, url, revisions)
+    if not work.calls:
+        raise Problem("EnvPyDidNotRun", "env.py ended without calling context.run_migrations()")
+    if not inspecting:
+        return work.conclude()
+    flush_standard_streams()
+    report.update(state="done", **emit_frames(output, report.fields["nonce"], work.payload()))
+
+
+def error_of(work, config):
+    """The error that ended env.py, or the one that env.py hid; an exit with success after all the work is none."""
+    try:
+        work.run_env(config)
+    except SystemExit as error:
+        return work.error or (None if work.finished and not error.code else error)
+    except BaseException as error:
+        return work.error or error
+    return work.error
+
+
+def main():
+    output = os.dup(1)
+    report = Report(os.environ.pop("ALEMBIC_OPERATOR_TERMINATION_LOG", "/dev/termination-log"))
+    stopper = Stopper()
+    try:
+        task = read_task(os.environ)
+        report.fields["action"] = task["action"]
+        report.write()
+        stopper.install()
+        drive(task, report, stopper, output)
+    except Problem as problem:
+        report.fail(problem)
+        return 2 if problem.kind == "TaskUnusable" else EXIT_CODES[problem.state]
+    except OSError as error:
+        report.fail(unusable_task("the termination message cannot be written: %s" % error))
+        return 2
+    except Stopped as error:
+        problem = problem_of_run(error, report, stopper)
+        report.fail(problem)
+        return EXIT_CODES[problem.state]
+    except BaseException as error:
+        report.fail(Problem("RunnerFailed", "the runner itself failed: %s" % error_text(error), detail=error_trace(error)))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    status = main()
+    flush_standard_streams()
+    os._exit(status)  # threads that env.py left behind must not keep the pod alive

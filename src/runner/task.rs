@@ -1,0 +1,98 @@
+//! What a Job asks of the runner, as JSON in one environment variable; no I/O.
+
+use crate::api::DatabaseMigrationSpec;
+use serde::Serialize;
+
+/// Version of the protocol between the operator and the runner.
+pub const PROTOCOL: u32 = 1;
+
+/// Variables from which the runner takes user and password when the spec gives the parts of the URL.
+pub const USERNAME_ENV: &str = "ALEMBIC_OPERATOR_DB_USERNAME";
+pub const PASSWORD_ENV: &str = "ALEMBIC_OPERATOR_DB_PASSWORD";
+
+/// A task for the runner. Holds no secret: those reach the pod through secretKeyRef.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Task {
+    protocol: u32,
+    #[serde(flatten)]
+    action: Action,
+    config: Option<String>,
+    section: String,
+    x: Vec<String>,
+    url_env: Vec<String>,
+    driver: Option<String>,
+    connection: Option<ConnectionTask>,
+    version_table: Option<String>,
+    version_table_schema: Option<String>,
+}
+
+/// The two things that a runner does.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "action", rename_all = "lowercase")]
+pub enum Action {
+    /// Read the revision graph and what env.py configures; change nothing.
+    Inspect,
+    /// Take the database from one set of rows to another.
+    Run(Run),
+}
+
+/// A planned run. The runner computes the steps again and refuses when they are not these.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Run {
+    /// `upgrade` or `downgrade`.
+    pub direction: String,
+    /// Version rows that the plan starts from.
+    pub from: Vec<String>,
+    /// Full revision ids to go to; empty means base.
+    pub targets: Vec<String>,
+    /// Version rows that must be there afterwards.
+    pub end: Vec<String>,
+    /// Number of steps.
+    pub steps: usize,
+    /// Digest over the steps' ids and file hashes (`revisions::steps_digest`).
+    pub steps_digest: String,
+    /// Seconds to wait for another migration of the same database.
+    pub lock_wait_seconds: u64,
+}
+
+/// The parts of a URL, its secrets named by the variables that carry them.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ConnectionTask {
+    dialect: String,
+    host: String,
+    port: Option<i32>,
+    name: String,
+    username_env: Option<String>,
+    password_env: Option<String>,
+}
+
+impl Task {
+    /// The task for an object's settings.
+    pub fn new(spec: &DatabaseMigrationSpec, action: Action) -> Self {
+        let connection = spec.database.connection.as_ref().map(|c| ConnectionTask {
+            dialect: c.dialect.as_str().to_owned(),
+            host: c.host.clone(),
+            port: c.port,
+            name: c.name.clone(),
+            username_env: Some(USERNAME_ENV.to_owned()),
+            password_env: c.password_from.as_ref().map(|_| PASSWORD_ENV.to_owned()),
+        });
+        Self {
+            protocol: PROTOCOL,
+            action,
+            config: spec.alembic.config.clone(),
+            section: spec.alembic.section.clone().unwrap_or_else(|| "alembic".to_owned()),
+            x: spec.alembic.x.clone(),
+            url_env: spec.database.env_names(),
+            driver: spec.database.driver.clone(),
+            connection,
+            version_table: spec.database.version_table.clone(),
+            version_table_schema: spec.database.version_table_schema.clone(),
+        }
+    }
+
+    /// The value of the environment variable.
+    pub fn to_json(&self) -> Result<String, serde_json::Error> {
+        serde_json::to_string(self)
+    }
+}

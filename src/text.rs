@@ -1,0 +1,86 @@
+//! Making text from outside fit to be shown: length, control characters, secrets; no I/O.
+
+/// Ends a text that was cut.
+const ELLIPSIS: char = '…';
+
+/// A text without control characters but line breaks, cut to `max` characters. For anything that a pod, a database or
+/// a user wrote.
+pub fn clean(text: &str, max: usize) -> String {
+    let mut out: String =
+        text.chars().filter(|c| *c == '\n' || (!c.is_control() && !is_format(*c))).take(max + 1).collect();
+    if out.chars().count() > max {
+        out.pop();
+        out.pop();
+        out.push(ELLIPSIS);
+    }
+    out
+}
+
+/// Characters that are invisible or turn the direction of text, and so can make a message read as another one.
+fn is_format(c: char) -> bool {
+    matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
+/// What stands in place of a secret.
+const MASK: &str = "***";
+
+/// A text with the given secrets masked, and with the user info of every URL in it.
+pub fn redact(text: &str, secrets: &[&str]) -> String {
+    let masked = secrets
+        .iter()
+        // A password of one or two characters would mask half of any text, and it protects nothing.
+        .filter(|secret| secret.chars().count() >= 3)
+        .fold(text.to_owned(), |text, secret| text.replace(secret, MASK));
+    mask_user_info(&masked)
+}
+
+fn mask_user_info(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("://") {
+        let (before, after) = rest.split_at(at + 3);
+        out.push_str(before);
+        // A password may hold an unescaped '/' or '@': SQLAlchemy cuts at the last '@' of the word.
+        let end = after.find(|c: char| c.is_whitespace() || c == '"' || c == '\'').unwrap_or(after.len());
+        let word = &after[..end];
+        rest = match word.rfind('@') {
+            Some(user_end) => {
+                out.push_str(MASK);
+                &after[user_end..]
+            }
+            None => after,
+        };
+    }
+    out.push_str(rest);
+    out
+}
+
+/// Several names in one line, the first `max` of them.
+pub fn list(names: &[String], max: usize) -> String {
+    let shown = names.iter().take(max).map(String::as_str).collect::<Vec<_>>().join(", ");
+    if names.len() > max { format!("{shown} and {} more", names.len() - max) } else { shown }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_go_and_length_is_bounded() {
+        assert_eq!(clean("a\u{1b}[0m\r\nb\u{202e}c\u{0}", 100), "a[0m\nbc");
+        assert_eq!(clean("abcdef", 4), "abc…");
+        assert_eq!(clean("abcd", 4), "abcd");
+    }
+
+    #[test]
+    fn urls_lose_their_user() {
+        assert_eq!(redact("at postgresql://u:p@ss/w@h:1/d now", &[]), "at postgresql://***@h:1/d now");
+        assert_eq!(redact("http://h/a and x://u@h", &[]), "http://h/a and x://***@h");
+        assert_eq!(redact("://", &[]), "://");
+    }
+
+    #[test]
+    fn literal_secrets_go_wherever_they_stand() {
+        assert_eq!(redact("bad s3cret! here", &["s3cret!", "x"]), "bad *** here");
+    }
+}

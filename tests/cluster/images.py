@@ -1,0 +1,208 @@
+"""Images for the cluster, made of Debian and Python packages and pushed to its registry as OCI layouts."""
+import gzip
+import hashlib
+import io
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+
+from lib import CACHE, HERE, REGISTRY, REPO, STATE, digest, fail, inside, say, sh
+
+SUITE = "bookworm"
+PYTHON = "3.11"
+USER = 65532
+IMAGES = CACHE / "images"
+
+
+# ---- layers: compressed tar files, named by what they are made from, with their digests beside them
+
+def layer(key, fill):
+    """The layer with this key; `fill` gets the path of a tar file to write when it is not cached."""
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    done = IMAGES / f"{key}.json"
+    if done.exists():
+        return json.loads(done.read_text())
+    with tempfile.TemporaryDirectory(dir=IMAGES) as scratch:
+        tar = pathlib.Path(scratch) / "layer.tar"
+        fill(tar)
+        plain = hashlib.sha256()
+        blob = pathlib.Path(scratch) / "layer.gz"
+        with open(tar, "rb") as source, gzip.GzipFile(blob, "wb", compresslevel=1, mtime=0) as packed:
+            while chunk := source.read(1 << 20):
+                plain.update(chunk)
+                packed.write(chunk)
+        packed = hashlib.sha256(blob.read_bytes()).hexdigest()
+        blob.rename(IMAGES / f"sha256-{packed}")
+        about = {"diff": f"sha256:{plain.hexdigest()}", "digest": packed, "size": (IMAGES / f"sha256-{packed}").stat().st_size}
+    done.write_text(json.dumps(about))
+    return about
+
+
+def tar_folder(target, folder, prefix, only=lambda path: True):
+    """A reproducible tar of a folder: sorted, without times and owners."""
+    with tarfile.open(target, "w", format=tarfile.PAX_FORMAT) as tar:
+        for path in sorted(pathlib.Path(folder).rglob("*")):
+            if not only(path):
+                continue
+            info = tar.gettarinfo(path, f"{prefix}/{path.relative_to(folder)}".lstrip("/"))
+            info.mtime, info.uid, info.gid, info.uname, info.gname = 0, 0, 0, "", ""
+            info.mode |= 0o444 if info.isfile() else 0o555
+            with open(path, "rb") if info.isfile() else io.BytesIO() as content:
+                tar.addfile(info, content if info.isfile() else None)
+
+
+def debian(target, packages, variant="minbase", customize=()):
+    say(f"  a Debian root file system with {packages}")
+    trim = ["--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/man/*", "--dpkgopt=path-exclude=/usr/share/locale/*"]
+    hooks = [f"--customize-hook={hook}" for hook in customize]
+    # No device nodes and no caches: both are useless in an image.
+    sh("mmdebstrap", "--mode=root", "--skip=output/dev", f"--variant={variant}", f"--include={packages}", *trim, *hooks,
+       "--customize-hook=rm -rf $1/var/cache/apt $1/var/lib/apt/lists", SUITE, target)
+
+
+# ---- images
+
+def push(name, layers, config):
+    """Pushes an image of these layers and returns its reference with the digest."""
+    with tempfile.TemporaryDirectory(dir=IMAGES) as scratch:
+        root = pathlib.Path(scratch)
+        blobs = root / "blobs" / "sha256"
+        blobs.mkdir(parents=True)
+        for each in layers:
+            os.link(IMAGES / f"sha256-{each['digest']}", blobs / each["digest"]) if not (blobs / each["digest"]).exists() else None
+        image = blob(blobs, {"architecture": architecture(), "os": "linux", "config": config,
+                             "rootfs": {"type": "layers", "diff_ids": [each["diff"] for each in layers]}})
+        kind = "application/vnd.oci.image"
+        manifest = blob(blobs, {
+            "schemaVersion": 2, "mediaType": f"{kind}.manifest.v1+json",
+            "config": {"mediaType": f"{kind}.config.v1+json", **image},
+            "layers": [{"mediaType": f"{kind}.layer.v1.tar+gzip", "digest": f"sha256:{e['digest']}", "size": e["size"]} for e in layers]})
+        (root / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
+        (root / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [
+            {"mediaType": f"{kind}.manifest.v1+json", **manifest}]}))
+        sh(*inside("skopeo", "copy", "--insecure-policy", "--dest-tls-verify=false", f"oci:{root}", f"docker://{REGISTRY}/{name}"))
+    return f"{REGISTRY}/{name.rpartition(':')[0]}@{manifest['digest']}"
+
+
+def blob(folder, content):
+    data = json.dumps(content, sort_keys=True).encode()
+    name = hashlib.sha256(data).hexdigest()
+    (folder / name).write_bytes(data)
+    return {"digest": f"sha256:{name}", "size": len(data)}
+
+
+def architecture():
+    return {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, os.uname().machine)
+
+
+def python_base():
+    # A line in passwd, since some drivers ask for the user's name.
+    hooks = [f"echo 'app:x:{USER}:{USER}::/tmp:/usr/sbin/nologin' >> $1/etc/passwd", "ln -sf python3 $1/usr/bin/python"]
+    return layer(f"python-{digest('1', SUITE, hooks)}", lambda tar: debian(tar, "python3,ca-certificates,tzdata", customize=hooks))
+
+
+def pause():
+    """A pause image of busybox: it sleeps, and ends when it is told to."""
+    def fill(tar):
+        with tempfile.TemporaryDirectory() as scratch:
+            root = pathlib.Path(scratch)
+            (root / "bin").mkdir()
+            shutil.copy(shutil.which("busybox") or "/bin/busybox", root / "bin" / "busybox")
+            tar_folder(tar, root, "")
+    script = "trap exit TERM INT; while :; do /bin/busybox sleep 86400 & wait $!; done"
+    return push("pause:1", [layer(f"pause-{digest('1')}", fill)], {"Entrypoint": ["/bin/busybox", "sh", "-c", script], "User": f"{USER}"})
+
+
+def postgres():
+    entry = HERE / "postgres-entrypoint"
+    hooks = [f"echo 'app:x:{USER}:{USER}::/tmp:/usr/sbin/nologin' >> $1/etc/passwd", f"cp {entry} $1/usr/bin/postgres-entrypoint"]
+    base = layer(f"postgres-{digest('1', SUITE, entry)}",
+                 lambda tar: debian(tar, "postgresql,postgresql-contrib,ca-certificates", customize=hooks))
+    return push("postgres:15", [base], {
+        "Entrypoint": ["/usr/bin/postgres-entrypoint"], "User": f"{USER}:{USER}",
+        "Env": ["PATH=/usr/lib/postgresql/15/bin:/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8"]})
+
+
+def basics():
+    """What every cluster needs; a second's work when all of it is cached."""
+    for make in (pause, postgres):
+        say(f"  image {make()}")
+    python_base()
+
+
+# ---- applications
+
+def requirements_layer(file):
+    """The packages of a requirements.txt, as pip installs them for the base image's Python."""
+    def fill(tar):
+        say(f"  packages of {file}")
+        with tempfile.TemporaryDirectory() as scratch:
+            site = pathlib.Path(scratch) / f"usr/local/lib/python{PYTHON}/dist-packages"
+            platforms = [f"--platform={p}_{os.uname().machine}" for p in ("manylinux_2_17", "manylinux2014", "manylinux_2_28")]
+            sh(sys.executable, "-m", "pip", "install", "--quiet", "--no-compile", "--disable-pip-version-check", "--root-user-action=ignore",
+               "--target", site, "--python-version", PYTHON, "--implementation", "cp", "--only-binary=:all:", *platforms, "-r", file)
+            programs(site, pathlib.Path(scratch) / "usr/local/bin")
+            tar_folder(tar, scratch, "")
+    return layer(f"requirements-{digest('2', SUITE, file)}", fill)
+
+
+def programs(site, folder):
+    """The packages' commands, started by the image's own Python: those that pip writes name this machine's."""
+    shutil.rmtree(site / "bin", ignore_errors=True)
+    folder.mkdir(parents=True)
+    for entry_points in site.glob("*.dist-info/entry_points.txt"):
+        text = entry_points.read_text().partition("[console_scripts]")[2].partition("\n[")[0]
+        for line in filter(None, map(str.strip, text.splitlines())):
+            name, _, where = line.partition("=")
+            module, _, function = where.split("[")[0].strip().partition(":")
+            script = folder / name.strip()
+            script.write_text(f"#!/usr/bin/python3\nimport sys\nfrom {module} import {function.split('.')[0]}\nsys.exit({function}())\n")
+            script.chmod(0o755)
+
+
+def push_application(folder, name):
+    """Lays a folder over the Python base image at /app."""
+    folder = pathlib.Path(folder).resolve()
+    if not folder.is_dir():
+        fail(f"{folder} is not a folder")
+    layers = [python_base()]
+    requirements = folder / "requirements.txt"
+    if requirements.exists():
+        layers.append(requirements_layer(requirements))
+    wanted = lambda path: "__pycache__" not in path.parts and ".git" not in path.parts
+    of_path = lambda path: digest(str(path.relative_to(folder)), path.stat().st_mode, path if path.is_file() else "")
+    content = digest(*(of_path(path) for path in sorted(folder.rglob("*")) if wanted(path)))
+    layers.append(layer(f"app-{content}", lambda tar: tar_folder(tar, folder, "app", wanted)))
+    name = name if ":" in name else f"{name}:latest"
+    return push(name, layers, {"User": f"{USER}:{USER}", "WorkingDir": "/app", "Cmd": ["python3"],
+                               "Env": ["PATH=/usr/local/bin:/usr/bin:/bin", "PYTHONUNBUFFERED=1", "LANG=C.UTF-8"]})
+
+
+# ---- the operator
+
+def operator_base():
+    """glibc and the CA bundle, nothing else."""
+    bundle = "mkdir -p $1/etc/ssl/certs $1/tmp && cp /etc/ssl/certs/ca-certificates.crt $1/etc/ssl/certs/ && chmod 1777 $1/tmp"
+    rest = layer(f"operator-base-{digest('2', SUITE)}",
+                 lambda tar: debian(tar, "libc6,libgcc-s1", variant="extract", customize=[bundle]))
+    return push("operator-base:1", [rest], {"Env": ["PATH=/usr/bin:/bin"]})
+
+
+def build_operator(binary, name="alembic-operator:dev"):
+    """Builds the repository's Dockerfile with buildah over a base that is made here, and pushes the result."""
+    base = operator_base()
+    storage = ["--root", str(CACHE / "buildah"), "--runroot", str(STATE / "buildah"), "--storage-driver", "vfs"]
+    target = f"{REGISTRY}/{name}"
+    with tempfile.TemporaryDirectory() as context:
+        shutil.copy(binary, pathlib.Path(context) / "alembic-operator")
+        shutil.copy(REPO / "Dockerfile", context)
+        sh(*inside("buildah", *storage, "bud", "--isolation", "chroot", "--network", "host", "--tls-verify=false",
+                   "--build-arg", f"BASE={base}", "--tag", target, context))
+        digest_file = pathlib.Path(context) / "digest"
+        sh(*inside("buildah", *storage, "push", "--tls-verify=false", "--digestfile", digest_file, target, f"docker://{target}"))
+        return f"{target.rpartition(':')[0]}@{digest_file.read_text().strip()}"

@@ -1,0 +1,95 @@
+//! Generated files and documents say what the code says. `UPDATE=1 cargo test --test golden` writes the generated ones.
+
+use alembic_operator::{api::Reason, cli};
+use std::{fs, path::Path};
+
+fn root(path: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+fn generated(path: &str, text: &str) {
+    let file = root(path);
+    if std::env::var_os("UPDATE").is_some() {
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(&file, text).unwrap();
+    }
+    let there = fs::read_to_string(&file).unwrap_or_default();
+    assert!(there == text, "{path} is not what the code generates; run: UPDATE=1 cargo test --test golden");
+}
+
+#[test]
+fn the_crd_is_generated_from_the_types() {
+    let crd = cli::crd().unwrap();
+    generated("crds/alembic-operator.dev_databasemigrations.yaml", &crd);
+    generated("charts/alembic-operator/files/crd.yaml", &crd);
+}
+
+/// `kubectl explain` shows a sentence for every field.
+#[test]
+fn every_field_of_the_crd_is_documented() {
+    let crd: serde_json::Value = serde_yaml::from_str(&cli::crd().unwrap()).unwrap();
+    let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+    let mut bare = Vec::new();
+    undocumented(schema, "", &mut bare);
+    assert!(bare.is_empty(), "{bare:?}");
+}
+
+fn undocumented(schema: &serde_json::Value, path: &str, bare: &mut Vec<String>) {
+    for (name, field) in schema["properties"].as_object().into_iter().flatten() {
+        let path = format!("{path}.{name}");
+        if field["description"].as_str().is_none_or(str::is_empty) {
+            bare.push(path.clone());
+        }
+        undocumented(field, &path, bare);
+        undocumented(&field["items"], &path, bare);
+    }
+}
+
+/// API servers warn about the formats uint32 and uint64 on every apply.
+#[test]
+fn no_number_is_unsigned() {
+    assert!(!cli::crd().unwrap().contains("format: uint"));
+}
+
+#[test]
+fn the_readme_explains_every_reason() {
+    let readme = fs::read_to_string(root("README.md")).unwrap();
+    let row = |reason: &Reason| format!("| {reason} | {} |", reason.advice());
+    let missing: Vec<_> = Reason::ALL.iter().map(row).filter(|row| !readme.contains(row)).collect();
+    assert!(missing.is_empty(), "README.md lacks:\n{}", missing.join("\n"));
+}
+
+/// The pure rooms of the house stay pure: what decides and plans does no I/O.
+#[test]
+fn pure_modules_do_no_io() {
+    for (dir, forbidden) in [
+        ("src/revisions", &["kube::", "sqlx::", "tokio::", "std::fs", "std::net"][..]),
+        ("src/reconcile/checks", &["kube::Api", "sqlx::", "tokio::", "async ", "tracing::", "::now()"][..]),
+        ("src/reconcile/decide.rs", &["kube::Api", "sqlx::", "tokio::", "async ", "tracing::", "::now()"][..]),
+        ("src/api", &["kube::Api", "sqlx::", "tokio::"][..]),
+    ] {
+        for file in files(&root(dir)) {
+            let text = fs::read_to_string(&file).unwrap();
+            for word in forbidden {
+                assert!(!text.contains(word), "{} uses {word}", file.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn every_module_says_what_it_is_for() {
+    for file in files(&root("src")) {
+        if file.extension().is_some_and(|e| e == "rs") {
+            let text = fs::read_to_string(&file).unwrap();
+            assert!(text.starts_with("//! "), "{}", file.display());
+        }
+    }
+}
+
+fn files(path: &Path) -> Vec<std::path::PathBuf> {
+    if path.is_file() {
+        return vec![path.to_owned()];
+    }
+    fs::read_dir(path).unwrap().flat_map(|entry| files(&entry.unwrap().path())).collect()
+}

@@ -1,0 +1,118 @@
+"""A private PostgreSQL server in a temporary folder, on a Unix socket and a loopback port. Touches no network but loopback (and apt, once)."""
+
+import contextlib
+import glob
+import os
+import pathlib
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from urllib.parse import quote
+
+USER = "shop"
+PASSWORD = "p@ss:w%rd/ü"  # every character that a URL, an ini file or a log could treat specially
+OTHER_USER = "audit"
+DATABASE = "shop"
+
+
+class ServerError(Exception):
+    """What psql said."""
+
+
+class Postgres:
+    def __init__(self, binaries, folder, port):
+        self.binaries = binaries
+        self.folder = folder
+        self.port = port
+
+    def sql(self, statement, database="postgres"):
+        """Runs as the superuser; returns the rows as lists of texts."""
+        command = [self.binaries / "psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-h", self.folder, "-p", str(self.port)]
+        command += ["-U", "postgres", "-d", database, "-c", statement]
+        result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        if result.returncode != 0:
+            raise ServerError(result.stderr)
+        return [line.split("|") for line in result.stdout.splitlines()]
+
+    def empty_database(self):
+        """Always the same one, emptied: each new one would cost a thousand files."""
+        self.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '%s'" % DATABASE)
+        self.sql("ALTER ROLE %s IN DATABASE %s RESET ALL" % (USER, DATABASE))
+        schemas = self.sql("SELECT nspname FROM pg_namespace WHERE nspname !~ '^(pg_|information_schema)'", DATABASE)
+        drop = "".join("DROP SCHEMA %s CASCADE; " % schema for schema, in schemas)
+        self.sql(drop + "CREATE SCHEMA public AUTHORIZATION %s" % USER, DATABASE)
+
+    def url(self, password=PASSWORD, scheme="postgresql"):
+        return "%s://%s:%s@127.0.0.1:%d/%s" % (scheme, USER, quote(password, safe=""), self.port, DATABASE)
+
+
+def binaries():
+    """The newest installed server; installed with apt first where that is possible."""
+    found = sorted(glob.glob("/usr/lib/postgresql/*/bin"), key=lambda path: int(path.split("/")[4]))
+    if not found and os.geteuid() == 0 and shutil.which("apt-get"):
+        subprocess.run(["apt-get", "update", "-q"], check=True)
+        environment = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
+        subprocess.run(["apt-get", "install", "-qy", "--no-install-recommends", "postgresql"], check=True, env=environment)
+        return binaries()
+    if found:
+        return pathlib.Path(found[-1])
+    server = shutil.which("postgres")
+    assert server, "PostgreSQL is needed for these tests: install the package postgresql"
+    return pathlib.Path(server).resolve().parent
+
+
+def unprivileged():
+    """PostgreSQL refuses to run as root: the prefix that runs a command as somebody else, and that user's id."""
+    if os.geteuid() != 0:
+        return [], os.geteuid()
+    for name in ("postgres", "nobody"):
+        with contextlib.suppress(KeyError):
+            user = pwd.getpwnam(name)
+            return ["setpriv", "--reuid=%d" % user.pw_uid, "--regid=%d" % user.pw_gid, "--clear-groups"], user.pw_uid
+    raise AssertionError("neither the user postgres nor nobody exists")
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+@contextlib.contextmanager
+def server():
+    folder = tempfile.mkdtemp(prefix="alembic-operator-pg-")
+    prefix, user = unprivileged()
+    os.chown(folder, user, -1)
+    found, data = binaries(), os.path.join(folder, "data")
+    initdb = [found / "initdb", "-D", data, "-U", "postgres", "-E", "UTF8", "--locale=C", "--no-sync"]
+    subprocess.run([*prefix, *initdb, "--auth-local=trust", "--auth-host=scram-sha-256"], check=True, stdout=subprocess.DEVNULL, cwd=folder)
+    postgres = Postgres(found, folder, free_port())
+    settings = ["listen_addresses=127.0.0.1", "fsync=off", "full_page_writes=off", "max_connections=40", "shared_buffers=16MB"]
+    options = [option for setting in settings for option in ("-c", setting)]
+    command = [*prefix, found / "postgres", "-D", data, "-k", folder, "-p", str(postgres.port), *options]
+    with open(os.path.join(folder, "log"), "wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, start_new_session=True)
+    try:
+        wait_until_ready(postgres, process)
+        postgres.sql("CREATE ROLE %s LOGIN PASSWORD '%s'" % (USER, PASSWORD))
+        postgres.sql("CREATE ROLE %s; GRANT %s TO %s" % (OTHER_USER, OTHER_USER, USER))
+        postgres.sql("CREATE DATABASE %s OWNER %s" % (DATABASE, USER))
+        yield postgres
+    finally:
+        process.send_signal(signal.SIGQUIT)  # nothing in it is worth a checkpoint
+        process.wait(30)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def wait_until_ready(postgres, process):
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            return postgres.sql("SELECT 1")
+        except ServerError:
+            assert process.poll() is None and time.monotonic() < deadline, "PostgreSQL did not start"
+            time.sleep(0.1)
