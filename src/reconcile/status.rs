@@ -108,7 +108,8 @@ impl Draft {
     pub fn database(&mut self, snapshot: &Snapshot, rows: &BTreeSet<String>) {
         self.status.database = Some(DatabaseStatus {
             dialect: snapshot.dialect.to_string(),
-            version: text::clean(&snapshot.server_version, 64),
+            // Distributions add their own words after the number.
+            version: text::clean(snapshot.server_version.split_whitespace().next().unwrap_or_default(), 64),
         });
         self.status.current = Some(describe(rows));
         self.status.current_revisions = rows.iter().take(MAX_LISTED).map(|r| text::clean(r, 128)).collect();
@@ -127,10 +128,8 @@ impl Draft {
     /// The heads of the image, and the revisions that the target means in it.
     pub fn graph(&mut self, heads: &[String], target: Option<&[String]>) {
         self.status.heads = heads.iter().take(MAX_LISTED).cloned().collect();
-        if let Some(target) = target {
-            self.status.target = Some(describe(&target.iter().cloned().collect()));
-            self.status.target_revisions = target.iter().take(MAX_LISTED).cloned().collect();
-        }
+        self.status.target = target.map(|t| describe(&t.iter().cloned().collect()));
+        self.status.target_revisions = target.unwrap_or_default().iter().take(MAX_LISTED).cloned().collect();
     }
 
     /// No way to the target is known.

@@ -36,7 +36,7 @@ pub struct Plan {
 pub enum PlanError {
     #[error("{} heads: {}; merge them, or name the ones you want (heads, branch@head, a comma-separated list)", heads.len(), crate::text::list(heads, 10))]
     MultipleHeads { heads: Vec<String> },
-    #[error("no revision, branch label or unique prefix {target}")]
+    #[error("no revision, branch label or unique prefix is called {target}")]
     UnknownTarget { target: String },
     #[error("{target} could be any of {}", crate::text::list(candidates, 10))]
     AmbiguousTarget { target: String, candidates: Vec<String> },

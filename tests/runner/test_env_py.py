@@ -64,9 +64,15 @@ def test_rude_but_working(sqlite_project, setup):
 def test_failing_env_py(sqlite_project, setup, words):
     sqlite_project.env(setup=setup)
     sqlite_project.tables("r1")
-    sqlite_project.inspect().failed("EnvPyFailed", words)
-    outcome = sqlite_project.upgrade([], ["r1"], ["r1"], ["r1"]).failed("EnvPyFailed", words)
+    outcome = sqlite_project.inspect().failed("EnvPyFailed", words)
     assert outcome.message["started"] is False and "env.py" in outcome.error["detail"]
+
+
+def test_env_py_that_fails_in_a_run(sqlite_project):
+    sqlite_project.env(setup="raise SystemExit(3)")
+    sqlite_project.tables("r1")
+    outcome = sqlite_project.upgrade([], ["r1"], ["r1"], ["r1"]).failed("EnvPyFailed", "sys.exit(3)")
+    assert outcome.message["started"] is False
 
 
 def test_exit_after_the_work_is_no_error_but_a_failure_is(sqlite_project):

@@ -33,14 +33,14 @@ def forest(project):
 
 
 @pytest.mark.parametrize("release", SUPPORTED)
-def test_branches_merges_and_several_targets(project, database, release):
-    forest(project)
-    assert project.upgrade([], ["b2", "x1"], ["b2", "x1"], ["a1", "b1", "b2", "x1"]).done().rows == {"b2", "x1"}
-    assert project.upgrade(["b2", "x1"], ["m1", "x2"], ["m1", "x2"], ["m1", "x2"]).done().rows == {"m1", "x2"}
-    assert project.downgrade(["m1", "x2"], ["b1", "b2", "x1"], ["b2", "x1"], ["m1", "x2"]).done().rows == {"b2", "x1"}
-    assert database.tables() == {"alembic_version", "a1", "b1", "b2", "x1"}
-    assert project.downgrade(["b2", "x1"], ["a1"], ["a1"], ["b1", "b2", "x1"]).done().rows == {"a1"}
-    assert project.downgrade(["a1"], [], [], ["a1"]).done().rows == set()
+def test_branches_merges_and_several_targets(sqlite_project, sqlite, release):
+    forest(sqlite_project)
+    assert sqlite_project.upgrade([], ["b2", "x1"], ["b2", "x1"], ["a1", "b1", "b2", "x1"]).done().rows == {"b2", "x1"}
+    assert sqlite_project.upgrade(["b2", "x1"], ["m1", "x2"], ["m1", "x2"], ["m1", "x2"]).done().rows == {"m1", "x2"}
+    assert sqlite_project.downgrade(["m1", "x2"], ["b1", "b2", "x1"], ["b2", "x1"], ["m1", "x2"]).done().rows == {"b2", "x1"}
+    assert sqlite.tables() == {"alembic_version", "a1", "b1", "b2", "x1"}
+    assert sqlite_project.downgrade(["b2", "x1"], ["a1"], ["a1"], ["b1", "b2", "x1"]).done().rows == {"a1"}
+    assert sqlite_project.downgrade(["a1"], [], [], ["a1"]).done().rows == set()
 
 
 @pytest.mark.parametrize("release", SUPPORTED)

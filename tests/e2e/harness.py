@@ -1,0 +1,169 @@
+"""The real cluster as the tests see it: namespaces with a database, objects to apply, states to wait for, images to push."""
+import json
+import pathlib
+import subprocess
+import textwrap
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+CLUSTER = ROOT / "tests" / "cluster"
+OPERATOR = "alembic-operator"
+REQUIREMENTS = (ROOT / "migrations" / "requirements.txt").read_text()
+
+
+def run(*command, stdin=None, check=True):
+    done = subprocess.run([str(c) for c in command], input=stdin, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    if check and done.returncode != 0:
+        raise AssertionError(f"{' '.join(map(str, command))}\n{done.stdout}{done.stderr}")
+    return done
+
+
+def kubectl(*arguments, stdin=None, check=True):
+    return run(CLUSTER / "kubectl", *arguments, stdin=stdin, check=check)
+
+
+def helm(*arguments):
+    return run(CLUSTER / "helm", *arguments).stdout
+
+
+def get(*arguments):
+    done = kubectl("get", *arguments, "-o", "json", check=False)
+    return json.loads(done.stdout) if done.returncode == 0 else None
+
+
+def items(kind, namespace, *selector):
+    return (get(kind, "-n", namespace, *selector) or {"items": []})["items"]
+
+
+def apply(manifest, check=True):
+    return kubectl("apply", "-f", "-", stdin=json.dumps(manifest), check=check)
+
+
+def eventually(what, probe, seconds=60):
+    """The first true answer of a probe; fails with the last answer when there is none in time."""
+    deadline = time.monotonic() + seconds
+    while True:
+        answer = probe()
+        if answer:
+            return answer
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds} s: {what}")
+        time.sleep(0.2)
+
+
+class Space:
+    """A namespace under the restricted Pod Security Standard with a database of its own."""
+
+    def __init__(self, name, server="databases"):
+        self.name, self.server = name, server
+        labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+        apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
+        run(CLUSTER / "database", name, "app", server)
+
+    @property
+    def database(self):
+        return f"{self.name}_app".replace("-", "_")
+
+    def sql(self, text):
+        return run(CLUSTER / "psql", self.database, self.server, stdin=text).stdout.strip()
+
+    def rows(self):
+        if self.sql("SELECT to_regclass('alembic_version')") == "":
+            return None
+        return sorted(self.sql("SELECT version_num FROM alembic_version").split())
+
+    def migration(self, image, target="head", name="app", annotations=None, database=None, check=True, **spec):
+        """Applies an object and returns it as a handle."""
+        source = {"urlFrom": {"secretKeyRef": {"name": "app-db", "key": "url"}}, "probe": {"interval": "5s"}}
+        done = apply({
+            "apiVersion": "alembic-operator.dev/v1alpha1", "kind": "DatabaseMigration",
+            "metadata": {"name": name, "namespace": self.name, "annotations": annotations or {}},
+            "spec": {"image": image, "targetRevision": target, "database": database or source, **spec},
+        }, check)
+        return Migration(self, name) if check else done
+
+    def jobs(self, action):
+        return items("jobs", self.name, "-l", f"alembic-operator.dev/action={action}")
+
+    def events(self, reason):
+        return [e for e in items("events.events.k8s.io", self.name) if e["reason"] == reason]
+
+
+class Migration:
+    """A DatabaseMigration on the cluster."""
+
+    def __init__(self, space, name):
+        self.space, self.name = space, name
+
+    def get(self):
+        return get("dbm", "-n", self.space.name, self.name)
+
+    @property
+    def status(self):
+        return self.get().get("status", {})
+
+    def condition(self, type_="Ready"):
+        found = [c for c in self.status.get("conditions", []) if c["type"] == type_]
+        return found[0] if found else None
+
+    def message(self):
+        return self.condition()["message"]
+
+    def is_at(self, reason):
+        thing = self.get()
+        ready = [c for c in thing.get("status", {}).get("conditions", []) if c["type"] == "Ready"]
+        fresh = ready and ready[0]["observedGeneration"] == thing["metadata"]["generation"]
+        return fresh and ready[0]["reason"] == reason and thing["status"]
+
+    def wait(self, reason, seconds=60):
+        try:
+            return eventually(f"{self.name} is {reason}", lambda: self.is_at(reason), seconds)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{json.dumps(self.status, indent=1)}") from None
+
+    def wait_ready(self, seconds=60):
+        """As a person or a pipeline waits."""
+        kubectl("wait", "-n", self.space.name, f"dbm/{self.name}", "--for=condition=Ready", f"--timeout={seconds}s")
+        return self.status
+
+    def annotate(self, value):
+        kubectl("annotate", "--overwrite", "-n", self.space.name, f"dbm/{self.name}", f"alembic-operator.dev/requestedAt={value}")
+
+    def patch(self, **spec):
+        kubectl("patch", "-n", self.space.name, f"dbm/{self.name}", "--type=merge", "-p", json.dumps({"spec": spec}))
+
+
+# ---- images of small projects
+
+ENV = """
+import os
+from alembic import context
+from sqlalchemy import create_engine
+with create_engine(os.environ["DATABASE_URL"]).connect() as connection:
+    context.configure(connection=connection)
+    with context.begin_transaction():
+        context.run_migrations()
+"""
+
+
+def revision(id, down=None, up="pass", dn="pass", labels=None, depends=None):
+    """The text of a revision file."""
+    indent = lambda text: textwrap.indent(textwrap.dedent(text).strip(), "    ")
+    return (f'"""revision {id}"""\nfrom alembic import op\nimport sqlalchemy as sa\n\nrevision = {id!r}\ndown_revision = {down!r}\n'
+            f"branch_labels = {labels!r}\ndepends_on = {depends!r}\n\n\ndef upgrade():\n{indent(up)}\n\n\ndef downgrade():\n{indent(dn)}\n")
+
+
+def table(name):
+    """Bodies of upgrade and downgrade that make and drop a table."""
+    return {"up": f"op.create_table({name!r}, sa.Column('id', sa.Integer, primary_key=True))", "dn": f"op.drop_table({name!r})"}
+
+
+def push(folder, name, revisions, env=ENV, requirements=REQUIREMENTS, **files):
+    """Builds and pushes an image with these revision files; returns its reference with the digest."""
+    folder = pathlib.Path(folder) / name.replace(":", "-")
+    (folder / "versions").mkdir(parents=True)
+    texts = {"alembic.ini": "[alembic]\nscript_location = %(here)s\n", "env.py": env, "requirements.txt": requirements, **files}
+    texts |= {f"versions/{i:03}.py": text for i, text in enumerate(revisions)}
+    for path, text in texts.items():
+        (folder / path).write_text(text)
+    return run(CLUSTER / "push-image", folder, name).stdout.strip()

@@ -1,0 +1,141 @@
+"""Suspending, deleting, changing and restarting at every moment."""
+import time
+
+import pytest
+
+from conftest import install
+from harness import OPERATOR, ROOT, Space, apply, eventually, get, helm, items, kubectl, revision, run, table, CLUSTER
+
+
+@pytest.fixture
+def slow(push):
+    """Images whose second revision takes some seconds."""
+    def slow(seconds=6, *more):
+        first = table("t")
+        up = f"op.execute('SELECT pg_sleep({seconds})')\nop.create_table('u', sa.Column('id', sa.Integer))"
+        return push(revision("aaaa", **first), revision("bbbb", "aaaa", up=up, dn="op.drop_table('u')"), *more)
+    return slow
+
+
+def running(space):
+    """Waits until the slow step is at work in the database."""
+    query = f"SELECT count(*) FROM pg_stat_activity WHERE datname = '{space.database}' AND query LIKE '%pg_sleep%' AND state = 'active' AND pid <> pg_backend_pid()"
+    eventually("the slow step runs", lambda: space.sql(query) != "0", 30)
+
+
+def test_suspended(space, shop):
+    app = space.migration(shop["1"], suspend=True)
+    app.wait("Suspended")
+    assert space.jobs("run") == [] and space.jobs("inspect") == []
+    app.patch(suspend=False)
+    app.wait_ready()
+    space.migration(shop["2"], suspend=True)
+    app.wait("Suspended")
+    app.patch(suspend=False)
+    assert app.wait_ready()["current"] == "f06d8c51e2a7"
+    app.patch(suspend=True)
+    app.wait("AtTarget")
+
+
+def test_deleted_in_the_middle_of_a_run(space, slow):
+    space.migration(slow())
+    running(space)
+    assert get("dbm", "-n", space.name, "app")["metadata"]["finalizers"] == ["alembic-operator.dev/run-in-progress"]
+    kubectl("delete", "dbm", "-n", space.name, "app", "--wait=false")
+    time.sleep(1)
+    assert get("dbm", "-n", space.name, "app"), "it waits for the run"
+    eventually("the object is gone", lambda: get("dbm", "-n", space.name, "app") is None, 30)
+    assert space.rows() == ["bbbb"], "the run was left to finish"
+    eventually("what it owned is gone", lambda: not items("jobs", space.name), 30)
+    assert space.sql("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") == "3"
+
+
+def test_deleted_when_idle(space, shop):
+    app = space.migration(shop["1"])
+    app.wait_ready()
+    assert "finalizers" not in app.get()["metadata"]
+    kubectl("delete", "dbm", "-n", space.name, "app", "--timeout=5s")
+    assert space.rows() == ["e90a7b3c51d6"]
+    eventually("its ConfigMaps are gone", lambda: [m["metadata"]["name"] for m in items("configmaps", space.name)] == ["kube-root-ca.crt"], 30)
+
+
+def test_changed_in_the_middle_of_a_run(space, slow):
+    first = slow(4)
+    second = slow(4, revision("cccc", "bbbb", **table("v")))
+    app = space.migration(first)
+    running(space)
+    space.migration(second)
+    status = app.wait_ready()
+    assert status["current"] == "cccc"
+    assert status["history"][0]["to"] == ["bbbb"] and status["lastRun"]["from"] == ["bbbb"]
+
+
+def test_the_operator_dies_in_the_middle_of_a_run(space, slow):
+    app = space.migration(slow())
+    running(space)
+    kubectl("delete", "pod", "-n", OPERATOR, "-l", "app.kubernetes.io/name=alembic-operator", "--grace-period=0", "--force")
+    status = app.wait_ready()
+    assert (status["current"], status["lastRun"]["number"], len(space.jobs("run"))) == ("bbbb", 1, 1)
+
+
+def test_the_run_pod_is_killed(space, slow):
+    app = space.migration(slow(8))
+    running(space)
+    kubectl("delete", "pod", "-n", space.name, "-l", "alembic-operator.dev/action=run", "--grace-period=1")
+    app.wait("MigrationFailed", seconds=40)
+    assert space.rows() is None and "bbbb" in app.message()
+    app.annotate("again")
+    assert app.wait_ready()["current"] == "bbbb"
+
+
+def test_another_migration_holds_the_lock(space, slow):
+    """Two objects, one database: one migrates at a time, and the other finds the work done."""
+    image = slow(5)
+    one, two = space.migration(image), space.migration(image, name="two")
+    one.wait_ready()
+    two.wait_ready()
+    results = sorted(m.status.get("lastRun", {}).get("result", "None") for m in (one, two))
+    assert results in (["None", "Succeeded"], ["Refused", "Succeeded"]), results
+    assert space.rows() == ["bbbb"]
+
+
+def test_the_database_goes_away_for_a_while(space, shop):
+    own = Space(f"{space.name}-own", server=f"{space.name}-pg")
+    app = own.migration(shop["1"])
+    app.wait_ready()
+    kubectl("scale", "-n", own.server, "deployment/postgres", "--replicas=0")
+    app.wait("DatabaseUnreachable", seconds=40)
+    assert app.condition("Ready")["status"] == "Unknown" and app.condition("Reconciling")["status"] == "True"
+    own.migration(shop["2"])
+    time.sleep(3)
+    kubectl("scale", "-n", own.server, "deployment/postgres", "--replicas=1")
+    assert app.wait_ready(seconds=90)["current"] == "f06d8c51e2a7"
+    kubectl("delete", "namespace", own.name, own.server, "--wait=false")
+
+
+def test_upgrade_and_uninstall_of_the_chart(space, shop):
+    app = space.migration(shop["1"])
+    app.wait_ready()
+    before = app.get()
+    install("--set", "concurrency=8")
+    helm("uninstall", OPERATOR, "--namespace", OPERATOR, "--wait")
+    assert app.get()["metadata"]["uid"] == before["metadata"]["uid"] and space.rows() == ["e90a7b3c51d6"]
+    assert app.get()["status"] == before["status"]
+    install()
+    space.migration(shop["2"])
+    assert app.wait_ready()["current"] == "f06d8c51e2a7"
+
+
+def test_a_role_in_one_namespace_is_enough(space, shop):
+    other = Space(f"{space.name}-b")
+    install("--set", f"watchNamespaces={{{space.name}}}")
+    try:
+        assert space.migration(shop["1"]).wait_ready()["current"] == "e90a7b3c51d6"
+        unseen = other.migration(shop["1"])
+        time.sleep(2)
+        assert "status" not in unseen.get()
+        rules = items("clusterrolebindings", "")
+        assert not [b for b in rules if b["metadata"]["name"] == OPERATOR]
+    finally:
+        install()
+    unseen.wait_ready()

@@ -1,0 +1,171 @@
+"""Each thing that goes wrong has its own reason, says what to do, and passes by itself once it is mended."""
+import base64
+import json
+
+import pytest
+
+from harness import ENV, apply, eventually, get, kubectl, revision, table
+
+
+def secret(space, name, **values):
+    apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": space.name}, "stringData": values})
+
+
+def url_of(space):
+    return base64.b64decode(get("secret", "-n", space.name, "app-db")["data"]["url"]).decode()
+
+
+FROM_OTHER = {"urlFrom": {"secretKeyRef": {"name": "other", "key": "url"}}, "probe": {"interval": "3s", "timeout": "3s"}}
+
+
+def test_a_failing_revision(space, push):
+    good = revision("aaaa", **table("t"))
+    app = space.migration(push(good, revision("bbbb", "aaaa", up="op.execute('INSERT INTO nowhere VALUES (1)')")))
+    app.wait("MigrationFailed")
+    assert "bbbb" in app.message() and 'relation "nowhere" does not exist' in app.message()
+    assert app.status["lastRun"]["revision"] == "bbbb" and space.events("MigrationFailed")
+    assert space.rows() is None, "PostgreSQL took all of it back"
+    job = app.status["lastRun"]["job"]
+    assert "nowhere" in kubectl("logs", "-n", space.name, f"job/{job}").stdout
+
+    # Not repeated at the next looks, but when a person asks.
+    kubectl("wait", "-n", space.name, "dbm/app", "--for=condition=Ready", "--timeout=8s", check=False)
+    assert app.status["lastRun"]["number"] == 1 and len(space.jobs("run")) == 1
+    app.annotate("again")
+    eventually("a second run", lambda: app.status["lastRun"]["number"] == 2)
+    app.wait("MigrationFailed")
+    assert app.status["lastHandledReconcileAt"] == "again"
+
+    space.migration(push(good, revision("bbbb", "aaaa", **table("u"))))
+    assert app.wait_ready()["current"] == "bbbb"
+
+
+def test_secrets_and_credentials(space, shop):
+    app = space.migration(shop["1"], database=FROM_OTHER)
+    app.wait("SecretNotFound")
+    assert "other" in app.message()
+    secret(space, "other", wrong="x")
+    app.wait("SecretKeyMissing")
+    secret(space, "other", url="not a url")
+    app.wait("InvalidUrl")
+    secret(space, "other", url=url_of(space).replace("postgresql+psycopg2", "mysql+pymysql"))
+    app.wait("UnsupportedDialect")
+    url = url_of(space)
+    head, _, tail = url.partition("@")
+    secret(space, "other", url=f"{head}wrong@{tail}")
+    app.wait("AuthFailed")
+    secret(space, "other", url=url.rpartition("/")[0] + "/nosuchdatabase")
+    app.wait("NoSuchDatabase")
+    secret(space, "other", url=f"{head}@nowhere.invalid:5432/{space.database}")
+    app.wait("DatabaseUnreachable")
+    secret(space, "other", url=f"{url}?sslmode=require")
+    app.wait("TLSFailed")
+    secret(space, "other", url=f"{url}?sslkey=/var/run/secrets/kubernetes.io/serviceaccount/token")
+    app.wait("InvalidUrl")
+    assert "sslkey" in app.message()
+    assert space.jobs("inspect") == [] and space.rows() is None
+    secret(space, "other", url=url)
+    assert app.wait_ready()["current"] == "e90a7b3c51d6"
+
+
+def test_a_connection_in_parts(space, shop):
+    key = lambda name: {"secretKeyRef": {"name": "app-db", "key": name}}
+    connection = {"dialect": "postgresql", "host": "postgres.databases", "name": space.database,
+                  "usernameFrom": key("username"), "passwordFrom": key("password")}
+    app = space.migration(shop["1"], database={"connection": connection, "driver": "psycopg2"})
+    assert app.wait_ready()["current"] == "e90a7b3c51d6"
+
+
+RAISES = "raise RuntimeError('no settings')"
+INSPECTIONS = {
+    "EnvPyFailed": (dict(env=RAISES), "no settings"),
+    "DriverMissing": (dict(requirements="alembic==1.20.1\nSQLAlchemy==2.1.9\n"), "psycopg2"),
+    "AlembicMissing": (dict(requirements="SQLAlchemy==2.1.9\n"), "alembic"),
+    "ConfigNotFound": ({"alembic.ini": "[other]\n"}, "script_location"),
+    "EnvPyDidNotRun": (dict(env="pass"), "run_migrations"),
+}
+
+
+@pytest.mark.parametrize("reason", INSPECTIONS)
+def test_an_image_that_can_not_be_inspected(space, push, reason):
+    options, word = INSPECTIONS[reason]
+    app = space.migration(push(revision("aaaa"), **options))
+    app.wait(reason)
+    assert word in app.message() and space.jobs("run") == []
+    app = space.migration(push(revision("aaaa", **table("t"))))
+    app.wait_ready()
+
+
+def test_revision_files_that_do_not_fit(space, push):
+    app = space.migration(push("revision = 'aaaa'\ndown_revision = None\nimport nosuchmodule\n"))
+    app.wait("RevisionFileFailed")
+    assert "000.py" in app.message() and "nosuchmodule" in app.message()
+    space.migration(push(revision("bbbb", "gone")))
+    app.wait("RevisionGraphInvalid")
+    assert "gone" in app.message()
+    space.migration(push())
+    app.wait("NoRevisions")
+    space.migration(push(revision("aaaa"), revision("bbbb", "aaaa"), revision("cccc", ("aaaa", "bbbb"))))
+    app.wait("RedundantParent")
+    irreversible = push(revision("aaaa", **table("t")), revision("bbbb", "aaaa", dn="raise NotImplementedError"))
+    space.migration(irreversible)
+    app.wait_ready()
+    space.migration(irreversible, target="aaaa", policy={"downgrade": "Allow"})
+    app.wait("IrreversibleRevision")
+    assert "bbbb" in app.message() and space.rows() == ["bbbb"]
+
+
+def test_an_env_py_whose_work_would_be_rolled_back(space, push):
+    """Exit code 0, and nothing applied: the trap of SQLAlchemy 2."""
+    select = ENV.replace("    context.configure", "    connection.exec_driver_sql('SELECT 1')\n    context.configure")
+    app = space.migration(push(revision("aaaa", **table("t")), env=select))
+    app.wait("ExternalTransaction")
+    assert "context.configure()" in app.message() and space.jobs("run") == [] and space.rows() is None
+    begun = ENV.replace(".connect()", ".begin()")
+    space.migration(push(revision("aaaa", **table("t")), env=begun))
+    app.wait_ready()
+
+
+def test_an_image_that_does_not_exist(space, push):
+    app = space.migration(f"198.18.0.1:5000/missing-{space.name}:1")
+    app.wait("ImagePullFailed", seconds=30)
+    assert space.name in app.message() and app.condition("Stalled")["status"] == "True"
+    push(revision("aaaa", **table("t")), tag=f"missing-{space.name}:1")
+    app.wait_ready(seconds=90)
+
+
+def test_pods_that_are_refused(space, shop):
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none", "namespace": space.name}, "spec": {"hard": {"pods": "0"}}}
+    apply(quota)
+    eventually("the quota counts", lambda: (get("quota", "-n", space.name, "none")["status"] or {}).get("hard"))
+    app = space.migration(shop["1"])
+    app.wait("PodRejected", seconds=15)
+    assert "quota" in app.message()
+    kubectl("delete", "quota", "-n", space.name, "none")
+    app.patch(podTemplate={"spec": {"hostNetwork": True}})
+    eventually("admission refuses", lambda: app.is_at("PodRejected") and "PodSecurity" in app.message(), 30)
+    app.patch(podTemplate={"spec": {"hostNetwork": None, "containers": "x"}})
+    app.wait("InvalidSpec")
+    app.patch(podTemplate=None)
+    app.wait_ready()
+
+
+def test_a_command_that_is_not_there(space, shop):
+    app = space.migration(shop["1"], alembic={"command": ["uv", "run", "python"]})
+    app.wait("PodFailed")
+    assert "uv" in app.message() and "spec.alembic.command" in app.message()
+    space.migration(shop["1"], alembic={"command": ["/usr/bin/python3"]})
+    app.wait_ready()
+
+
+def test_a_tag_that_moves(space, push):
+    """An approval by tag would run other files than those that were planned."""
+    tag = f"moving-{space.name}:1"
+    first = revision("aaaa", **table("t"))
+    push(first, tag=tag)
+    app = space.migration(f"198.18.0.1:5000/{tag}", imagePullPolicy="Always")
+    app.wait_ready()
+    push(first, revision("bbbb", "aaaa", **table("u")), tag=tag)
+    app.annotate("the tag has moved")
+    eventually("the new revision", lambda: app.status.get("current") == "bbbb")
+    assert json.dumps(app.status["lastRun"]["image"]).count("@sha256:") == 1
