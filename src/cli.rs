@@ -67,7 +67,8 @@ impl Cli {
             Command::Crd => Ok(std::io::stdout().write_all(crd()?.as_bytes())?),
             Command::Run(args) => {
                 telemetry::init(args.log_format, &args.log).context("--log")?;
-                let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build()?;
+                let runtime =
+                    tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build()?;
                 runtime.block_on(run(args))
             }
         }
@@ -83,7 +84,8 @@ pub fn crd() -> Result<String, serde_yaml::Error> {
 }
 
 async fn run(args: RunArgs) -> anyhow::Result<()> {
-    let client = Client::try_default().await.context("no way to the API server: neither a kubeconfig nor a service account")?;
+    let client =
+        Client::try_default().await.context("no way to the API server: neither a kubeconfig nor a service account")?;
     let stop = CancellationToken::new();
     let reporter = Reporter { controller: MANAGER.to_owned(), instance: std::env::var("POD_NAME").ok() };
     let process = Arc::new(Process {

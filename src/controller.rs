@@ -31,11 +31,19 @@ use tokio_util::sync::CancellationToken;
 type Watch<K> = BoxStream<'static, Result<K, watcher::Error>>;
 
 /// Runs until told to stop: one controller for each namespace, or one for the whole cluster when none is named.
-pub async fn run(client: Client, namespaces: &[String], process: Arc<Process>, synced: Synced, concurrency: u16, stop: CancellationToken) {
-    let scopes: Vec<Option<&str>> = match namespaces.iter().map(|n| n.trim()).filter(|n| !n.is_empty()).map(Some).collect::<Vec<_>>() {
-        none if none.is_empty() => vec![None],
-        some => some,
-    };
+pub async fn run(
+    client: Client,
+    namespaces: &[String],
+    process: Arc<Process>,
+    synced: Synced,
+    concurrency: u16,
+    stop: CancellationToken,
+) {
+    let scopes: Vec<Option<&str>> =
+        match namespaces.iter().map(|n| n.trim()).filter(|n| !n.is_empty()).map(Some).collect::<Vec<_>>() {
+            none if none.is_empty() => vec![None],
+            some => some,
+        };
     let scopes: Vec<_> = scopes.into_iter().map(|scope| Scope::new(&client, scope, process.clone())).collect();
     let watched: Vec<_> = scopes.iter().map(|scope| (scope.objects_filled.clone(), scope.context.clone())).collect();
     tokio::spawn(async move {
@@ -63,9 +71,12 @@ struct Scope {
 impl Scope {
     fn new(client: &Client, namespace: Option<&str>, process: Arc<Process>) -> Self {
         let made_here = format!("app.kubernetes.io/managed-by={MANAGER}");
-        let (objects, object_watch, objects_filled) = watch::<DatabaseMigration>(api(client, namespace), String::new(), |_| {});
-        let (jobs, job_watch, jobs_filled) = watch::<Job>(api(client, namespace), format!("{made_here},{LABEL_OBJECT}"), prune_job);
-        let (pods, pod_watch, pods_filled) = watch::<Pod>(api(client, namespace), format!("{made_here},{LABEL_OBJECT}"), prune_pod);
+        let (objects, object_watch, objects_filled) =
+            watch::<DatabaseMigration>(api(client, namespace), String::new(), |_| {});
+        let (jobs, job_watch, jobs_filled) =
+            watch::<Job>(api(client, namespace), format!("{made_here},{LABEL_OBJECT}"), prune_job);
+        let (pods, pod_watch, pods_filled) =
+            watch::<Pod>(api(client, namespace), format!("{made_here},{LABEL_OBJECT}"), prune_pod);
         let (inspections, inspection_watch, inspections_filled) =
             watch::<ConfigMap>(api(client, namespace), format!("{made_here},{LABEL_INSPECTION}"), |_| {});
         let stores = Stores { jobs, pods, inspections, lists: [jobs_filled, pods_filled, inspections_filled] };
@@ -159,7 +170,9 @@ async fn guarded(object: Arc<DatabaseMigration>, context: Arc<Context>) -> Resul
     let what = object.name_any();
     match AssertUnwindSafe(reconcile(object, context)).catch_unwind().await {
         Ok(outcome) => outcome,
-        Err(_) => Err(Error::Internal { what, detail: "the pass panicked; this is a defect of the operator".to_owned() }),
+        Err(_) => {
+            Err(Error::Internal { what, detail: "the pass panicked; this is a defect of the operator".to_owned() })
+        }
     }
 }
 
@@ -168,7 +181,9 @@ type Outcome = Result<(ObjectRef<DatabaseMigration>, Action), controller::Error<
 fn log(outcome: Outcome) {
     match outcome {
         Ok((object, _)) => tracing::debug!(%object, "reconciled"),
-        Err(controller::Error::ReconcilerFailed(error @ Error::Stale(_), object)) => tracing::debug!(%object, %error, "again"),
+        Err(controller::Error::ReconcilerFailed(error @ Error::Stale(_), object)) => {
+            tracing::debug!(%object, %error, "again")
+        }
         Err(controller::Error::ReconcilerFailed(error, object)) => tracing::error!(%object, %error, "pass failed"),
         Err(controller::Error::ObjectNotFound(object)) => tracing::debug!(%object, "gone"),
         // Told where the watch is.

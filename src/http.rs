@@ -29,7 +29,12 @@ struct Shared {
 }
 
 /// Serves until told to stop.
-pub async fn serve(listen: SocketAddr, process: Arc<Process>, synced: Synced, stop: CancellationToken) -> io::Result<()> {
+pub async fn serve(
+    listen: SocketAddr,
+    process: Arc<Process>,
+    synced: Synced,
+    stop: CancellationToken,
+) -> io::Result<()> {
     let router = Router::new()
         // Alive is whoever answers: an API server that is away must not get the operator restarted.
         .route("/healthz", get(|| async { "ok" }))
@@ -43,13 +48,19 @@ pub async fn serve(listen: SocketAddr, process: Arc<Process>, synced: Synced, st
 async fn readyz(State(shared): State<Shared>) -> Response {
     match shared.synced.load(Ordering::Acquire) {
         true => "ok".into_response(),
-        false => (StatusCode::SERVICE_UNAVAILABLE, "waiting for the first lists from the API server; are the CRD and the RBAC rules there?").into_response(),
+        false => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "waiting for the first lists from the API server; are the CRD and the RBAC rules there?",
+        )
+            .into_response(),
     }
 }
 
 async fn metrics(State(shared): State<Shared>) -> Response {
     match shared.process.metrics.encode() {
-        Ok(text) => ([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response(),
+        Ok(text) => {
+            ([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response()
+        }
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }
 }

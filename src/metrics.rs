@@ -31,7 +31,12 @@ impl Default for Metrics {
         let seconds = Histogram::new(BUCKETS);
         registry.register("reconcile", "Passes over an object that came to a decision", passes.clone());
         registry.register("reconcile_errors", "Passes that failed, by what follows", failures.clone());
-        registry.register_with_unit("reconcile_duration", "Time of a pass, the look at the database included", Unit::Seconds, seconds.clone());
+        registry.register_with_unit(
+            "reconcile_duration",
+            "Time of a pass, the look at the database included",
+            Unit::Seconds,
+            seconds.clone(),
+        );
         registry.register("build", "The running version", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         Self { registry: Mutex::new(registry), passes, failures, seconds }
     }

@@ -1,5 +1,7 @@
 //! Generated files and documents say what the code says. `UPDATE=1 cargo test --test golden` writes the generated ones.
 
+#![allow(clippy::unwrap_used)]
+
 use alembic_operator::{api::Reason, cli};
 use std::{fs, path::Path};
 

@@ -1,6 +1,8 @@
 //! What a user asks for: the spec of a `DatabaseMigration`. The doc comments are what `kubectl explain` prints. No I/O.
 
-use k8s_openapi::api::core::v1::SecretKeySelector;
+// kube's derives copy some attributes twice.
+#![allow(clippy::duplicated_attributes)]
+
 use kube::{CustomResource, KubeSchema};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
@@ -25,17 +27,59 @@ use std::collections::BTreeMap;
     doc = "A database whose schema follows an Alembic target revision.",
     derive = "Default",
     derive = "PartialEq",
-    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status", description = "True when the live version rows equal the target's"),
-    printcolumn(name = "Status", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason", description = "Why it is ready or not"),
-    printcolumn(name = "Current", type_ = "string", json_path = ".status.current", description = "Revisions in the live version table"),
-    printcolumn(name = "Target", type_ = "string", json_path = ".status.target", description = "Revisions that targetRevision means in this image"),
-    printcolumn(name = "Pending", type_ = "integer", json_path = ".status.pending.count", description = "Steps between current and target"),
-    printcolumn(name = "Drift", type_ = "string", json_path = ".status.conditions[?(@.type==\"Drifted\")].status", description = "True when something else changed the database"),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].status",
+        description = "True when the live version rows equal the target's"
+    ),
+    printcolumn(
+        name = "Status",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].reason",
+        description = "Why it is ready or not"
+    ),
+    printcolumn(
+        name = "Current",
+        type_ = "string",
+        json_path = ".status.current",
+        description = "Revisions in the live version table"
+    ),
+    printcolumn(
+        name = "Target",
+        type_ = "string",
+        json_path = ".status.target",
+        description = "Revisions that targetRevision means in this image"
+    ),
+    printcolumn(
+        name = "Pending",
+        type_ = "integer",
+        json_path = ".status.pending.count",
+        description = "Steps between current and target"
+    ),
+    printcolumn(
+        name = "Drift",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Drifted\")].status",
+        description = "True when something else changed the database"
+    ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    printcolumn(name = "Plan", type_ = "string", json_path = ".status.plan.hash", priority = 1, description = "Hash of the plan"),
+    printcolumn(
+        name = "Plan",
+        type_ = "string",
+        json_path = ".status.plan.hash",
+        priority = 1,
+        description = "Hash of the plan"
+    ),
     printcolumn(name = "Dialect", type_ = "string", json_path = ".status.database.dialect", priority = 1),
     printcolumn(name = "Image", type_ = "string", json_path = ".spec.image", priority = 1),
-    printcolumn(name = "Last", type_ = "date", json_path = ".status.lastRun.finishedAt", priority = 1, description = "When the last run ended"),
+    printcolumn(
+        name = "Last",
+        type_ = "date",
+        json_path = ".status.lastRun.finishedAt",
+        priority = 1,
+        description = "When the last run ended"
+    ),
     printcolumn(name = "Suspended", type_ = "boolean", json_path = ".spec.suspend", priority = 1)
 )]
 #[serde(rename_all = "camelCase")]
@@ -164,10 +208,6 @@ impl Database {
         if self.env.is_empty() { vec!["DATABASE_URL".to_owned()] } else { self.env.clone() }
     }
 
-    /// The SQL dialect as far as the spec alone tells it.
-    pub fn declared_dialect(&self) -> Option<&'static str> {
-        self.connection.as_ref().map(|c| c.dialect.as_str())
-    }
 }
 
 /// A value that comes from a key of a Secret.
@@ -187,12 +227,6 @@ pub struct SecretKey {
     /// The key within it.
     #[schemars(length(min = 1, max = 253))]
     pub key: String,
-}
-
-impl From<&SecretKey> for SecretKeySelector {
-    fn from(from: &SecretKey) -> Self {
-        Self { name: from.name.clone(), key: from.key.clone(), optional: None }
-    }
 }
 
 /// The parts of a database URL.

@@ -4,17 +4,23 @@
 /// What is wrong with a URL, or with the parts of one. Never shows user or password.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UrlError {
-    #[error("not a database URL; expected dialect+driver://user:password@host:port/database, special characters in user and password percent-encoded")]
+    #[error(
+        "not a database URL; expected dialect+driver://user:password@host:port/database, special characters in user and password percent-encoded"
+    )]
     Malformed,
     #[error("the URL {0}; check that special characters in user and password are percent-encoded")]
     Missing(&'static str),
-    #[error("the port in the URL is not a number from 1 to 65535; check that special characters in user and password are percent-encoded")]
+    #[error(
+        "the port in the URL is not a number from 1 to 65535; check that special characters in user and password are percent-encoded"
+    )]
     Port,
     #[error("SQLAlchemy knows no dialect postgres; write postgresql://")]
     OldName,
     #[error("dialect {0} is not supported by this version; PostgreSQL is")]
     Dialect(String),
-    #[error("the URL's parameter {0} is not allowed: it would make the operator read a file or a socket of its own pod")]
+    #[error(
+        "the URL's parameter {0} is not allowed: it would make the operator read a file or a socket of its own pod"
+    )]
     NotAllowed(String),
     #[error("the URL's parameter {0} has an unknown value")]
     Parameter(&'static str),
@@ -41,7 +47,9 @@ pub enum ProbeError {
     Busy { place: String },
     #[error("{place} refused user or password")]
     AuthFailed { place: String },
-    #[error("no TLS connection to {place}: its certificate is not valid for the name, its issuer is not trusted, or it speaks no TLS; see sslmode in the URL")]
+    #[error(
+        "no TLS connection to {place}: its certificate is not valid for the name, its issuer is not trusted, or it speaks no TLS; see sslmode in the URL"
+    )]
     TlsFailed { place: String },
     #[error("{place}: there is no such database")]
     NoSuchDatabase { place: String },
@@ -57,7 +65,9 @@ impl ProbeError {
     /// The reason in the condition.
     pub fn reason(&self) -> &'static str {
         match self {
-            Self::Unreachable { .. } | Self::Timeout { .. } | Self::Busy { .. } | Self::Unexpected { .. } => "DatabaseUnreachable",
+            Self::Unreachable { .. } | Self::Timeout { .. } | Self::Busy { .. } | Self::Unexpected { .. } => {
+                "DatabaseUnreachable"
+            }
             Self::AuthFailed { .. } => "AuthFailed",
             Self::TlsFailed { .. } => "TLSFailed",
             Self::NoSuchDatabase { .. } => "NoSuchDatabase",

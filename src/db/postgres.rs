@@ -57,7 +57,11 @@ async fn look(
     let begin = BEGIN.replace("{milliseconds}", &milliseconds);
     connection.execute(AssertSqlSafe(begin)).await?;
     if let Some(path) = &endpoint.search_path {
-        sqlx::query("SELECT set_config('search_path', $1, true)").persistent(false).bind(path).execute(&mut *connection).await?;
+        sqlx::query("SELECT set_config('search_path', $1, true)")
+            .persistent(false)
+            .bind(path)
+            .execute(&mut *connection)
+            .await?;
     }
     let found = sqlx::query(FIND_TABLE)
         .persistent(false)
@@ -84,7 +88,9 @@ fn explain(error: &sqlx::Error, endpoint: &Endpoint, table: &VersionTable) -> Pr
         sqlx::Error::Database(error) => by_code(error.code().as_deref().unwrap_or_default(), place, table),
         sqlx::Error::Tls(_) => ProbeError::TlsFailed { place },
         sqlx::Error::Io(_) => ProbeError::Unreachable { place },
-        sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => ProbeError::NotAVersionTable { place, table: shown(table) },
+        sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => {
+            ProbeError::NotAVersionTable { place, table: shown(table) }
+        }
         _ => ProbeError::Unexpected { place, code: "of the protocol".to_owned() },
     }
 }

@@ -55,8 +55,18 @@ const MAX_URL: usize = 8192;
 
 /// Parameters with which a driver would read files or sockets of the process it runs in.
 const READS_FILES: [&str; 12] = [
-    "sslcert", "sslkey", "sslrootcert", "sslcrl", "sslcrldir", "sslpassword", "passfile", "service", "servicefile",
-    "requiressl", "krbsrvname", "gsslib",
+    "sslcert",
+    "sslkey",
+    "sslrootcert",
+    "sslcrl",
+    "sslcrldir",
+    "sslpassword",
+    "passfile",
+    "service",
+    "servicefile",
+    "requiressl",
+    "krbsrvname",
+    "gsslib",
 ];
 
 impl Endpoint {
@@ -141,7 +151,8 @@ impl Endpoint {
     /// What must be masked wherever it turns up: the password as it is and as a URL spells it.
     pub fn secret_texts(&self) -> Vec<SecretString> {
         let encoded = |password: &SecretString| {
-            let text = percent_encoding::utf8_percent_encode(password.expose_secret(), percent_encoding::NON_ALPHANUMERIC);
+            let text =
+                percent_encoding::utf8_percent_encode(password.expose_secret(), percent_encoding::NON_ALPHANUMERIC);
             SecretString::from(text.to_string())
         };
         self.password.iter().flat_map(|p| [p.clone(), encoded(p)]).collect()
@@ -331,7 +342,10 @@ mod tests {
     #[test]
     fn a_search_path_is_heeded() {
         let path = |url: &str| parse(url).unwrap().search_path;
-        assert_eq!(path("postgresql://u@h/d?options=-c%20search_path%3Dapp,public%20-c%20x%3D1").as_deref(), Some("app,public"));
+        assert_eq!(
+            path("postgresql://u@h/d?options=-c%20search_path%3Dapp,public%20-c%20x%3D1").as_deref(),
+            Some("app,public")
+        );
         assert_eq!(path("postgresql://u@h/d?options=-csearch_path=app").as_deref(), Some("app"));
         assert_eq!(path("postgresql://u@h/d?options=-c%20x%3D1"), None);
     }

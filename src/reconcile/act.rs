@@ -10,7 +10,8 @@ use crate::{
     api::{DatabaseMigration, DatabaseMigrationStatus, FINALIZER, MANAGER},
     error::Error,
     runner::{
-        Inspected, JobInput, Run, RunRecord, inspect_job, inspection_config_map, program_config_map, run_job, shared_owner,
+        Inspected, JobInput, Run, RunRecord, inspect_job, inspection_config_map, program_config_map, run_job,
+        shared_owner,
     },
 };
 use k8s_openapi::api::{batch::v1::Job, core::v1::ConfigMap};
@@ -28,14 +29,15 @@ pub async fn act(object: &DatabaseMigration, effects: &[Effect], context: &Conte
         match effect {
             Effect::Inspect(wanted) => {
                 let input = JobInput { object, image: &object.spec.image };
-                let job = inspect_job(input, &wanted.key, wanted.job.clone()).map_err(|e| actor.internal("the inspect Job", &e))?;
+                let job = inspect_job(input, &wanted.key, wanted.job.clone())
+                    .map_err(|e| actor.internal("the inspect Job", &e))?;
                 actor.ensure_shared(program_config_map(object)).await?;
                 actor.create_job(job).await?;
             }
             Effect::KeepInspection { key, image } | Effect::ShareInspection { key, image } => {
                 actor.ensure_shared(actor.inspection(key, image)?).await?;
             }
-            Effect::Run { record, run } => actor.run(record, run).await?,
+            Effect::Run(run) => actor.run(&run.0, &run.1).await?,
             Effect::RemoveFinalizer => actor.set_finalizer(false).await?,
             Effect::DeleteJob(name) => actor.delete_job(name).await?,
             Effect::Event { warning, reason, note } => actor.tell(*warning, reason, note).await,
@@ -45,8 +47,13 @@ pub async fn act(object: &DatabaseMigration, effects: &[Effect], context: &Conte
 }
 
 /// Writes the status unless it is what is there.
-pub async fn write_status(object: &DatabaseMigration, status: &DatabaseMigrationStatus, context: &Context) -> Result<(), Error> {
-    if object.status.as_ref() == Some(status) || object.status.is_none() && object.metadata.deletion_timestamp.is_some() {
+pub async fn write_status(
+    object: &DatabaseMigration,
+    status: &DatabaseMigrationStatus,
+    context: &Context,
+) -> Result<(), Error> {
+    if object.status.as_ref() == Some(status) || object.status.is_none() && object.metadata.deletion_timestamp.is_some()
+    {
         return Ok(());
     }
     let api: Api<DatabaseMigration> = Api::namespaced(context.client.clone(), &object.namespace().unwrap_or_default());

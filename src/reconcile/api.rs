@@ -15,7 +15,6 @@ pub async fn call<T>(what: &str, call: impl Future<Output = kube::Result<T>>) ->
     }
 }
 
-
 /// The status code with which the API server refused, if it did.
 pub fn refusal(error: &Error) -> Option<u16> {
     match error {

@@ -41,7 +41,7 @@ pub enum Effect {
     /// Own a stored inspection together with the other objects that use it.
     ShareInspection { key: String, image: Arc<Inspected> },
     /// Create the Job of a run, with everything that it needs around it.
-    Run { record: RunRecord, run: Run },
+    Run(Box<(RunRecord, Run)>),
     /// Let a deletion go through.
     RemoveFinalizer,
     /// Delete a Job and its pod.
@@ -73,14 +73,8 @@ pub struct Decision {
 
 /// Decides on one object.
 pub fn decide(object: &DatabaseMigration, observed: &Observed, now: Timestamp) -> Decision {
-    let mut pass = Pass {
-        object,
-        observed,
-        now,
-        draft: Draft::new(object, now),
-        effects: Vec::new(),
-        after: Vec::new(),
-    };
+    let mut pass =
+        Pass { object, observed, now, draft: Draft::new(object, now), effects: Vec::new(), after: Vec::new() };
     let next = pass.decide();
     pass.clean_up();
     pass.tell_transition();
@@ -262,7 +256,10 @@ impl Pass<'_> {
                 Next::After(if waiting { WITHOUT_POD } else { WHILE_ACTIVE })
             }
             ImageView::InProgressElsewhere => {
-                working(self, format!("the revision files in {} are being read for another object", self.object.spec.image));
+                working(
+                    self,
+                    format!("the revision files in {} are being read for another object", self.object.spec.image),
+                );
                 Next::After(WITHOUT_POD)
             }
             ImageView::Absent => match self.observed.wanted.clone() {
@@ -328,7 +325,8 @@ impl Pass<'_> {
             Gate::Wait { pause, problem } => {
                 let message = format!("{}; tried again in {} s", problem.message, pause.as_secs().max(1));
                 // The seconds would make every look another status.
-                let known = self.object.status.as_ref().is_some_and(|s| s.has_reason(ConditionType::Ready, problem.reason));
+                let known =
+                    self.object.status.as_ref().is_some_and(|s| s.has_reason(ConditionType::Ready, problem.reason));
                 if !known || self.observed.run.is_some() {
                     self.draft.verdict(problem.reason, &message);
                 }
@@ -357,6 +355,7 @@ impl Pass<'_> {
             direction,
             from: list(&plan.from),
             targets: plan.targets.clone(),
+            branch: plan.branch.clone(),
             end: list(&plan.end),
             steps: plan.steps.len(),
             steps_digest: chosen.steps_digest.clone(),
@@ -366,7 +365,7 @@ impl Pass<'_> {
         let reason = if down { Reason::Downgrading } else { Reason::Migrating };
         self.draft.verdict(reason, &format!("{} in {}", summary(chosen), record.image));
         self.tell(false, "MigrationStarted", &format!("{} in {}", summary(chosen), record.image));
-        self.effects.push(Effect::Run { record, run });
+        self.effects.push(Effect::Run(Box::new((record, run))));
         Next::After(WITHOUT_POD)
     }
 
@@ -391,7 +390,7 @@ impl Pass<'_> {
     /// Removes what is no longer needed, whatever was decided.
     fn clean_up(&mut self) {
         let ended = self.observed.run.as_ref().is_none_or(|run| matches!(run.job.state, PodState::Ended(_)));
-        let starting = self.effects.iter().any(|e| matches!(e, Effect::Run { .. }));
+        let starting = self.effects.iter().any(|e| matches!(e, Effect::Run(_)));
         let gave_up = self.effects.iter().any(|e| matches!(e, Effect::DeleteJob(_)));
         if (ended || gave_up) && !starting && self.object.finalizers().iter().any(|f| f == FINALIZER) {
             self.after.push(Effect::RemoveFinalizer);
@@ -427,7 +426,8 @@ impl Pass<'_> {
 
     /// An event for each change of the Ready reason that the run's own events do not tell.
     fn tell_transition(&mut self) {
-        let reason = |status: &DatabaseMigrationStatus| status.condition(ConditionType::Ready).map(|c| c.reason.clone());
+        let reason =
+            |status: &DatabaseMigrationStatus| status.condition(ConditionType::Ready).map(|c| c.reason.clone());
         let before = self.object.status.as_ref().and_then(reason);
         let Some(ready) = self.draft.status.condition(ConditionType::Ready).cloned() else { return };
         let told = ["Migrating", "Downgrading", "Inspecting", "MigrationFailed", "NotChecked"];

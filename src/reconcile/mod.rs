@@ -111,7 +111,9 @@ fn next_look(object: &DatabaseMigration, next: Next, context: &Context) -> Actio
     let pause = match next {
         Next::BackOff => return Action::requeue(context.process.back_off.failed(&uid)),
         Next::After(pause) => pause,
-        Next::Interval(interval) => context.process.back_off.spread(&uid, interval, Timestamp::now().as_nanosecond() as i64),
+        Next::Interval(interval) => {
+            context.process.back_off.spread(&uid, interval, Timestamp::now().as_nanosecond() as i64)
+        }
     };
     context.process.back_off.succeeded(&uid);
     Action::requeue(pause)
@@ -123,6 +125,8 @@ pub fn failed(object: Arc<DatabaseMigration>, error: &Error, context: Arc<Contex
     match error.class() {
         // A moment for the watch to bring what has changed.
         Class::Stale => Action::requeue(Duration::from_millis(200)),
-        Class::Transient | Class::Permanent => Action::requeue(context.process.back_off.failed(&object.uid().unwrap_or_default())),
+        Class::Transient | Class::Permanent => {
+            Action::requeue(context.process.back_off.failed(&object.uid().unwrap_or_default()))
+        }
     }
 }

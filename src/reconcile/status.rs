@@ -6,8 +6,8 @@ use super::{
 };
 use crate::{
     api::{
-        ConditionType, DatabaseMigration, DatabaseMigrationStatus, DatabaseStatus, ImageStatus, Kind, Pending, PlanStatus,
-        Reason, RunStatus,
+        ConditionType, DatabaseMigration, DatabaseMigrationStatus, DatabaseStatus, ImageStatus, Kind, Pending,
+        PlanStatus, Reason, RunStatus,
     },
     db::Snapshot,
     revisions::Direction,
@@ -71,7 +71,10 @@ impl Draft {
     /// Sets Ready, Reconciling and Stalled together, so that kstatus reads them as one state.
     pub fn verdict(&mut self, reason: Reason, message: &str) {
         let was_ready = self.status.is_true(ConditionType::Ready)
-            || self.status.condition(ConditionType::Ready).is_some_and(|c| c.status == "Unknown" && c.reason == reason.as_str());
+            || self
+                .status
+                .condition(ConditionType::Ready)
+                .is_some_and(|c| c.status == "Unknown" && c.reason == reason.as_str());
         let (ready, reconciling, stalled) = match reason.kind() {
             Kind::Ready => ("True", "False", "False"),
             // A database that was at its target probably still is; nobody can tell.
@@ -143,7 +146,8 @@ impl Draft {
     pub fn plan(&mut self, chosen: &Chosen) {
         let plan = &chosen.plan;
         let count = i32::try_from(plan.steps.len()).unwrap_or(i32::MAX);
-        self.status.pending = Some(Pending { count, revisions: plan.steps.iter().take(MAX_PENDING).cloned().collect() });
+        self.status.pending =
+            Some(Pending { count, revisions: plan.steps.iter().take(MAX_PENDING).cloned().collect() });
         if plan.direction == Direction::None {
             self.status.plan = None;
             self.set(ConditionType::Planned, "True", "NothingToDo", "the version rows are the target's");
@@ -171,9 +175,13 @@ impl Draft {
     /// The Drifted condition, as far as version rows tell.
     pub fn drift(&mut self, drift: &Drift) {
         match drift {
-            Drift::NotChecked => self.set(ConditionType::Drifted, "Unknown", "NotChecked", "there is no earlier look to compare with"),
+            Drift::NotChecked => {
+                self.set(ConditionType::Drifted, "Unknown", "NotChecked", "there is no earlier look to compare with")
+            }
             Drift::Unchanged => self.set(
-                ConditionType::Drifted, "False", "RevisionUnchanged",
+                ConditionType::Drifted,
+                "False",
+                "RevisionUnchanged",
                 "the version rows are those of the last look or run; the tables themselves are not compared",
             ),
             Drift::Changed { message } => self.set(ConditionType::Drifted, "True", "RevisionChanged", message),

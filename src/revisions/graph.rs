@@ -199,10 +199,10 @@ fn labels(scripts: &[Script], index: &HashMap<String, usize>) -> Result<BTreeMap
 
 fn parents(script: &Script, index: &HashMap<String, usize>) -> Result<Vec<usize>, LoadError> {
     let find = |parent: &String| {
-        index.get(parent).copied().ok_or_else(|| LoadError::MissingParent {
-            revision: script.revision.clone(),
-            parent: parent.clone(),
-        })
+        index
+            .get(parent)
+            .copied()
+            .ok_or_else(|| LoadError::MissingParent { revision: script.revision.clone(), parent: parent.clone() })
     };
     script.down.iter().map(find).collect()
 }
@@ -213,9 +213,8 @@ fn dependencies(
     labelled: &BTreeMap<String, usize>,
 ) -> Result<Vec<usize>, LoadError> {
     let find = |dependency: &String| {
-        index.get(dependency).or_else(|| labelled.get(dependency)).copied().ok_or_else(|| LoadError::MissingDependency {
-            revision: script.revision.clone(),
-            dependency: dependency.clone(),
+        index.get(dependency).or_else(|| labelled.get(dependency)).copied().ok_or_else(|| {
+            LoadError::MissingDependency { revision: script.revision.clone(), dependency: dependency.clone() }
         })
     };
     script.depends_on.iter().map(find).collect()

@@ -25,6 +25,8 @@ pub struct Plan {
     pub from: BTreeSet<String>,
     /// What the target means, as full ids; empty for base.
     pub targets: Vec<String>,
+    /// For a downgrade, the branch that it stays on (`branch@revision`).
+    pub branch: Option<String>,
     /// Revisions in an order in which they can run.
     pub steps: Vec<String>,
     /// The rows that must be there afterwards.
@@ -48,9 +50,14 @@ pub enum PlanError {
     OverlappingRows { row: String, of: String },
     #[error("target {target} is an ancestor of target {of}; name only the later one")]
     OverlappingTargets { target: String, of: String },
-    #[error("revision {revision} names parent {parent}, which is an ancestor of another of its parents: Alembic fails half-way on it")]
+    #[error(
+        "revision {revision} names parent {parent}, which is an ancestor of another of its parents: Alembic fails half-way on it"
+    )]
     RedundantParent { revision: String, parent: String },
-    #[error("some targets are ahead of the database and others behind ({}); go to one of the two first", crate::text::list(behind, 10))]
+    #[error(
+        "some targets are ahead of the database and others behind ({}); go to one of the two first",
+        crate::text::list(behind, 10)
+    )]
     Mixed { behind: Vec<String> },
 }
 
@@ -93,7 +100,8 @@ pub fn decide(graph: &Graph, rows: &BTreeSet<String>, target: &Target) -> Result
         }
     }
     let steps = order.into_iter().map(|p| graph.id(p)).collect();
-    Ok(Plan { direction, from: rows.clone(), targets, steps, end: graph.tips(&end) })
+    let branch = target.branch().filter(|_| direction == Direction::Downgrade).map(str::to_owned);
+    Ok(Plan { direction, from: rows.clone(), targets, branch, steps, end: graph.tips(&end) })
 }
 
 /// What going down to the targets undoes: the applied descendants, dependencies included, of the targets' children.
@@ -104,8 +112,7 @@ fn undone(graph: &Graph, target: &Target, targets: &[usize], wanted: &Set, appli
         targets.iter().flat_map(|t| graph.up[*t].iter().copied()).filter(|c| !wanted.contains(c)).collect()
     };
     // `branch@revision` goes down on that branch only (RevisionMap._collect_downgrade_revisions).
-    let narrowed = if targets.is_empty() { target.base_of_branch() } else { target.branch() };
-    if let Some(branch) = narrowed {
+    if let Some(branch) = target.branch() {
         let place = graph.find(branch, None)?;
         let ancestors = reach([place], &graph.down);
         let on_branch: Vec<usize> = roots.iter().copied().filter(|r| ancestors.contains(r)).collect();
@@ -218,7 +225,9 @@ mod tests {
         assert!(matches!(plan(LINE, "aaaa,cccc", "head"), Err(PlanError::OverlappingRows { .. })));
         assert!(matches!(plan(LINE, "zzzz", "head"), Err(PlanError::UnknownRow { rows }) if rows == ["zzzz"]));
         assert!(matches!(plan(LINE, "", "nope"), Err(PlanError::UnknownTarget { .. })));
-        assert!(matches!(plan("abcd1 abcd2<abcd1", "", "abc"), Err(PlanError::AmbiguousTarget { candidates, .. }) if candidates.len() == 2));
+        assert!(
+            matches!(plan("abcd1 abcd2<abcd1", "", "abc"), Err(PlanError::AmbiguousTarget { candidates, .. }) if candidates.len() == 2)
+        );
     }
 
     #[test]

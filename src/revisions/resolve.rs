@@ -18,7 +18,9 @@ struct Part {
 /// Why a target is refused whatever the graph.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TargetError {
-    #[error("{0} is relative: it would mean another revision at each look at the database; write the revision's id, or head, heads, base or branch@head")]
+    #[error(
+        "{0} is relative: it would mean another revision at each look at the database; write the revision's id, or head, heads, base or branch@head"
+    )]
     Relative(String),
     #[error("{0} is a range; write only the revision to go to")]
     Range(String),
@@ -38,14 +40,6 @@ impl Target {
         let part = |symbol| Part { branch: None, symbol };
         let ids = if ids.is_empty() { vec!["base".to_owned()] } else { ids };
         Self { parts: ids.into_iter().map(part).collect() }
-    }
-
-    /// The branch that a single `branch@base` goes down on.
-    pub(super) fn base_of_branch(&self) -> Option<&str> {
-        match self.parts.as_slice() {
-            [Part { branch: Some(branch), symbol }] if symbol == "base" => Some(branch),
-            _ => None,
-        }
     }
 
     /// The branch that narrows a single target `branch@revision`.

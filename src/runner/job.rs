@@ -241,7 +241,8 @@ pub fn pinned(reference: &str, image_id: &str) -> (String, Option<String>) {
     };
     let repository = repository.rsplit("://").next().unwrap_or(repository);
     let wanted = repository_of(reference);
-    if repository == wanted || repository.strip_prefix("docker.io/library/") == Some(wanted)
+    if repository == wanted
+        || repository.strip_prefix("docker.io/library/") == Some(wanted)
         || repository.strip_prefix("docker.io/") == Some(wanted)
     {
         (format!("{wanted}@{digest}"), Some(digest.to_owned()))
@@ -303,7 +304,8 @@ mod tests {
             "version_table_schema":null,"transactional_ddl":true,"transaction_per_migration":false,"external_transaction":false,
             "revisions":[{"id":"a1","down":[],"deps":[],"labels":[],"file":"a1.py","sha256":"00","message":"m","upgrade":"present","downgrade":"raises","autocommit":false}]}"#;
         let inspection = Inspection::parse(json).unwrap();
-        let map = inspection_config_map(&object("shop"), "0123", "i@sha256:ab", Some("sha256:ab"), &inspection).unwrap();
+        let map =
+            inspection_config_map(&object("shop"), "0123", "i@sha256:ab", Some("sha256:ab"), &inspection).unwrap();
         let read = read_inspection(&map).unwrap();
         assert_eq!((read.image.as_str(), read.digest.as_deref()), ("i@sha256:ab", Some("sha256:ab")));
         assert_eq!(read.inspection, inspection);

@@ -13,7 +13,7 @@ pub use job::{
     program_config_map, read_inspection, run_job, run_name, shared_owner,
 };
 pub use pod::{Ended, PodState, Trouble, pod_state};
-pub use pod_template::PodTemplateError;
+pub use pod_template::{PodTemplateError, check as check_pod_template};
 pub use report::{Failure, Frames, Report, ReportError, RunState, hex, join_frames};
 pub use task::{Action, ConnectionTask, Run, Task};
 

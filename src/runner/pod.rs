@@ -6,8 +6,14 @@ use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod}
 use k8s_openapi::jiff::Timestamp;
 
 /// Reasons with which the kubelet waits for an image.
-const PULL_REASONS: [&str; 6] =
-    ["ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError", "RegistryUnavailable"];
+const PULL_REASONS: [&str; 6] = [
+    "ErrImagePull",
+    "ImagePullBackOff",
+    "InvalidImageName",
+    "ErrImageNeverPull",
+    "ImageInspectError",
+    "RegistryUnavailable",
+];
 /// Reasons with which it can't make the container.
 const CREATE_REASONS: [&str; 4] =
     ["CreateContainerConfigError", "CreateContainerError", "RunContainerError", "CreatePodSandboxError"];
@@ -99,9 +105,10 @@ fn trouble(pod: &Pod) -> Option<Trouble> {
             return Some(Trouble::Rejected(text));
         }
     }
-    let unschedulable = status.conditions.iter().flatten().find(|c| {
-        c.type_ == "PodScheduled" && c.status == "False" && c.reason.as_deref() == Some("Unschedulable")
-    })?;
+    let unschedulable =
+        status.conditions.iter().flatten().find(|c| {
+            c.type_ == "PodScheduled" && c.status == "False" && c.reason.as_deref() == Some("Unschedulable")
+        })?;
     Some(Trouble::Rejected(format!(
         "the pod can't be scheduled: {}",
         clean(unschedulable.message.as_deref().unwrap_or("no message"), 400)
@@ -124,7 +131,9 @@ mod tests {
 
     #[test]
     fn a_finished_container_counts_though_the_pod_still_runs_a_sidecar() {
-        let ended = state(container(json!({"terminated": {"exitCode": 0, "message": "{}", "finishedAt": "2026-01-01T00:00:00Z"}})));
+        let ended = state(container(
+            json!({"terminated": {"exitCode": 0, "message": "{}", "finishedAt": "2026-01-01T00:00:00Z"}}),
+        ));
         let PodState::Ended(ended) = ended else { panic!("{ended:?}") };
         assert_eq!((ended.ran, ended.message.as_deref()), (true, Some("{}")));
         assert_eq!(ended.image_id.as_deref(), Some("r/i@sha256:ab"));
@@ -132,7 +141,9 @@ mod tests {
 
     #[test]
     fn a_command_that_is_not_there_never_ran() {
-        let ended = state(container(json!({"terminated": {"exitCode": 128, "reason": "StartError", "message": "exec: uv: not found"}})));
+        let ended = state(container(
+            json!({"terminated": {"exitCode": 128, "reason": "StartError", "message": "exec: uv: not found"}}),
+        ));
         assert!(matches!(ended, PodState::Ended(Ended { ran: false, .. })));
     }
 
@@ -140,7 +151,9 @@ mod tests {
     fn what_holds_a_pod_up_is_named() {
         let pull = state(container(json!({"waiting": {"reason": "ImagePullBackOff", "message": "not found"}})));
         assert!(matches!(pull, PodState::Blocked(Trouble::ImagePull(m)) if m.contains("not found")));
-        let config = state(container(json!({"waiting": {"reason": "CreateContainerConfigError", "message": "secret \"x\" not found"}})));
+        let config = state(container(
+            json!({"waiting": {"reason": "CreateContainerConfigError", "message": "secret \"x\" not found"}}),
+        ));
         assert!(matches!(config, PodState::Blocked(Trouble::Rejected(m)) if m.contains("secret")));
         assert_eq!(state(container(json!({"waiting": {"reason": "ContainerCreating"}}))), PodState::Waiting);
         let full = state(json!({"phase": "Pending", "conditions": [

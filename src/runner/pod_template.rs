@@ -29,8 +29,7 @@ pub fn pod_template(
     deadline: Option<i64>,
 ) -> Result<PodTemplateSpec, PodTemplateError> {
     let user = input.object.spec.pod_template.clone().unwrap_or_default();
-    // Alone first: what the merge below replaces would hide a mistake.
-    serde_json::from_value::<PodSpec>(Value::Object(user.spec.clone()))?;
+    check(&user.spec)?;
     let mut spec = defaults(runs_as_default_user(&user.spec));
     merge(&mut spec, Value::Object(user.spec));
     merge(&mut spec, fixed(input, task, program, deadline)?);
@@ -42,16 +41,24 @@ pub fn pod_template(
     let mut all_labels = user.metadata.labels;
     all_labels.extend(labels.clone());
     Ok(PodTemplateSpec {
-        metadata: Some(ObjectMeta { labels: Some(all_labels), annotations: Some(annotations), ..ObjectMeta::default() }),
+        metadata: Some(ObjectMeta {
+            labels: Some(all_labels),
+            annotations: Some(annotations),
+            ..ObjectMeta::default()
+        }),
         spec: Some(spec),
     })
 }
 
+/// Whether the user's part is a pod spec, by itself: what the merge replaces would hide a mistake.
+pub fn check(spec: &Map<String, Value>) -> Result<(), PodTemplateError> {
+    serde_json::from_value::<PodSpec>(Value::Object(spec.clone()))?;
+    Ok(())
+}
+
 /// Autoscalers must not move a migration to another node.
-const DO_NOT_DISTURB: [(&str, &str); 2] = [
-    ("cluster-autoscaler.kubernetes.io/safe-to-evict", "false"),
-    ("karpenter.sh/do-not-disrupt", "true"),
-];
+const DO_NOT_DISTURB: [(&str, &str); 2] =
+    [("cluster-autoscaler.kubernetes.io/safe-to-evict", "false"), ("karpenter.sh/do-not-disrupt", "true")];
 
 /// Many images name no user, or one by name, and both are refused under the restricted Pod Security Standard.
 const DEFAULT_USER: i64 = 65532;
@@ -65,7 +72,10 @@ fn runs_as_default_user(user: &Map<String, Value>) -> bool {
 /// What the user's template may change.
 fn defaults(default_user: bool) -> Value {
     let mut security = json!({ "runAsNonRoot": true, "seccompProfile": { "type": "RuntimeDefault" } });
-    let mut env = vec![json!({ "name": "PYTHONUNBUFFERED", "value": "1" }), json!({ "name": "PYTHONDONTWRITEBYTECODE", "value": "1" })];
+    let mut env = vec![
+        json!({ "name": "PYTHONUNBUFFERED", "value": "1" }),
+        json!({ "name": "PYTHONDONTWRITEBYTECODE", "value": "1" }),
+    ];
     if default_user {
         merge(&mut security, json!({ "runAsUser": DEFAULT_USER, "runAsGroup": DEFAULT_USER, "fsGroup": DEFAULT_USER }));
         // This user has no home in the image, and tools such as uv want to write there.
@@ -121,9 +131,7 @@ fn fixed(input: JobInput, task: &Task, program: &str, deadline: Option<i64>) -> 
 
 fn env(input: JobInput, task: &Task) -> Result<Vec<Value>, PodTemplateError> {
     let database = &input.object.spec.database;
-    let from = |name: &str, key: &SecretKey| {
-        json!({ "name": name, "valueFrom": { "secretKeyRef": { "name": key.name, "key": key.key } } })
-    };
+    let from = |name: &str, key: &SecretKey| json!({ "name": name, "valueFrom": { "secretKeyRef": { "name": key.name, "key": key.key } } });
     let mut env = vec![json!({ "name": "ALEMBIC_OPERATOR_TASK", "value": task.to_json()? })];
     if let Some(ValueFrom { secret_key_ref }) = &database.url_from {
         env.extend(database.env_names().iter().map(|name| from(name, secret_key_ref)));
@@ -155,7 +163,8 @@ fn merge(base: &mut Value, over: Value) {
 }
 
 fn merge_lists(base: &mut Vec<Value>, over: Vec<Value>) {
-    let Some(key) = ["mountPath", "name"].into_iter().find(|key| !over.is_empty() && over.iter().all(|v| v.get(key).is_some()))
+    let Some(key) =
+        ["mountPath", "name"].into_iter().find(|key| !over.is_empty() && over.iter().all(|v| v.get(key).is_some()))
     else {
         *base = over;
         return;
@@ -205,7 +214,10 @@ mod tests {
     #[test]
     fn the_url_comes_from_the_secret_alone() {
         let text = serde_json::to_string(&pod(minimal()).unwrap()).unwrap();
-        assert!(text.contains(r#"{"name":"DATABASE_URL","valueFrom":{"secretKeyRef":{"key":"url","name":"db"}}}"#), "{text}");
+        assert!(
+            text.contains(r#"{"name":"DATABASE_URL","valueFrom":{"secretKeyRef":{"key":"url","name":"db"}}}"#),
+            "{text}"
+        );
     }
 
     #[test]

@@ -143,12 +143,15 @@ def error_text(error):
 
 
 def error_trace(error):
-    """The last frames of the traceback and the error's own words, without the parameters of a statement."""
+    """Where in the project it happened, last call last, and the error's own words; the libraries' inner calls are left out."""
     import traceback
 
-    frames = traceback.extract_tb(error.__traceback__, limit=-30)
-    lines = [line.rstrip("\n") for line in traceback.format_list(frames)]
-    return "\n".join([*lines, clean(error_text(error))[:500]])  # scrubbed before it is cut: half a secret is not recognised
+    files = [getattr(sys.modules.get(name), "__file__", None) for name in ("sqlalchemy", "alembic", "importlib")]
+    libraries = tuple(os.path.dirname(file) + os.sep for file in files if file) + (__file__, "<")
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__, limit=-100) if not frame.filename.startswith(libraries)]
+    lines = ["%s, line %s, in %s: %s" % (frame.filename, frame.lineno, frame.name, frame.line) for frame in frames[-30:]]
+    # The words are scrubbed before they are cut: half a secret is not recognised.
+    return "\n".join([*lines, clean(error_text(error))[:500]])
 
 
 def listed(ids):
@@ -607,8 +610,10 @@ def file_digest(path):
 
 
 LITERALS = {"Constant", "Str", "Num", "Bytes", "NameConstant", "Ellipsis"}  # all but the first only before Python 3.8
-AUTOCOMMIT = re.compile(r"\bCONCURRENTLY\b|\bALTER\s+TYPE\b.*\bADD\s+VALUE\b|\bCOMMIT\b(?!\s+(DROP|DELETE|PRESERVE))", re.I | re.S)
-AUTOCOMMIT_NAMES = {"autocommit_block", "commit", "postgresql_concurrently"}
+AUTOCOMMIT = re.compile(
+    r"\bCONCURRENTLY\b|\bALTER\s+TYPE\b.*\bADD\s+VALUE\b|\bAUTOCOMMIT\b|;\s*COMMIT\b|^\s*COMMIT\s*(;|WORK\b|TRANSACTION\b|AND\b)", re.I | re.S)
+COMMIT = re.compile(r"^\s*COMMIT\s*$", re.I)  # alone it is a statement only where statements are expected: columns have this name too
+STATEMENT_CALLS = {"execute", "text", "exec_driver_sql", "DDL"}
 
 
 def function_kind(tree, module, name):
@@ -639,12 +644,18 @@ def mentions_autocommit(tree):
 
     docstrings = {id(text) for text in docstring_nodes(tree)}
     for node in ast.walk(tree):
-        names = {getattr(node, "attr", None), getattr(node, "id", None), getattr(node, "arg", None)}
-        if names & AUTOCOMMIT_NAMES:
+        if {getattr(node, "attr", None), getattr(node, "id", None)} & {"autocommit_block"}:
+            return True
+        if getattr(node, "arg", None) == "postgresql_concurrently" or (type(node).__name__ == "Call" and commits(node)):
             return True
         if id(node) not in docstrings and AUTOCOMMIT.search(text_of(node)):
             return True
     return False
+
+
+def commits(call):
+    name = getattr(call.func, "attr", None) or getattr(call.func, "id", None)
+    return name == "commit" or (name in STATEMENT_CALLS and any(COMMIT.search(text_of(argument)) for argument in call.args))
 
 
 def docstring_nodes(tree):
@@ -681,6 +692,8 @@ class Work:
     """What is done inside env.py, in place of one of Alembic's commands; remembers the first error of its own."""
 
     options = {}
+    finished = False  # all that was to be done inside env.py has been done
+    checked = False  # of a run: nothing speaks against the first step
 
     def __init__(self, task, report, revisions):
         self.task = task
@@ -739,10 +752,6 @@ class Work:
         self.entered = False
         return self.steps(rows, context)
 
-    @property
-    def finished(self):
-        raise NotImplementedError
-
 
 def external_transaction(context):
     """A transaction that was open at configure(), which Alembic leaves to env.py, and which nothing is going to commit."""
@@ -766,10 +775,6 @@ class Inspection(Work):
         super().__init__(task, report, revisions)
         self.facts = None
 
-    @property
-    def finished(self):
-        return self.facts is not None
-
     def begin(self, context):
         self.revisions.load()
         self.facts = {
@@ -782,6 +787,7 @@ class Inspection(Work):
             "external_transaction": external_transaction(context),
         }
         self.report.update(transactional=self.facts["transactional_ddl"])
+        self.finished = True
 
     def steps(self, _rows, _context):
         return []
@@ -1029,12 +1035,13 @@ def unpooled(engine):
 # ---------------------------------------------------------------- the steps
 
 
-def computed_steps(script, direction, targets, rows):
+def computed_steps(script, direction, targets, rows, branch=None):
     """The steps as Alembic computes them; it has no word for a downgrade to several targets at once."""
     if direction == "upgrade":
         return script._upgrade_revs(tuple(targets), rows)
     if len(targets) < 2:
-        return script._downgrade_revs(targets[0] if targets else "base", rows)
+        target = targets[0] if targets else "base"
+        return script._downgrade_revs("%s@%s" % (branch, target) if branch else target, rows)
     from alembic.runtime.migration import MigrationStep
 
     return [MigrationStep.downgrade_from_script(script.revision_map, revision) for revision in downgraded(script, targets, rows)]
@@ -1082,11 +1089,6 @@ class Run(Work):
         self.stopper = stopper
         self.lock = None
         self.plan = None
-        self.complete = False
-
-    @property
-    def finished(self):
-        return self.complete
 
     def begin(self, context):
         self.report.update(transactional=bool(context.impl.transactional_ddl))
@@ -1101,6 +1103,7 @@ class Run(Work):
         rows = self.lock.rows()
         self.check_rows(rows)
         self.plan = self.checked_plan(rows)
+        self.checked = True
 
     def check_transaction(self, context):
         if external_transaction(context):
@@ -1116,7 +1119,9 @@ class Run(Work):
 
     def checked_plan(self, rows):
         try:
-            plan = computed_steps(self.script, self.task["direction"], self.task["targets"], rows)
+            plan = computed_steps(
+                self.script, self.task["direction"], self.task["targets"], rows, self.task.get("branch")
+            )
             digest = steps_digest([step.revision for step in plan])
         except Exception as error:
             raise refused("StepsChanged", "the steps of the plan cannot be computed in this image: %s" % error_text(error), error_trace(error))
@@ -1138,7 +1143,7 @@ class Run(Work):
             yield step
             self.report.update(steps_done=number, last_done=revision, running=None)
         self.lock.last_look()
-        self.complete = True
+        self.finished = True
 
     def conclude(self):
         """env.py has returned without an error; only the rows say whether that means anything."""
@@ -1153,7 +1158,7 @@ class Run(Work):
         self.report.update(state="done")
 
     def read_back(self):
-        if not self.report.fields["started"] and not self.complete:
+        if not self.report.fields["started"] and not self.finished:
             return
         try:
             self.report.update(rows=sorted(self.lock.rows_afterwards()))
@@ -1223,12 +1228,12 @@ def problem_before_steps(error, url, revisions):
 
 
 def problem_of_run(error, report, stopper):
-    """The problem of an error after the first step began, or of a signal at any time."""
-    if not report.fields["started"]:
+    """The problem of an error after all checks of a run had passed, or of a signal at any time."""
+    running, started = report.fields["running"], report.fields["started"]
+    if stopper.stopped and not started:
         return refused("MigrationFailed", "stopped by SIGTERM before the first step; nothing was changed")
-    running = report.fields["running"]
-    where = "" if running else "after the last step: "
-    message = where + ("stopped by SIGTERM" + (" during the step" if running else "") if stopper.stopped else error_text(error))
+    where = "during the step" if running else "after the last step" if started else "before the first step"
+    message = "stopped by SIGTERM " + where if stopper.stopped else error_text(error) if running else where + ": " + error_text(error)
     return Problem("MigrationFailed", message, revision=running, detail=error_trace(error))
 
 
@@ -1277,7 +1282,7 @@ def drive(task, report, stopper, output):
     if error is not None:
         if isinstance(error, Problem):
             raise error
-        if stopper.stopped or report.fields["started"]:
+        if stopper.stopped or work.checked:
             raise problem_of_run(error, report, stopper)
         raise problem_before_steps(error, url, revisions)
     if not work.calls:

@@ -45,6 +45,8 @@ pub struct Run {
     pub from: Vec<String>,
     /// Full revision ids to go to; empty means base.
     pub targets: Vec<String>,
+    /// For a downgrade, the branch that it stays on.
+    pub branch: Option<String>,
     /// Version rows that must be there afterwards.
     pub end: Vec<String>,
     /// Number of steps.

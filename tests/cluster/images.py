@@ -7,7 +7,6 @@ import os
 import pathlib
 import shutil
 import subprocess
-import sys
 import tarfile
 import tempfile
 
@@ -144,7 +143,7 @@ def requirements_layer(file):
         with tempfile.TemporaryDirectory() as scratch:
             site = pathlib.Path(scratch) / f"usr/local/lib/python{PYTHON}/dist-packages"
             platforms = [f"--platform={p}_{os.uname().machine}" for p in ("manylinux_2_17", "manylinux2014", "manylinux_2_28")]
-            sh(sys.executable, "-m", "pip", "install", "--quiet", "--no-compile", "--disable-pip-version-check", "--root-user-action=ignore",
+            sh(REPO / "tests" / "python", "-m", "pip", "install", "--quiet", "--no-compile", "--disable-pip-version-check", "--root-user-action=ignore",
                "--target", site, "--python-version", PYTHON, "--implementation", "cp", "--only-binary=:all:", *platforms, "-r", file)
             programs(site, pathlib.Path(scratch) / "usr/local/bin")
             tar_folder(tar, scratch, "")

@@ -133,3 +133,11 @@ def test_role_set_by_env_py(pg_project, pg):
     pg_project.env(before="connection.execute(text('SET ROLE audit'))\nconnection.commit()", options="version_table_schema='private'")
     pg_project.revision("r1")
     assert pg_project.upgrade([], ["r1"], ["r1"], ["r1"]).done().rows == {"r1"}
+
+
+def test_version_table_that_may_not_be_made(pg_project, pg):
+    """All checks have passed, but Alembic cannot make its table: no fault of env.py, and nothing has begun."""
+    pg.query("REVOKE CREATE ON SCHEMA public FROM shop; ALTER SCHEMA public OWNER TO postgres; GRANT USAGE ON SCHEMA public TO shop")
+    pg_project.tables("r1")
+    outcome = pg_project.upgrade([], ["r1"], ["r1"], ["r1"]).failed("MigrationFailed", "before the first step", "permission denied")
+    assert outcome.message["started"] is False and outcome.error["revision"] is None

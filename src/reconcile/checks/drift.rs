@@ -13,7 +13,9 @@ pub enum Drift {
     NotChecked,
     Unchanged,
     /// Changed between the last look and this one.
-    Changed { message: String },
+    Changed {
+        message: String,
+    },
     /// Changed earlier, and the target has not been reached since.
     StillChanged,
 }
@@ -26,7 +28,11 @@ pub fn drift(before: &DatabaseMigrationStatus, rows: &BTreeSet<String>, at_targe
     let known: BTreeSet<String> = before.current_revisions.iter().cloned().collect();
     if !ours && known != *rows {
         let now = describe(rows);
-        return Drift::Changed { message: format!("the version rows were changed from {current} to {now} by something else than this operator") };
+        return Drift::Changed {
+            message: format!(
+                "the version rows were changed from {current} to {now} by something else than this operator"
+            ),
+        };
     }
     match before.is_true(ConditionType::Drifted) && !at_target {
         true => Drift::StillChanged,

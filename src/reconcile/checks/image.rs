@@ -37,9 +37,8 @@ pub fn requested_at(object: &DatabaseMigration) -> Option<&str> {
 fn refresh(object: &DatabaseMigration) -> Option<String> {
     let status = object.status.as_ref();
     let last = status.and_then(|s| s.last_run.as_ref());
-    let outdated = last.filter(|run| {
-        run.result == RunResult::Refused && run.reason.as_deref() == Some(Reason::ImageChanged.as_str())
-    });
+    let outdated = last
+        .filter(|run| run.result == RunResult::Refused && run.reason.as_deref() == Some(Reason::ImageChanged.as_str()));
     if let Some(run) = outdated {
         return Some(format!("run-{}", run.number));
     }

@@ -45,7 +45,8 @@ pub fn usable_graph(image: &Inspected) -> Result<&Graph, Problem> {
         .as_ref()
         .map_err(|e| Problem::new(Reason::RevisionGraphInvalid, format!("{}: {e}", image.image)))?;
     if graph.is_empty() {
-        let message = format!("{} holds no revision files; Alembic would do nothing and call it a success", image.image);
+        let message =
+            format!("{} holds no revision files; Alembic would do nothing and call it a success", image.image);
         return Err(Problem::new(Reason::NoRevisions, message));
     }
     Ok(graph)
@@ -93,7 +94,9 @@ pub fn plan_problem(chosen: &Chosen, policy: DowngradePolicy) -> Option<Problem>
     if down && policy == DowngradePolicy::Deny {
         let message = format!(
             "going from {} to {} is a downgrade of {} revisions, which can lose data; set spec.policy.downgrade: Allow if it is meant",
-            describe(&plan.from), describe(&plan.end), plan.steps.len(),
+            describe(&plan.from),
+            describe(&plan.end),
+            plan.steps.len(),
         );
         return Some(Problem::new(Reason::DowngradeNotAllowed, message));
     }
@@ -149,7 +152,9 @@ fn refused(error: &PlanError, image: &Inspected) -> Problem {
         PlanError::AmbiguousTarget { .. } => Reason::AmbiguousTarget,
         PlanError::OverlappingRows { .. } => Reason::OverlappingRows,
         PlanError::UnknownRow { .. } => Reason::DatabaseAhead,
-        _ => Reason::InvalidTarget,
+        PlanError::RedundantParent { .. } => Reason::RedundantParent,
+        PlanError::NotOnBranch { .. } => Reason::UnknownTarget,
+        PlanError::OverlappingTargets { .. } | PlanError::Mixed { .. } => Reason::InvalidTarget,
     };
     Problem::new(reason, message)
 }

@@ -83,7 +83,9 @@ mod tests {
     #[test]
     fn a_failure_is_not_repeated_until_something_is_asked_anew() {
         let failed = run(RunResult::Failed, Reason::MigrationFailed, 1);
-        assert!(matches!(gate(Some(&failed), 3, None, at(9999)), Gate::Closed(p) if p.reason == Reason::MigrationFailed));
+        assert!(
+            matches!(gate(Some(&failed), 3, None, at(9999)), Gate::Closed(p) if p.reason == Reason::MigrationFailed)
+        );
         assert_eq!(gate(Some(&failed), 4, None, at(1)), Gate::Open { attempts: 1 });
         assert_eq!(gate(Some(&failed), 3, Some("now"), at(1)), Gate::Open { attempts: 1 });
     }

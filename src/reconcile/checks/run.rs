@@ -145,8 +145,12 @@ fn without_report(ended: &Ended, error: &ReportError) -> Verdict {
 pub fn pod_failed(ran: bool, code: i32, why: &str, error: &ReportError, message: Option<&str>) -> String {
     let detail = message.map(|m| crate::text::clean(m, 400)).filter(|m| !m.is_empty());
     match (ran, detail) {
-        (false, Some(detail)) => format!("the container could not be started: {detail}; check spec.alembic.command and workingDir"),
-        (false, None) => format!("the container could not be started ({why}); check spec.alembic.command and workingDir"),
+        (false, Some(detail)) => {
+            format!("the container could not be started: {detail}; check spec.alembic.command and workingDir")
+        }
+        (false, None) => {
+            format!("the container could not be started ({why}); check spec.alembic.command and workingDir")
+        }
         (true, _) => format!("the container ended with exit code {code} ({why}): {error}; see the Job's log"),
     }
 }
@@ -164,7 +168,13 @@ mod tests {
 
     fn status(message: Option<&str>, ran: bool, code: Option<i32>, rows: Option<&[&str]>) -> RunStatus {
         let record = RunRecord { number: 2, to: vec!["b".into()], from: vec!["a".into()], ..RunRecord::default() };
-        let ended = Ended { message: message.map(Into::into), ran, exit_code: code, reason: Some("OOMKilled".into()), ..Ended::default() };
+        let ended = Ended {
+            message: message.map(Into::into),
+            ran,
+            exit_code: code,
+            reason: Some("OOMKilled".into()),
+            ..Ended::default()
+        };
         let job = JobView { name: "j".into(), created: None, state: PodState::Ended(ended) };
         let rows = rows.map(|r| r.iter().map(|r| (*r).to_owned()).collect());
         run_status(&RunView { job, record }, rows.as_ref()).unwrap()
@@ -183,8 +193,13 @@ mod tests {
     #[test]
     fn a_failed_step_is_named() {
         let failed = status(
-            Some(r#"{"state":"failed","started":true,"running":"b","error":{"class":"MigrationFailed","message":"column exists","revision":"b"}}"#),
-            true, Some(1), Some(&["a"]));
+            Some(
+                r#"{"state":"failed","started":true,"running":"b","error":{"class":"MigrationFailed","message":"column exists","revision":"b"}}"#,
+            ),
+            true,
+            Some(1),
+            Some(&["a"]),
+        );
         assert_eq!((failed.result, failed.revision.as_deref()), (RunResult::Failed, Some("b")));
         assert_eq!(failed.message.as_deref(), Some("revision b: column exists"));
     }
@@ -195,7 +210,8 @@ mod tests {
         assert_eq!((early.result, early.reason.as_deref()), (RunResult::Refused, Some("RunInterrupted")));
         let late = status(Some(r#"{"state":"running","started":true,"running":"b"}"#), true, Some(137), Some(&["a"]));
         assert_eq!((late.result, late.reason.as_deref()), (RunResult::Failed, Some("MigrationFailed")));
-        let committed = status(Some(r#"{"state":"running","started":true,"running":"b"}"#), true, Some(137), Some(&["b"]));
+        let committed =
+            status(Some(r#"{"state":"running","started":true,"running":"b"}"#), true, Some(137), Some(&["b"]));
         assert_eq!(committed.result, RunResult::Succeeded);
     }
 

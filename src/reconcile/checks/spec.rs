@@ -4,14 +4,20 @@ use crate::{
     api::{DatabaseMigrationSpec, Reason, parse_duration},
     reconcile::observed::Problem,
     revisions::Target,
+    runner::check_pod_template,
 };
 
 /// The first thing that is wrong with a spec.
 pub fn spec_problem(spec: &DatabaseMigrationSpec) -> Option<Problem> {
-    duration_problem(spec).or_else(|| {
+    duration_problem(spec).or_else(|| pod_template_problem(spec)).or_else(|| {
         let refused = Target::parse(&spec.target_revision).err()?;
         Some(Problem::new(Reason::InvalidTarget, format!("spec.targetRevision: {refused}")))
     })
+}
+
+fn pod_template_problem(spec: &DatabaseMigrationSpec) -> Option<Problem> {
+    let error = check_pod_template(&spec.pod_template.as_ref()?.spec).err()?;
+    Some(Problem::new(Reason::InvalidSpec, error.to_string()))
 }
 
 fn duration_problem(spec: &DatabaseMigrationSpec) -> Option<Problem> {
@@ -23,6 +29,9 @@ fn duration_problem(spec: &DatabaseMigrationSpec) -> Option<Problem> {
     ];
     let wrong = |text: &str| parse_duration(text).is_none_or(|d| d.is_zero());
     fields.into_iter().find(|(_, value)| value.as_deref().is_some_and(wrong)).map(|(name, _)| {
-        Problem::new(Reason::InvalidSpec, format!("spec.{name} is not a duration: write hours, minutes and seconds, such as 1h30m or 45s"))
+        Problem::new(
+            Reason::InvalidSpec,
+            format!("spec.{name} is not a duration: write hours, minutes and seconds, such as 1h30m or 45s"),
+        )
     })
 }

@@ -81,7 +81,12 @@ impl Secrets<'_> {
         };
         let port = connection.port.and_then(|p| u16::try_from(p).ok());
         let endpoint = Endpoint::from_parts(
-            connection.dialect.as_str(), &connection.host, port, &connection.name, &username, password.as_ref(),
+            connection.dialect.as_str(),
+            &connection.host,
+            port,
+            &connection.name,
+            &username,
+            password.as_ref(),
         );
         let problem = |e: UrlError| Problem::new(Reason::InvalidSpec, format!("spec.database.connection: {e}"));
         Ok(endpoint.map(|endpoint| located(endpoint, password.into_iter().collect())).map_err(problem))
@@ -115,7 +120,12 @@ impl Secrets<'_> {
 }
 
 /// Looks at the version table on one short read-only connection.
-pub async fn probe(object: &DatabaseMigration, context: &Context, endpoint: &Endpoint, table: &VersionTable) -> DatabaseView {
+pub async fn probe(
+    object: &DatabaseMigration,
+    context: &Context,
+    endpoint: &Endpoint,
+    table: &VersionTable,
+) -> DatabaseView {
     let timeout = object.spec.database.probe.timeout.as_deref().and_then(parse_duration).unwrap_or(DEFAULT_TIMEOUT);
     let Ok(_permit) = context.process.servers.permit(&endpoint.server()).await else { return DatabaseView::NotLooked };
     match db::probe(endpoint, table, timeout).await {

@@ -10,9 +10,7 @@ use crate::{
         checks::{pod_failed, reason_of_class},
         observed::{ImageView, JobView, Problem, Wanted},
     },
-    runner::{
-        Ended, Inspected, Inspection, PodState, Report, RunState, join_frames, pinned, read_inspection,
-    },
+    runner::{Ended, Inspected, Inspection, PodState, Report, RunState, join_frames, pinned, read_inspection},
     text,
 };
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
@@ -42,7 +40,8 @@ pub async fn look(
     secrets: &[&str],
 ) -> Result<Looked, Error> {
     let recorded = object.status.as_ref().and_then(|s| s.image.as_ref()).and_then(|i| i.inspection.as_ref());
-    let stored = if any_stored || recorded == Some(&wanted.id) { stored(object, context, &wanted.key).await? } else { None };
+    let stored =
+        if any_stored || recorded == Some(&wanted.id) { stored(object, context, &wanted.key).await? } else { None };
     let mine = jobs.iter().find(|j| j.job.name == wanted.job);
     let image = match (stored, mine) {
         (Some(image), _) => ImageView::Stored(image),
@@ -101,7 +100,12 @@ fn others_are_at_it(object: &DatabaseMigration, context: &Context, key: &str) ->
     at_it.is_some()
 }
 
-async fn inspected(object: &DatabaseMigration, context: &Context, job: &InspectJob, secrets: &[&str]) -> Result<ImageView, Error> {
+async fn inspected(
+    object: &DatabaseMigration,
+    context: &Context,
+    job: &InspectJob,
+    secrets: &[&str],
+) -> Result<ImageView, Error> {
     let PodState::Ended(ended) = &job.job.state else { return Ok(ImageView::InProgress(job.job.clone())) };
     let failed = |problem| ImageView::Failed { job: without_texts(&job.job), problem };
     let report = ended.message.as_deref().map_or(Err(crate::runner::ReportError::Empty), Report::parse);
@@ -148,7 +152,9 @@ fn no_report(ended: &Ended, error: &crate::runner::ReportError, secrets: &[&str]
     let why = ended.reason.as_deref().unwrap_or_default();
     let message = match ended.exit_code {
         Some(code) => pod_failed(ended.ran, code, why, error, ended.message.as_deref()),
-        None => return Problem::new(Reason::RunInterrupted, format!("the pod that inspects the image ended early ({why})")),
+        None => {
+            return Problem::new(Reason::RunInterrupted, format!("the pod that inspects the image ended early ({why})"));
+        }
     };
     Problem::new(Reason::PodFailed, text::redact(&message, secrets))
 }
@@ -179,7 +185,10 @@ impl InspectionCache {
             return Some(found.clone());
         }
         let Some(inspected) = read_inspection(map) else {
-            tracing::warn!(config_map = map.name_any(), "a stored inspection can't be read; delete it to have it made again");
+            tracing::warn!(
+                config_map = map.name_any(),
+                "a stored inspection can't be read; delete it to have it made again"
+            );
             return None;
         };
         let inspected = Arc::new(inspected);

@@ -1,0 +1,72 @@
+# The only entry point, for people and for CI. Everything sets itself up: Rust, Go and Python 3 must be there, and root or sudo.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=PATH,HOME,XDG_CACHE_HOME,ALEMBIC_OPERATOR_CACHE,KUBECONFIG,CI)
+CARGO := cargo
+BINARY := target/release/alembic-operator
+PYTEST := tests/python -m pytest -p no:cacheprovider
+
+.PHONY: help
+help: ## Show this help
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+.PHONY: demo
+demo: ## Show the main job on a real local cluster (or on yours: see README)
+	@if [ -z "$${OPERATOR_IMAGE:-}" ]; then $(MAKE) --no-print-directory $(BINARY); fi
+	@$(SUDO) tests/demo
+
+.PHONY: test
+test: test-unit test-runner test-e2e ## Run every test
+
+.PHONY: test-unit
+test-unit: toolchain ## Test the Rust code (no cluster)
+	$(CARGO) test --locked
+
+.PHONY: test-runner
+test-runner: ## Test the Python runner against real Alembic releases and PostgreSQL
+	$(SUDO) $(PYTEST) tests/runner -q
+
+.PHONY: test-e2e
+test-e2e: $(BINARY) ## Test on a real cluster, which is started and taken down
+	$(SUDO) tests/cluster/up
+	status=0; $(SUDO) $(PYTEST) tests/e2e -v --durations=5 || status=$$?; $(SUDO) tests/cluster/down; exit $$status
+
+.PHONY: lint
+lint: toolchain ## Check style and the chart
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(SUDO) tests/cluster/helm lint --strict charts/alembic-operator
+
+.PHONY: bench
+bench: $(BINARY) ## Measure against what a user would pick instead
+	$(SUDO) tests/cluster/up
+	$(SUDO) tests/python tests/bench/bench.py
+
+.PHONY: crds
+crds: toolchain ## Generate the CRD from the types
+	UPDATE=1 $(CARGO) test --locked --test golden
+
+.PHONY: image
+image: $(BINARY) ## Build the operator's image and push it to the local cluster's registry
+	$(SUDO) tests/cluster/up
+	$(SUDO) tests/cluster/build-operator-image $(BINARY)
+
+.PHONY: cluster
+cluster: ## Start the local cluster and leave it running
+	$(SUDO) tests/cluster/up
+
+.PHONY: cluster-down
+cluster-down: ## Take the local cluster down
+	$(SUDO) tests/cluster/down
+
+.PHONY: toolchain
+toolchain:
+	@command -v $(CARGO) > /dev/null || { echo "Rust 1.95 or newer is needed: cargo is not on the PATH"; exit 1; }
+	@command -v cc > /dev/null || { $(SUDO) apt-get update -q && $(SUDO) apt-get install -qy --no-install-recommends gcc libc6-dev; }
+
+# cargo knows best whether anything changed.
+.PHONY: $(BINARY)
+$(BINARY): toolchain
+	$(CARGO) build --release --locked
