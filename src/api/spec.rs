@@ -207,7 +207,6 @@ impl Database {
     pub fn env_names(&self) -> Vec<String> {
         if self.env.is_empty() { vec!["DATABASE_URL".to_owned()] } else { self.env.clone() }
     }
-
 }
 
 /// A value that comes from a key of a Secret.

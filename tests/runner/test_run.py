@@ -43,6 +43,19 @@ def test_branches_merges_and_several_targets(sqlite_project, sqlite, release):
     assert sqlite_project.downgrade(["a1"], [], [], ["a1"]).done().rows == set()
 
 
+@pytest.mark.parametrize("release", ENDS)
+def test_down_on_one_branch(sqlite_project, sqlite, release):
+    sqlite_project.tables("a1")
+    for label in ("left", "right"):
+        sqlite_project.revision(label + "1", "a1", branch_labels=label)
+        sqlite_project.revision(label + "2", label + "1")
+    sqlite_project.revision("z1", branch_labels="alone")
+    sqlite_project.upgrade([], ["left2", "right2", "z1"], ["left2", "right2", "z1"], sqlite_project.files).done()
+    start, end = ["left2", "right2", "z1"], ["right2", "z1"]
+    assert sqlite_project.downgrade(start, ["a1"], end, ["left1", "left2"], branch="left").done().rows == set(end)
+    assert sqlite_project.downgrade(end, [], ["right2"], ["z1"], branch="alone").done().rows == sqlite.rows() == {"right2"}
+
+
 @pytest.mark.parametrize("release", SUPPORTED)
 def test_a_failing_step(project, database, release):
     project.tables(*LINE)

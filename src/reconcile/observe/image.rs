@@ -13,7 +13,10 @@ use crate::{
     runner::{Ended, Inspected, Inspection, PodState, Report, RunState, join_frames, pinned, read_inspection},
     text,
 };
-use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+use k8s_openapi::{
+    api::core::v1::{ConfigMap, Pod},
+    jiff::Timestamp,
+};
 use kube::{
     Api, ResourceExt,
     api::{ListParams, LogParams},
@@ -22,6 +25,9 @@ use std::sync::Arc;
 
 /// Bytes of a log that are read for a payload; a graph of 50,000 revisions is about 4 MiB.
 const MAX_LOG: i64 = 48 * 1024 * 1024;
+
+/// Seconds for which an inspection of another object is waited for.
+const WAIT_FOR_OTHERS: i64 = 60;
 
 /// What was found.
 pub struct Looked {
@@ -90,11 +96,15 @@ async fn list(object: &DatabaseMigration, context: &Context, key: &str) -> Resul
     Ok(maps.items.into_iter().map(Arc::new).collect())
 }
 
+/// Whether a Job of another object inspects the same. Only a young one is waited for: what holds an older one up may be
+/// the other object's own Secret.
 fn others_are_at_it(object: &DatabaseMigration, context: &Context, key: &str) -> bool {
     let namespace = object.namespace();
+    let now = Timestamp::now();
     let at_it = context.stores.jobs.find(|job| {
         job.namespace() == namespace
             && job.annotations().get(crate::api::ANNOTATION_KEY).is_some_and(|k| k == key)
+            && job.creation_timestamp().is_some_and(|t| now.duration_since(t.0).as_secs() < WAIT_FOR_OTHERS)
             && job.status.as_ref().is_none_or(|s| s.conditions.is_none())
     });
     at_it.is_some()
@@ -153,7 +163,10 @@ fn no_report(ended: &Ended, error: &crate::runner::ReportError, secrets: &[&str]
     let message = match ended.exit_code {
         Some(code) => pod_failed(ended.ran, code, why, error, ended.message.as_deref()),
         None => {
-            return Problem::new(Reason::RunInterrupted, format!("the pod that inspects the image ended early ({why})"));
+            return Problem::new(
+                Reason::RunInterrupted,
+                format!("the pod that inspects the image ended early ({why})"),
+            );
         }
     };
     Problem::new(Reason::PodFailed, text::redact(&message, secrets))

@@ -1,0 +1,212 @@
+//! The decision: from what was observed to the effects, the next status and the time of the next look. Pure and total:
+//! no I/O, no clock, no failure.
+
+mod image;
+mod run;
+mod tell;
+#[cfg(test)]
+mod tests;
+
+use super::{
+    checks::{Chosen, Drift, choose, describe, drift, heads_condition, run_status, spec_problem, usable_graph},
+    observed::{DatabaseView, ImageView, Observed, Problem, Wanted},
+    status::Draft,
+};
+use crate::{
+    api::{ConditionType, DatabaseMigration, DatabaseMigrationStatus, Kind, Reason, parse_duration},
+    db::VersionRows,
+    revisions::{Direction, Target},
+    runner::{Inspected, Run, RunRecord},
+};
+use k8s_openapi::jiff::Timestamp;
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+const DEFAULT_INTERVAL: Duration = Duration::from_secs(300);
+/// How soon to look again where a mended Secret, image or database would let things go on.
+const SOON: Duration = Duration::from_secs(30);
+/// How soon to look again while a pod works; its end is watched, this is for a lost watch event.
+const WHILE_ACTIVE: Duration = Duration::from_secs(15);
+/// How soon to look again at a Job without a pod: the API server's refusal is an event that is not watched.
+const WITHOUT_POD: Duration = Duration::from_secs(2);
+
+/// Something to do to the world. Each is idempotent: a repeated pass may do it again.
+#[derive(Clone, Debug)]
+pub enum Effect {
+    /// Create the Job that inspects the spec's image.
+    Inspect(Wanted),
+    /// Keep what an inspect Job reported in a ConfigMap.
+    KeepInspection { key: String, image: Arc<Inspected> },
+    /// Own a stored inspection together with the other objects that use it.
+    ShareInspection { key: String, image: Arc<Inspected> },
+    /// Create the Job of a run, with everything that it needs around it.
+    Run(Box<(RunRecord, Run)>),
+    /// Let a deletion go through.
+    RemoveFinalizer,
+    /// Delete a Job and its pod.
+    DeleteJob(String),
+    /// Tell people.
+    Event { warning: bool, reason: String, note: String },
+}
+
+/// When to look again, unless something that is watched changes before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    After(Duration),
+    /// At the probe interval, with a jitter.
+    Interval(Duration),
+    /// After a pause that grows as long as this goes on.
+    BackOff,
+}
+
+/// What to do now.
+#[derive(Clone, Debug)]
+pub struct Decision {
+    /// Done before the status is written.
+    pub effects: Vec<Effect>,
+    pub status: DatabaseMigrationStatus,
+    /// Done after it: what relies on the status being stored.
+    pub after: Vec<Effect>,
+    pub next: Next,
+}
+
+/// Decides on one object.
+pub fn decide(object: &DatabaseMigration, observed: &Observed, now: Timestamp) -> Decision {
+    let mut pass =
+        Pass { object, observed, now, draft: Draft::new(object, now), effects: Vec::new(), after: Vec::new() };
+    let next = pass.decide();
+    pass.clean_up();
+    pass.tell_transition();
+    Decision { effects: pass.effects, status: pass.draft.status, after: pass.after, next }
+}
+
+struct Pass<'a> {
+    object: &'a DatabaseMigration,
+    observed: &'a Observed,
+    now: Timestamp,
+    draft: Draft,
+    effects: Vec<Effect>,
+    after: Vec<Effect>,
+}
+
+impl Pass<'_> {
+    fn decide(&mut self) -> Next {
+        let rows = self.rows();
+        let mut ours = false;
+        if let Some(run) = &self.observed.run {
+            match run_status(run, rows.as_ref()) {
+                Some(status) => {
+                    self.tell_end(&status);
+                    self.draft.record(status);
+                    ours = true;
+                }
+                None => match self.active(run) {
+                    Some(next) => return next,
+                    None => return Next::After(Duration::ZERO),
+                },
+            }
+        }
+        if self.deleting() {
+            return Next::Interval(DEFAULT_INTERVAL);
+        }
+        if let Some(problem) = spec_problem(&self.object.spec) {
+            return self.stop(&problem);
+        }
+        self.handle_database(rows, ours)
+    }
+
+    fn deleting(&self) -> bool {
+        self.object.metadata.deletion_timestamp.is_some()
+    }
+
+    fn rows(&self) -> Option<BTreeSet<String>> {
+        match &self.observed.database {
+            DatabaseView::Seen(snapshot) if self.table_is_known() => Some(match &snapshot.rows {
+                VersionRows::NoTable => BTreeSet::new(),
+                VersionRows::Rows(rows) => rows.clone(),
+            }),
+            _ => None,
+        }
+    }
+
+    /// Before the image was inspected nobody knows which table env.py uses, so what was read means nothing.
+    fn table_is_known(&self) -> bool {
+        self.image().is_some() || self.object.spec.database.version_table.is_some()
+    }
+
+    fn image(&self) -> Option<&Arc<Inspected>> {
+        match &self.observed.image {
+            ImageView::Stored(image) | ImageView::Reported { image, .. } => Some(image),
+            _ => None,
+        }
+    }
+
+    fn handle_database(&mut self, rows: Option<BTreeSet<String>>, ours: bool) -> Next {
+        let snapshot = match &self.observed.database {
+            DatabaseView::Failed(problem) => return self.stop(&problem.clone()),
+            DatabaseView::NotLooked => return Next::After(WHILE_ACTIVE),
+            DatabaseView::Seen(snapshot) => snapshot,
+        };
+        let before = self.object.status.clone().unwrap_or_default();
+        if let Some(rows) = &rows {
+            self.draft.database(snapshot, rows);
+        }
+        let Some(image) = self.inspection() else { return self.without_image() };
+        let rows = rows.unwrap_or_default();
+        let chosen = self.plan(&image, &rows);
+        let at_target = chosen.as_ref().is_ok_and(|c| c.plan.direction == Direction::None);
+        self.note_drift(&drift(&before, &rows, at_target, ours), at_target);
+        match chosen {
+            Err(problem) => {
+                self.draft.unplanned(problem.reason.as_str(), &problem.message);
+                self.stop(&problem)
+            }
+            Ok(chosen) if at_target => self.at_target(&chosen),
+            Ok(chosen) => self.towards(&chosen),
+        }
+    }
+
+    fn plan(&mut self, image: &Arc<Inspected>, rows: &BTreeSet<String>) -> Result<Chosen, Problem> {
+        let graph = usable_graph(image)?;
+        let (single, reason, message) = heads_condition(graph, &self.object.spec.target_revision);
+        self.draft.set(ConditionType::SingleHead, if single { "True" } else { "False" }, reason, &message);
+        let target = Target::parse(&self.object.spec.target_revision)
+            .map_err(|e| Problem::new(Reason::InvalidTarget, format!("spec.targetRevision: {e}")))?;
+        let resolved = graph.resolve_target(&target).ok();
+        self.draft.graph(&graph.heads(), resolved.as_deref());
+        let status = self.draft.status.clone();
+        let chosen = choose(image, &self.observed.remembered, &status, &target, rows)?;
+        self.draft.plan(&chosen);
+        Ok(chosen)
+    }
+
+    /// A change by others is told even when it leads to the target; the condition is about what is still so.
+    fn note_drift(&mut self, drift: &Drift, at_target: bool) {
+        if let Drift::Changed { message } = drift {
+            self.tell(true, "RevisionChanged", message);
+        }
+        self.draft.drift(if at_target { &Drift::Unchanged } else { drift });
+    }
+
+    fn at_target(&mut self, chosen: &Chosen) -> Next {
+        self.draft.verdict(Reason::AtTarget, &format!("the version rows are {}", describe(&chosen.plan.end)));
+        self.interval()
+    }
+
+    /// A problem, and when to see whether it has gone.
+    fn stop(&mut self, problem: &Problem) -> Next {
+        self.draft.problem(problem);
+        match problem.reason {
+            Reason::DatabaseUnreachable => Next::BackOff,
+            reason if reason.kind() == Kind::Stalled => match self.interval() {
+                Next::Interval(interval) => Next::Interval(interval.min(SOON)),
+                other => other,
+            },
+            _ => self.interval(),
+        }
+    }
+
+    fn interval(&self) -> Next {
+        let interval = self.object.spec.database.probe.interval.as_deref().and_then(parse_duration);
+        Next::Interval(interval.unwrap_or(DEFAULT_INTERVAL))
+    }
+}

@@ -1,0 +1,127 @@
+//! The part of a decision that is about runs: one that is active, and whether a new one may start; pure.
+
+use super::{Effect, Next, Pass, WHILE_ACTIVE, WITHOUT_POD, image::problem_of};
+use crate::{
+    api::{ConditionType, Reason, parse_duration},
+    reconcile::{
+        checks::{Chosen, Gate, direction_name, gate, plan_problem, requested_at, run_status, summary_of_run},
+        observed::{JobView, RunView},
+        status::summary,
+    },
+    revisions::Direction,
+    runner::{Ended, PodState, Run, RunRecord},
+};
+use std::{collections::BTreeSet, time::Duration};
+
+const DEFAULT_LOCK_WAIT: Duration = Duration::from_secs(30);
+
+impl Pass<'_> {
+    /// A run that has not ended. `None` when it was given up because it could not begin.
+    pub(super) fn active(&mut self, run: &RunView) -> Option<Next> {
+        let note = summary_of_run(&run.record, &run.job.name);
+        let reason = if run.record.direction == "downgrade" { Reason::Downgrading } else { Reason::Migrating };
+        let next = match &run.job.state {
+            PodState::Running | PodState::Ended(_) => {
+                self.draft.verdict(reason, &note);
+                Next::After(WHILE_ACTIVE)
+            }
+            PodState::Waiting => {
+                self.draft.verdict(reason, &note);
+                Next::After(WITHOUT_POD)
+            }
+            PodState::Blocked(_) if self.superseded(run) => {
+                self.give_up(run);
+                return None;
+            }
+            PodState::Blocked(trouble) => {
+                self.draft.problem(&problem_of(trouble, &run.job));
+                Next::After(WHILE_ACTIVE)
+            }
+        };
+        Some(next)
+    }
+
+    /// A pod that can't begin holds nothing up once something else is wanted.
+    pub(super) fn superseded(&self, run: &RunView) -> bool {
+        self.deleting()
+            || Some(run.record.generation) != self.object.metadata.generation
+            || run.record.requested_at.as_deref() != requested_at(self.object)
+    }
+
+    pub(super) fn give_up(&mut self, run: &RunView) {
+        let job = JobView { state: PodState::Ended(Ended::default()), ..run.job.clone() };
+        if let Some(mut status) = run_status(&RunView { job, record: run.record.clone() }, None) {
+            status.message = Some("its pod could not start, and something else was asked for meanwhile".to_owned());
+            self.draft.record(status);
+        }
+        self.effects.push(Effect::DeleteJob(run.job.name.clone()));
+        self.draft.verdict(Reason::RunInterrupted, "the pod of a run that could not start is taken away");
+    }
+
+    pub(super) fn towards(&mut self, chosen: &Chosen) -> Next {
+        let spec = &self.object.spec;
+        if let Some(problem) = plan_problem(chosen, spec.policy.downgrade) {
+            return self.stop(&problem);
+        }
+        if spec.suspend {
+            self.draft.verdict(Reason::Suspended, &format!("suspended; {} waits", summary(chosen)));
+            return self.interval();
+        }
+        let generation = self.object.metadata.generation.unwrap_or_default();
+        let requested = requested_at(self.object).map(str::to_owned);
+        match gate(self.draft.status.last_run.as_ref(), generation, requested.as_deref(), self.now) {
+            Gate::Open { attempts } => self.start(chosen, generation, requested, attempts),
+            Gate::Closed(problem) => self.stop(&problem),
+            Gate::Wait { pause, problem } => {
+                let message = format!("{}; tried again in {} s", problem.message, pause.as_secs().max(1));
+                // The seconds would make every look another status.
+                let known =
+                    self.object.status.as_ref().is_some_and(|s| s.has_reason(ConditionType::Ready, problem.reason));
+                if !known || self.observed.run.is_some() {
+                    self.draft.verdict(problem.reason, &message);
+                }
+                Next::After(pause)
+            }
+        }
+    }
+
+    pub(super) fn start(
+        &mut self,
+        chosen: &Chosen,
+        generation: i64,
+        requested_at: Option<String>,
+        attempts: i32,
+    ) -> Next {
+        let plan = &chosen.plan;
+        let list = |rows: &BTreeSet<String>| rows.iter().cloned().collect::<Vec<_>>();
+        let direction = direction_name(plan.direction).to_owned();
+        let record = RunRecord {
+            number: self.draft.status.recorded_runs().saturating_add(1),
+            plan_hash: chosen.hash.clone(),
+            direction: direction.clone(),
+            from: list(&plan.from),
+            to: list(&plan.end),
+            image: chosen.image.image.clone(),
+            generation,
+            requested_at,
+            attempts,
+        };
+        let lock = self.object.spec.timeouts.lock.as_deref().and_then(parse_duration).unwrap_or(DEFAULT_LOCK_WAIT);
+        let run = Run {
+            direction,
+            from: list(&plan.from),
+            targets: plan.targets.clone(),
+            branch: plan.branch.clone(),
+            end: list(&plan.end),
+            steps: plan.steps.len(),
+            steps_digest: chosen.steps_digest.clone(),
+            lock_wait_seconds: lock.as_secs(),
+        };
+        let down = plan.direction == Direction::Downgrade;
+        let reason = if down { Reason::Downgrading } else { Reason::Migrating };
+        self.draft.verdict(reason, &format!("{} in {}", summary(chosen), record.image));
+        self.tell(false, "MigrationStarted", &format!("{} in {}", summary(chosen), record.image));
+        self.effects.push(Effect::Run(Box::new((record, run))));
+        Next::After(WITHOUT_POD)
+    }
+}

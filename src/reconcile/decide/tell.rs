@@ -1,0 +1,67 @@
+//! The part of a decision that comes last: what to clear away, and what to tell; pure.
+
+use super::{Effect, Pass};
+use crate::{
+    api::{ConditionType, DatabaseMigrationStatus, FINALIZER, Kind, Reason, RunResult, RunStatus},
+    runner::PodState,
+};
+use kube::ResourceExt;
+
+const DEFAULT_HISTORY: usize = 3;
+
+impl Pass<'_> {
+    /// Removes what is no longer needed, whatever was decided.
+    pub(super) fn clean_up(&mut self) {
+        let ended = self.observed.run.as_ref().is_none_or(|run| matches!(run.job.state, PodState::Ended(_)));
+        let starting = self.effects.iter().any(|e| matches!(e, Effect::Run(_)));
+        let gave_up = self.effects.iter().any(|e| matches!(e, Effect::DeleteJob(_)));
+        if (ended || gave_up) && !starting && self.object.finalizers().iter().any(|f| f == FINALIZER) {
+            self.after.push(Effect::RemoveFinalizer);
+        }
+        let limit = self.object.spec.history_limit.and_then(|l| usize::try_from(l).ok()).unwrap_or(DEFAULT_HISTORY);
+        let mut runs = self.observed.old_runs.clone();
+        runs.sort_by_key(|run| std::cmp::Reverse(run.number));
+        let just_ended = usize::from(self.observed.run.is_some() && ended);
+        let surplus = runs.into_iter().skip(limit.saturating_sub(just_ended)).map(|run| Effect::DeleteJob(run.job));
+        let inspections = self.observed.old_inspections.iter().cloned().map(Effect::DeleteJob);
+        self.after.extend(surplus.chain(inspections));
+    }
+
+    pub(super) fn tell(&mut self, warning: bool, reason: &str, note: &str) {
+        self.after.push(Effect::Event { warning, reason: reason.to_owned(), note: crate::text::clean(note, 900) });
+    }
+
+    pub(super) fn tell_end(&mut self, run: &RunStatus) {
+        let (from, to) = (run.from.join(","), run.to.join(","));
+        match run.result {
+            RunResult::Succeeded => {
+                let note = format!("{} from {} to {} in {}", run.direction, or_base(&from), or_base(&to), run.image);
+                self.tell(false, "MigrationSucceeded", &note);
+            }
+            RunResult::Failed | RunResult::Lost => {
+                let note = run.message.clone().unwrap_or_default();
+                self.tell(true, "MigrationFailed", &note);
+            }
+            // The verdict tells a refusal.
+            RunResult::Refused => {}
+        }
+    }
+
+    /// An event for each change of the Ready reason that the run's own events do not tell.
+    pub(super) fn tell_transition(&mut self) {
+        let reason =
+            |status: &DatabaseMigrationStatus| status.condition(ConditionType::Ready).map(|c| c.reason.clone());
+        let before = self.object.status.as_ref().and_then(reason);
+        let Some(ready) = self.draft.status.condition(ConditionType::Ready).cloned() else { return };
+        let told = ["Migrating", "Downgrading", "Inspecting", "MigrationFailed", "NotChecked"];
+        if before.as_deref() == Some(ready.reason.as_str()) || told.contains(&ready.reason.as_str()) {
+            return;
+        }
+        let calm = matches!(Reason::parse(&ready.reason).map(Reason::kind), Some(Kind::Ready | Kind::Held));
+        self.tell(!calm, &ready.reason, &ready.message);
+    }
+}
+
+fn or_base(rows: &str) -> &str {
+    if rows.is_empty() { "base" } else { rows }
+}

@@ -1,0 +1,320 @@
+//! What is decided in each situation, told by the effects and the Ready reason.
+
+use super::*;
+use crate::{
+    db::{Dialect, Snapshot},
+    reconcile::observed::{JobView, OldRun, RunView},
+    runner::{Ended, Inspection, PodState, Trouble},
+};
+use kube::ResourceExt;
+use serde_json::json;
+
+const NOW: i64 = 1_800_000_000;
+
+fn now() -> Timestamp {
+    Timestamp::from_second(NOW).unwrap()
+}
+
+/// A line of revisions: `image("i", "a b c")`.
+fn image(name: &str, ids: &str) -> Arc<Inspected> {
+    let ids: Vec<&str> = ids.split_whitespace().collect();
+    let revisions: Vec<_> = ids
+        .iter()
+        .enumerate()
+        .map(|(i, id)| {
+            json!({"id": id, "down": i.checked_sub(1).map(|p| ids[p]).into_iter().collect::<Vec<_>>(), "file": format!("{id}.py"),
+                   "sha256": format!("hash of {id}"), "upgrade": "present", "downgrade": "present"})
+        })
+        .collect();
+    let inspection = json!({"alembic": "1.20.1", "dialect": "postgresql", "version_table": "alembic_version", "version_table_schema": null,
+        "transactional_ddl": true, "transaction_per_migration": false, "external_transaction": false, "revisions": revisions});
+    let inspection = Inspection::parse(inspection.to_string().as_bytes()).unwrap();
+    Arc::new(Inspected::new(name.to_owned(), Some(format!("digest of {name}")), inspection))
+}
+
+fn object(target: &str) -> DatabaseMigration {
+    serde_json::from_value(json!({
+        "apiVersion": "alembic-operator.dev/v1alpha1", "kind": "DatabaseMigration",
+        "metadata": {"name": "shop", "namespace": "shop", "uid": "u1", "generation": 1},
+        "spec": {"image": "shop:1", "targetRevision": target, "database": {"urlFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}},
+    }))
+    .unwrap()
+}
+
+fn wanted() -> Wanted {
+    Wanted { key: "k".into(), id: "k".into(), job: "shop-inspect-1".into() }
+}
+
+fn seen(rows: &str) -> DatabaseView {
+    let rows = VersionRows::Rows(rows.split_whitespace().map(str::to_owned).collect());
+    DatabaseView::Seen(Snapshot { dialect: Dialect::Postgresql, server_version: "15.1".into(), rows })
+}
+
+fn observed(image: ImageView, database: DatabaseView) -> Observed {
+    Observed {
+        run: None,
+        old_runs: vec![],
+        old_inspections: vec![],
+        wanted: Some(wanted()),
+        image,
+        database,
+        remembered: vec![],
+    }
+}
+
+fn stored(ids: &str, rows: &str) -> Observed {
+    observed(ImageView::Stored(image("shop@sha256:1", ids)), seen(rows))
+}
+
+/// Applies the decided status, as the next pass would see it.
+fn after(mut object: DatabaseMigration, decision: &Decision) -> DatabaseMigration {
+    object.status = Some(decision.status.clone());
+    object
+}
+
+fn reason(decision: &Decision) -> String {
+    decision.status.condition(ConditionType::Ready).unwrap().reason.clone()
+}
+
+fn started(decision: &Decision) -> Option<&(RunRecord, Run)> {
+    decision.effects.iter().find_map(|e| match e {
+        Effect::Run(run) => Some(run.as_ref()),
+        _ => None,
+    })
+}
+
+fn events(decision: &Decision) -> Vec<&str> {
+    let event = |e: &'_ Effect| matches!(e, Effect::Event { .. });
+    decision
+        .after
+        .iter()
+        .filter(|e| event(e))
+        .map(|e| match e {
+            Effect::Event { reason, .. } => reason.as_str(),
+            _ => "",
+        })
+        .collect()
+}
+
+fn job(state: PodState) -> JobView {
+    JobView { name: "shop-run-1".into(), created: Some(now()), state }
+}
+
+fn run(state: PodState) -> RunView {
+    let record = RunRecord {
+        number: 1,
+        direction: "upgrade".into(),
+        from: vec!["a".into()],
+        to: vec!["b".into()],
+        image: "i".into(),
+        generation: 1,
+        attempts: 1,
+        ..RunRecord::default()
+    };
+    RunView { job: job(state), record }
+}
+
+fn ended(message: &str) -> PodState {
+    PodState::Ended(Ended {
+        message: Some(message.into()),
+        ran: true,
+        exit_code: Some(0),
+        finished_at: Some(now()),
+        ..Ended::default()
+    })
+}
+
+#[test]
+fn an_image_that_nobody_knows_is_inspected_and_then_planned_in_the_same_pass() {
+    let first = decide(&object("head"), &observed(ImageView::Absent, seen("")), now());
+    assert!(matches!(first.effects.as_slice(), [Effect::Inspect(_)]));
+    assert_eq!(reason(&first), "Inspecting");
+    assert_eq!(first.status.conditions.len(), ConditionType::ALL.len(), "all are set at the first visit");
+    assert_eq!(first.status.current, None, "what was read from a table that may be another one is not shown");
+
+    let reported = ImageView::Reported { job: "shop-inspect-1".into(), image: image("i", "a b") };
+    let second = decide(&after(object("head"), &first), &observed(reported, seen("")), now());
+    assert!(
+        matches!(second.effects.as_slice(), [Effect::KeepInspection { .. }, Effect::Run(_)]),
+        "kept before it is used"
+    );
+    assert!(matches!(second.after.as_slice(), [Effect::Event { .. }, ..] | [Effect::DeleteJob(_), ..]));
+    assert_eq!(reason(&second), "Migrating");
+}
+
+#[test]
+fn a_plan_becomes_a_run_with_all_that_the_runner_checks() {
+    let decision = decide(&object("head"), &stored("a b c", "a"), now());
+    let (record, run) = started(&decision).unwrap();
+    assert_eq!((record.number, record.generation, record.attempts), (1, 1, 1));
+    assert_eq!(
+        (run.from.as_slice(), run.targets.as_slice(), run.end.as_slice(), run.steps),
+        (&["a".to_owned()][..], &["c".to_owned()][..], &["c".to_owned()][..], 2)
+    );
+    assert_eq!(decision.status.pending.as_ref().unwrap().revisions, ["b", "c"]);
+    assert_eq!(decision.status.plan.as_ref().unwrap().hash, record.plan_hash);
+    assert_eq!(events(&decision), ["MigrationStarted"]);
+}
+
+#[test]
+fn nothing_is_done_and_nothing_changes_when_the_target_is_reached() {
+    let first = decide(&object("head"), &stored("a b", "b"), now());
+    assert_eq!((reason(&first).as_str(), first.effects.len()), ("AtTarget", 1), "only the share in the inspection");
+    let again = after(object("head"), &first);
+    let later = Timestamp::from_second(NOW + 500).unwrap();
+    let second = decide(&again, &stored("a b", "b"), later);
+    assert!(second.effects.is_empty() && second.after.is_empty());
+    assert_eq!(second.status, first.status, "not even a time");
+}
+
+#[test]
+fn a_lower_target_needs_permission() {
+    let mut lower = object("a");
+    let denied = decide(&lower, &stored("a b", "b"), now());
+    assert_eq!((reason(&denied).as_str(), started(&denied)), ("DowngradeNotAllowed", None));
+    lower.spec.policy.downgrade = crate::api::DowngradePolicy::Allow;
+    let allowed = decide(&lower, &stored("a b", "b"), now());
+    assert_eq!(started(&allowed).unwrap().1.direction, "downgrade");
+}
+
+#[test]
+fn a_reverted_image_is_served_by_the_one_that_is_remembered() {
+    let mut object = object("head");
+    object.spec.policy.downgrade = crate::api::DowngradePolicy::Allow;
+    let mut observed = stored("a", "c");
+    let alone = decide(&object, &observed, now());
+    assert_eq!((reason(&alone).as_str(), started(&alone)), ("DatabaseAhead", None));
+    observed.remembered = vec![image("other", "x y"), image("newer", "a b c")];
+    let (record, run) = started(&decide(&object, &observed, now())).unwrap().clone();
+    assert_eq!((record.image.as_str(), run.end.as_slice()), ("newer", &["a".to_owned()][..]));
+}
+
+#[test]
+fn an_active_run_is_left_alone_whatever_else_was_asked() {
+    let mut other = object("base");
+    other.metadata.generation = Some(7);
+    other.spec.suspend = true;
+    let mut observed = observed(ImageView::NotLooked, DatabaseView::NotLooked);
+    observed.run = Some(run(PodState::Running));
+    let decision = decide(&other, &observed, now());
+    assert!(decision.effects.is_empty() && decision.after.is_empty());
+    assert_eq!((reason(&decision).as_str(), decision.status.observed_generation), ("Migrating", Some(7)));
+}
+
+#[test]
+fn a_run_that_can_not_begin_gives_way_to_a_new_wish() {
+    let mut observed = observed(ImageView::NotLooked, DatabaseView::NotLooked);
+    observed.run = Some(run(PodState::Blocked(Trouble::ImagePull("no such image".into()))));
+    let waiting = decide(&object("head"), &observed, now());
+    assert_eq!((reason(&waiting).as_str(), waiting.effects.len()), ("ImagePullFailed", 0));
+    let mut changed = object("head");
+    changed.metadata.generation = Some(2);
+    let given_up = decide(&changed, &observed, now());
+    assert!(matches!(given_up.effects.as_slice(), [Effect::DeleteJob(_)]));
+    assert_eq!(given_up.status.recorded_runs(), 1);
+}
+
+#[test]
+fn an_ended_run_is_recorded_once_and_judged_by_the_rows() {
+    let mut observed = stored("a b", "b");
+    observed.run = Some(run(ended(r#"{"state":"done","started":true}"#)));
+    let mut held = object("head");
+    held.metadata.finalizers = Some(vec![crate::api::FINALIZER.into()]);
+    let first = decide(&held, &observed, now());
+    assert_eq!((reason(&first).as_str(), first.status.recorded_runs()), ("AtTarget", 1));
+    assert!(matches!(first.after.last(), Some(Effect::Event { .. }) | Some(Effect::RemoveFinalizer)));
+    assert!(first.after.iter().any(|e| matches!(e, Effect::RemoveFinalizer)));
+    assert!(events(&first).contains(&"MigrationSucceeded"));
+
+    // The same end seen from an old copy of the object is recorded as the same.
+    assert_eq!(decide(&held, &observed, now()).status.last_run, first.status.last_run);
+}
+
+#[test]
+fn a_failed_run_is_not_repeated_by_itself() {
+    let mut observed = stored("a b", "a");
+    observed.run = Some(run(ended(
+        r#"{"state":"failed","started":true,"error":{"class":"MigrationFailed","message":"boom","revision":"b"}}"#,
+    )));
+    let first = decide(&object("head"), &observed, now());
+    assert_eq!((reason(&first).as_str(), started(&first)), ("MigrationFailed", None));
+    let mut again = after(object("head"), &first);
+    let much_later = Timestamp::from_second(NOW + 90_000).unwrap();
+    assert_eq!(started(&decide(&again, &stored("a b", "a"), much_later)), None);
+    again.annotations_mut().insert(crate::api::ANNOTATION_REQUESTED_AT.into(), "now".into());
+    assert_eq!(started(&decide(&again, &stored("a b", "a"), much_later)).unwrap().0.number, 2);
+}
+
+#[test]
+fn rows_that_others_changed_are_told_once() {
+    let settled = after(object("b"), &decide(&object("b"), &stored("a b c", "b"), now()));
+    let changed = decide(&settled, &stored("a b c", "c"), now());
+    let drifted = changed.status.condition(ConditionType::Drifted).unwrap();
+    assert_eq!((drifted.status.as_str(), drifted.reason.as_str()), ("True", "RevisionChanged"));
+    assert_eq!(
+        (reason(&changed).as_str(), events(&changed)),
+        ("DowngradeNotAllowed", vec!["RevisionChanged", "DowngradeNotAllowed"])
+    );
+    let later = decide(&after(settled, &changed), &stored("a b c", "c"), now());
+    assert!(later.status.is_true(ConditionType::Drifted) && events(&later).is_empty());
+    let back = decide(&after(object("b"), &later), &stored("a b c", "b"), now());
+    assert!(!back.status.is_true(ConditionType::Drifted) && reason(&back) == "AtTarget");
+}
+
+#[test]
+fn an_unreachable_database_makes_ready_unknown_where_it_was_true() {
+    let down = || {
+        observed(
+            ImageView::Stored(image("i", "a")),
+            DatabaseView::Failed(Problem::new(Reason::DatabaseUnreachable, "no answer")),
+        )
+    };
+    let fresh = decide(&object("head"), &down(), now());
+    assert_eq!(fresh.status.condition(ConditionType::Ready).unwrap().status, "False");
+    let was_ready = after(object("head"), &decide(&object("head"), &stored("a", "a"), now()));
+    let unknown = decide(&was_ready, &down(), now());
+    assert_eq!(unknown.status.condition(ConditionType::Ready).unwrap().status, "Unknown");
+    assert_eq!(unknown.next, Next::BackOff);
+    let still = decide(&after(was_ready, &unknown), &down(), now());
+    assert_eq!(still.status, unknown.status);
+}
+
+#[test]
+fn suspended_objects_start_nothing() {
+    let mut held = object("head");
+    held.spec.suspend = true;
+    assert!(decide(&held, &observed(ImageView::Absent, seen("")), now()).effects.is_empty());
+    let waiting = decide(&held, &stored("a b", "a"), now());
+    assert_eq!((reason(&waiting).as_str(), started(&waiting)), ("Suspended", None));
+    assert_eq!(reason(&decide(&held, &stored("a b", "b"), now())), "AtTarget");
+}
+
+#[test]
+fn a_deletion_waits_for_a_run_and_for_nothing_else() {
+    let mut going = object("head");
+    going.metadata.deletion_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(now()));
+    going.metadata.finalizers = Some(vec![crate::api::FINALIZER.into()]);
+    let mut world = observed(ImageView::NotLooked, DatabaseView::NotLooked);
+    world.run = Some(run(PodState::Running));
+    assert!(decide(&going, &world, now()).after.is_empty());
+    world.run = None;
+    let free = decide(&going, &world, now());
+    assert!(free.effects.is_empty() && matches!(free.after.as_slice(), [Effect::RemoveFinalizer, ..]));
+}
+
+#[test]
+fn old_jobs_go_at_the_history_limit() {
+    let settled = after(object("head"), &decide(&object("head"), &stored("a", "a"), now()));
+    let mut world = stored("a", "a");
+    world.old_runs = (1..=5).map(|n| OldRun { job: format!("run-{n}"), number: n }).collect();
+    world.old_inspections = vec!["inspect-old".into()];
+    let gone: Vec<_> = decide(&settled, &world, now())
+        .after
+        .iter()
+        .filter_map(|e| match e {
+            Effect::DeleteJob(name) => Some(name.clone()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(gone, ["run-2", "run-1", "inspect-old"]);
+}

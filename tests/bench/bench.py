@@ -1,0 +1,214 @@
+"""What the operator costs, beside what a user would pick instead: run by `make bench` on the local cluster.
+
+Prints ratios of figures that were taken in one run; nothing here passes or fails."""
+import base64
+import json
+import os
+import pathlib
+import re
+import statistics
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
+import harness  # noqa: E402
+from harness import CLUSTER, OPERATOR, ROOT, Space, apply, eventually, get, helm, items, kubectl, run  # noqa: E402
+
+ROUNDS = int(os.environ.get("ROUNDS", "5"))
+OBJECTS = int(os.environ.get("OBJECTS", "1000"))
+DATABASES = 100
+
+
+def install():
+    reference = run(CLUSTER / "build-operator-image", ROOT / "target" / "release" / "alembic-operator").stdout.strip()
+    repository, _, digest = reference.partition("@")
+    helm("upgrade", "--install", OPERATOR, ROOT / "charts" / "alembic-operator", "--namespace", OPERATOR, "--create-namespace",
+         "--set", f"image.repository={repository},image.digest={digest}", "--wait", "--timeout", "120s")
+
+
+def space(name):
+    kubectl("delete", "namespace", name, "--ignore-not-found")
+    return Space(name)
+
+
+def watched(kind, namespace, name, done):
+    """Seconds from now until a watch shows what `done` looks for; a watch adds no polling delay of its own."""
+    path = ROOT / "tests" / "cluster" / "kubectl"
+    watch = subprocess.Popen([path, "get", kind, "-n", namespace, name, "--watch", "-o", "json", "--output-watch-events"],
+                             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    decoder, text = json.JSONDecoder(), ""
+    try:
+        for line in watch.stdout:
+            text += line
+            if line.rstrip() != "}":
+                continue
+            event, _ = decoder.raw_decode(text.lstrip())
+            text = ""
+            if done(event["object"]):
+                return time.monotonic()
+    finally:
+        watch.kill()
+        watch.wait()
+
+
+def pod_ended(pod):
+    states = [c["state"] for c in pod.get("status", {}).get("containerStatuses", [])]
+    return bool(states) and all("terminated" in s for s in states)
+
+
+def is_ready(thing):
+    conditions = {c["type"]: c for c in thing.get("status", {}).get("conditions", [])}
+    ready = conditions.get("Ready")
+    return bool(ready) and ready["status"] == "True" and ready["observedGeneration"] == thing["metadata"]["generation"]
+
+
+def reset(place):
+    place.sql(f"DROP OWNED BY {place.database} CASCADE")
+    place.sql(f"GRANT ALL ON SCHEMA public TO {place.database}")
+
+
+def plain_job(place, image, number):
+    """The thing that people use today: a Job that runs `alembic upgrade head`."""
+    reset(place)
+    name = f"plain-{number}"
+    pod = {"restartPolicy": "Never", "containers": [{
+        "name": "alembic", "image": image, "command": ["alembic", "upgrade", "head"],
+        "env": [{"name": "DATABASE_URL", "valueFrom": {"secretKeyRef": {"name": "app-db", "key": "url"}}}],
+        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}, "runAsNonRoot": True,
+                            "seccompProfile": {"type": "RuntimeDefault"}}}]}
+    begun = time.monotonic()
+    apply({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name, "namespace": place.name},
+           "spec": {"backoffLimit": 0, "template": {"spec": pod}}})
+    pods = lambda: [p["metadata"]["name"] for p in items("pods", place.name, "-l", f"batch.kubernetes.io/job-name={name}")]
+    pod_name = eventually("the Job's pod", pods)[0]
+    ended = watched("pod", place.name, pod_name, pod_ended)
+    complete = watched("job", place.name, name, lambda j: any(c["type"] == "Complete" for c in j.get("status", {}).get("conditions", [])))
+    assert place.rows(), "the plain Job applied nothing"
+    return ended - begun, complete - begun
+
+
+def operator_run(place, image, number):
+    reset(place)
+    name = f"run-{number}"
+    begun = time.monotonic()
+    place.migration(image, name=name)
+    ready = watched("dbm", place.name, name, is_ready)
+    assert place.rows(), "Ready, and nothing applied"
+    time_to_ready = ready - begun
+    again = time.monotonic()
+    place.migration(image, name=f"twin-{number}")
+    reached = watched("dbm", place.name, f"twin-{number}", is_ready) - again
+    for each in (name, f"twin-{number}"):
+        kubectl("delete", "dbm", "-n", place.name, each)
+    return time_to_ready, reached
+
+
+def latency():
+    image = run(ROOT / "tests" / "shop", "2").stdout.strip()
+    place = space("bench-latency")
+    keeper = place.migration(image, name="keeper")
+    keeper.wait_ready()  # the image is inspected, and pulled
+    ends, completes, readies, reached = [], [], [], []
+    for number in range(ROUNDS):
+        end, complete = plain_job(place, image, number)
+        ready, twin = operator_run(place, image, number)
+        for values, value in ((ends, end), (completes, complete), (readies, ready), (reached, twin)):
+            values.append(value)
+    kubectl("delete", "namespace", place.name, "--wait=false")
+    median = statistics.median
+    print(f"\nAn upgrade of 8 revisions, from kubectl apply ({ROUNDS} rounds, alternating; medians, then all)")
+    for what, values in (("plain Job: its pod has ended", ends), ("plain Job: Complete", completes), ("operator: Ready, rows read back", readies),
+                         ("operator: Ready, target reached already", reached)):
+        print(f"  {what:42} {median(values):5.2f} s   {' '.join(f'{v:.2f}' for v in values)}")
+    print(f"  operator Ready / plain Job Complete        {median(readies) / median(completes):5.2f}")
+    print(f"  operator Ready / plain Job's pod ended     {median(readies) / median(ends):5.2f}")
+
+
+# ---- many objects
+
+def operator_process():
+    for entry in pathlib.Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and (entry / "cmdline").read_bytes().startswith(b"/usr/bin/alembic-operator\0run"):
+                return entry
+        except OSError:
+            continue
+    return None
+
+
+def memory():
+    status = (operator_process() / "status").read_text()
+    field = lambda name: int(re.search(rf"{name}:\s+(\d+)", status).group(1)) / 1024
+    return field("VmRSS"), field("VmHWM")
+
+
+def metric(name):
+    pod = items("pods", OPERATOR, "-l", "app.kubernetes.io/name=alembic-operator", "--field-selector=status.phase=Running")
+    if not pod or not pod[0]["status"].get("podIP"):
+        return 0.0
+    address = f"http://{pod[0]['status']['podIP']}:8080/metrics"
+    script = f"import urllib.request; print(urllib.request.urlopen({address!r}, timeout=2).read().decode())"
+    text = run(CLUSTER / "run", sys.executable, "-c", script, check=False).stdout
+    found = re.search(rf"^{name} (\S+)$", text, re.M)
+    return float(found.group(1)) if found else 0.0
+
+
+def restart():
+    kubectl("rollout", "restart", "-n", OPERATOR, "deployment/alembic-operator")
+    kubectl("rollout", "status", "-n", OPERATOR, "deployment/alembic-operator", "--timeout=60s")
+
+
+def versions(namespace):
+    return {i["metadata"]["name"]: i["metadata"]["resourceVersion"] for i in items("dbm", namespace)}
+
+
+def many():
+    image = run(ROOT / "tests" / "shop", "2").stdout.strip()
+    place = space("bench-many")
+    first = place.migration(image, name="first")
+    first.wait_ready()
+    restart()
+    time.sleep(10)
+    idle, _ = memory()
+    secret = get("secret", "-n", place.name, "app-db")["data"]
+    url = base64.b64decode(secret["url"]).decode().rpartition("/")[0]
+    run(CLUSTER / "psql", "postgres", stdin="".join(f'DROP DATABASE IF EXISTS bench_{n};\n' for n in range(DATABASES)))
+    run(CLUSTER / "psql", "postgres", stdin="".join(
+        f'CREATE DATABASE bench_{n} TEMPLATE {place.database} OWNER {place.database};\n' for n in range(DATABASES)))
+    documents = [{"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "urls", "namespace": place.name},
+                  "stringData": {f"url{n}": f"{url}/bench_{n}" for n in range(DATABASES)}}]
+    documents += [{
+        "apiVersion": "alembic-operator.dev/v1alpha1", "kind": "DatabaseMigration", "metadata": {"name": f"m{n}", "namespace": place.name},
+        "spec": {"image": image, "targetRevision": "head", "database": {"urlFrom": {"secretKeyRef": {"name": "urls", "key": f"url{n % DATABASES}"}}}},
+    } for n in range(OBJECTS - 1)]
+    print(f"  applying {OBJECTS} objects …", file=sys.stderr)
+    kubectl("create", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": documents}))
+    eventually("every object is Ready", lambda: all(is_ready(i) for i in items("dbm", place.name)), 300)
+    before = versions(place.name)
+    kubectl("scale", "-n", OPERATOR, "deployment/alembic-operator", "--replicas=0")
+    eventually("the operator has stopped", lambda: operator_process() is None)
+    kubectl("scale", "-n", OPERATOR, "deployment/alembic-operator", "--replicas=1")
+    process = eventually("the operator runs", operator_process)
+    begun = time.monotonic()
+    eventually("every object was looked at", lambda: metric("alembic_operator_reconcile_total") >= OBJECTS, 120)
+    took = time.monotonic() - begun
+    time.sleep(5)
+    rss, peak = memory()
+    passes = metric("alembic_operator_reconcile_total")
+    ticks = [int(v) for v in (process / "stat").read_text().rpartition(")")[2].split()[11:13]]
+    written = sum(1 for name, version in versions(place.name).items() if before[name] != version)
+    print(f"\nThe operator, restarted with {OBJECTS} unchanged objects on one server ({DATABASES} databases)")
+    print(f"  every database read again within            {took:5.2f} s of its process's start ({passes:.0f} passes, {sum(ticks) / 100:.2f} s of CPU)")
+    print(f"  objects written to                          {written:5d}")
+    print(f"  memory with {OBJECTS} objects                   {rss:5.1f} MiB (peak {peak:.1f})")
+    print(f"  memory with one object, idle                {idle:5.1f} MiB")
+    kubectl("delete", "namespace", place.name, "--wait=false")
+    run(CLUSTER / "psql", "postgres", stdin="".join(f'DROP DATABASE bench_{n} WITH (FORCE);\n' for n in range(DATABASES)))
+
+
+if __name__ == "__main__":
+    install()
+    parts = {"latency": latency, "many": many}
+    for name in sys.argv[1:] or parts:
+        parts[name]()
