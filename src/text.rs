@@ -16,6 +16,16 @@ pub fn clean(text: &str, max: usize) -> String {
     out
 }
 
+/// As [`clean`], but keeps the end: of a traceback the last lines say most.
+pub fn clean_end(text: &str, max: usize) -> String {
+    let whole = clean(text, usize::MAX - 1);
+    let surplus = whole.chars().count().saturating_sub(max);
+    if surplus == 0 {
+        return whole;
+    }
+    std::iter::once(ELLIPSIS).chain(whole.chars().skip(surplus + 1)).collect()
+}
+
 /// Characters that are invisible or turn the direction of text, and so can make a message read as another one.
 fn is_format(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
@@ -70,6 +80,7 @@ mod tests {
         assert_eq!(clean("a\u{1b}[0m\r\nb\u{202e}c\u{0}", 100), "a[0m\nbc");
         assert_eq!(clean("abcdef", 4), "abc…");
         assert_eq!(clean("abcd", 4), "abcd");
+        assert_eq!((clean_end("abcdef", 4), clean_end("abcd", 4)), ("…def".to_owned(), "abcd".to_owned()));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Reading of what the runner reports: the termination message and the frames in the pod's log. Everything in it is
 //! untrusted, since the application's code runs in the same process. No I/O.
 
-use crate::text::clean;
+use crate::text::{clean, clean_end};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use flate2::read::ZlibDecoder;
 use serde::Deserialize;
@@ -13,6 +13,8 @@ const MAX_PAYLOAD: u64 = 32 * 1024 * 1024;
 const MARKER: &str = "@alembic-operator ";
 /// Longest error text that a report may bring into the status.
 const MAX_MESSAGE: usize = 900;
+/// Longest part of a traceback, from its end.
+const MAX_DETAIL: usize = 500;
 
 /// The runner's termination message.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -101,7 +103,7 @@ impl Report {
             failure.class = clean(&failure.class, 64);
             failure.message = clean(&failure.message, MAX_MESSAGE);
             failure.revision = failure.revision.as_deref().map(|r| clean(r, 128));
-            failure.detail = failure.detail.as_deref().map(|d| clean(d, MAX_MESSAGE));
+            failure.detail = failure.detail.as_deref().map(|d| clean_end(d, MAX_DETAIL));
         }
         report.running = report.running.as_deref().map(|r| clean(r, 128));
         Ok(report)

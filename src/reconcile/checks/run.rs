@@ -47,6 +47,10 @@ fn verdict(record: &RunRecord, ended: &Ended, rows: Option<&BTreeSet<String>>) -
     match report {
         Ok(report) if report.state == RunState::Done => done(arrived, rows),
         Ok(report) => match report.error {
+            // The runner was asked to end before its first step, as by a node that is drained.
+            Some(failure) if report.state == RunState::Refused && failure.class == "MigrationFailed" => {
+                interrupted(failure.message)
+            }
             Some(failure) => failed(report.state, report.started, failure),
             None => killed(&report, ended, arrived),
         },
@@ -213,6 +217,13 @@ mod tests {
         let committed =
             status(Some(r#"{"state":"running","started":true,"running":"b"}"#), true, Some(137), Some(&["b"]));
         assert_eq!(committed.result, RunResult::Succeeded);
+    }
+
+    #[test]
+    fn a_runner_that_was_stopped_before_its_first_step_is_started_again() {
+        let message = r#"{"state":"refused","error":{"class":"MigrationFailed","message":"stopped by SIGTERM"}}"#;
+        let stopped = status(Some(message), true, Some(3), Some(&["a"]));
+        assert_eq!((stopped.result, stopped.reason.as_deref()), (RunResult::Refused, Some("RunInterrupted")));
     }
 
     #[test]
