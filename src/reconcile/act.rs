@@ -14,7 +14,10 @@ use crate::{
         shared_owner,
     },
 };
-use k8s_openapi::api::{batch::v1::Job, core::v1::ConfigMap};
+use k8s_openapi::api::{
+    batch::v1::Job,
+    core::v1::{ConfigMap, ObjectReference},
+};
 use kube::{
     Api, Resource, ResourceExt,
     api::{DeleteParams, Patch, PatchParams, PostParams},
@@ -40,7 +43,7 @@ pub async fn act(object: &DatabaseMigration, effects: &[Effect], context: &Conte
             Effect::Run(run) => actor.run(&run.0, &run.1).await?,
             Effect::RemoveFinalizer => actor.set_finalizer(false).await?,
             Effect::DeleteJob(name) => actor.delete_job(name).await?,
-            Effect::Event { warning, reason, note } => actor.tell(*warning, reason, note).await,
+            Effect::Event { warning, reason, note, job } => actor.tell(*warning, reason, note, job.as_deref()).await,
         }
     }
     Ok(())
@@ -186,13 +189,21 @@ impl Actor<'_> {
     }
 
     /// An event that can't be published must not hold anything up.
-    async fn tell(&self, warning: bool, reason: &str, note: &str) {
+    async fn tell(&self, warning: bool, reason: &str, note: &str, job: Option<&str>) {
+        let related = |name: &str| ObjectReference {
+            api_version: Some(Job::api_version(&()).into_owned()),
+            kind: Some(Job::kind(&()).into_owned()),
+            namespace: Some(self.namespace.clone()),
+            name: Some(name.to_owned()),
+            ..ObjectReference::default()
+        };
         let event = Event {
             type_: if warning { EventType::Warning } else { EventType::Normal },
             reason: reason.to_owned(),
             note: Some(note.to_owned()),
-            action: "Reconcile".to_owned(),
-            secondary: None,
+            // Events that differ in neither of these two become one series, which keeps the first one's note.
+            action: format!("ReconcileGeneration{}", self.object.metadata.generation.unwrap_or_default()),
+            secondary: job.map(related),
         };
         let what = format!("publish event {reason}");
         let published = call(&what, self.context.process.recorder.publish(&event, &self.object.object_ref(&()))).await;

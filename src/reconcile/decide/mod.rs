@@ -44,8 +44,8 @@ pub enum Effect {
     RemoveFinalizer,
     /// Delete a Job and its pod.
     DeleteJob(String),
-    /// Tell people.
-    Event { warning: bool, reason: String, note: String },
+    /// Tell people; about a run with the name of its Job.
+    Event { warning: bool, reason: String, note: String, job: Option<String> },
 }
 
 /// When to look again, unless something that is watched changes before.
@@ -182,7 +182,7 @@ impl Pass<'_> {
     /// A change by others is told even when it leads to the target; the condition is about what is still so.
     fn note_drift(&mut self, drift: &Drift, at_target: bool) {
         if let Drift::Changed { message } = drift {
-            self.tell(true, "RevisionChanged", message);
+            self.tell(true, "RevisionChanged", message, None);
         }
         self.draft.drift(if at_target { &Drift::Unchanged } else { drift });
     }

@@ -9,7 +9,7 @@ use crate::{
         status::summary,
     },
     revisions::Direction,
-    runner::{Ended, PodState, Run, RunRecord},
+    runner::{Ended, PodState, Run, RunRecord, run_name},
 };
 use std::{collections::BTreeSet, time::Duration};
 
@@ -120,7 +120,8 @@ impl Pass<'_> {
         let down = plan.direction == Direction::Downgrade;
         let reason = if down { Reason::Downgrading } else { Reason::Migrating };
         self.draft.verdict(reason, &format!("{} in {}", summary(chosen), record.image));
-        self.tell(false, "MigrationStarted", &format!("{} in {}", summary(chosen), record.image));
+        let job = run_name(self.object, record.number);
+        self.tell(false, "MigrationStarted", &format!("{} in {}", summary(chosen), record.image), Some(job));
         self.effects.push(Effect::Run(Box::new((record, run))));
         Next::After(WITHOUT_POD)
     }

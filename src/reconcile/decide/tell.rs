@@ -27,8 +27,8 @@ impl Pass<'_> {
         self.after.extend(surplus.chain(inspections));
     }
 
-    pub(super) fn tell(&mut self, warning: bool, reason: &str, note: &str) {
-        self.after.push(Effect::Event { warning, reason: reason.to_owned(), note: crate::text::clean(note, 900) });
+    pub(super) fn tell(&mut self, warning: bool, reason: &str, note: &str, job: Option<String>) {
+        self.after.push(Effect::Event { warning, reason: reason.to_owned(), note: crate::text::clean(note, 900), job });
     }
 
     pub(super) fn tell_end(&mut self, run: &RunStatus) {
@@ -36,11 +36,11 @@ impl Pass<'_> {
         match run.result {
             RunResult::Succeeded => {
                 let note = format!("{} from {} to {} in {}", run.direction, or_base(&from), or_base(&to), run.image);
-                self.tell(false, "MigrationSucceeded", &note);
+                self.tell(false, "MigrationSucceeded", &note, Some(run.job.clone()));
             }
             RunResult::Failed | RunResult::Lost => {
                 let note = run.message.clone().unwrap_or_default();
-                self.tell(true, "MigrationFailed", &note);
+                self.tell(true, "MigrationFailed", &note, Some(run.job.clone()));
             }
             // The verdict tells a refusal.
             RunResult::Refused => {}
@@ -58,7 +58,7 @@ impl Pass<'_> {
             return;
         }
         let calm = matches!(Reason::parse(&ready.reason).map(Reason::kind), Some(Kind::Ready | Kind::Held));
-        self.tell(!calm, &ready.reason, &ready.message);
+        self.tell(!calm, &ready.reason, &ready.message, None);
     }
 }
 
