@@ -24,6 +24,10 @@ test: test-unit test-runner test-e2e ## Run every test
 test-unit: toolchain ## Test the Rust code (no cluster)
 	$(CARGO) test --locked
 
+.PHONY: oracle
+oracle: toolchain ## Replay FILE, Alembic's own answers, through the planner (see shared/oracle)
+	@ORACLE_FILE="$(FILE)" $(CARGO) test --locked --quiet --test oracle
+
 .PHONY: test-runner
 test-runner: ## Test the Python runner against real Alembic releases and PostgreSQL
 	$(SUDO) $(PYTEST) tests/runner -q

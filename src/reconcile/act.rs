@@ -157,29 +157,31 @@ impl Actor<'_> {
         }
     }
 
-    /// Creates a ConfigMap that several objects own, or joins its owners.
+    /// Joins the owners of a ConfigMap that several objects own, or creates it.
     async fn ensure_shared(&self, map: ConfigMap) -> Result<(), Error> {
         let name = map.name_any();
         let api: Api<ConfigMap> = Api::namespaced(self.context.client.clone(), &self.namespace);
+        if self.join_owners(&api, &name).await? {
+            return Ok(());
+        }
         match call(&format!("create ConfigMap {name}"), api.create(&PostParams::default(), &map)).await {
-            Err(error) if refusal(&error) == Some(409) => self.join_owners(&api, &name).await,
-            other => other.map(|_| ()),
+            // Another object was faster.
+            Err(error) if refusal(&error) == Some(409) => self.join_owners(&api, &name).await.map(drop),
+            other => other.map(drop),
         }
     }
 
-    async fn join_owners(&self, api: &Api<ConfigMap>, name: &str) -> Result<(), Error> {
-        let there = call(&format!("get ConfigMap {name}"), api.get(name)).await?;
-        let uid = self.object.uid().unwrap_or_default();
-        if there.owner_references().iter().any(|owner| owner.uid == uid) {
-            return Ok(());
-        }
-        let mut owners = there.owner_references().to_vec();
-        owners.extend(shared_owner(self.object));
-        // With the resourceVersion, so that two objects that join at once can't lose one another.
-        let patch = json!({ "metadata": { "resourceVersion": there.resource_version(), "ownerReferences": owners } });
+    /// A strategic merge adds to the owners by uid: a thousand objects can join at once and none conflicts.
+    async fn join_owners(&self, api: &Api<ConfigMap>, name: &str) -> Result<bool, Error> {
+        let owners: Vec<_> = shared_owner(self.object).into_iter().collect();
+        let patch = json!({ "metadata": { "ownerReferences": owners } });
         let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
-        call(&format!("share ConfigMap {name}"), api.patch_metadata(name, &params, &Patch::Merge(&patch))).await?;
-        Ok(())
+        match call(&format!("share ConfigMap {name}"), api.patch_metadata(name, &params, &Patch::Strategic(&patch)))
+            .await
+        {
+            Err(error) if refusal(&error) == Some(404) => Ok(false),
+            other => other.map(|_| true),
+        }
     }
 
     fn inspection(&self, key: &str, image: &Inspected) -> Result<ConfigMap, Error> {

@@ -1,6 +1,7 @@
 //! The revision graph as alembic.script.revision.RevisionMap builds it; no I/O.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use super::load::{self, LoadError};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// The four variables of a revision file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -14,38 +15,24 @@ pub struct Script {
     pub labels: Vec<String>,
 }
 
-/// Why Alembic would not load a graph, or would load it wrongly.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum LoadError {
-    #[error("Revision {0} is present more than once")]
-    DuplicateRevision(String),
-    #[error("Revision {parent} referenced from {revision} (down_revision) is not present")]
-    MissingParent { revision: String, parent: String },
-    #[error("Revision {dependency} referenced from {revision} (depends_on) is not present")]
-    MissingDependency { revision: String, dependency: String },
-    #[error("Branch name '{label}' in revision {revision} already used by revision {other}")]
-    DuplicateLabel { label: String, revision: String, other: String },
-    #[error("Character(s) '{characters}' not allowed in revision identifier '{revision}'")]
-    IllegalCharacter { revision: String, characters: String },
-    #[error("Cycle is detected in revisions ({})", .0.join(", "))]
-    Cycle(Vec<String>),
-}
-
 /// A loaded graph. Revisions are known by their place in Alembic's load order.
 #[derive(Clone, Debug)]
 pub struct Graph {
-    pub(super) scripts: Vec<Script>,
-    pub(super) index: HashMap<String, usize>,
+    pub(super) ids: Vec<String>,
+    /// Every name that a revision can be called by: ids, and labels as their files give them.
+    pub(super) names: HashMap<String, usize>,
     /// Parents by down_revision.
     pub(super) down: Vec<Vec<usize>>,
     /// Parents by down_revision and depends_on.
     pub(super) all_down: Vec<Vec<usize>>,
+    /// Parents without the dependencies that an ancestor declares too (Revision._normalized_down_revisions).
+    pub(super) normal_down: Vec<Vec<usize>>,
     /// Children by down_revision.
     pub(super) up: Vec<Vec<usize>>,
     /// Children by down_revision and depends_on.
     pub(super) all_up: Vec<Vec<usize>>,
-    /// Which revision a branch label was given to.
-    pub(super) labelled: BTreeMap<String, usize>,
+    /// The branch labels of each revision, inherited ones included (RevisionMap._add_branches).
+    pub(super) labels: Vec<BTreeSet<String>>,
     /// Position of each revision in one fixed topological order, parents first.
     pub(super) rank: Vec<usize>,
 }
@@ -53,64 +40,77 @@ pub struct Graph {
 /// A set of revisions by their place.
 pub(super) type Set = HashSet<usize>;
 
-const ILLEGAL: [char; 4] = ['@', '-', '+', ':'];
-
 impl Graph {
     /// Builds the graph from scripts in Alembic's load order.
     pub fn load(scripts: Vec<Script>) -> Result<Self, LoadError> {
-        let index = index(&scripts)?;
-        let labelled = labels(&scripts, &index)?;
-        let mut down = Vec::with_capacity(scripts.len());
-        let mut all_down = Vec::with_capacity(scripts.len());
-        for script in &scripts {
-            let parents = parents(script, &index)?;
-            let mut all = parents.clone();
-            all.extend(dependencies(script, &index, &labelled)?);
-            let mut seen = HashSet::new();
-            all.retain(|p| seen.insert(*p));
-            down.push(parents);
-            all_down.push(all);
-        }
-        let up = reversed(&down);
-        let all_up = reversed(&all_down);
-        let rank = ranks(&scripts, &all_down, &all_up)?;
-        Ok(Self { scripts, index, down, all_down, up, all_up, labelled, rank })
+        load::graph(scripts)
     }
 
     pub fn len(&self) -> usize {
-        self.scripts.len()
+        self.ids.len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.scripts.is_empty()
+        self.ids.is_empty()
     }
 
     /// Whether a full id is one of the graph's.
     pub fn contains(&self, id: &str) -> bool {
-        self.index.contains_key(id)
+        self.place(id).is_some()
     }
 
     /// The effective heads: revisions that nothing revises and nothing depends on. What the version table holds once
     /// everything is applied.
     pub fn heads(&self) -> Vec<String> {
-        self.sorted((0..self.len()).filter(|i| self.all_up[*i].is_empty()))
+        self.sorted(self.effective_heads())
     }
 
-    /// The heads by down_revision alone: what `head` and `heads` are for a branch (RevisionMap.heads).
+    /// The heads by down_revision alone: what `head` is for, and `branch@heads` (RevisionMap.heads).
     pub fn versioned_heads(&self) -> Vec<String> {
-        self.sorted(self.head_places())
+        self.sorted(self.without(&self.up))
     }
 
-    pub(super) fn head_places(&self) -> Vec<usize> {
-        (0..self.len()).filter(|i| self.up[*i].is_empty()).collect()
+    /// Revisions without a down_revision.
+    pub fn bases(&self) -> Vec<String> {
+        self.sorted(self.without(&self.down))
     }
 
-    pub(super) fn base_places(&self) -> Vec<usize> {
-        (0..self.len()).filter(|i| self.down[*i].is_empty()).collect()
+    /// The branch labels of a revision, inherited ones included.
+    pub fn labels(&self, id: &str) -> impl Iterator<Item = &str> {
+        self.place(id).into_iter().flat_map(|p| self.labels[p].iter()).map(String::as_str)
+    }
+
+    /// The parents of a revision that count for the version rows: down_revision, and depends_on without what an
+    /// ancestor depends on already.
+    pub fn parents(&self, id: &str) -> Vec<String> {
+        self.place(id).map_or_else(Vec::new, |p| self.sorted(self.normal_down[p].iter().copied()))
+    }
+
+    /// Revisions that several others revise.
+    pub fn branch_points(&self) -> Vec<String> {
+        self.sorted((0..self.len()).filter(|p| self.up[*p].len() > 1))
+    }
+
+    /// Revisions with several down revisions.
+    pub fn merge_points(&self) -> Vec<String> {
+        self.sorted((0..self.len()).filter(|p| self.down[*p].len() > 1))
+    }
+
+    pub(super) fn place(&self, id: &str) -> Option<usize> {
+        self.names.get(id).copied().filter(|p| self.ids[*p] == id)
     }
 
     pub(super) fn id(&self, place: usize) -> String {
-        self.scripts[place].revision.clone()
+        self.ids[place].clone()
+    }
+
+    pub(super) fn effective_heads(&self) -> Vec<usize> {
+        self.without(&self.all_up)
+    }
+
+    /// Revisions that have no such neighbour, in load order.
+    pub(super) fn without(&self, neighbours: &[Vec<usize>]) -> Vec<usize> {
+        (0..self.len()).filter(|p| neighbours[*p].is_empty()).collect()
     }
 
     pub(super) fn sorted(&self, places: impl IntoIterator<Item = usize>) -> Vec<String> {
@@ -129,25 +129,34 @@ impl Graph {
         applied.iter().filter(is_tip).map(|p| self.id(*p)).collect()
     }
 
-    /// Versioned ancestors and descendants of a revision, itself included; depends_on does not count (facts 3.3).
-    pub(super) fn lineage(&self, place: usize) -> Set {
-        let mut lineage = reach([place], &self.down);
-        lineage.extend(reach([place], &self.up));
+    /// Ancestors and descendants of these revisions, themselves included.
+    pub(super) fn lineage(&self, places: &[usize], dependencies: bool) -> Set {
+        let (down, up) = if dependencies { (&self.all_down, &self.all_up) } else { (&self.down, &self.up) };
+        let mut lineage = reach(places.iter().copied(), down);
+        lineage.extend(reach(places.iter().copied(), up));
         lineage
     }
 
-    /// Parents, by down_revision or depends_on, that are also ancestors of another parent of the same revision:
-    /// Alembic fails half-way on such a one (facts 3.13).
-    pub fn redundant_parent(&self, revision: &str) -> Option<String> {
-        let place = *self.index.get(revision)?;
-        let parents = &self.all_down[place];
-        let below = |p: usize| reach(self.all_down[p].iter().copied(), &self.all_down);
-        if parents.len() < 2 {
-            return None;
+    /// Whether a revision is one of these or below one of them, dependencies included. Looks no further down than
+    /// the revision itself, so that it stays cheap in a long history.
+    pub(super) fn covers(&self, tops: impl IntoIterator<Item = usize>, place: usize) -> bool {
+        let mut todo: Vec<usize> = tops.into_iter().collect();
+        let mut seen = Set::new();
+        while let Some(top) = todo.pop() {
+            if top == place {
+                return true;
+            }
+            if self.rank[top] > self.rank[place] && seen.insert(top) {
+                todo.extend(&self.all_down[top]);
+            }
         }
-        let ancestors: Vec<(usize, Set)> = parents.iter().map(|p| (*p, below(*p))).collect();
-        let redundant = parents.iter().find(|p| ancestors.iter().any(|(other, set)| other != *p && set.contains(p)));
-        redundant.map(|p| self.id(*p))
+        false
+    }
+
+    /// A parent of the revision, by down_revision or depends_on, that is an ancestor of another of its parents.
+    pub(super) fn redundant_parent(&self, place: usize) -> Option<usize> {
+        let parents = &self.all_down[place];
+        parents.iter().copied().find(|p| self.covers(parents.iter().copied().filter(|other| other != p), *p))
     }
 }
 
@@ -163,93 +172,4 @@ pub(super) fn reach(start: impl IntoIterator<Item = usize>, edges: &[Vec<usize>]
         }
     }
     seen
-}
-
-fn index(scripts: &[Script]) -> Result<HashMap<String, usize>, LoadError> {
-    let mut index = HashMap::with_capacity(scripts.len());
-    for (place, script) in scripts.iter().enumerate() {
-        let characters: String = ILLEGAL.into_iter().filter(|c| script.revision.contains(*c)).collect();
-        if !characters.is_empty() {
-            return Err(LoadError::IllegalCharacter { revision: script.revision.clone(), characters });
-        }
-        if index.insert(script.revision.clone(), place).is_some() {
-            return Err(LoadError::DuplicateRevision(script.revision.clone()));
-        }
-    }
-    Ok(index)
-}
-
-fn labels(scripts: &[Script], index: &HashMap<String, usize>) -> Result<BTreeMap<String, usize>, LoadError> {
-    let mut labelled: BTreeMap<String, usize> = BTreeMap::new();
-    for (place, script) in scripts.iter().enumerate() {
-        for label in &script.labels {
-            let other = labelled.get(label).or_else(|| index.get(label));
-            if let Some(other) = other.filter(|o| **o != place || index.contains_key(label)) {
-                return Err(LoadError::DuplicateLabel {
-                    label: label.clone(),
-                    revision: script.revision.clone(),
-                    other: scripts[*other].revision.clone(),
-                });
-            }
-            labelled.insert(label.clone(), place);
-        }
-    }
-    Ok(labelled)
-}
-
-fn parents(script: &Script, index: &HashMap<String, usize>) -> Result<Vec<usize>, LoadError> {
-    let find = |parent: &String| {
-        index
-            .get(parent)
-            .copied()
-            .ok_or_else(|| LoadError::MissingParent { revision: script.revision.clone(), parent: parent.clone() })
-    };
-    script.down.iter().map(find).collect()
-}
-
-fn dependencies(
-    script: &Script,
-    index: &HashMap<String, usize>,
-    labelled: &BTreeMap<String, usize>,
-) -> Result<Vec<usize>, LoadError> {
-    let find = |dependency: &String| {
-        index.get(dependency).or_else(|| labelled.get(dependency)).copied().ok_or_else(|| {
-            LoadError::MissingDependency { revision: script.revision.clone(), dependency: dependency.clone() }
-        })
-    };
-    script.depends_on.iter().map(find).collect()
-}
-
-fn reversed(edges: &[Vec<usize>]) -> Vec<Vec<usize>> {
-    let mut reversed = vec![Vec::new(); edges.len()];
-    for (from, targets) in edges.iter().enumerate() {
-        for to in targets {
-            reversed[*to].push(from);
-        }
-    }
-    reversed
-}
-
-/// Kahn's algorithm, earliest in load order first; what is left over is on a cycle or above one.
-fn ranks(scripts: &[Script], down: &[Vec<usize>], up: &[Vec<usize>]) -> Result<Vec<usize>, LoadError> {
-    let mut missing: Vec<usize> = down.iter().map(Vec::len).collect();
-    let mut ready: BTreeSet<usize> = (0..scripts.len()).filter(|p| missing[*p] == 0).collect();
-    let mut rank = vec![usize::MAX; scripts.len()];
-    let mut next = 0;
-    while let Some(place) = ready.pop_first() {
-        rank[place] = next;
-        next += 1;
-        for child in &up[place] {
-            missing[*child] -= 1;
-            if missing[*child] == 0 {
-                ready.insert(*child);
-            }
-        }
-    }
-    if next == scripts.len() {
-        return Ok(rank);
-    }
-    let on_cycle = |p: &usize| rank[*p] == usize::MAX && reach(down[*p].iter().copied(), down).contains(p);
-    let cycle: BTreeSet<String> = (0..scripts.len()).filter(on_cycle).map(|p| scripts[p].revision.clone()).collect();
-    Err(LoadError::Cycle(cycle.into_iter().collect()))
 }

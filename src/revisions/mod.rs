@@ -1,9 +1,18 @@
 //! Alembic's revision graph: loading, resolving targets, planning. Pure: no Kubernetes, no database, no I/O.
 
+mod commands;
+mod error;
 mod graph;
+mod load;
+mod order;
 mod plan;
 mod resolve;
+mod rows;
+mod target;
 
-pub use graph::{Graph, LoadError, Script};
+pub use error::AlembicError;
+pub use graph::{Graph, Script};
+pub use load::LoadError;
 pub use plan::{Direction, Plan, PlanError, decide, steps_digest};
-pub use resolve::{Target, TargetError};
+pub use rows::Step;
+pub use target::{Target, TargetError};

@@ -1,152 +1,196 @@
-//! What a target means in a graph: Alembic's absolute forms (facts 3.2 to 3.4); no I/O.
+//! What a name means in a graph, function by function as alembic.script.revision.RevisionMap resolves it (facts 3.1 to
+//! 3.4); no I/O.
 
-use super::{Graph, PlanError, graph::Set};
-use std::collections::BTreeSet;
+use super::{
+    AlembicError, Graph,
+    error::{AMBIGUOUS_WALK, ASSERTION},
+    graph::Set,
+};
 
-/// A target as written, known to be absolute.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target {
-    parts: Vec<Part>,
+/// What Alembic's lookups give.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// Python's None: nothing, or the empty database.
+    Nothing,
+    /// The text "base", which a walk down past the first revision gives.
+    Base,
+    Revision(usize),
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Part {
-    branch: Option<String>,
-    symbol: String,
-}
-
-/// Why a target is refused whatever the graph.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum TargetError {
-    #[error(
-        "{0} is relative: it would mean another revision at each look at the database; write the revision's id, or head, heads, base or branch@head"
-    )]
-    Relative(String),
-    #[error("{0} is a range; write only the revision to go to")]
-    Range(String),
-    #[error("a part is empty; write a revision's id, head, heads, base or branch@head, several separated by commas")]
-    Empty,
-}
-
-impl Target {
-    /// Reads a target; relative forms and ranges are refused.
-    pub fn parse(text: &str) -> Result<Self, TargetError> {
-        let parts = text.split(',').map(|part| Part::parse(part.trim())).collect::<Result<_, _>>()?;
-        Ok(Self { parts })
-    }
-
-    /// Exactly these full ids; none means base.
-    pub fn revisions(ids: Vec<String>) -> Self {
-        let part = |symbol| Part { branch: None, symbol };
-        let ids = if ids.is_empty() { vec!["base".to_owned()] } else { ids };
-        Self { parts: ids.into_iter().map(part).collect() }
-    }
-
-    /// The branch that narrows a single target `branch@revision`.
-    pub(super) fn branch(&self) -> Option<&str> {
-        match self.parts.as_slice() {
-            [Part { branch: Some(branch), .. }] => Some(branch),
-            _ => None,
+impl Found {
+    /// alembic.script.revision.is_revision
+    pub(super) fn revision(self) -> Result<usize, AlembicError> {
+        match self {
+            Self::Revision(place) => Ok(place),
+            Self::Nothing | Self::Base => Err(ASSERTION),
         }
     }
 }
 
-impl Part {
-    fn parse(text: &str) -> Result<Self, TargetError> {
-        let (branch, symbol) = match text.split_once('@') {
-            Some((branch, symbol)) => (Some(branch.to_owned()), symbol),
-            None => (None, text),
-        };
-        if symbol.is_empty() || branch.as_deref() == Some("") {
-            return Err(TargetError::Empty);
-        }
-        if is_relative(symbol) || branch.is_none() && is_relative(text) {
-            return Err(TargetError::Relative(crate::text::clean(text, 64)));
-        }
-        if text.contains(':') {
-            return Err(TargetError::Range(crate::text::clean(text, 64)));
-        }
-        Ok(Self { branch, symbol: symbol.to_owned() })
-    }
-}
-
-/// Word characters, then a sign and a digit: how Alembic tells a relative revision, whatever follows (facts 3.1).
-fn is_relative(symbol: &str) -> bool {
-    let rest = symbol.trim_start_matches(|c: char| c.is_alphanumeric() || c == '_');
-    let mut rest = rest.chars();
-    matches!(rest.next(), Some('+' | '-')) && rest.next().is_some_and(|c| c.is_ascii_digit())
-}
+type Answer<T> = Result<T, AlembicError>;
 
 impl Graph {
-    /// The full ids that a target means here, sorted; empty for base.
-    pub fn resolve_target(&self, target: &Target) -> Result<Vec<String>, PlanError> {
-        let mut ids = BTreeSet::new();
-        for part in &target.parts {
-            ids.extend(self.resolve_part(part)?.into_iter().map(|place| self.id(place)));
+    /// RevisionMap.get_revisions for a list of names.
+    pub(super) fn get_all(&self, names: &[String]) -> Answer<Vec<Found>> {
+        let mut found = Vec::new();
+        for name in names {
+            found.extend(self.get_revisions(name)?);
         }
-        Ok(ids.into_iter().collect())
+        Ok(found)
     }
 
-    fn resolve_part(&self, part: &Part) -> Result<Vec<usize>, PlanError> {
-        let lineage = part.branch.as_deref().map(|branch| self.branch(branch)).transpose()?;
-        match part.symbol.as_str() {
-            "base" | "None" => Ok(Vec::new()),
-            "heads" => Ok(match &lineage {
-                Some(lineage) => within(self.head_places(), lineage),
-                None => (0..self.len()).filter(|p| self.all_up[*p].is_empty()).collect(),
-            }),
-            "head" => {
-                let heads = match &lineage {
-                    Some(lineage) => within(self.head_places(), lineage),
-                    None => self.head_places(),
-                };
-                match heads.as_slice() {
-                    [_] => Ok(heads),
-                    _ => Err(PlanError::MultipleHeads { heads: self.sorted(heads) }),
-                }
+    /// RevisionMap.get_revisions for one name.
+    pub(super) fn get_revisions(&self, name: &str) -> Answer<Vec<Found>> {
+        let (symbols, branch) = self.symbols(name)?;
+        if let [symbol] = symbols.as_slice()
+            && let Some(steps) = negative(symbol)
+        {
+            let on_branch = |p: &usize| branch.is_none_or(|b| self.labels[*p].contains(b));
+            let heads = self.effective_heads().into_iter().filter(on_branch);
+            return heads.map(|head| self.walk(Found::Revision(head), steps, None, true)).collect();
+        }
+        symbols.iter().map(|symbol| self.ident(symbol, branch).map(Found::Revision)).collect()
+    }
+
+    /// RevisionMap.get_revision
+    pub(super) fn get_revision(&self, name: &str) -> Answer<Found> {
+        let (symbols, branch) = self.symbols(name)?;
+        match symbols.as_slice() {
+            [] => {
+                branch.filter(|b| !b.is_empty()).map_or(Ok(()), |b| self.branch(b).map(drop)).map(|()| Found::Nothing)
             }
-            symbol => {
-                let place = self.find(symbol, lineage.as_ref())?;
-                match &lineage {
-                    Some(lineage) if !lineage.contains(&place) => Err(PlanError::NotOnBranch {
-                        revision: self.id(place),
-                        branch: part.branch.clone().unwrap_or_default(),
-                    }),
-                    _ => Ok(vec![place]),
+            [symbol] => self.ident(symbol, branch).map(Found::Revision),
+            _ => Err(AlembicError::MultipleHeads { heads: symbols }),
+        }
+    }
+
+    /// RevisionMap._resolve_revision_number: the ids that a symbol stands for, and the branch before its `@`.
+    fn symbols<'a>(&self, name: &'a str) -> Answer<(Vec<String>, Option<&'a str>)> {
+        let (branch, symbol) = match name.split_once('@') {
+            Some((branch, symbol)) => (Some(branch), symbol),
+            None => (None, name),
+        };
+        let narrowing = branch.filter(|b| !b.is_empty());
+        let ids = match (symbol, narrowing) {
+            ("base", _) => Vec::new(),
+            ("heads", None) => self.effective_heads(),
+            ("heads", Some(branch)) => self.filter(&self.without(&self.up), branch, false)?,
+            ("head", _) => {
+                let heads = self.without(&self.up);
+                let heads = narrowing.map_or(Ok(heads.clone()), |b| self.filter(&heads, b, false))?;
+                if heads.len() > 1 {
+                    return Err(AlembicError::MultipleHeads { heads: self.sorted(heads) });
                 }
+                heads
             }
+            _ => return Ok((vec![symbol.to_owned()], branch)),
+        };
+        Ok((ids.into_iter().map(|p| self.id(p)).collect(), branch))
+    }
+
+    /// RevisionMap._resolve_branch
+    pub(super) fn branch(&self, name: &str) -> Answer<usize> {
+        match self.names.get(name) {
+            Some(place) => Ok(*place),
+            None => self.ident(name, None),
         }
     }
 
-    /// The lineage that a branch's name stands for: a label, an id, or an abbreviation of either.
-    pub(super) fn branch(&self, name: &str) -> Result<Set, PlanError> {
-        self.find(name, None).map(|place| self.lineage(place))
+    /// RevisionMap._revision_for_ident: an id, a label, or the beginning of just one of them that is longer than
+    /// three characters.
+    pub(super) fn ident(&self, name: &str, branch: Option<&str>) -> Answer<usize> {
+        let branch = branch.filter(|b| !b.is_empty());
+        let on = branch.map(|b| self.branch(b)).transpose()?;
+        let place = match self.names.get(name) {
+            Some(place) => *place,
+            None if name.is_empty() => return Err(ASSERTION),
+            None => self.prefix(name, branch)?,
+        };
+        match (branch, on) {
+            (Some(branch), Some(on)) if !self.lineage(&[on], false).contains(&place) => {
+                Err(AlembicError::NotOnBranch { revision: self.id(place), branch: crate::text::clean(branch, 64) })
+            }
+            _ => Ok(place),
+        }
     }
 
-    /// One revision by id, label or abbreviation. All names of more than three characters that begin with the text
-    /// are candidates (RevisionMap._revision_for_ident); a branch narrows them.
-    pub(super) fn find(&self, name: &str, branch: Option<&Set>) -> Result<usize, PlanError> {
-        if let Some(place) = self.index.get(name).or_else(|| self.labelled.get(name)) {
-            return Ok(*place);
+    fn prefix(&self, name: &str, branch: Option<&str>) -> Answer<usize> {
+        let begins = |key: &String| key.starts_with(name) && key.chars().nth(3).is_some();
+        let mut found: Vec<(&String, usize)> =
+            self.names.iter().filter(|(key, _)| begins(key)).map(|(key, place)| (key, *place)).collect();
+        if let Some(branch) = branch {
+            let places: Vec<usize> = found.iter().map(|(_, place)| *place).collect();
+            let kept: Set = self.filter(&places, branch, false)?.into_iter().collect();
+            found.retain(|(_, place)| kept.contains(place));
         }
-        let names = self.index.iter().chain(&self.labelled);
-        let mut found: Vec<(&String, usize)> = names
-            .filter(|(key, _)| key.chars().count() > 3 && key.starts_with(name))
-            .map(|(key, place)| (key, *place))
-            .filter(|(_, place)| branch.is_none_or(|branch| branch.contains(place)))
-            .collect();
         found.sort();
+        let argument = || crate::text::clean(name, 64);
         match found.as_slice() {
-            [] => Err(PlanError::UnknownTarget { target: crate::text::clean(name, 64) }),
+            [] => Err(AlembicError::NotFound { argument: argument() }),
             [(_, place)] => Ok(*place),
-            many => Err(PlanError::AmbiguousTarget {
-                target: crate::text::clean(name, 64),
+            many => Err(AlembicError::Ambiguous {
+                argument: argument(),
                 candidates: many.iter().map(|(key, _)| (*key).clone()).collect(),
             }),
         }
     }
+
+    /// RevisionMap.filter_for_lineage: those that share a line with what the name stands for.
+    pub(super) fn filter(&self, targets: &[usize], name: &str, dependencies: bool) -> Answer<Vec<usize>> {
+        let (symbols, branch) = self.symbols(name)?;
+        let branch = branch.filter(|b| !b.is_empty()).map(str::to_owned);
+        let shares: Vec<String> = branch.into_iter().chain(symbols).collect();
+        if shares.is_empty() || targets.is_empty() {
+            return Ok(targets.to_vec());
+        }
+        let against = shares.iter().map(|s| self.ident(s, None)).collect::<Answer<Vec<usize>>>()?;
+        let lineage = self.lineage(&against, dependencies);
+        Ok(targets.iter().copied().filter(|t| lineage.contains(t)).collect())
+    }
+
+    /// RevisionMap._walk: so many revisions up or down; a branch narrows a walk up. Past the end it gives Nothing, or
+    /// stays at the end when overwalking is allowed.
+    pub(super) fn walk(&self, from: Found, steps: i64, branch: Option<&str>, no_overwalk: bool) -> Answer<Found> {
+        let mut at = from;
+        for _ in 0..steps.unsigned_abs() {
+            let next = if steps > 0 { self.above(at, branch)? } else { self.below(at) };
+            at = match next.as_slice() {
+                [] if no_overwalk => return Ok(Found::Nothing),
+                [] => return Ok(at),
+                [next] => *next,
+                _ => return Err(AMBIGUOUS_WALK),
+            };
+        }
+        Ok(at)
+    }
+
+    fn above(&self, at: Found, branch: Option<&str>) -> Answer<Vec<Found>> {
+        let children = match at {
+            Found::Base => return Err(ASSERTION),
+            Found::Nothing => self.without(&self.down),
+            Found::Revision(place) => self.up[place].clone(),
+        };
+        let children = branch.map_or(Ok(children.clone()), |b| self.filter(&children, b, false))?;
+        Ok(children.into_iter().map(Found::Revision).collect())
+    }
+
+    fn below(&self, at: Found) -> Vec<Found> {
+        let parents = match at {
+            Found::Base => return Vec::new(),
+            Found::Nothing => self.without(&self.up),
+            Found::Revision(place) => self.down[place].clone(),
+        };
+        if parents.is_empty() { vec![Found::Base] } else { parents.into_iter().map(Found::Revision).collect() }
+    }
 }
 
-fn within(places: Vec<usize>, set: &Set) -> Vec<usize> {
-    places.into_iter().filter(|p| set.contains(p)).collect()
+/// What Python's int() makes of a text, where that is below zero.
+fn negative(text: &str) -> Option<i64> {
+    let digits = text.trim().strip_prefix('-')?;
+    if digits.starts_with('_') || digits.ends_with('_') || digits.contains("__") {
+        return None;
+    }
+    let digits = digits.replace('_', "");
+    let number = digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse::<i64>().unwrap_or(i64::MAX))?;
+    (number > 0 && !digits.is_empty()).then_some(-number)
 }

@@ -37,15 +37,9 @@ def watched(kind, namespace, name, done):
     path = ROOT / "tests" / "cluster" / "kubectl"
     watch = subprocess.Popen([path, "get", kind, "-n", namespace, name, "--watch", "-o", "json", "--output-watch-events"],
                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    decoder, text = json.JSONDecoder(), ""
     try:
         for line in watch.stdout:
-            text += line
-            if line.rstrip() != "}":
-                continue
-            event, _ = decoder.raw_decode(text.lstrip())
-            text = ""
-            if done(event["object"]):
+            if done(json.loads(line)["object"]):
                 return time.monotonic()
     finally:
         watch.kill()
@@ -109,6 +103,7 @@ def latency():
     place = space("bench-latency")
     keeper = place.migration(image, name="keeper")
     keeper.wait_ready()  # the image is inspected, and pulled
+    keeper.patch(suspend=True)
     ends, completes, readies, reached = [], [], [], []
     for number in range(ROUNDS):
         end, complete = plain_job(place, image, number)

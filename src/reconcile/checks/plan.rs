@@ -3,7 +3,7 @@
 use crate::{
     api::{DatabaseMigrationStatus, DowngradePolicy, Reason},
     reconcile::{checks::drift::describe, observed::Problem},
-    revisions::{Direction, Graph, Plan, PlanError, Target, decide, steps_digest},
+    revisions::{AlembicError, Direction, Graph, Plan, PlanError, Target, decide, steps_digest},
     runner::{Implementation, Inspected, hex},
     text,
 };
@@ -61,7 +61,7 @@ fn going_back<'a>(
     rows: &BTreeSet<String>,
     unknown: &[&String],
 ) -> Result<(Plan, &'a Arc<Inspected>), Problem> {
-    let targets = graph.resolve_target(target).map_err(|e| refused(&e, image))?;
+    let targets = graph.resolve_target(target).map_err(|e| refused(&e.into(), image))?;
     let ids = Target::revisions(targets);
     let plan_in = |candidate: &'a Arc<Inspected>| {
         let graph = candidate.graph.as_ref().ok()?;
@@ -147,13 +147,15 @@ pub fn direction_name(direction: Direction) -> &'static str {
 fn refused(error: &PlanError, image: &Inspected) -> Problem {
     let message = format!("{}: {error}", image.image);
     let reason = match error {
-        PlanError::MultipleHeads { .. } => Reason::MultipleHeads,
-        PlanError::UnknownTarget { .. } => Reason::UnknownTarget,
-        PlanError::AmbiguousTarget { .. } => Reason::AmbiguousTarget,
+        PlanError::Target(error) => match error {
+            AlembicError::MultipleHeads { .. } => Reason::MultipleHeads,
+            AlembicError::Ambiguous { .. } => Reason::AmbiguousTarget,
+            AlembicError::NotFound { .. } | AlembicError::NotOnBranch { .. } => Reason::UnknownTarget,
+            _ => Reason::InvalidTarget,
+        },
         PlanError::OverlappingRows { .. } => Reason::OverlappingRows,
         PlanError::UnknownRow { .. } => Reason::DatabaseAhead,
-        PlanError::RedundantParent { .. } => Reason::RedundantParent,
-        PlanError::NotOnBranch { .. } => Reason::UnknownTarget,
+        PlanError::RedundantParent { .. } | PlanError::HalfWay { .. } => Reason::RedundantParent,
         PlanError::OverlappingTargets { .. } | PlanError::Mixed { .. } => Reason::InvalidTarget,
     };
     Problem::new(reason, message)
