@@ -44,6 +44,10 @@ pub struct DatabaseMigrationStatus {
     /// The image as it was inspected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<ImageStatus>,
+    /// The images that this object was inspected with, newest first, at most 10. A downgrade runs in one of them when
+    /// the image of the spec lacks the live revision.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub images: Vec<String>,
     /// The newest run that has ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_run: Option<RunStatus>,

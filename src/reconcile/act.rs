@@ -10,8 +10,8 @@ use crate::{
     api::{DatabaseMigration, DatabaseMigrationStatus, FINALIZER, MANAGER},
     error::Error,
     runner::{
-        Inspected, JobInput, Run, RunRecord, inspect_job, inspection_config_map, program_config_map, run_job,
-        shared_owner,
+        Inspected, JobInput, Run, RunRecord, inspect_job, inspection_config_map, lacks_owner, program_config_map,
+        run_job, shared_owner,
     },
 };
 use k8s_openapi::api::{
@@ -161,8 +161,10 @@ impl Actor<'_> {
     async fn ensure_shared(&self, map: ConfigMap) -> Result<(), Error> {
         let name = map.name_any();
         let api: Api<ConfigMap> = Api::namespaced(self.context.client.clone(), &self.namespace);
-        if self.join_owners(&api, &name).await? {
-            return Ok(());
+        match call(&format!("get ConfigMap {name}"), api.get_metadata_opt(&name)).await? {
+            Some(there) if !lacks_owner(&there, self.object) => return Ok(()),
+            Some(_) if self.join_owners(&api, &name).await? => return Ok(()),
+            _ => {}
         }
         match call(&format!("create ConfigMap {name}"), api.create(&PostParams::default(), &map)).await {
             // Another object was faster.
@@ -171,7 +173,8 @@ impl Actor<'_> {
         }
     }
 
-    /// A strategic merge adds to the owners by uid: a thousand objects can join at once and none conflicts.
+    /// A strategic merge adds to the owners by uid: several objects can join at once and none conflicts. Says whether
+    /// there was anything to join.
     async fn join_owners(&self, api: &Api<ConfigMap>, name: &str) -> Result<bool, Error> {
         let owners: Vec<_> = shared_owner(self.object).into_iter().collect();
         let patch = json!({ "metadata": { "ownerReferences": owners } });

@@ -93,6 +93,8 @@ pub struct Observed {
     pub wanted: Option<Wanted>,
     pub image: ImageView,
     pub database: DatabaseView,
-    /// Every inspection that this object has a share in, newest first.
+    /// Whether the stored inspection has few owners, and this object is none of them.
+    pub joins: bool,
+    /// The inspections of the images that this object was inspected with, newest first.
     pub remembered: Vec<Arc<Inspected>>,
 }

@@ -23,6 +23,7 @@ use std::collections::BTreeSet;
 /// Entries that the status keeps of what could be long; etcd and every watch carry all of it.
 const MAX_HISTORY: usize = 10;
 const MAX_PENDING: usize = 10;
+const MAX_IMAGES: usize = 10;
 const MAX_LISTED: usize = 50;
 const MAX_MESSAGE: usize = 1024;
 
@@ -126,6 +127,11 @@ impl Draft {
             alembic: Some(text::clean(&image.inspection.alembic, 32)),
             inspection: Some(id.to_owned()),
         });
+        if self.status.images.first() != Some(&image.image) {
+            self.status.images.retain(|known| *known != image.image);
+            self.status.images.insert(0, image.image.clone());
+            self.status.images.truncate(MAX_IMAGES);
+        }
     }
 
     /// The heads of the image, and the revisions that the target means in it.

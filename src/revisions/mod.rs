@@ -6,6 +6,8 @@ mod graph;
 mod load;
 mod order;
 mod plan;
+#[cfg(test)]
+mod properties;
 mod resolve;
 mod rows;
 mod target;

@@ -200,6 +200,21 @@ fn shared_metadata(object: &DatabaseMigration, name: String, labels: BTreeMap<St
     }
 }
 
+/// So many objects own a shared ConfigMap together, and others join as these go: enough that it is not lost, and few
+/// enough for the API server, which takes seconds to add to a thousand.
+const OWNERS: usize = 8;
+
+/// Whether an object should join the owners of a shared ConfigMap.
+pub fn lacks_owner(map: &impl ResourceExt, object: &DatabaseMigration) -> bool {
+    let owners = map.owner_references();
+    owners.len() < OWNERS && !owners.iter().any(|owner| Some(&owner.uid) == object.metadata.uid.as_ref())
+}
+
+/// The image of a ConfigMap that keeps an inspection.
+pub fn inspected_image(map: &ConfigMap) -> Option<&str> {
+    map.data.as_ref()?.get(IMAGE).map(String::as_str)
+}
+
 /// The reference by which one of several objects owns a shared ConfigMap: it goes when the last of them has gone.
 pub fn shared_owner(object: &DatabaseMigration) -> Option<OwnerReference> {
     object.owner_ref(&())

@@ -17,9 +17,7 @@ impl Pass<'_> {
         let wanted = self.observed.wanted.as_ref()?;
         let image = match &self.observed.image {
             ImageView::Stored(image) => {
-                let recorded = self.object.status.as_ref().and_then(|s| s.image.as_ref());
-                let news = recorded.is_none_or(|i| i.digest != image.digest || i.reference != self.object.spec.image);
-                if news {
+                if self.observed.joins {
                     self.effects.push(Effect::ShareInspection { key: wanted.key.clone(), image: image.clone() });
                 }
                 image

@@ -58,6 +58,7 @@ fn observed(image: ImageView, database: DatabaseView) -> Observed {
         wanted: Some(wanted()),
         image,
         database,
+        joins: false,
         remembered: vec![],
     }
 }
@@ -158,8 +159,10 @@ fn a_plan_becomes_a_run_with_all_that_the_runner_checks() {
 
 #[test]
 fn nothing_is_done_and_nothing_changes_when_the_target_is_reached() {
-    let first = decide(&object("head"), &stored("a b", "b"), now());
-    assert_eq!((reason(&first).as_str(), first.effects.len()), ("AtTarget", 1), "only the share in the inspection");
+    let first = decide(&object("head"), &Observed { joins: true, ..stored("a b", "b") }, now());
+    assert_eq!(reason(&first), "AtTarget");
+    assert!(matches!(first.effects.as_slice(), [Effect::ShareInspection { .. }]));
+    assert_eq!(first.status.images, ["shop@sha256:1"]);
     let again = after(object("head"), &first);
     let later = Timestamp::from_second(NOW + 500).unwrap();
     let second = decide(&again, &stored("a b", "b"), later);

@@ -10,7 +10,10 @@ use crate::{
         checks::{pod_failed, reason_of_class},
         observed::{ImageView, JobView, Problem, Wanted},
     },
-    runner::{Ended, Inspected, Inspection, PodState, Report, RunState, join_frames, pinned, read_inspection},
+    runner::{
+        Ended, Inspected, Inspection, PodState, Report, RunState, inspected_image, join_frames, lacks_owner, pinned,
+        read_inspection,
+    },
     text,
 };
 use k8s_openapi::{
@@ -34,6 +37,8 @@ pub struct Looked {
     pub image: ImageView,
     /// Inspect Jobs that nobody waits for any more.
     pub old_jobs: Vec<String>,
+    /// Whether the object should join the owners of what is stored.
+    pub joins: bool,
 }
 
 /// Looks for the wanted inspection: stored, reported by a Job, or in progress.
@@ -49,6 +54,7 @@ pub async fn look(
     let stored =
         if any_stored || recorded == Some(&wanted.id) { stored(object, context, &wanted.key).await? } else { None };
     let mine = jobs.iter().find(|j| j.job.name == wanted.job);
+    let (stored, joins) = stored.unzip();
     let image = match (stored, mine) {
         (Some(image), _) => ImageView::Stored(image),
         (None, Some(job)) => inspected(object, context, job, secrets).await?,
@@ -57,22 +63,27 @@ pub async fn look(
     };
     let keeps = |job: &InspectJob| job.job.name == wanted.job && !matches!(image, ImageView::Stored(_));
     let old_jobs = jobs.iter().filter(|job| !keeps(job)).map(|job| job.job.name.clone()).collect();
-    Ok(Looked { image, old_jobs })
+    Ok(Looked { image, old_jobs, joins: joins.unwrap_or(false) })
 }
 
-/// Every inspection that the object has a share in, newest first.
+/// The inspections of the images that the object was inspected with, newest first.
 pub fn remembered(object: &DatabaseMigration, context: &Context) -> Vec<Arc<Inspected>> {
-    let uid = object.uid().unwrap_or_default();
     let namespace = object.namespace();
+    let images = object.status.as_ref().map_or(&[][..], |s| s.images.as_slice());
     let mut maps = context.stores.inspections.state_filter(|map| {
-        map.namespace() == namespace && map.owner_references().iter().any(|owner| owner.uid == uid)
+        map.namespace() == namespace && inspected_image(map).is_some_and(|image| images.iter().any(|i| i == image))
     });
     maps.sort_by_key(|map| std::cmp::Reverse(map.creation_timestamp().map(|t| t.0)));
     maps.iter().filter_map(|map| context.process.inspections.read(map)).collect()
 }
 
-/// The stored inspection under a key: the one that the status names if it is there, else the newest.
-async fn stored(object: &DatabaseMigration, context: &Context, key: &str) -> Result<Option<Arc<Inspected>>, Error> {
+/// The stored inspection under a key: the one that the status names if it is there, else the newest. And whether the
+/// object should join its owners.
+async fn stored(
+    object: &DatabaseMigration,
+    context: &Context,
+    key: &str,
+) -> Result<Option<(Arc<Inspected>, bool)>, Error> {
     let namespace = object.namespace();
     let mut maps = context.stores.inspections.state_filter(|map| {
         map.namespace() == namespace && map.labels().get(LABEL_INSPECTION).is_some_and(|k| k == key)
@@ -83,9 +94,10 @@ async fn stored(object: &DatabaseMigration, context: &Context, key: &str) -> Res
         maps = list(object, context, key).await?;
     }
     maps.sort_by_key(|map| std::cmp::Reverse(map.creation_timestamp().map(|t| t.0)));
-    let images: Vec<_> = maps.iter().filter_map(|map| context.process.inspections.read(map)).collect();
+    let read = |map: &Arc<ConfigMap>| Some((context.process.inspections.read(map)?, lacks_owner(map.as_ref(), object)));
+    let images: Vec<_> = maps.iter().filter_map(read).collect();
     let digest = status.and_then(|i| i.digest.clone());
-    let named = images.iter().find(|image| digest.is_some() && image.digest == digest);
+    let named = images.iter().find(|(image, _)| digest.is_some() && image.digest == digest);
     Ok(named.or(images.first()).cloned())
 }
 

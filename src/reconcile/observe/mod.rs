@@ -31,6 +31,7 @@ pub async fn observe(object: &DatabaseMigration, context: &Context) -> Result<Ob
         wanted: None,
         image: ImageView::NotLooked,
         database: DatabaseView::NotLooked,
+        joins: false,
         remembered: Vec::new(),
     };
     if jobs.active || object.metadata.deletion_timestamp.is_some() {
@@ -49,6 +50,7 @@ pub async fn observe(object: &DatabaseMigration, context: &Context) -> Result<Ob
     let Wish { wanted, any_stored } = wanted(object, &endpoint.endpoint.dialect().to_string());
     let looked = image::look(object, context, &wanted, any_stored, &jobs.inspections, &endpoint.secrets()).await?;
     observed.old_inspections = looked.old_jobs;
+    observed.joins = looked.joins;
     observed.image = looked.image;
     observed.wanted = Some(wanted);
 
