@@ -8,11 +8,12 @@ use sqlx::{
 };
 use std::time::Duration;
 
-/// Opens the only transaction. Everything is set for the transaction alone, so that a pooler's session is given back as
-/// it was.
+/// The only transaction. Everything is set for the transaction alone, so that a pooler's session is given back as it was.
 const BEGIN: &str = include_str!("sql/postgres_begin.sql");
-const FIND_TABLE: &str = include_str!("sql/postgres_find_table.sql");
 const READ_ROWS: &str = include_str!("sql/postgres_read_rows.sql");
+
+/// SQLSTATE undefined_table: neither the table nor, where one is named, its schema has to be there.
+const NO_TABLE: &str = "42P01";
 
 /// One connection, one read-only transaction.
 pub async fn probe(endpoint: &Endpoint, table: &VersionTable, timeout: Duration) -> Result<Snapshot, ProbeError> {
@@ -52,9 +53,8 @@ async fn look(
     table: &VersionTable,
     timeout: Duration,
 ) -> Result<Snapshot, sqlx::Error> {
-    let milliseconds = timeout.as_millis().to_string();
     // Numbers of our own making, and no other text, go into this statement.
-    let begin = BEGIN.replace("{milliseconds}", &milliseconds);
+    let begin = BEGIN.replace("{milliseconds}", &timeout.as_millis().to_string());
     connection.execute(AssertSqlSafe(begin)).await?;
     if let Some(path) = &endpoint.search_path {
         sqlx::query("SELECT set_config('search_path', $1, true)")
@@ -63,23 +63,31 @@ async fn look(
             .execute(&mut *connection)
             .await?;
     }
-    let found = sqlx::query(FIND_TABLE)
-        .persistent(false)
-        .bind(table.schema.as_deref())
-        .bind(&table.name)
-        .fetch_one(&mut *connection)
-        .await?;
-    let server_version: String = found.try_get(0)?;
-    // The server has quoted this name, so it can stand in a statement whatever it is.
-    let rows = match found.try_get::<Option<String>, _>(1)? {
-        None => VersionRows::NoTable,
-        Some(quoted) => {
-            let statement = READ_ROWS.replace("{table}", &quoted).replace("{limit}", &(MAX_ROWS + 1).to_string());
-            let rows = connection.fetch_all(AssertSqlSafe(statement)).await?;
-            VersionRows::Rows(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)
-        }
+    let statement = READ_ROWS.replace("{limit}", &(MAX_ROWS + 1).to_string()).replace("{table}", &quoted(table));
+    let rows = match connection.fetch_all(AssertSqlSafe(statement)).await {
+        Ok(rows) => VersionRows::Rows(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?),
+        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(NO_TABLE) => VersionRows::NoTable,
+        Err(error) => return Err(error),
     };
+    let server_version = connection.server_version_num().map(version).unwrap_or_default();
     Ok(Snapshot { dialect: endpoint.dialect, server_version, rows })
+}
+
+/// The table as an identifier, whatever characters it has; without a schema it is looked for along the search_path, as
+/// Alembic's has_table does.
+fn quoted(table: &VersionTable) -> String {
+    let quote = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
+    let schema = table.schema.as_deref().map(|schema| quote(schema) + ".").unwrap_or_default();
+    schema + &quote(&table.name)
+}
+
+/// 150006 is 15.6, and 90624 is 9.6.24 (PQserverVersion in the manual).
+fn version(number: u32) -> String {
+    if number >= 100_000 {
+        format!("{}.{}", number / 10_000, number % 10_000)
+    } else {
+        format!("{}.{}.{}", number / 10_000, number / 100 % 100, number % 100)
+    }
 }
 
 fn explain(error: &sqlx::Error, endpoint: &Endpoint, table: &VersionTable) -> ProbeError {
@@ -101,7 +109,7 @@ fn by_code(code: &str, place: String, table: &VersionTable) -> ProbeError {
         "28000" | "28P01" => ProbeError::AuthFailed { place },
         "3D000" => ProbeError::NoSuchDatabase { place },
         "42501" => ProbeError::PermissionDenied { place, table: shown(table) },
-        "42703" | "42P01" => ProbeError::NotAVersionTable { place, table: shown(table) },
+        "42703" => ProbeError::NotAVersionTable { place, table: shown(table) },
         "53300" | "57P01" | "57P02" | "57P03" => ProbeError::Busy { place },
         code => ProbeError::Unexpected { place, code: crate::text::clean(code, 5) },
     }
@@ -113,4 +121,19 @@ fn shown(table: &VersionTable) -> String {
         None => table.name.clone(),
     };
     crate::text::clean(&name, 128)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn identifiers_and_versions() {
+        let table = |schema: Option<&str>, name: &str| {
+            quoted(&VersionTable { schema: schema.map(str::to_owned), name: name.into() })
+        };
+        assert_eq!(table(None, "alembic_version"), r#""alembic_version""#);
+        assert_eq!(table(Some("My app"), r#"a"b"#), r#""My app"."a""b""#);
+        assert_eq!((version(150_006), version(90_624)), ("15.6".into(), "9.6.24".into()));
+    }
 }

@@ -154,15 +154,31 @@ def memory():
     return field("VmRSS"), field("VmHWM")
 
 
-def metric(name):
-    pod = items("pods", OPERATOR, "-l", "app.kubernetes.io/name=alembic-operator", "--field-selector=status.phase=Running")
-    if not pod or not pod[0]["status"].get("podIP"):
-        return 0.0
-    address = f"http://{pod[0]['status']['podIP']}:8080/metrics"
-    script = f"import urllib.request; print(urllib.request.urlopen({address!r}, timeout=2).read().decode())"
-    text = run(CLUSTER / "run", sys.executable, "-c", script, check=False).stdout
-    found = re.search(rf"^{name} (\S+)$", text, re.M)
-    return float(found.group(1)) if found else 0.0
+POLL = """
+import re, sys, time, urllib.request
+address, name, least, seconds = sys.argv[1], sys.argv[2], float(sys.argv[3]), float(sys.argv[4])
+end = time.monotonic() + seconds
+while True:
+    try:
+        text = urllib.request.urlopen(address, timeout=2).read().decode()
+        value = float(re.search(rf"^{name} (\\S+)$", text, re.M).group(1))
+    except (OSError, AttributeError):
+        value = 0.0
+    if value >= least or time.monotonic() > end:
+        break
+    time.sleep(0.1)
+print(value, time.monotonic())
+"""
+
+
+def metric(name, least=0.0, seconds=120):
+    """A counter of the operator's and the moment at which it had reached `least`; one process polls, and gently."""
+    def address():
+        pods = items("pods", OPERATOR, "-l", "app.kubernetes.io/name=alembic-operator", "--field-selector=status.phase=Running")
+        return pods and pods[0]["status"].get("podIP")
+    url = f"http://{eventually('the operator has an address', address)}:8080/metrics"
+    value, moment = run(CLUSTER / "run", sys.executable, "-c", POLL, url, name, str(least), str(seconds)).stdout.split()
+    return float(value), float(moment)
 
 
 def restart():
@@ -187,11 +203,11 @@ def many():
     run(CLUSTER / "psql", "postgres", stdin="".join(f'DROP DATABASE IF EXISTS bench_{n};\n' for n in range(DATABASES)))
     run(CLUSTER / "psql", "postgres", stdin="".join(
         f'CREATE DATABASE bench_{n} TEMPLATE {place.database} OWNER {place.database};\n' for n in range(DATABASES)))
-    documents = [{"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "urls", "namespace": place.name},
-                  "stringData": {f"url{n}": f"{url}/bench_{n}" for n in range(DATABASES)}}]
+    documents = [{"apiVersion": "v1", "kind": "Secret", "metadata": {"name": f"bench-{n}", "namespace": place.name},
+                  "stringData": {"url": f"{url}/bench_{n}"}} for n in range(DATABASES)]
     documents += [{
         "apiVersion": "alembic-operator.dev/v1alpha1", "kind": "DatabaseMigration", "metadata": {"name": f"m{n}", "namespace": place.name},
-        "spec": {"image": image, "targetRevision": "head", "database": {"urlFrom": {"secretKeyRef": {"name": "urls", "key": f"url{n % DATABASES}"}}}},
+        "spec": {"image": image, "targetRevision": "head", "database": {"urlFrom": {"secretKeyRef": {"name": f"bench-{n % DATABASES}", "key": "url"}}}},
     } for n in range(OBJECTS - 1)]
     print(f"  applying {OBJECTS} objects …", file=sys.stderr)
     kubectl("create", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": documents}))
@@ -202,11 +218,12 @@ def many():
     kubectl("scale", "-n", OPERATOR, "deployment/alembic-operator", "--replicas=1")
     process = eventually("the operator runs", operator_process)
     begun = time.monotonic()
-    eventually("every object was looked at", lambda: metric("alembic_operator_reconcile_total") >= OBJECTS, 120)
-    took = time.monotonic() - begun
+    passes, moment = metric("alembic_operator_reconcile_total", OBJECTS)
+    assert passes >= OBJECTS, f"only {passes} objects were looked at"
+    took = moment - begun
     time.sleep(5)
     rss, peak = memory()
-    passes = metric("alembic_operator_reconcile_total")
+    passes, _ = metric("alembic_operator_reconcile_total")
     ticks = [int(v) for v in (process / "stat").read_text().rpartition(")")[2].split()[11:13]]
     written = sum(1 for name, version in versions(place.name).items() if before[name] != version)
     print(f"\nThe operator, restarted with {OBJECTS} unchanged objects on one server ({DATABASES} databases)")
