@@ -119,6 +119,16 @@ pub struct DatabaseMigrationSpec {
     #[serde(default, skip_serializing_if = "is_default")]
     pub policy: Policy,
 
+    /// What to do with a database that has tables and no version row, as create_all or a person by hand makes one.
+    /// Without this nothing runs on such a database.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adopt: Option<Adopt>,
+
+    /// Whether all pending revisions go in one run (Together, the default), or each in a run of its own with the
+    /// version rows read back in between (Stepwise).
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub strategy: Strategy,
+
     /// Time limits of a run.
     #[serde(default, skip_serializing_if = "is_default")]
     pub timeouts: Timeouts,
@@ -187,6 +197,10 @@ pub struct Database {
     #[schemars(length(max = 64), regex(pattern = r"^[a-z0-9_]+$"))]
     pub driver: Option<String>,
 
+    /// TLS to a server whose certificate the system does not trust by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
+
     /// Name of Alembic's version table. Read from env.py when unset; when set, env.py must say the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128))]
@@ -228,6 +242,16 @@ pub struct SecretKey {
     pub key: String,
 }
 
+/// TLS to a server whose certificate the system does not trust by itself.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Tls {
+    /// The certificates to trust, as PEM. The Jobs find them in the file /alembic-operator-tls/ca.crt: drivers over
+    /// libpq by themselves (PGSSLROOTCERT, PGSSLMODE=verify-full), those for MySQL through the URL
+    /// (?ssl_ca=/alembic-operator-tls/ca.crt).
+    pub ca_from: ValueFrom,
+}
+
 /// The parts of a database URL.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -257,6 +281,8 @@ pub struct Connection {
 pub enum Dialect {
     #[default]
     Postgresql,
+    Mysql,
+    Mariadb,
 }
 
 impl Dialect {
@@ -264,6 +290,8 @@ impl Dialect {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Postgresql => "postgresql",
+            Self::Mysql => "mysql",
+            Self::Mariadb => "mariadb",
         }
     }
 }
@@ -322,6 +350,37 @@ pub enum DowngradePolicy {
     #[default]
     Deny,
     Allow,
+}
+
+/// What to do with a database that has tables and no version row.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Adopt {
+    /// The revision that the tables are at, in any form that targetRevision can have: it is written into the version
+    /// table once, and no migration runs for it. `base` says that the tables are none of this project's, and that its
+    /// revisions run from the first one on.
+    #[schemars(length(min = 1, max = 1024))]
+    pub revision: String,
+    /// How it is made sure that the tables are those of the revision: Models compares them with the models that
+    /// env.py names (target_metadata) and refuses when they differ; None trusts you (default Models).
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub verify: AdoptVerify,
+}
+
+/// How an adoption is verified.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum AdoptVerify {
+    #[default]
+    Models,
+    None,
+}
+
+/// How many revisions go in one run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Strategy {
+    #[default]
+    Together,
+    Stepwise,
 }
 
 /// Time limits of a run.

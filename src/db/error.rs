@@ -16,7 +16,7 @@ pub enum UrlError {
     Port,
     #[error("SQLAlchemy knows no dialect postgres; write postgresql://")]
     OldName,
-    #[error("dialect {0} is not supported by this version; PostgreSQL is")]
+    #[error("dialect {0} is not supported by this version; postgresql, mysql and mariadb are")]
     Dialect(String),
     #[error(
         "the URL's parameter {0} is not allowed: it would make the operator read a file or a socket of its own pod"

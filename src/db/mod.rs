@@ -1,11 +1,12 @@
 //! The operator's own look at a database: one short read-only connection, closed again; does network I/O.
 
 mod error;
+mod mysql;
 mod postgres;
 mod url;
 
 pub use error::{ProbeError, UrlError};
-pub use url::{Dialect, Endpoint, TlsMode};
+pub use url::{CA_FILE, Dialect, Endpoint, TlsMode};
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -24,6 +25,8 @@ pub struct Snapshot {
     /// The server's version; text from outside.
     pub server_version: String,
     pub rows: VersionRows,
+    /// Some other tables that are there; looked for only where there are no rows.
+    pub tables: Vec<String>,
 }
 
 /// The content of the version table.
@@ -34,14 +37,39 @@ pub enum VersionRows {
     Rows(BTreeSet<String>),
 }
 
+impl VersionRows {
+    /// Whether no revision is recorded.
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Self::NoTable => true,
+            Self::Rows(rows) => rows.is_empty(),
+        }
+    }
+}
+
 /// More rows than any revision graph has heads; a table with more is not Alembic's.
 const MAX_ROWS: usize = 1000;
 
 /// Reads the version rows. The whole look takes `timeout` at the most, and the server gives up by itself soon after
 /// the client does. The connection is never used again, least of all after a timeout.
 pub async fn probe(endpoint: &Endpoint, table: &VersionTable, timeout: Duration) -> Result<Snapshot, ProbeError> {
-    match tokio::time::timeout(timeout, postgres::probe(endpoint, table, timeout)).await {
+    let look = async {
+        match endpoint.dialect {
+            Dialect::Postgresql => postgres::probe(endpoint, table, timeout).await,
+            Dialect::Mysql | Dialect::Mariadb => mysql::probe(endpoint, table, timeout).await,
+        }
+    };
+    match tokio::time::timeout(timeout, look).await {
         Ok(answer) => answer,
         Err(_) => Err(ProbeError::Timeout { place: endpoint.place(), seconds: timeout.as_secs() }),
     }
+}
+
+/// The version table, fit to be shown.
+fn shown(table: &VersionTable) -> String {
+    let name = match &table.schema {
+        Some(schema) => format!("{schema}.{}", table.name),
+        None => table.name.clone(),
+    };
+    crate::text::clean(&name, 128)
 }

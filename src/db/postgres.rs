@@ -1,6 +1,6 @@
 //! The look at a PostgreSQL database; does network I/O.
 
-use super::{Endpoint, MAX_ROWS, ProbeError, Snapshot, TlsMode, VersionRows, VersionTable};
+use super::{Endpoint, MAX_ROWS, ProbeError, Snapshot, TlsMode, VersionRows, VersionTable, shown};
 use secrecy::ExposeSecret;
 use sqlx::{
     AssertSqlSafe, ConnectOptions, Connection, Executor, Row,
@@ -11,6 +11,7 @@ use std::time::Duration;
 /// The only transaction. Everything is set for the transaction alone, so that a pooler's session is given back as it was.
 const BEGIN: &str = include_str!("sql/postgres_begin.sql");
 const READ_ROWS: &str = include_str!("sql/postgres_read_rows.sql");
+const OTHER_TABLES: &str = include_str!("sql/postgres_other_tables.sql");
 
 /// SQLSTATE undefined_table: neither the table nor, where one is named, its schema has to be there.
 const NO_TABLE: &str = "42P01";
@@ -44,6 +45,10 @@ fn options(endpoint: &Endpoint) -> PgConnectOptions {
         // Named statements do not survive a transaction-pooling proxy.
         .statement_cache_capacity(0)
         .extra_float_digits(None);
+    let options = match &endpoint.ca {
+        Some(pem) => options.ssl_root_cert_from_pem(pem.clone()),
+        None => options,
+    };
     options.disable_statement_logging()
 }
 
@@ -55,22 +60,46 @@ async fn look(
 ) -> Result<Snapshot, sqlx::Error> {
     // Numbers of our own making, and no other text, go into this statement.
     let begin = BEGIN.replace("{milliseconds}", &timeout.as_millis().to_string());
-    connection.execute(AssertSqlSafe(begin)).await?;
-    if let Some(path) = &endpoint.search_path {
-        sqlx::query("SELECT set_config('search_path', $1, true)")
-            .persistent(false)
-            .bind(path)
-            .execute(&mut *connection)
-            .await?;
-    }
-    let statement = READ_ROWS.replace("{limit}", &(MAX_ROWS + 1).to_string()).replace("{table}", &quoted(table));
-    let rows = match connection.fetch_all(AssertSqlSafe(statement)).await {
-        Ok(rows) => VersionRows::Rows(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?),
-        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(NO_TABLE) => VersionRows::NoTable,
-        Err(error) => return Err(error),
+    connection.execute(AssertSqlSafe(begin.clone())).await?;
+    set_search_path(connection, endpoint).await?;
+    let rows = rows(connection, table).await?;
+    let tables = match rows {
+        // The failed statement ended the transaction's usefulness.
+        VersionRows::NoTable => {
+            connection.execute("ROLLBACK").await?;
+            connection.execute(AssertSqlSafe(begin)).await?;
+            other_tables(connection, endpoint, table).await?
+        }
+        VersionRows::Rows(ref found) if found.is_empty() => other_tables(connection, endpoint, table).await?,
+        VersionRows::Rows(_) => Vec::new(),
     };
     let server_version = connection.server_version_num().map(version).unwrap_or_default();
-    Ok(Snapshot { dialect: endpoint.dialect, server_version, rows })
+    Ok(Snapshot { dialect: endpoint.dialect, server_version, rows, tables })
+}
+
+async fn rows(connection: &mut PgConnection, table: &VersionTable) -> Result<VersionRows, sqlx::Error> {
+    let statement = READ_ROWS.replace("{limit}", &(MAX_ROWS + 1).to_string()).replace("{table}", &quoted(table));
+    match connection.fetch_all(AssertSqlSafe(statement)).await {
+        Ok(rows) => Ok(VersionRows::Rows(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)),
+        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(NO_TABLE) => Ok(VersionRows::NoTable),
+        Err(error) => Err(error),
+    }
+}
+
+async fn other_tables(
+    connection: &mut PgConnection,
+    endpoint: &Endpoint,
+    table: &VersionTable,
+) -> Result<Vec<String>, sqlx::Error> {
+    set_search_path(connection, endpoint).await?;
+    let found = sqlx::query(OTHER_TABLES).persistent(false).bind(&table.name).fetch_all(&mut *connection).await?;
+    found.iter().map(|row| row.try_get(0)).collect()
+}
+
+async fn set_search_path(connection: &mut PgConnection, endpoint: &Endpoint) -> Result<(), sqlx::Error> {
+    let Some(path) = &endpoint.search_path else { return Ok(()) };
+    let set = sqlx::query("SELECT set_config('search_path', $1, true)").persistent(false).bind(path);
+    set.execute(&mut *connection).await.map(drop)
 }
 
 /// The table as an identifier, whatever characters it has; without a schema it is looked for along the search_path, as
@@ -113,14 +142,6 @@ fn by_code(code: &str, place: String, table: &VersionTable) -> ProbeError {
         "53300" | "57P01" | "57P02" | "57P03" => ProbeError::Busy { place },
         code => ProbeError::Unexpected { place, code: crate::text::clean(code, 5) },
     }
-}
-
-fn shown(table: &VersionTable) -> String {
-    let name = match &table.schema {
-        Some(schema) => format!("{schema}.{}", table.name),
-        None => table.name.clone(),
-    };
-    crate::text::clean(&name, 128)
 }
 
 #[cfg(test)]

@@ -9,12 +9,26 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
     Postgresql,
+    Mysql,
+    /// MySQL by SQLAlchemy's other name, for those features that only MariaDB has.
+    Mariadb,
+}
+
+impl Dialect {
+    fn default_port(self) -> u16 {
+        match self {
+            Self::Postgresql => 5432,
+            Self::Mysql | Self::Mariadb => 3306,
+        }
+    }
 }
 
 impl fmt::Display for Dialect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Postgresql => "postgresql",
+            Self::Mysql => "mysql",
+            Self::Mariadb => "mariadb",
         })
     }
 }
@@ -41,7 +55,10 @@ pub struct Endpoint {
     pub(super) username: SecretString,
     pub(super) password: Option<SecretString>,
     pub(super) tls: TlsMode,
+    tls_given: bool,
     pub(super) search_path: Option<String>,
+    /// Certificates to trust, as PEM, in place of the system's.
+    pub(super) ca: Option<Vec<u8>>,
 }
 
 impl fmt::Debug for Endpoint {
@@ -50,11 +67,13 @@ impl fmt::Debug for Endpoint {
     }
 }
 
-const DEFAULT_PORT: u16 = 5432;
 const MAX_URL: usize = 8192;
 
+/// Where the Jobs find the certificates of `spec.database.tls`.
+pub const CA_FILE: &str = "/alembic-operator-tls/ca.crt";
+
 /// Parameters with which a driver would read files or sockets of the process it runs in.
-const READS_FILES: [&str; 12] = [
+const READS_FILES: [&str; 24] = [
     "sslcert",
     "sslkey",
     "sslrootcert",
@@ -67,6 +86,19 @@ const READS_FILES: [&str; 12] = [
     "requiressl",
     "krbsrvname",
     "gsslib",
+    // Of the drivers for MySQL.
+    "unix_socket",
+    "read_default_file",
+    "read_default_group",
+    "default_file",
+    "default_group",
+    "local_infile",
+    "allow_local_infile",
+    "ssl_ca",
+    "ssl_cert",
+    "ssl_key",
+    "ssl_capath",
+    "ssl_key_password",
 ];
 
 impl Endpoint {
@@ -78,7 +110,7 @@ impl Endpoint {
         let mut query = Query::of(parts.query)?;
         let host = query.host.take().filter(|_| parts.host.is_empty()).unwrap_or_else(|| parts.host.to_owned());
         let port = match (parts.port, query.port) {
-            ("", None) => DEFAULT_PORT,
+            ("", None) => dialect.default_port(),
             ("", Some(port)) => port,
             (text, _) => port(text)?,
         };
@@ -89,8 +121,10 @@ impl Endpoint {
             database: parts.database.to_owned(),
             username: decode(query.user.as_deref().unwrap_or(parts.username.unwrap_or_default())),
             password: parts.password.map(decode),
-            tls: query.tls,
+            tls: query.tls.unwrap_or_default(),
+            tls_given: query.tls.is_some(),
             search_path: query.search_path,
+            ca: None,
         };
         endpoint.complete()
     }
@@ -104,15 +138,18 @@ impl Endpoint {
         username: &SecretString,
         password: Option<&SecretString>,
     ) -> Result<Self, UrlError> {
+        let dialect = dialect(dialect_name)?;
         let endpoint = Self {
-            dialect: dialect(dialect_name)?,
+            dialect,
             host: host.to_owned(),
-            port: port.unwrap_or(DEFAULT_PORT),
+            port: port.unwrap_or(dialect.default_port()),
             database: database.to_owned(),
             username: username.clone(),
             password: password.cloned(),
             tls: TlsMode::default(),
+            tls_given: false,
             search_path: None,
+            ca: None,
         };
         endpoint.complete()
     }
@@ -132,6 +169,13 @@ impl Endpoint {
             }
         }
         Ok(self)
+    }
+
+    /// Trusts these certificates, as PEM, and no others. Where the URL does not say how far to look at the server's
+    /// certificate, it must be right in every way.
+    pub fn trusting(self, pem: Vec<u8>) -> Self {
+        let tls = if self.tls_given { self.tls } else { TlsMode::VerifyFull };
+        Self { ca: Some(pem), tls, ..self }
     }
 
     pub fn dialect(&self) -> Dialect {
@@ -162,6 +206,8 @@ impl Endpoint {
 fn dialect(name: &str) -> Result<Dialect, UrlError> {
     match name.split('+').next().unwrap_or_default() {
         "postgresql" => Ok(Dialect::Postgresql),
+        "mysql" => Ok(Dialect::Mysql),
+        "mariadb" => Ok(Dialect::Mariadb),
         "postgres" => Err(UrlError::OldName),
         other => Err(UrlError::Dialect(crate::text::clean(other, 32))),
     }
@@ -229,7 +275,7 @@ struct Query {
     host: Option<String>,
     port: Option<u16>,
     user: Option<String>,
-    tls: TlsMode,
+    tls: Option<TlsMode>,
     search_path: Option<String>,
 }
 
@@ -242,7 +288,15 @@ impl Query {
                 "port" => query.port = Some(port(&value)?),
                 "user" => query.user = Some(value.into_owned()),
                 // asyncpg calls it ssl.
-                "sslmode" | "ssl" => query.tls = tls_mode(&value).ok_or(UrlError::Parameter("sslmode"))?,
+                "sslmode" | "ssl" | "ssl_mode" => {
+                    query.tls = Some(tls_mode(&value).ok_or(UrlError::Parameter("sslmode"))?);
+                }
+                // PyMySQL's.
+                "ssl_disabled" if is_true(&value) => query.tls = Some(TlsMode::Disable),
+                "ssl_verify_identity" if is_true(&value) => query.tls = Some(TlsMode::VerifyFull),
+                "ssl_verify_cert" if is_true(&value) => query.tls = query.tls.or(Some(TlsMode::VerifyCa)),
+                // The certificates of spec.database.tls, which the operator has from their Secret.
+                "sslrootcert" | "ssl_ca" if value == CA_FILE => {}
                 "options" => query.search_path = search_path(&value).or(query.search_path),
                 key if READS_FILES.contains(&key) => return Err(UrlError::NotAllowed(key.to_owned())),
                 // What only the application's own driver knows.
@@ -253,14 +307,19 @@ impl Query {
     }
 }
 
+fn is_true(text: &str) -> bool {
+    matches!(text.to_ascii_lowercase().as_str(), "true" | "1" | "yes" | "on")
+}
+
+/// libpq's words, and those of MySQL's client.
 fn tls_mode(text: &str) -> Option<TlsMode> {
-    Some(match text {
-        "disable" | "false" => TlsMode::Disable,
+    Some(match text.to_ascii_lowercase().replace('_', "-").as_str() {
+        "disable" | "disabled" | "false" => TlsMode::Disable,
         "allow" => TlsMode::Allow,
-        "prefer" => TlsMode::Prefer,
-        "require" | "true" => TlsMode::Require,
+        "prefer" | "preferred" => TlsMode::Prefer,
+        "require" | "required" | "true" => TlsMode::Require,
         "verify-ca" => TlsMode::VerifyCa,
-        "verify-full" => TlsMode::VerifyFull,
+        "verify-full" | "verify-identity" => TlsMode::VerifyFull,
         _ => return None,
     })
 }
@@ -312,6 +371,8 @@ mod tests {
             ("postgresql://u:p@[2001:db8::1]:5433/d", ("2001:db8::1:5433/d", "u", some("p"))),
             ("postgresql://u:p@/d?host=h&port=99", ("h:99/d", "u", some("p"))),
             ("postgresql://u:@h/d", ("h:5432/d", "u", some(""))),
+            ("mysql+pymysql://u:p%25@h/d?charset=utf8mb4", ("h:3306/d", "u", some("p%"))),
+            ("mariadb+mariadbconnector://u:p@h:3307/d", ("h:3307/d", "u", some("p"))),
         ];
         for (url, (place, user, password)) in cases {
             assert_eq!(seen(url), (place.to_owned(), user.to_owned(), password), "{url}");
@@ -324,7 +385,9 @@ mod tests {
             ("", UrlError::Malformed),
             ("h/d", UrlError::Malformed),
             ("postgres://u:p@h/d", UrlError::OldName),
-            ("mysql+pymysql://u:p@h/d", UrlError::Dialect("mysql".into())),
+            ("oracle+oracledb://u:p@h/d", UrlError::Dialect("oracle".into())),
+            ("mysql+pymysql://u:p@h/d?unix_socket=/tmp/s", UrlError::NotAllowed("unix_socket".into())),
+            ("mysql+pymysql://u:p@h/d?local_infile=1", UrlError::NotAllowed("local_infile".into())),
             ("postgresql://u:p@h", UrlError::Missing("has no database name")),
             ("postgresql://h/d", UrlError::Missing("has no user")),
             ("postgresql://u:p@/d", UrlError::Missing("has no host")),

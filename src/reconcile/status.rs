@@ -151,9 +151,9 @@ impl Draft {
     /// The way to the target.
     pub fn plan(&mut self, chosen: &Chosen) {
         let plan = &chosen.plan;
-        let count = i32::try_from(plan.steps.len()).unwrap_or(i32::MAX);
-        self.status.pending =
-            Some(Pending { count, revisions: plan.steps.iter().take(MAX_PENDING).cloned().collect() });
+        let count = |steps: &[String]| i32::try_from(steps.len()).unwrap_or(i32::MAX);
+        let revisions = chosen.pending.iter().take(MAX_PENDING).cloned().collect();
+        self.status.pending = Some(Pending { count: count(&chosen.pending), revisions });
         if plan.direction == Direction::None {
             self.status.plan = None;
             self.set(ConditionType::Planned, "True", "NothingToDo", "the version rows are the target's");
@@ -165,7 +165,7 @@ impl Draft {
             direction: direction_name(plan.direction).to_owned(),
             from: listed(&plan.from),
             to: listed(&plan.end),
-            steps: count,
+            steps: count(&plan.steps),
         });
         self.set(ConditionType::Planned, "True", "PlanReady", &summary(chosen));
     }
@@ -199,8 +199,15 @@ impl Draft {
 /// A plan in one line.
 pub fn summary(chosen: &Chosen) -> String {
     let plan = &chosen.plan;
+    if plan.direction == Direction::Stamp {
+        return format!("stamp of {} into the version table (plan {})", describe(&plan.end), chosen.hash);
+    }
+    let of_all = match chosen.pending.len() {
+        all if all > plan.steps.len() => format!(", the first of {all}"),
+        _ => String::new(),
+    };
     format!(
-        "{} of {} {} from {} to {} (plan {})",
+        "{} of {} {} from {} to {}{of_all} (plan {})",
         direction_name(plan.direction),
         plan.steps.len(),
         if plan.steps.len() == 1 { "revision" } else { "revisions" },

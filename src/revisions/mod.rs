@@ -15,6 +15,6 @@ mod target;
 pub use error::AlembicError;
 pub use graph::{Graph, Script};
 pub use load::LoadError;
-pub use plan::{Direction, Plan, PlanError, decide, steps_digest};
+pub use plan::{Direction, Plan, PlanError, adopt, decide, first_step, steps_digest};
 pub use rows::Step;
 pub use target::{Target, TargetError};

@@ -16,6 +16,8 @@ pub enum Direction {
     None,
     Upgrade,
     Downgrade,
+    /// Writes rows where there are none; runs no revision.
+    Stamp,
 }
 
 /// A way to a target.
@@ -49,6 +51,8 @@ pub enum PlanError {
     RedundantParent { revision: String, parent: String },
     #[error("at revision {revision} the version rows can't follow ({error})")]
     HalfWay { revision: String, error: AlembicError },
+    #[error("revision {revision} can't run without others; use strategy Together")]
+    Inseparable { revision: String },
     #[error(
         "some targets are ahead of the database and others behind ({}); go to one of the two first",
         crate::text::list(behind, 10)
@@ -93,6 +97,35 @@ pub fn decide(graph: &Graph, rows: &BTreeSet<String>, target: &Target) -> Result
     Ok(plan)
 }
 
+/// Writes a revision into an empty version table, as `alembic stamp` does.
+pub fn adopt(graph: &Graph, target: &Target) -> Result<Plan, PlanError> {
+    let targets = graph.resolve_target(target)?;
+    let steps = graph.stamp(&[], &targets)?;
+    let end = graph.follow(&[], &steps).map_err(|(_, error)| error)?.into_iter().collect();
+    Ok(Plan { direction: Direction::Stamp, from: BTreeSet::new(), targets, branch: None, steps: Vec::new(), end })
+}
+
+/// The first step of a plan as a plan of its own.
+pub fn first_step(graph: &Graph, plan: &Plan) -> Result<Plan, PlanError> {
+    let (Some(step), true) = (plan.steps.first(), plan.steps.len() > 1) else { return Ok(plan.clone()) };
+    let rows: Vec<String> = plan.from.iter().cloned().collect();
+    let parent = graph.place(step).and_then(|place| graph.down[place].first()).map(|p| graph.id(*p));
+    let (targets, branch, steps, moved) = match plan.direction {
+        // The name of a step stands for its branch, so that only this one is undone.
+        Direction::Downgrade => {
+            let below = format!("{step}@{}", parent.as_deref().unwrap_or("base"));
+            let steps = graph.downgrade(&rows, &below)?;
+            (parent.into_iter().collect(), Some(step.clone()), steps, Step::Downgrade(step.clone()))
+        }
+        _ => (vec![step.clone()], None, graph.upgrade(&rows, step)?, Step::Upgrade(step.clone())),
+    };
+    if steps != [step.clone()] {
+        return Err(PlanError::Inseparable { revision: step.clone() });
+    }
+    let end = graph.follow(&rows, &[moved]).map_err(|(_, error)| error)?;
+    Ok(Plan { targets, branch, steps, end: end.into_iter().collect(), ..plan.clone() })
+}
+
 /// What going down to the targets undoes: the applied descendants, dependencies included, of the targets' children.
 /// `branch@revision` goes down on that branch only.
 fn undone(graph: &Graph, target: &Target, targets: &[usize], wanted: &Set, applied: &Set) -> Result<Set, AlembicError> {
@@ -117,7 +150,7 @@ fn undone(graph: &Graph, target: &Target, targets: &[usize], wanted: &Set, appli
 fn followed(graph: &Graph, plan: &Plan) -> Result<(), PlanError> {
     let step = |revision: &String| match plan.direction {
         Direction::Downgrade => Step::Downgrade(revision.clone()),
-        Direction::Upgrade | Direction::None => Step::Upgrade(revision.clone()),
+        Direction::Upgrade | Direction::Stamp | Direction::None => Step::Upgrade(revision.clone()),
     };
     let rows: Vec<String> = plan.from.iter().cloned().collect();
     let steps: Vec<Step> = plan.steps.iter().map(step).collect();
@@ -229,6 +262,24 @@ mod tests {
         assert_eq!(plan(g, "", "cccc").unwrap().2, "cccc");
         assert_eq!(plan(g, "cccc", "aaaa").unwrap().0, Direction::None);
         assert_eq!(plan(g, "cccc", "heads").unwrap().0, Direction::None);
+    }
+
+    #[test]
+    fn a_plan_goes_step_by_step_as_well() {
+        for (g, rows, target) in
+            [(DIAMOND, "", "head"), (DIAMOND, "dddd", "base"), (LINE, "cccc", "aaaa"), (DIAMOND, "bbbb,cccc", "aaaa")]
+        {
+            let graph = graph(g);
+            let target = Target::parse(target).unwrap();
+            let whole = decide(&graph, &set(rows), &target).unwrap();
+            let (mut at, mut steps) = (set(rows), Vec::new());
+            while at != whole.end {
+                let step = first_step(&graph, &decide(&graph, &at, &target).unwrap()).unwrap();
+                steps.extend(step.steps.clone());
+                at = step.end;
+            }
+            assert_eq!(steps, whole.steps, "{g} {rows}");
+        }
     }
 
     #[test]

@@ -46,6 +46,9 @@ pub struct RunRecord {
     pub generation: i64,
     pub requested_at: Option<String>,
     pub attempts: i32,
+    /// Whether a failed run leaves nothing behind.
+    #[serde(default)]
+    pub transactional: bool,
 }
 
 /// The object that a Job is for, and the image that it runs.

@@ -5,7 +5,10 @@ use super::{
     job::JobInput,
     task::{PASSWORD_ENV, Task, USERNAME_ENV},
 };
-use crate::api::{LABEL_OBJECT, SecretKey, ValueFrom};
+use crate::{
+    api::{LABEL_OBJECT, SecretKey, ValueFrom},
+    db::CA_FILE,
+};
 use k8s_openapi::api::core::v1::{PodSpec, PodTemplateSpec};
 use kube::{ResourceExt, api::ObjectMeta};
 use serde_json::{Map, Value, json};
@@ -14,6 +17,7 @@ use std::collections::BTreeMap;
 /// Where the runner is mounted.
 const PROGRAM_DIR: &str = "/alembic-operator";
 const PROGRAM_VOLUME: &str = "alembic-operator-runner";
+const TLS_VOLUME: &str = "alembic-operator-tls";
 
 /// Why no pod can be made of `spec.podTemplate`.
 #[derive(Debug, thiserror::Error)]
@@ -122,6 +126,15 @@ fn fixed(input: JobInput, task: &Task, program: &str, deadline: Option<i64>) -> 
         "containers": [container],
         "volumes": [{ "name": PROGRAM_VOLUME, "configMap": { "name": program, "defaultMode": 0o444 } }],
     });
+    if let Some(tls) = &spec.database.tls {
+        let key = &tls.ca_from.secret_key_ref;
+        let (dir, file) = CA_FILE.rsplit_once('/').unwrap_or(("", CA_FILE));
+        let items = json!([{ "key": key.key, "path": file }]);
+        let volume =
+            json!({ "name": TLS_VOLUME, "secret": { "secretName": key.name, "items": items, "defaultMode": 0o444 } });
+        let mount = json!({ "name": TLS_VOLUME, "mountPath": dir, "readOnly": true });
+        merge(&mut pod, json!({ "volumes": [volume], "containers": [{ "name": CONTAINER, "volumeMounts": [mount] }] }));
+    }
     if let Some(seconds) = deadline {
         // On the pod and not on the Job, which would delete the pod and with it the word about the step that ran.
         pod["activeDeadlineSeconds"] = seconds.into();
@@ -139,6 +152,10 @@ fn env(input: JobInput, task: &Task) -> Result<Vec<Value>, PodTemplateError> {
     if let Some(connection) = &database.connection {
         env.push(from(USERNAME_ENV, &connection.username_from.secret_key_ref));
         env.extend(connection.password_from.as_ref().map(|p| from(PASSWORD_ENV, &p.secret_key_ref)));
+    }
+    if database.tls.is_some() {
+        env.push(json!({ "name": "PGSSLROOTCERT", "value": CA_FILE }));
+        env.push(json!({ "name": "PGSSLMODE", "value": "verify-full" }));
     }
     Ok(env)
 }

@@ -292,7 +292,7 @@ def read_task(environ):
     wanted = {"from": list, "targets": list, "end": list, "steps": int, "steps_digest": str}
     if task["action"] == "run":
         wrong = [name for name, kind in wanted.items() if not isinstance(task.get(name), kind)]
-        if wrong or task.get("direction") not in ("upgrade", "downgrade"):
+        if wrong or task.get("direction") not in ("upgrade", "downgrade", "stamp"):
             raise unusable_task("the task lacks or mistypes: %s" % ", ".join(wrong or ["direction"]))
     return task
 
@@ -1103,6 +1103,8 @@ class Run(Work):
         rows = self.lock.rows()
         self.check_rows(rows)
         self.plan = self.checked_plan(rows)
+        if self.task.get("verify_models"):
+            check_models(context)
         self.checked = True
 
     def check_transaction(self, context):
@@ -1118,6 +1120,8 @@ class Run(Work):
                           % (listed(rows), listed(self.task["from"])))
 
     def checked_plan(self, rows):
+        if self.task["direction"] == "stamp":
+            return self.script._stamp_revs(tuple(self.task["targets"]), rows)
         try:
             plan = computed_steps(
                 self.script, self.task["direction"], self.task["targets"], rows, self.task.get("branch")
@@ -1137,8 +1141,9 @@ class Run(Work):
         """A generator: Alembic runs each step when it is yielded, and comes back when the step and its version row are through."""
         self.check_rows(rows)
         for number, step in enumerate(self.plan, 1):
-            revision = step.revision.revision
-            self.report.log("%s step %d/%d %s %s" % (self.task["direction"], number, len(self.plan), revision, first_line(step.revision)))
+            script = getattr(step, "revision", None)  # a stamp's step has none
+            revision = script.revision if script else listed(step.to_revisions)
+            self.report.log("%s step %d/%d %s %s" % (self.task["direction"], number, len(self.plan), revision, first_line(script) if script else ""))
             self.report.update(state="running", running=revision, started=True)
             yield step
             self.report.update(steps_done=number, last_done=revision, running=None)
@@ -1164,6 +1169,32 @@ class Run(Work):
             self.report.update(rows=sorted(self.lock.rows_afterwards()))
         except Exception as error:
             self.report.log("the version rows cannot be read back: %s" % error_text(error))
+
+
+def check_models(context):
+    """Whether the tables are what the models say, by Alembic's own comparison, on a connection of its own."""
+    metadata = context.opts.get("target_metadata")
+    if metadata is None:
+        raise refused("AdoptionRefused", "env.py names no models (target_metadata), so there is nothing to compare the tables with; "
+                      "set spec.adopt.verify: None if you know that they are right")
+    from alembic.autogenerate import compare_metadata
+    from alembic.migration import MigrationContext
+
+    with context.connection.engine.connect() as connection:
+        opts = {key: value for key, value in context.opts.items() if key != "fn"}
+        differences = [difference_text(entry) for entry in compare_metadata(MigrationContext.configure(connection, opts=opts), metadata)]
+    if differences:
+        raise refused("AdoptionRefused", "the tables are not what the models say; `alembic revision --autogenerate` would %s"
+                      % listed(differences))
+
+
+def difference_text(entry):
+    """One of compare_metadata's tuples, or a list of them for a column, in words."""
+    if isinstance(entry, list):
+        return difference_text(entry[0])
+    kind, *rest = entry
+    names = [part if isinstance(part, str) else getattr(part, "name", None) for part in rest[:3]]
+    return "%s %s" % (kind, ".".join(str(name) for name in names if name))
 
 
 # ---------------------------------------------------------------- whose error it is

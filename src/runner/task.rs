@@ -39,7 +39,7 @@ pub enum Action {
 /// A planned run. The runner computes the steps again and refuses when they are not these.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Run {
-    /// `upgrade` or `downgrade`.
+    /// `upgrade`, `downgrade` or `stamp`.
     pub direction: String,
     /// Version rows that the plan starts from.
     pub from: Vec<String>,
@@ -55,6 +55,8 @@ pub struct Run {
     pub steps_digest: String,
     /// Seconds to wait for another migration of the same database.
     pub lock_wait_seconds: u64,
+    /// For a stamp: whether the tables must be those of env.py's models.
+    pub verify_models: bool,
 }
 
 /// The parts of a URL, its secrets named by the variables that carry them.

@@ -200,8 +200,8 @@ def many():
     idle, _ = memory()
     secret = get("secret", "-n", place.name, "app-db")["data"]
     url = base64.b64decode(secret["url"]).decode().rpartition("/")[0]
-    run(CLUSTER / "psql", "postgres", stdin="".join(f'DROP DATABASE IF EXISTS bench_{n};\n' for n in range(DATABASES)))
-    run(CLUSTER / "psql", "postgres", stdin="".join(
+    run(CLUSTER / "sql", "postgres", "postgres", stdin="".join(f'DROP DATABASE IF EXISTS bench_{n};\n' for n in range(DATABASES)))
+    run(CLUSTER / "sql", "postgres", "postgres", stdin="".join(
         f'CREATE DATABASE bench_{n} TEMPLATE {place.database} OWNER {place.database};\n' for n in range(DATABASES)))
     documents = [{"apiVersion": "v1", "kind": "Secret", "metadata": {"name": f"bench-{n}", "namespace": place.name},
                   "stringData": {"url": f"{url}/bench_{n}"}} for n in range(DATABASES)]
@@ -232,7 +232,7 @@ def many():
     print(f"  memory with {OBJECTS} objects                   {rss:5.1f} MiB (peak {peak:.1f})")
     print(f"  memory with one object, idle                {idle:5.1f} MiB")
     kubectl("delete", "namespace", place.name, "--wait=false")
-    run(CLUSTER / "psql", "postgres", stdin="".join(f'DROP DATABASE bench_{n} WITH (FORCE);\n' for n in range(DATABASES)))
+    run(CLUSTER / "sql", "postgres", "postgres", stdin="".join(f'DROP DATABASE bench_{n} WITH (FORCE);\n' for n in range(DATABASES)))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""PostgreSQL servers as pods, and databases in them with a Secret for each."""
+"""Database servers as pods, and databases in them with a Secret for each."""
 import json
 import pathlib
 import secrets
@@ -42,71 +42,94 @@ def secret_value(space, name, key):
     return base64.b64decode(found["data"][key]).decode() if found else None
 
 
-def server(space):
-    """A PostgreSQL server in a namespace, reachable as postgres.NAMESPACE; its data outlives its pod."""
+class Engine:
+    """A kind of database server: how it runs as a pod, and how a database with an owner of its own is made in it."""
+
+    def __init__(self, name, image, port, password, ready, client, scheme, create):
+        self.name, self.image, self.port, self.password, self.ready = name, image, port, password, ready
+        self.client, self.scheme, self.create = client, scheme, create
+
+    def run(self, space, name, sql):
+        """Runs SQL as the superuser inside the server's pod and returns what it prints."""
+        return kubectl("exec", "-i", "-n", space, f"deployment/{self.name}", "--", "sh", "-c", self.client.format(name=name), stdin=sql).stdout
+
+
+def create_postgres(role, password):
+    quoted = password.replace("'", "''")
+    return (f"SELECT 'CREATE ROLE {role} LOGIN' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{role}')\\gexec\n"
+            f"ALTER ROLE {role} PASSWORD '{quoted}';\n"
+            f"SELECT 'CREATE DATABASE {role} OWNER {role}' WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = '{role}')\\gexec\n")
+
+
+def create_mariadb(role, password):
+    quoted = password.replace("'", "''")
+    return (f"CREATE DATABASE IF NOT EXISTS {role};\nCREATE USER IF NOT EXISTS {role};\n"
+            f"ALTER USER {role} IDENTIFIED BY '{quoted}';\nGRANT ALL ON {role}.* TO {role};\n")
+
+
+# A client asks for the password of the pod's own environment.
+POSTGRES = Engine("postgres", "postgres:15", 5432, "POSTGRES_PASSWORD", ["pg_isready", "-h", "127.0.0.1", "-U", "postgres"],
+                  'PGPASSWORD="$POSTGRES_PASSWORD" psql -h 127.0.0.1 -U postgres -d {name} -X -q -A -t -v ON_ERROR_STOP=1',
+                  "postgresql+psycopg2", create_postgres)
+MARIADB = Engine("mariadb", "mariadb:10.11", 3306, "MARIADB_PASSWORD", ["mariadb-admin", "--socket=/tmp/mysqld.sock", "ping"],
+                 'MYSQL_PWD="$MARIADB_PASSWORD" mariadb --no-defaults --socket=/tmp/mysqld.sock -u root -D {name} -N -B',
+                 "mysql+pymysql", create_mariadb)
+ENGINES = {engine.name: engine for engine in (POSTGRES, MARIADB)}
+
+
+def server(space, engine=POSTGRES):
+    """A server in a namespace, reachable as ENGINE.NAMESPACE; its data outlives its pod."""
     namespace(space)
-    if not get("secret", space, "postgres"):
-        secret(space, "postgres", password=AWKWARD + secrets.token_hex(8))
-    if not get("deployment", space, "postgres"):
-        data = STATE / "volumes" / space
+    if not get("secret", space, engine.name):
+        secret(space, engine.name, password=AWKWARD + secrets.token_hex(8))
+    if not get("deployment", space, engine.name):
+        say(f"starting {engine.name} in namespace {space}")
+        data = STATE / "volumes" / f"{space}-{engine.name}"
         data.mkdir(parents=True, exist_ok=True)
         data.chmod(0o777)
-        kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": manifests(space, data)}))
-    kubectl("rollout", "status", "-n", space, "deployment/postgres", "--timeout=120s")
+        kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": manifests(space, data, engine)}))
+    kubectl("rollout", "status", "-n", space, f"deployment/{engine.name}", "--timeout=120s")
 
 
-def manifests(space, data):
-    volume = f"postgres-{space}"
+def manifests(space, data, engine):
+    volume = f"{engine.name}-{space}"
     size = {"storage": "1Gi"}
-    labels = {"app": "postgres"}
+    labels = {"app": engine.name}
     container = {
-        "name": "postgres", "image": f"{REGISTRY}/postgres:15",
-        "env": [{"name": "POSTGRES_PASSWORD", "valueFrom": {"secretKeyRef": {"name": "postgres", "key": "password"}}}],
-        "ports": [{"containerPort": 5432}],
-        "readinessProbe": {"exec": {"command": ["pg_isready", "-h", "127.0.0.1", "-U", "postgres"]}, "periodSeconds": 1},
+        "name": engine.name, "image": f"{REGISTRY}/{engine.image}",
+        "env": [{"name": engine.password, "valueFrom": {"secretKeyRef": {"name": engine.name, "key": "password"}}}],
+        "ports": [{"containerPort": engine.port}],
+        "readinessProbe": {"exec": {"command": engine.ready}, "periodSeconds": 1},
         "volumeMounts": [{"name": "data", "mountPath": "/data"}, {"name": "tmp", "mountPath": "/tmp"}],
         "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
     }
     pod = {
         "containers": [container], "terminationGracePeriodSeconds": 10, "enableServiceLinks": False,
         "securityContext": {"runAsNonRoot": True, "runAsUser": USER, "fsGroup": USER, "seccompProfile": {"type": "RuntimeDefault"}},
-        "volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "postgres"}}, {"name": "tmp", "emptyDir": {}}],
+        "volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": engine.name}}, {"name": "tmp", "emptyDir": {}}],
     }
-    meta = {"name": "postgres", "namespace": space, "labels": labels}
+    meta = {"name": engine.name, "namespace": space, "labels": labels}
     return [
         {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": volume},
          "spec": {"capacity": size, "accessModes": ["ReadWriteOnce"], "hostPath": {"path": str(data)}, "storageClassName": "",
-                  "claimRef": {"namespace": space, "name": "postgres"}}},
+                  "claimRef": {"namespace": space, "name": engine.name}}},
         {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": meta,
          "spec": {"accessModes": ["ReadWriteOnce"], "storageClassName": "", "volumeName": volume, "resources": {"requests": size}}},
         {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": meta,
          "spec": {"replicas": 1, "strategy": {"type": "Recreate"}, "selector": {"matchLabels": labels},
                   "template": {"metadata": {"labels": labels}, "spec": pod}}},
-        {"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": {"selector": labels, "ports": [{"port": 5432}]}},
+        {"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": {"selector": labels, "ports": [{"port": engine.port}]}},
     ]
 
 
-def database(space, name, server_space="databases"):
+def database(space, name, server_space="databases", engine="postgres"):
     """A database with an owner of its own and a Secret NAME-db whose key `url` holds its SQLAlchemy URL."""
+    engine = ENGINES.get(engine) or fail(f"{engine} is none of {', '.join(ENGINES)}")
     namespace(space)
-    if not get("deployment", server_space, "postgres"):
-        say(f"starting PostgreSQL in namespace {server_space}")
-    server(server_space)
-    existing = secret_value(space, f"{name}-db", "password")
-    password = existing or AWKWARD + secrets.token_hex(8)
+    server(server_space, engine)
+    password = secret_value(space, f"{name}-db", "password") or AWKWARD + secrets.token_hex(8)
     role = f"{space}_{name}".replace("-", "_")
-    quoted = password.replace("'", "''")
-    sql = (f"SELECT 'CREATE ROLE {role} LOGIN' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{role}')\\gexec\n"
-           f"ALTER ROLE {role} PASSWORD '{quoted}';\n"
-           f"SELECT 'CREATE DATABASE {role} OWNER {role}' WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = '{role}')\\gexec\n")
-    psql(server_space, "postgres", sql)
-    url = f"postgresql+psycopg2://{role}:{urllib.parse.quote(password, safe='')}@postgres.{server_space}:5432/{role}"
+    engine.run(server_space, "mysql" if engine is MARIADB else "postgres", engine.create(role, password))
+    url = f"{engine.scheme}://{role}:{urllib.parse.quote(password, safe='')}@{engine.name}.{server_space}:{engine.port}/{role}"
     secret(space, f"{name}-db", url=url, username=role, password=password, database=role)
     return f"{name}-db"
-
-
-def psql(space, name, sql):
-    """Runs SQL as the superuser inside the server's pod and returns what it prints."""
-    own = f'PGPASSWORD="$POSTGRES_PASSWORD" psql -h 127.0.0.1 -U postgres -d {name} -X -q -A -t -v ON_ERROR_STOP=1'
-    done = kubectl("exec", "-i", "-n", space, "deployment/postgres", "--", "sh", "-c", own, stdin=sql)
-    return done.stdout

@@ -127,9 +127,18 @@ def postgres():
         "Env": ["PATH=/usr/lib/postgresql/15/bin:/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8"]})
 
 
+def mariadb():
+    entry = HERE / "mariadb-entrypoint"
+    hooks = [f"echo 'app:x:{USER}:{USER}::/tmp:/usr/sbin/nologin' >> $1/etc/passwd", f"cp {entry} $1/usr/bin/mariadb-entrypoint"]
+    base = layer(f"mariadb-{digest('1', SUITE, entry)}", lambda tar: debian(tar, "mariadb-server,ca-certificates", customize=hooks))
+    return push("mariadb:10.11", [base], {
+        "Entrypoint": ["/usr/bin/mariadb-entrypoint"], "User": f"{USER}:{USER}",
+        "Env": ["PATH=/usr/sbin:/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8"]})
+
+
 def basics():
     """What every cluster needs; a second's work when all of it is cached."""
-    for make in (pause, postgres):
+    for make in (pause, postgres, mariadb):
         say(f"  image {make()}")
     python_base()
 

@@ -44,8 +44,18 @@ def shop():
 @pytest.fixture
 def space(request):
     """A namespace of the test's own, named after it."""
+    return Space(space_name(request))
+
+
+@pytest.fixture
+def mariadb_space(request):
+    """The same, with its database on MariaDB."""
+    return Space(space_name(request), engine="mariadb")
+
+
+def space_name(request):
     name = re.sub(r"[^a-z0-9]+", "-", request.node.originalname.removeprefix("test_"))[:30].strip("-")
-    return Space(f"e2e-{name}-{next(COUNT)}-{os.getpid() % 1000}")
+    return f"e2e-{name}-{next(COUNT)}-{os.getpid() % 1000}"
 
 
 @pytest.fixture

@@ -54,21 +54,25 @@ def eventually(what, probe, seconds=60):
 class Space:
     """A namespace under the restricted Pod Security Standard with a database of its own."""
 
-    def __init__(self, name, server="databases"):
-        self.name, self.server = name, server
+    def __init__(self, name, server="databases", engine="postgres"):
+        self.name, self.server, self.engine = name, server, engine
         labels = {"pod-security.kubernetes.io/enforce": "restricted"}
         apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
-        run(CLUSTER / "database", name, "app", server)
+        run(CLUSTER / "database", name, "app", server, engine)
 
     @property
     def database(self):
         return f"{self.name}_app".replace("-", "_")
 
     def sql(self, text):
-        return run(CLUSTER / "psql", self.database, self.server, stdin=text).stdout.strip()
+        return run(CLUSTER / "sql", self.engine, self.database, self.server, stdin=text).stdout.strip()
+
+    def has_table(self, name):
+        where = "table_schema = DATABASE()" if self.engine == "mariadb" else "table_schema = ANY (current_schemas(false))"
+        return self.sql(f"SELECT count(*) FROM information_schema.tables WHERE {where} AND table_name = '{name}'") == "1"
 
     def rows(self):
-        if self.sql("SELECT to_regclass('alembic_version')") == "":
+        if not self.has_table("alembic_version"):
             return None
         return sorted(self.sql("SELECT version_num FROM alembic_version").split())
 

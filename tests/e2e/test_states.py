@@ -105,8 +105,10 @@ def test_revision_files_that_do_not_fit(space, push):
     assert "gone" in app.message()
     space.migration(push())
     app.wait("NoRevisions")
-    space.migration(push(revision("aaaa"), revision("bbbb", "aaaa"), revision("cccc", ("aaaa", "bbbb"))))
+    fork = [revision("aaaa"), revision("bbbb", "aaaa"), revision("cccc", "aaaa")]
+    space.migration(push(*fork, revision("dddd", ("bbbb", "aaaa", "cccc"))))
     app.wait("RedundantParent")
+    assert "dddd" in app.message() and "aaaa" in app.message()
     irreversible = push(revision("aaaa", **table("t")), revision("bbbb", "aaaa", dn="raise NotImplementedError"))
     space.migration(irreversible)
     app.wait_ready()

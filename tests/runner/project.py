@@ -196,6 +196,9 @@ class Project:
     def downgrade(self, start, targets, end, steps, **task):
         return self.start_run("downgrade", start, targets, end, steps, **task).outcome()
 
+    def stamp(self, targets, end, start=(), **task):
+        return self.start_run("stamp", start, targets, end, [], **task).outcome()
+
     def start_run(self, direction, start, targets, end, steps, **task):
         plan = {"direction": direction, "from": list(start), "targets": list(targets), "end": list(end), "steps": len(steps)}
         task = dict({"lock_wait_seconds": 20, "steps_digest": self.digest(steps)}, **task)

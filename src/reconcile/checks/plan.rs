@@ -1,9 +1,9 @@
 //! Which steps lead to the target, and in which image they run; no I/O.
 
 use crate::{
-    api::{DatabaseMigrationStatus, DowngradePolicy, Reason},
+    api::{Adopt, DatabaseMigrationStatus, DowngradePolicy, Reason, RunResult, Strategy},
     reconcile::{checks::drift::describe, observed::Problem},
-    revisions::{AlembicError, Direction, Graph, Plan, PlanError, Target, decide, steps_digest},
+    revisions::{AlembicError, Direction, Graph, Plan, PlanError, Target, adopt, decide, first_step, steps_digest},
     runner::{Implementation, Inspected, hex},
     text,
 };
@@ -13,7 +13,10 @@ use std::{collections::BTreeSet, sync::Arc};
 /// A plan, the image that it runs in, and what identifies it.
 #[derive(Clone, Debug)]
 pub struct Chosen {
+    /// What runs next.
     pub plan: Plan,
+    /// Every step on the way to the target; more than the plan's own where each runs by itself.
+    pub pending: Vec<String>,
     pub image: Arc<Inspected>,
     pub steps_digest: String,
     pub hash: String,
@@ -27,6 +30,7 @@ pub fn choose(
     status: &DatabaseMigrationStatus,
     target: &Target,
     rows: &BTreeSet<String>,
+    strategy: Strategy,
 ) -> Result<Chosen, Problem> {
     let graph = usable_graph(image)?;
     let unknown: Vec<&String> = rows.iter().filter(|row| !graph.contains(row)).collect();
@@ -35,7 +39,54 @@ pub fn choose(
     } else {
         going_back(graph, image, remembered, status, target, rows, &unknown)?
     };
-    identified(plan, image)
+    let pending = plan.steps.clone();
+    let plan = match (strategy, &image.graph) {
+        (Strategy::Stepwise, Ok(graph)) => first_step(graph, &plan).map_err(|e| refused(&e, image))?,
+        _ => plan,
+    };
+    identified(plan, pending, image)
+}
+
+/// The plan by which a database with tables and no version row becomes one of Alembic's.
+pub fn adoption(image: &Arc<Inspected>, spec: &Adopt) -> Result<Chosen, Problem> {
+    let invalid = |e: String| Problem::new(Reason::InvalidSpec, format!("spec.adopt.revision: {e}"));
+    let target = Target::parse(&spec.revision).map_err(|e| invalid(e.to_string()))?;
+    let plan = adopt(usable_graph(image)?, &target).map_err(|e| invalid(e.to_string()))?;
+    identified(plan, Vec::new(), image)
+}
+
+/// Whether a database without version rows may be taken for an empty one.
+#[derive(Debug)]
+pub enum Unmanaged<'a> {
+    No,
+    /// The user says what its tables are.
+    Adopt(&'a Adopt),
+    /// Nobody does.
+    Unsaid(Problem),
+}
+
+/// A database without version rows may be taken for empty when it has no tables, when it was this operator that
+/// brought it back to base, or when the user says that the tables are none of this project's.
+pub fn unmanaged<'a>(
+    rows: &BTreeSet<String>,
+    tables: &[String],
+    status: &DatabaseMigrationStatus,
+    adopt: Option<&'a Adopt>,
+) -> Unmanaged<'a> {
+    let by_us = status.last_run.as_ref().is_some_and(|run| run.result == RunResult::Succeeded && run.to.is_empty());
+    match adopt {
+        _ if !rows.is_empty() || tables.is_empty() || by_us => Unmanaged::No,
+        Some(adopt) if adopt.revision.trim() == "base" => Unmanaged::No,
+        Some(adopt) => Unmanaged::Adopt(adopt),
+        None => {
+            let names: Vec<String> = tables.iter().map(|t| text::clean(t, 64)).collect();
+            let message = format!(
+                "the database has tables ({}) and no version row, so nobody knows which revision it is at; say it in spec.adopt.revision",
+                text::list(&names, 5),
+            );
+            Unmanaged::Unsaid(Problem::new(Reason::DatabaseUnmanaged, message))
+        }
+    }
 }
 
 /// The graph of an image that can be planned with.
@@ -67,7 +118,7 @@ fn going_back<'a>(
         let graph = candidate.graph.as_ref().ok()?;
         let plan = decide(graph, rows, &ids).ok()?;
         // Anything but a way down would need the spec's own image.
-        (plan.direction != Direction::Upgrade).then_some((plan, candidate))
+        matches!(plan.direction, Direction::None | Direction::Downgrade).then_some((plan, candidate))
     };
     by_preference(remembered, status).into_iter().find_map(plan_in).ok_or_else(|| {
         let names: Vec<String> = unknown.iter().map(|r| text::clean(r, 64)).collect();
@@ -125,14 +176,14 @@ fn step_problem(chosen: &Chosen, step: &str, down: bool) -> Option<Problem> {
     Some(Problem::new(reason, format!("revision {step} ({}) {why}; nothing was run", text::clean(&revision.file, 200))))
 }
 
-fn identified(plan: Plan, image: &Arc<Inspected>) -> Result<Chosen, Problem> {
+fn identified(plan: Plan, pending: Vec<String>, image: &Arc<Inspected>) -> Result<Chosen, Problem> {
     let file = |step: &String| Some((step.clone(), image.revision(step)?.sha256.clone()));
     let digest = steps_digest(plan.steps.iter().filter_map(file));
     let direction = direction_name(plan.direction);
     let identity = serde_json::json!([1, direction, plan.from, plan.targets, plan.end, digest]);
     let mut hash = hex(&Sha256::digest(identity.to_string().as_bytes()));
     hash.truncate(16);
-    Ok(Chosen { plan, image: image.clone(), steps_digest: digest, hash })
+    Ok(Chosen { plan, pending, image: image.clone(), steps_digest: digest, hash })
 }
 
 /// The word for a direction in the status and in the runner's task.
@@ -141,6 +192,7 @@ pub fn direction_name(direction: Direction) -> &'static str {
         Direction::None => "none",
         Direction::Upgrade => "upgrade",
         Direction::Downgrade => "downgrade",
+        Direction::Stamp => "stamp",
     }
 }
 
@@ -156,7 +208,9 @@ fn refused(error: &PlanError, image: &Inspected) -> Problem {
         PlanError::OverlappingRows { .. } => Reason::OverlappingRows,
         PlanError::UnknownRow { .. } => Reason::DatabaseAhead,
         PlanError::RedundantParent { .. } | PlanError::HalfWay { .. } => Reason::RedundantParent,
-        PlanError::OverlappingTargets { .. } | PlanError::Mixed { .. } => Reason::InvalidTarget,
+        PlanError::OverlappingTargets { .. } | PlanError::Mixed { .. } | PlanError::Inseparable { .. } => {
+            Reason::InvalidTarget
+        }
     };
     Problem::new(reason, message)
 }

@@ -51,8 +51,8 @@ fn verdict(record: &RunRecord, ended: &Ended, rows: Option<&BTreeSet<String>>) -
             Some(failure) if report.state == RunState::Refused && failure.class == "MigrationFailed" => {
                 interrupted(failure.message)
             }
-            Some(failure) => failed(report.state, report.started, failure),
-            None => killed(&report, ended, arrived),
+            Some(failure) => failed(record, report.state, report.started, failure),
+            None => killed(record, &report, ended, arrived),
         },
         Err(_) if arrived == Some(true) => succeeded(),
         Err(error) => without_report(ended, &error),
@@ -79,18 +79,24 @@ fn done(arrived: Option<bool>, rows: Option<&BTreeSet<String>>) -> Verdict {
     }
 }
 
-fn failed(state: RunState, started: bool, failure: Failure) -> Verdict {
+fn failed(record: &RunRecord, state: RunState, started: bool, failure: Failure) -> Verdict {
     let result = if state == RunState::Refused || !started { RunResult::Refused } else { RunResult::Failed };
+    let reason = reason_of_class(&failure.class);
+    let partial = result == RunResult::Failed && reason == Reason::MigrationFailed && !record.transactional;
+    let left = if partial { PARTIAL } else { "" };
     Verdict {
         result,
-        reason: Some(reason_of_class(&failure.class)),
+        reason: Some(if partial { Reason::PartiallyApplied } else { reason }),
         message: Some(match &failure.revision {
-            Some(revision) => format!("revision {revision}: {}", failure.message),
-            None => failure.message,
+            Some(revision) => format!("revision {revision}: {}{left}", failure.message),
+            None => failure.message + left,
         }),
         revision: failure.revision,
     }
 }
+
+/// Said where a failed step was not taken back as a whole.
+const PARTIAL: &str = "; what it did before stays, as this database (or an autocommit block) can't take it back";
 
 /// The reason that stands for an error class of the runner.
 pub fn reason_of_class(class: &str) -> Reason {
@@ -102,7 +108,7 @@ pub fn reason_of_class(class: &str) -> Reason {
     }
 }
 
-fn killed(report: &Report, ended: &Ended, arrived: Option<bool>) -> Verdict {
+fn killed(record: &RunRecord, report: &Report, ended: &Ended, arrived: Option<bool>) -> Verdict {
     let why = ended.reason.clone().unwrap_or_else(|| "without a word".to_owned());
     if !report.started {
         return interrupted(format!("the pod ended ({why}) before it began anything"));
@@ -113,7 +119,7 @@ fn killed(report: &Report, ended: &Ended, arrived: Option<bool>) -> Verdict {
     let step = report.running.as_deref().map_or_else(|| "its last step".to_owned(), |r| format!("revision {r}"));
     Verdict {
         result: RunResult::Failed,
-        reason: Some(Reason::MigrationFailed),
+        reason: Some(if record.transactional { Reason::MigrationFailed } else { Reason::PartiallyApplied }),
         revision: report.running.clone(),
         message: Some(format!(
             "the pod was ended ({why}) while {step} was running; its statement may still run in the database: see that it has stopped and what it left, then ask for a retry with the annotation alembic-operator.dev/requestedAt"
@@ -171,7 +177,13 @@ mod tests {
     use crate::reconcile::observed::JobView;
 
     fn status(message: Option<&str>, ran: bool, code: Option<i32>, rows: Option<&[&str]>) -> RunStatus {
-        let record = RunRecord { number: 2, to: vec!["b".into()], from: vec!["a".into()], ..RunRecord::default() };
+        let record = RunRecord {
+            number: 2,
+            to: vec!["b".into()],
+            from: vec!["a".into()],
+            transactional: true,
+            ..RunRecord::default()
+        };
         let ended = Ended {
             message: message.map(Into::into),
             ran,

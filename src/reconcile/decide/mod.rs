@@ -8,7 +8,10 @@ mod tell;
 mod tests;
 
 use super::{
-    checks::{Chosen, Drift, choose, describe, drift, heads_condition, run_status, spec_problem, usable_graph},
+    checks::{
+        Chosen, Drift, Unmanaged, adoption, choose, describe, drift, heads_condition, run_status, spec_problem,
+        unmanaged, usable_graph,
+    },
     observed::{DatabaseView, ImageView, Observed, Problem, Wanted},
     status::Draft,
 };
@@ -114,6 +117,14 @@ impl Pass<'_> {
         self.handle_database(rows, ours)
     }
 
+    /// Tables beside the version table, looked for where that has no rows.
+    fn tables(&self) -> &[String] {
+        match &self.observed.database {
+            DatabaseView::Seen(snapshot) => &snapshot.tables,
+            _ => &[],
+        }
+    }
+
     fn deleting(&self) -> bool {
         self.object.metadata.deletion_timestamp.is_some()
     }
@@ -173,8 +184,13 @@ impl Pass<'_> {
             .map_err(|e| Problem::new(Reason::InvalidTarget, format!("spec.targetRevision: {e}")))?;
         let resolved = graph.resolve_target(&target).ok();
         self.draft.graph(&graph.heads(), resolved.as_deref());
+        let spec = &self.object.spec;
         let status = self.draft.status.clone();
-        let chosen = choose(image, &self.observed.remembered, &status, &target, rows)?;
+        let chosen = match unmanaged(rows, self.tables(), &status, spec.adopt.as_ref()) {
+            Unmanaged::No => choose(image, &self.observed.remembered, &status, &target, rows, spec.strategy)?,
+            Unmanaged::Adopt(adopt) => adoption(image, adopt)?,
+            Unmanaged::Unsaid(problem) => return Err(problem),
+        };
         self.draft.plan(&chosen);
         Ok(chosen)
     }

@@ -2,7 +2,7 @@
 
 use super::{Effect, Next, Pass, WHILE_ACTIVE, WITHOUT_POD, image::problem_of};
 use crate::{
-    api::{ConditionType, Reason, parse_duration},
+    api::{AdoptVerify, ConditionType, Reason, parse_duration},
     reconcile::{
         checks::{Chosen, Gate, direction_name, gate, plan_problem, requested_at, run_status, summary_of_run},
         observed::{JobView, RunView},
@@ -105,6 +105,9 @@ impl Pass<'_> {
             generation,
             requested_at,
             attempts,
+            // What leaves the transaction is done for good, whatever the database.
+            transactional: chosen.image.inspection.transactional_ddl
+                && !plan.steps.iter().any(|s| chosen.image.revision(s).is_some_and(|r| r.autocommit)),
         };
         let lock = self.object.spec.timeouts.lock.as_deref().and_then(parse_duration).unwrap_or(DEFAULT_LOCK_WAIT);
         let run = Run {
@@ -116,9 +119,14 @@ impl Pass<'_> {
             steps: plan.steps.len(),
             steps_digest: chosen.steps_digest.clone(),
             lock_wait_seconds: lock.as_secs(),
+            verify_models: plan.direction == Direction::Stamp
+                && self.object.spec.adopt.as_ref().is_some_and(|a| a.verify == AdoptVerify::Models),
         };
-        let down = plan.direction == Direction::Downgrade;
-        let reason = if down { Reason::Downgrading } else { Reason::Migrating };
+        let reason = match plan.direction {
+            Direction::Downgrade => Reason::Downgrading,
+            Direction::Stamp => Reason::Adopting,
+            Direction::Upgrade | Direction::None => Reason::Migrating,
+        };
         self.draft.verdict(reason, &format!("{} in {}", summary(chosen), record.image));
         let job = run_name(self.object, record.number);
         self.tell(false, "MigrationStarted", &format!("{} in {}", summary(chosen), record.image), Some(job));

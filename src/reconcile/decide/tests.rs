@@ -47,7 +47,7 @@ fn wanted() -> Wanted {
 
 fn seen(rows: &str) -> DatabaseView {
     let rows = VersionRows::Rows(rows.split_whitespace().map(str::to_owned).collect());
-    DatabaseView::Seen(Snapshot { dialect: Dialect::Postgresql, server_version: "15.1".into(), rows })
+    DatabaseView::Seen(Snapshot { dialect: Dialect::Postgresql, server_version: "15.1".into(), rows, tables: vec![] })
 }
 
 fn observed(image: ImageView, database: DatabaseView) -> Observed {
@@ -110,6 +110,7 @@ fn run(state: PodState) -> RunView {
         image: "i".into(),
         generation: 1,
         attempts: 1,
+        transactional: true,
         ..RunRecord::default()
     };
     RunView { job: job(state), record }
@@ -320,4 +321,65 @@ fn old_jobs_go_at_the_history_limit() {
         })
         .collect();
     assert_eq!(gone, ["run-2", "run-1", "inspect-old"]);
+}
+
+fn with_tables(mut observed: Observed) -> Observed {
+    if let DatabaseView::Seen(snapshot) = &mut observed.database {
+        snapshot.tables = vec!["users".into()];
+    }
+    observed
+}
+
+#[test]
+fn tables_without_a_version_row_are_not_migrated_but_adopted() {
+    let unsaid = decide(&object("head"), &with_tables(stored("a b c", "")), now());
+    assert_eq!((reason(&unsaid).as_str(), started(&unsaid)), ("DatabaseUnmanaged", None));
+
+    let adopting = |revision: &str| {
+        let mut object = object("head");
+        let verify = crate::api::AdoptVerify::Models;
+        object.spec.adopt = Some(crate::api::Adopt { revision: revision.into(), verify });
+        object
+    };
+    let decision = decide(&adopting("b"), &with_tables(stored("a b c", "")), now());
+    let (record, run) = started(&decision).unwrap();
+    assert_eq!((run.direction.as_str(), run.targets.as_slice(), run.steps), ("stamp", &["b".to_owned()][..], 0));
+    assert!(run.verify_models && record.to == ["b"] && reason(&decision) == "Adopting");
+
+    // Rows are never stamped over, and base means that the tables are somebody else's.
+    let upgrade = |object: &DatabaseMigration, rows: &str| {
+        started(&decide(object, &with_tables(stored("a b c", rows)), now()))
+            .map(|(_, run)| (run.direction.clone(), run.from.clone()))
+    };
+    assert_eq!(upgrade(&adopting("b"), "a"), Some(("upgrade".into(), vec!["a".into()])));
+    assert_eq!(upgrade(&adopting("base"), ""), Some(("upgrade".into(), vec![])));
+}
+
+#[test]
+fn stepwise_runs_one_revision_at_a_time() {
+    let mut object = object("head");
+    object.spec.strategy = crate::api::Strategy::Stepwise;
+    let decision = decide(&object, &stored("a b c", ""), now());
+    let (record, run) = started(&decision).unwrap();
+    assert_eq!(
+        (run.targets.as_slice(), run.steps, record.to.as_slice()),
+        (&["a".to_owned()][..], 1, &["a".to_owned()][..])
+    );
+    assert_eq!(decision.status.pending.as_ref().unwrap().count, 3);
+    object.spec.target_revision = "base".into();
+    object.spec.policy.downgrade = crate::api::DowngradePolicy::Allow;
+    let down = decide(&object, &stored("a b c", "c"), now());
+    let (record, run) = started(&down).unwrap();
+    assert_eq!((run.branch.as_deref(), record.to.as_slice()), (Some("c"), &["b".to_owned()][..]));
+}
+
+#[test]
+fn a_database_that_cannot_take_back_is_partially_applied() {
+    let mut observed = stored("a b", "a");
+    let mut ended = run(ended(
+        r#"{"state":"failed","started":true,"error":{"class":"MigrationFailed","message":"boom","revision":"b"}}"#,
+    ));
+    ended.record.transactional = false;
+    observed.run = Some(ended);
+    assert_eq!(reason(&decide(&object("head"), &observed, now())), "PartiallyApplied");
 }

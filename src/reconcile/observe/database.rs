@@ -1,7 +1,7 @@
 //! The database's URL from its Secret, and the look at its version table; does network I/O.
 
 use crate::{
-    api::{Connection, DatabaseMigration, Reason, SecretKey, parse_duration},
+    api::{Connection, Database, DatabaseMigration, Reason, SecretKey, parse_duration},
     db::{self, Endpoint, ProbeError, UrlError, VersionTable},
     error::Error,
     reconcile::{
@@ -34,19 +34,34 @@ impl Located {
 pub async fn endpoint(object: &DatabaseMigration, context: &Context) -> Result<Result<Located, Problem>, Error> {
     let database = &object.spec.database;
     let mut secrets = Secrets { object, context, read: BTreeMap::new() };
-    if let Some(from) = &database.url_from {
-        let url = match secrets.value(&from.secret_key_ref).await? {
-            Ok(url) => url,
-            Err(problem) => return Ok(Err(problem)),
-        };
-        let endpoint = Endpoint::parse(&url).map_err(|e| url_problem(&e, &from.secret_key_ref));
-        return Ok(endpoint.map(|endpoint| located(endpoint, vec![url])));
-    }
-    let Some(connection) = &database.connection else {
-        let message = "set exactly one of spec.database.urlFrom and spec.database.connection";
-        return Ok(Err(Problem::new(Reason::InvalidSpec, message)));
+    let located = match secrets.located(database).await? {
+        Ok(located) => located,
+        Err(problem) => return Ok(Err(problem)),
     };
-    secrets.connection(connection).await
+    let Some(tls) = &database.tls else { return Ok(Ok(located)) };
+    let pem = secrets.value(&tls.ca_from.secret_key_ref).await?;
+    Ok(pem.map(|pem| Located {
+        endpoint: located.endpoint.trusting(pem.expose_secret().as_bytes().to_vec()),
+        hidden: located.hidden,
+    }))
+}
+
+impl Secrets<'_> {
+    async fn located(&mut self, database: &Database) -> Result<Result<Located, Problem>, Error> {
+        if let Some(from) = &database.url_from {
+            let url = match self.value(&from.secret_key_ref).await? {
+                Ok(url) => url,
+                Err(problem) => return Ok(Err(problem)),
+            };
+            let endpoint = Endpoint::parse(&url).map_err(|e| url_problem(&e, &from.secret_key_ref));
+            return Ok(endpoint.map(|endpoint| located(endpoint, vec![url])));
+        }
+        let Some(connection) = &database.connection else {
+            let message = "set exactly one of spec.database.urlFrom and spec.database.connection";
+            return Ok(Err(Problem::new(Reason::InvalidSpec, message)));
+        };
+        self.connection(connection).await
+    }
 }
 
 fn located(endpoint: Endpoint, mut hidden: Vec<SecretString>) -> Located {

@@ -1,0 +1,131 @@
+//! The look at a MySQL or MariaDB database; does network I/O.
+
+use super::{Endpoint, MAX_ROWS, ProbeError, Snapshot, TlsMode, VersionRows, VersionTable, shown};
+use secrecy::ExposeSecret;
+use sqlx::{
+    AssertSqlSafe, ConnectOptions, Connection, Executor, Row,
+    mysql::{MySqlConnectOptions, MySqlConnection, MySqlDatabaseError, MySqlSslMode},
+};
+use std::time::Duration;
+
+/// Limits for the session, which ends with the look; each server heeds the comment that is meant for it.
+const BEGIN: &str = include_str!("sql/mysql_begin.sql");
+const READ_ROWS: &str = include_str!("sql/mysql_read_rows.sql");
+const OTHER_TABLES: &str = include_str!("sql/mysql_other_tables.sql");
+
+/// ER_NO_SUCH_TABLE
+const NO_TABLE: u16 = 1146;
+
+/// One connection, one read-only transaction.
+pub async fn probe(endpoint: &Endpoint, table: &VersionTable, timeout: Duration) -> Result<Snapshot, ProbeError> {
+    let told = |error: sqlx::Error| explain(&error, endpoint, table);
+    let mut connection = options(endpoint).connect().await.map_err(told)?;
+    let snapshot = look(&mut connection, endpoint, table, timeout).await.map_err(told)?;
+    // The answer is there; a goodbye that fails changes nothing.
+    let _ = connection.close().await;
+    Ok(snapshot)
+}
+
+fn options(endpoint: &Endpoint) -> MySqlConnectOptions {
+    let options = MySqlConnectOptions::new()
+        .host(&endpoint.host)
+        .port(endpoint.port)
+        .username(endpoint.username.expose_secret())
+        .password(endpoint.password.as_ref().map_or("", ExposeSecret::expose_secret))
+        .database(&endpoint.database)
+        .ssl_mode(match endpoint.tls {
+            TlsMode::Disable => MySqlSslMode::Disabled,
+            TlsMode::Allow | TlsMode::Prefer => MySqlSslMode::Preferred,
+            TlsMode::Require => MySqlSslMode::Required,
+            TlsMode::VerifyCa => MySqlSslMode::VerifyCa,
+            TlsMode::VerifyFull => MySqlSslMode::VerifyIdentity,
+        })
+        .statement_cache_capacity(0)
+        .pipes_as_concat(false)
+        .no_engine_substitution(false)
+        .timezone(None);
+    let options = match &endpoint.ca {
+        Some(pem) => options.ssl_ca_from_pem(pem.clone()),
+        None => options,
+    };
+    options.disable_statement_logging()
+}
+
+async fn look(
+    connection: &mut MySqlConnection,
+    endpoint: &Endpoint,
+    table: &VersionTable,
+    timeout: Duration,
+) -> Result<Snapshot, sqlx::Error> {
+    // Numbers of our own making, and no other text, go into this statement.
+    let begin = BEGIN
+        .replace("{milliseconds}", &timeout.as_millis().to_string())
+        .replace("{seconds}", &timeout.as_secs().max(1).to_string());
+    for statement in begin.split(';').map(str::trim).filter(|s| !s.is_empty()) {
+        connection.execute(AssertSqlSafe(statement.to_owned())).await?;
+    }
+    let server_version: String = connection.fetch_one("SELECT VERSION()").await?.try_get(0)?;
+    let statement = READ_ROWS.replace("{limit}", &(MAX_ROWS + 1).to_string()).replace("{table}", &quoted(table));
+    let rows = match connection.fetch_all(AssertSqlSafe(statement)).await {
+        Ok(rows) => VersionRows::Rows(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?),
+        Err(error) if number(&error) == Some(NO_TABLE) => VersionRows::NoTable,
+        Err(error) => return Err(error),
+    };
+    let tables = if rows.is_empty() {
+        let found = sqlx::query(OTHER_TABLES).persistent(false).bind(&table.name).fetch_all(&mut *connection).await?;
+        found.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?
+    } else {
+        Vec::new()
+    };
+    Ok(Snapshot { dialect: endpoint.dialect, server_version, rows, tables })
+}
+
+/// The table as an identifier, whatever characters it has. A schema is a database here.
+fn quoted(table: &VersionTable) -> String {
+    let quote = |name: &str| format!("`{}`", name.replace('`', "``"));
+    let schema = table.schema.as_deref().map(|schema| quote(schema) + ".").unwrap_or_default();
+    schema + &quote(&table.name)
+}
+
+fn number(error: &sqlx::Error) -> Option<u16> {
+    match error {
+        sqlx::Error::Database(error) => error.try_downcast_ref::<MySqlDatabaseError>().map(MySqlDatabaseError::number),
+        _ => None,
+    }
+}
+
+fn explain(error: &sqlx::Error, endpoint: &Endpoint, table: &VersionTable) -> ProbeError {
+    let place = endpoint.place();
+    match error {
+        sqlx::Error::Database(_) => by_number(number(error).unwrap_or_default(), place, table),
+        sqlx::Error::Tls(_) => ProbeError::TlsFailed { place },
+        sqlx::Error::Io(_) => ProbeError::Unreachable { place },
+        sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => {
+            ProbeError::NotAVersionTable { place, table: shown(table) }
+        }
+        _ => ProbeError::Unexpected { place, code: "of the protocol".to_owned() },
+    }
+}
+
+/// Error numbers of the servers' own reference (mysqld error message reference).
+fn by_number(number: u16, place: String, table: &VersionTable) -> ProbeError {
+    match number {
+        1044 | 1045 | 1251 | 1275 | 1524 | 1698 => ProbeError::AuthFailed { place },
+        1049 => ProbeError::NoSuchDatabase { place },
+        1142 | 1143 | 1227 => ProbeError::PermissionDenied { place, table: shown(table) },
+        1054 | 1146 => ProbeError::NotAVersionTable { place, table: shown(table) },
+        1040 | 1053 | 1203 | 1226 => ProbeError::Busy { place },
+        number => ProbeError::Unexpected { place, code: number.to_string() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn identifiers_are_quoted() {
+        let table = VersionTable { schema: Some("my app".into()), name: "a`b".into() };
+        assert_eq!(quoted(&table), "`my app`.`a``b`");
+    }
+}

@@ -1,0 +1,58 @@
+"""Adoption: a revision is written into an empty version table, after the tables were compared with the models."""
+
+import pytest
+from environments import SUPPORTED
+
+LINE = ["r1", "r2"]
+MODELS = """
+from sqlalchemy import Column, Integer, MetaData, Table
+metadata = MetaData()
+for name in %r:
+    Table(name, metadata, Column("id", Integer))
+"""
+
+
+def with_models(project, names):
+    project.env(setup=MODELS % (names,), options="target_metadata=metadata")
+    text = (project.folder / "migrations" / "env.py").read_text().replace("target_metadata=None, ", "")
+    project.write("migrations/env.py", text)
+
+
+@pytest.mark.parametrize("release", SUPPORTED)
+def test_stamps_what_is_there(project, database, release):
+    project.tables(*LINE)
+    database.execute("CREATE TABLE r1 (id INTEGER)")
+    database.execute("CREATE TABLE r2 (id INTEGER)")
+    with_models(project, LINE)
+    outcome = project.stamp(["r2"], ["r2"], verify_models=True).done()
+    assert outcome.rows == database.rows() == {"r2"} and database.tables() == {"alembic_version", "r1", "r2"}
+
+
+@pytest.mark.parametrize("release", SUPPORTED)
+def test_refuses_tables_that_are_not_the_models(project, database, release):
+    project.tables(*LINE)
+    database.execute("CREATE TABLE r1 (id INTEGER)")
+    with_models(project, LINE)
+    project.stamp(["r2"], ["r2"], verify_models=True).refused("AdoptionRefused", "add_table r2")
+    assert not database.rows()
+    project.stamp(["r1"], ["r1"]).done()
+    assert database.rows() == {"r1"}
+
+
+def test_refuses_to_verify_without_models(sqlite_project, sqlite):
+    sqlite_project.tables(*LINE)
+    sqlite_project.stamp(["r2"], ["r2"], verify_models=True).refused("AdoptionRefused", "target_metadata")
+
+
+def test_several_heads(sqlite_project, sqlite):
+    sqlite_project.tables("a1")
+    sqlite_project.revision("b1", "a1")
+    sqlite_project.revision("b2", "a1")
+    assert sqlite_project.stamp(["b1", "b2"], ["b1", "b2"]).done().rows == {"b1", "b2"}
+
+
+def test_never_over_existing_rows(sqlite_project, sqlite):
+    sqlite_project.tables(*LINE)
+    sqlite_project.upgrade([], ["r1"], ["r1"], ["r1"]).done()
+    sqlite_project.stamp(["r2"], ["r2"]).refused("RowsChanged", "r1")
+    assert sqlite.rows() == {"r1"}
