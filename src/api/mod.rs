@@ -27,5 +27,8 @@ pub const ANNOTATION_KEY: &str = "alembic-operator.dev/inspection-key";
 /// On a run Job: what it was asked to do, as JSON (`runner::job::RunRecord`).
 pub const ANNOTATION_RUN: &str = "alembic-operator.dev/run";
 
+/// On a probe Job: which look it is, as JSON (`runner::job::LookRecord`).
+pub const ANNOTATION_LOOK: &str = "alembic-operator.dev/probe";
+
 /// Keeps the object until the pod of a run has ended; absent at all other times.
 pub const FINALIZER: &str = "alembic-operator.dev/run-in-progress";

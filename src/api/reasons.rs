@@ -47,6 +47,7 @@ reasons! {
     }
     Working {
         Inspecting = "Inspecting": "Wait: a Job reads the image's revision files (once per image).",
+        Probing = "Probing": "Wait: a Job reads the version table (`spec.database.probe.mode: Job`).",
         Migrating = "Migrating": "Wait: a Job runs the upgrade; `kubectl logs job/NAME` shows it.",
         Adopting = "Adopting": "Wait: a Job writes the revision of `spec.adopt` into the version table.",
         Downgrading = "Downgrading": "Wait: a Job runs the downgrade; `kubectl logs job/NAME` shows it.",
@@ -64,7 +65,7 @@ reasons! {
         SecretNotFound = "SecretNotFound": "Create the Secret in the object's namespace; it is looked for again by itself.",
         SecretKeyMissing = "SecretKeyMissing": "Add the key to the Secret, or correct `spec.database`.",
         InvalidUrl = "InvalidUrl": "Correct the URL in the Secret: postgresql://user:password@host:5432/name or mysql+pymysql://…, special characters percent-encoded.",
-        UnsupportedDialect = "UnsupportedDialect": "Use a database that this version supports: PostgreSQL, MySQL or MariaDB.",
+        UnsupportedDialect = "UnsupportedDialect": "Use a database that this version supports: PostgreSQL, MySQL or MariaDB; SQLite with `spec.database.probe.mode: Job`.",
         AuthFailed = "AuthFailed": "Correct user or password in the Secret; it is tried again by itself.",
         TlsFailed = "TLSFailed": "Correct sslmode in the URL, or the server's certificate.",
         NoSuchDatabase = "NoSuchDatabase": "Create the database, or correct its name in the URL.",

@@ -299,6 +299,11 @@ impl Dialect {
 /// How often and how patiently the operator reads the version table.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Probe {
+    /// Who reads it: InProcess, the operator on a short connection of its own (the default); or Job, a pod in the
+    /// application's image each time, for what the operator can't reach or does not speak, such as a SQLite file on a
+    /// volume (see podTemplate) or a server behind a sidecar.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub mode: ProbeMode,
     /// Time between two looks at a database where nothing else happens (default 5m, with a jitter of 10 %).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "duration_schema")]
@@ -307,6 +312,14 @@ pub struct Probe {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "duration_schema")]
     pub timeout: Option<String>,
+}
+
+/// Who reads the version table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ProbeMode {
+    #[default]
+    InProcess,
+    Job,
 }
 
 /// How Alembic is started in the image.

@@ -16,7 +16,9 @@ pub enum UrlError {
     Port,
     #[error("SQLAlchemy knows no dialect postgres; write postgresql://")]
     OldName,
-    #[error("dialect {0} is not supported by this version; postgresql, mysql and mariadb are")]
+    #[error(
+        "dialect {0} is not supported by this version; postgresql, mysql and mariadb are; SQLite and others can be read by Jobs (spec.database.probe.mode: Job)"
+    )]
     Dialect(String),
     #[error(
         "the URL's parameter {0} is not allowed: it would make the operator read a file or a socket of its own pod"

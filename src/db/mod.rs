@@ -6,7 +6,7 @@ mod postgres;
 mod url;
 
 pub use error::{ProbeError, UrlError};
-pub use url::{CA_FILE, Dialect, Endpoint, TlsMode};
+pub use url::{CA_FILE, Dialect, Endpoint, TlsMode, dialect_name, secret_texts};
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -21,7 +21,8 @@ pub struct VersionTable {
 /// What one look found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
-    pub dialect: Dialect,
+    /// SQLAlchemy's name of the dialect.
+    pub dialect: String,
     /// The server's version; text from outside.
     pub server_version: String,
     pub rows: VersionRows,

@@ -77,7 +77,7 @@ async fn look(
     } else {
         Vec::new()
     };
-    Ok(Snapshot { dialect: endpoint.dialect, server_version, rows, tables })
+    Ok(Snapshot { dialect: endpoint.dialect.to_string(), server_version, rows, tables })
 }
 
 /// The table as an identifier, whatever characters it has. A schema is a database here.

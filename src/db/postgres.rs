@@ -74,7 +74,7 @@ async fn look(
         VersionRows::Rows(_) => Vec::new(),
     };
     let server_version = connection.server_version_num().map(version).unwrap_or_default();
-    Ok(Snapshot { dialect: endpoint.dialect, server_version, rows, tables })
+    Ok(Snapshot { dialect: endpoint.dialect.to_string(), server_version, rows, tables })
 }
 
 async fn rows(connection: &mut PgConnection, table: &VersionTable) -> Result<VersionRows, sqlx::Error> {

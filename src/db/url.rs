@@ -203,6 +203,21 @@ impl Endpoint {
     }
 }
 
+/// What must be masked of a URL that is none of this connection's business: the whole, and its password where one can be
+/// told.
+pub fn secret_texts(url: &SecretString) -> Vec<SecretString> {
+    let password = Parts::of(url.expose_secret()).and_then(|parts| parts.password);
+    let of_password = password.into_iter().flat_map(|p| [SecretString::from(p.to_owned()), decode(p)]);
+    of_password.chain([url.clone()]).filter(|t| t.expose_secret().len() > 2).collect()
+}
+
+/// The dialect that a URL names, whether or not it is supported.
+pub fn dialect_name(url: &SecretString) -> Option<String> {
+    let (scheme, _) = url.expose_secret().split_once("://")?;
+    let name = scheme.split('+').next().filter(|n| !n.is_empty())?;
+    Some(crate::text::clean(name, 32))
+}
+
 fn dialect(name: &str) -> Result<Dialect, UrlError> {
     match name.split('+').next().unwrap_or_default() {
         "postgresql" => Ok(Dialect::Postgresql),

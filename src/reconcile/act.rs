@@ -10,8 +10,8 @@ use crate::{
     api::{DatabaseMigration, DatabaseMigrationStatus, FINALIZER, MANAGER},
     error::Error,
     runner::{
-        Inspected, JobInput, Run, RunRecord, inspect_job, inspection_config_map, lacks_owner, program_config_map,
-        run_job, shared_owner,
+        Inspected, JobInput, Run, RunRecord, inspect_job, inspection_config_map, lacks_owner, look_job,
+        program_config_map, run_job, shared_owner,
     },
 };
 use k8s_openapi::api::{
@@ -34,6 +34,12 @@ pub async fn act(object: &DatabaseMigration, effects: &[Effect], context: &Conte
                 let input = JobInput { object, image: &object.spec.image };
                 let job = inspect_job(input, &wanted.key, wanted.job.clone())
                     .map_err(|e| actor.internal("the inspect Job", &e))?;
+                actor.ensure_shared(program_config_map(object)).await?;
+                actor.create_job(job).await?;
+            }
+            Effect::Look(record) => {
+                let input = JobInput { object, image: &object.spec.image };
+                let job = look_job(input, record).map_err(|e| actor.internal("the probe Job", &e))?;
                 actor.ensure_shared(program_config_map(object)).await?;
                 actor.create_job(job).await?;
             }

@@ -3,7 +3,7 @@
 use crate::{
     api::Reason,
     db::Snapshot,
-    runner::{Inspected, PodState, RunRecord},
+    runner::{Inspected, LookRecord, PodState, RunRecord},
 };
 use k8s_openapi::jiff::Timestamp;
 use std::sync::Arc;
@@ -79,6 +79,8 @@ pub enum ImageView {
 pub enum DatabaseView {
     Seen(Snapshot),
     Failed(Problem),
+    /// A Job is at it, or has to be made first.
+    Looking(Option<JobView>),
     /// A run is active, and only its end tells anything.
     NotLooked,
 }
@@ -88,8 +90,10 @@ pub enum DatabaseView {
 pub struct Observed {
     pub run: Option<RunView>,
     pub old_runs: Vec<OldRun>,
-    /// Inspect Jobs of this object other than the wanted one.
-    pub old_inspections: Vec<String>,
+    /// Other Jobs of this object that nobody waits for any more.
+    pub old_jobs: Vec<String>,
+    /// The look at the database that a Job has to make next.
+    pub next_look: Option<LookRecord>,
     pub wanted: Option<Wanted>,
     pub image: ImageView,
     pub database: DatabaseView,

@@ -111,7 +111,7 @@ impl Draft {
     /// What the database answered.
     pub fn database(&mut self, snapshot: &Snapshot, rows: &BTreeSet<String>) {
         self.status.database = Some(DatabaseStatus {
-            dialect: snapshot.dialect.to_string(),
+            dialect: text::clean(&snapshot.dialect, 32),
             // Distributions add their own words after the number.
             version: text::clean(snapshot.server_version.split_whitespace().next().unwrap_or_default(), 64),
         });

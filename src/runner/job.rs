@@ -6,8 +6,8 @@ use super::{
     task::{Action, Run, Task},
 };
 use crate::api::{
-    ANNOTATION_KEY, ANNOTATION_RUN, DatabaseMigration, LABEL_ACTION, LABEL_INSPECTION, LABEL_OBJECT, MANAGER,
-    parse_duration,
+    ANNOTATION_KEY, ANNOTATION_LOOK, ANNOTATION_RUN, DatabaseMigration, LABEL_ACTION, LABEL_INSPECTION, LABEL_OBJECT,
+    MANAGER, parse_duration,
 };
 use flate2::{Compression, read::ZlibDecoder, write::ZlibEncoder};
 use k8s_openapi::{
@@ -49,6 +49,14 @@ pub struct RunRecord {
     /// Whether a failed run leaves nothing behind.
     #[serde(default)]
     pub transactional: bool,
+}
+
+/// Which look at the database a probe Job is. Looks of one epoch may stand for one another: what happens between two
+/// epochs (a run, a change of the spec, a request) makes everything that was read before it old.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LookRecord {
+    pub epoch: String,
+    pub number: i64,
 }
 
 /// The object that a Job is for, and the image that it runs.
@@ -106,6 +114,25 @@ pub fn run_job(input: JobInput, record: &RunRecord, run: Run) -> Result<Job, Pod
     let annotations = BTreeMap::from([(ANNOTATION_RUN.to_owned(), record_json)]);
     build(input, run_name(input.object, record.number), "run", annotations, &task, deadline)
 }
+
+/// The epoch of a look that is made now.
+pub fn look_epoch(object: &DatabaseMigration, requested_at: Option<&str>) -> String {
+    let generation = object.metadata.generation.unwrap_or_default().to_string();
+    let runs = object.status.as_ref().map_or(0, |s| s.recorded_runs()).to_string();
+    short_hash(&[&generation, &runs, requested_at.unwrap_or_default()], 10)
+}
+
+/// The Job that reads the version rows.
+pub fn look_job(input: JobInput, record: &LookRecord) -> Result<Job, PodTemplateError> {
+    let task = Task::new(&input.object.spec, Action::Probe);
+    let annotations = BTreeMap::from([(ANNOTATION_LOOK.to_owned(), serde_json::to_string(record)?)]);
+    let hash = short_hash(&[&input.object.uid().unwrap_or_default(), &record.epoch], 6);
+    let name = format!("{}-probe-{}-{hash}", name_part(input.object), record.number);
+    build(input, name, "probe", annotations, &task, Some(LOOK_DEADLINE))
+}
+
+/// A look that takes longer hangs; image pulls count.
+const LOOK_DEADLINE: i64 = 5 * 60;
 
 fn build(
     input: JobInput,

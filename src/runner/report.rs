@@ -33,9 +33,24 @@ pub struct Report {
     /// Whether a step may have begun to change anything.
     #[serde(default)]
     pub started: bool,
+    /// Probe only: what was read.
+    #[serde(default)]
+    pub look: Option<Look>,
     /// Inspect only: how to find and check the payload in the log.
     #[serde(flatten)]
     pub frames: Option<Frames>,
+}
+
+/// What a probe by Job read.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct Look {
+    pub dialect: String,
+    pub version: String,
+    /// Whether the version table is there.
+    pub table: bool,
+    pub rows: Vec<String>,
+    /// Some other tables, where there are no rows.
+    pub tables: Vec<String>,
 }
 
 /// Where the runner was.

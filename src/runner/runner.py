@@ -183,6 +183,7 @@ class Report:
             "started": False,
             "transactional": None,
             "rows": None,
+            "look": None,
         }
 
     def update(self, **changes):
@@ -287,7 +288,7 @@ def read_task(environ):
         raise unusable_task("ALEMBIC_OPERATOR_TASK is not JSON: %s" % error)
     if not isinstance(task, dict) or task.get("protocol") != PROTOCOL:
         raise unusable_task("this runner speaks protocol %d; the operator and its runner are of different versions" % PROTOCOL)
-    if task.get("action") not in ("inspect", "run"):
+    if task.get("action") not in ("inspect", "probe", "run"):
         raise unusable_task("unknown action %r" % task.get("action"))
     wanted = {"from": list, "targets": list, "end": list, "steps": int, "steps_digest": str}
     if task["action"] == "run":
@@ -430,7 +431,7 @@ def alembic_arguments(task):
     arguments = ["--name=%s" % (task.get("section") or "alembic")]
     arguments += ["--config=%s" % task["config"]] if task.get("config") else []
     arguments += ["-x%s" % argument for argument in task.get("x") or []]
-    if task["action"] == "inspect":
+    if task["action"] != "run":
         return arguments + ["current"]
     return arguments + [task["direction"], cli_target(task["targets"])]
 
@@ -822,6 +823,32 @@ class Inspection(Work):
             "downgrade": downgrade,
             "autocommit": bool(tree) and mentions_autocommit(tree),
         }
+
+
+class Look(Work):
+    """Reads the version rows as env.py connects, for a database that the operator itself can't reach."""
+
+    options = {"dont_mutate": True, "destination_rev": "heads"}
+    finished = True
+
+    def begin(self, context):
+        import sqlalchemy
+
+        connection, table = context.connection, context._version
+        inspector = sqlalchemy.inspect(connection)
+        there = inspector.has_table(table.name, schema=table.schema) if hasattr(inspector, "has_table") else \
+            connection.dialect.has_table(connection, table.name, schema=table.schema)
+        rows = sorted(str(row.version_num) for row in connection.execute(table.select())) if there else []
+        others = [] if rows else [name for name in sorted(inspector.get_table_names()) if name != table.name]
+        version = getattr(connection.dialect, "server_version_info", None) or ()
+        look = {"dialect": context.dialect.name, "version": ".".join(str(part) for part in version), "table": bool(there),
+                "rows": rows[:ROWS_LIMIT * 4], "tables": others[:6]}
+        if len(rows) > ROWS_LIMIT * 4:
+            raise Problem("VersionTableMismatch", "the table %s has %d rows; it is not one of Alembic's" % (table.name, len(rows)))
+        self.report.update(look=look)
+
+    def steps(self, _rows, _context):
+        return []
 
 
 # ---------------------------------------------------------------- the lock
@@ -1304,11 +1331,11 @@ def drive(task, report, stopper, output):
     if url is not None:
         config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
     revisions = Revisions(load_script_directory(config))
-    inspecting = task["action"] == "inspect"
-    work = Inspection(task, report, revisions) if inspecting else Run(task, report, revisions, stopper)
+    running = task["action"] == "run"
+    work = Run(task, report, revisions, stopper) if running else {"inspect": Inspection, "probe": Look}[task["action"]](task, report, revisions)
     error = error_of(work, config)
     stopper.ignore()
-    if not inspecting:
+    if running:
         work.read_back()
     if error is not None:
         if isinstance(error, Problem):
@@ -1318,10 +1345,11 @@ def drive(task, report, stopper, output):
         raise problem_before_steps(error, url, revisions)
     if not work.calls:
         raise Problem("EnvPyDidNotRun", "env.py ended without calling context.run_migrations()")
-    if not inspecting:
+    if running:
         return work.conclude()
     flush_standard_streams()
-    report.update(state="done", **emit_frames(output, report.fields["nonce"], work.payload()))
+    frames = emit_frames(output, report.fields["nonce"], work.payload()) if task["action"] == "inspect" else {}
+    report.update(state="done", **frames)
 
 
 def error_of(work, config):

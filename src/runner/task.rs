@@ -26,12 +26,14 @@ pub struct Task {
     version_table_schema: Option<String>,
 }
 
-/// The two things that a runner does.
+/// The things that a runner does.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "action", rename_all = "lowercase")]
 pub enum Action {
     /// Read the revision graph and what env.py configures; change nothing.
     Inspect,
+    /// Read the version rows; change nothing.
+    Probe,
     /// Take the database from one set of rows to another.
     Run(Run),
 }

@@ -1,7 +1,9 @@
 """Each database and driver in a real run; passwords have characters that every URL must quote."""
+import sqlite3
+
 import pytest
 
-from harness import revision, table
+from harness import apply, eventually, revision, table
 
 ASYNC_ENV = """
 import asyncio, os
@@ -87,3 +89,54 @@ def test_what_is_wrong_with_a_mariadb_server_is_told(mariadb_space, push):
     space.sql(f"ALTER USER {space.database} IDENTIFIED BY 'another'")
     migration.wait("AuthFailed")
     assert space.database not in migration.message().replace(f"/{space.database}", ""), "no user's name is shown"
+
+
+def test_sqlite_in_a_file_on_a_volume(space, push, tmp_path):
+    """The operator can't reach the file: Jobs read it, as they migrate it."""
+    data = tmp_path / "data"
+    data.mkdir()
+    data.chmod(0o777)
+    size = {"storage": "1Gi"}
+    apply({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": space.name},
+           "spec": {"capacity": size, "accessModes": ["ReadWriteOnce"], "hostPath": {"path": str(data)}, "storageClassName": "",
+                    "claimRef": {"namespace": space.name, "name": "data"}}})
+    apply({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "data", "namespace": space.name},
+           "spec": {"accessModes": ["ReadWriteOnce"], "storageClassName": "", "volumeName": space.name, "resources": {"requests": size}}})
+    apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "file", "namespace": space.name},
+           "stringData": {"url": "sqlite:////data/shop.db"}})
+    pod = {"spec": {"volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}],
+                    "containers": [{"name": "alembic", "volumeMounts": [{"name": "data", "mountPath": "/data"}]}]}}
+    database = {"urlFrom": {"secretKeyRef": {"name": "file", "key": "url"}}}
+    image = push(*LINE, requirements=ALEMBIC)
+    migration = space.migration(image, database=database, podTemplate=pod, policy={"downgrade": "Allow"})
+    migration.wait("UnsupportedDialect")
+    assert "spec.database.probe.mode: Job" in migration.message()
+
+    migration.patch(database={"probe": {"mode": "Job", "interval": "10s"}})
+    migration.wait_ready(90)
+    rows = lambda: sqlite3.connect(data / "shop.db").execute("SELECT version_num FROM alembic_version").fetchall()
+    assert rows() == [("bbbb2222",)] and migration.status["database"]["dialect"] == "sqlite"
+    migration.patch(targetRevision="aaaa1111")
+    migration.wait_ready(90)
+    assert rows() == [("aaaa1111",)] and migration.condition("Drifted")["status"] == "False"
+
+    # What others do is seen at the next look, and looks leave no heap of Jobs behind.
+    with sqlite3.connect(data / "shop.db") as connection:
+        connection.execute("CREATE TABLE two (id INTEGER)")
+        connection.execute("UPDATE alembic_version SET version_num = 'bbbb2222'")
+    eventually("the change is noticed", lambda: space.events("RevisionChanged"), 60)
+    migration.wait_ready(90)
+    assert rows() == [("aaaa1111",)] and len(space.jobs("probe")) <= 2
+
+
+def test_a_server_that_only_the_pods_can_reach(space, push):
+    image = push(*LINE)
+    database = {"urlFrom": {"secretKeyRef": {"name": "app-db", "key": "url"}}, "probe": {"mode": "Job", "interval": "1h"}}
+    migration = space.migration(image, database=database)
+    migration.wait_ready(90)
+    assert space.rows() == ["bbbb2222"] and migration.status["database"]["version"].startswith("15.")
+    space.sql("UPDATE alembic_version SET version_num = 'aaaa1111'")
+    space.sql("DROP TABLE two")
+    migration.annotate("look again")
+    eventually("it is seen and mended", lambda: space.rows() == ["bbbb2222"], 60)
+    migration.wait_ready(90)

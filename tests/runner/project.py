@@ -190,6 +190,9 @@ class Project:
     def inspect(self, **task):
         return self.start(action="inspect", **task).outcome()
 
+    def probe(self, **task):
+        return self.start(action="probe", **task).outcome()
+
     def upgrade(self, start, targets, end, steps, **task):
         return self.start_run("upgrade", start, targets, end, steps, **task).outcome()
 

@@ -26,7 +26,7 @@ pub fn drift(before: &DatabaseMigrationStatus, rows: &BTreeSet<String>, at_targe
         return if at_target { Drift::Unchanged } else { Drift::NotChecked };
     };
     let known: BTreeSet<String> = before.current_revisions.iter().cloned().collect();
-    if !ours && known != *rows {
+    if !ours && known != *rows && !explained(before, &known, rows) {
         let now = describe(rows);
         return Drift::Changed {
             message: format!(
@@ -38,6 +38,12 @@ pub fn drift(before: &DatabaseMigrationStatus, rows: &BTreeSet<String>, at_targe
         true => Drift::StillChanged,
         false => Drift::Unchanged,
     }
+}
+
+/// Whether it was the last run of this operator that led from the one to the other.
+fn explained(before: &DatabaseMigrationStatus, known: &BTreeSet<String>, rows: &BTreeSet<String>) -> bool {
+    let same = |ids: &[String], set: &BTreeSet<String>| ids.iter().collect::<BTreeSet<_>>() == set.iter().collect();
+    before.last_run.as_ref().is_some_and(|run| same(&run.from, known) && same(&run.to, rows))
 }
 
 /// Version rows in one line.

@@ -7,19 +7,20 @@ mod tell;
 #[cfg(test)]
 mod tests;
 
+use self::image::problem_of;
 use super::{
     checks::{
         Chosen, Drift, Unmanaged, adoption, choose, describe, drift, heads_condition, run_status, spec_problem,
         unmanaged, usable_graph,
     },
-    observed::{DatabaseView, ImageView, Observed, Problem, Wanted},
+    observed::{DatabaseView, ImageView, JobView, Observed, Problem, Wanted},
     status::Draft,
 };
 use crate::{
     api::{ConditionType, DatabaseMigration, DatabaseMigrationStatus, Kind, Reason, parse_duration},
     db::VersionRows,
     revisions::{Direction, Target},
-    runner::{Inspected, Run, RunRecord},
+    runner::{Inspected, LookRecord, PodState, Run, RunRecord},
 };
 use k8s_openapi::jiff::Timestamp;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
@@ -45,6 +46,8 @@ pub enum Effect {
     Run(Box<(RunRecord, Run)>),
     /// Let a deletion go through.
     RemoveFinalizer,
+    /// Create the Job that reads the version rows.
+    Look(LookRecord),
     /// Delete a Job and its pod.
     DeleteJob(String),
     /// Tell people; about a run with the name of its Job.
@@ -114,6 +117,9 @@ impl Pass<'_> {
         if let Some(problem) = spec_problem(&self.object.spec) {
             return self.stop(&problem);
         }
+        if let Some(look) = self.observed.next_look.clone() {
+            self.effects.push(Effect::Look(look));
+        }
         self.handle_database(rows, ours)
     }
 
@@ -155,6 +161,7 @@ impl Pass<'_> {
         let snapshot = match &self.observed.database {
             DatabaseView::Failed(problem) => return self.stop(&problem.clone()),
             DatabaseView::NotLooked => return Next::After(WHILE_ACTIVE),
+            DatabaseView::Looking(job) => return self.looking(job.as_ref()),
             DatabaseView::Seen(snapshot) => snapshot,
         };
         let before = self.object.status.clone().unwrap_or_default();
@@ -173,6 +180,23 @@ impl Pass<'_> {
             }
             Ok(chosen) if at_target => self.at_target(&chosen),
             Ok(chosen) => self.towards(&chosen),
+        }
+    }
+
+    /// A Job has to read the version rows before anything can be said.
+    fn looking(&mut self, job: Option<&JobView>) -> Next {
+        if self.inspection().is_none() {
+            return self.without_image();
+        }
+        match job.map(|job| (job, &job.state)) {
+            Some((job, PodState::Blocked(trouble))) => {
+                self.draft.problem(&problem_of(trouble, job));
+                Next::After(WHILE_ACTIVE)
+            }
+            _ => {
+                self.draft.verdict(Reason::Probing, "a Job reads the version table");
+                Next::After(if job.is_some() { WHILE_ACTIVE } else { WITHOUT_POD })
+            }
         }
     }
 

@@ -23,8 +23,8 @@ impl Pass<'_> {
         runs.sort_by_key(|run| std::cmp::Reverse(run.number));
         let just_ended = usize::from(self.observed.run.is_some() && ended);
         let surplus = runs.into_iter().skip(limit.saturating_sub(just_ended)).map(|run| Effect::DeleteJob(run.job));
-        let inspections = self.observed.old_inspections.iter().cloned().map(Effect::DeleteJob);
-        self.after.extend(surplus.chain(inspections));
+        let old = self.observed.old_jobs.iter().cloned().map(Effect::DeleteJob);
+        self.after.extend(surplus.chain(old));
     }
 
     pub(super) fn tell(&mut self, warning: bool, reason: &str, note: &str, job: Option<String>) {

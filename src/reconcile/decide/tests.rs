@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    db::{Dialect, Snapshot},
+    db::Snapshot,
     reconcile::observed::{JobView, OldRun, RunView},
     runner::{Ended, Inspection, PodState, Trouble},
 };
@@ -47,14 +47,15 @@ fn wanted() -> Wanted {
 
 fn seen(rows: &str) -> DatabaseView {
     let rows = VersionRows::Rows(rows.split_whitespace().map(str::to_owned).collect());
-    DatabaseView::Seen(Snapshot { dialect: Dialect::Postgresql, server_version: "15.1".into(), rows, tables: vec![] })
+    DatabaseView::Seen(Snapshot { dialect: "postgresql".into(), server_version: "15.1".into(), rows, tables: vec![] })
 }
 
 fn observed(image: ImageView, database: DatabaseView) -> Observed {
     Observed {
         run: None,
         old_runs: vec![],
-        old_inspections: vec![],
+        old_jobs: vec![],
+        next_look: None,
         wanted: Some(wanted()),
         image,
         database,
@@ -311,7 +312,7 @@ fn old_jobs_go_at_the_history_limit() {
     let settled = after(object("head"), &decide(&object("head"), &stored("a", "a"), now()));
     let mut world = stored("a", "a");
     world.old_runs = (1..=5).map(|n| OldRun { job: format!("run-{n}"), number: n }).collect();
-    world.old_inspections = vec!["inspect-old".into()];
+    world.old_jobs = vec!["inspect-old".into()];
     let gone: Vec<_> = decide(&settled, &world, now())
         .after
         .iter()

@@ -1,7 +1,7 @@
 //! The database's URL from its Secret, and the look at its version table; does network I/O.
 
 use crate::{
-    api::{Connection, Database, DatabaseMigration, Reason, SecretKey, parse_duration},
+    api::{Connection, Database, DatabaseMigration, ProbeMode, Reason, SecretKey, parse_duration},
     db::{self, Endpoint, ProbeError, UrlError, VersionTable},
     error::Error,
     reconcile::{
@@ -19,7 +19,10 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Where the database is, with the texts that must not be shown.
 pub struct Located {
-    pub endpoint: Endpoint,
+    /// Where the operator looks by itself; `None` where a Job does.
+    pub endpoint: Option<Endpoint>,
+    /// The dialect that the URL names.
+    pub dialect: String,
     hidden: Vec<SecretString>,
 }
 
@@ -40,9 +43,9 @@ pub async fn endpoint(object: &DatabaseMigration, context: &Context) -> Result<R
     };
     let Some(tls) = &database.tls else { return Ok(Ok(located)) };
     let pem = secrets.value(&tls.ca_from.secret_key_ref).await?;
-    Ok(pem.map(|pem| Located {
-        endpoint: located.endpoint.trusting(pem.expose_secret().as_bytes().to_vec()),
-        hidden: located.hidden,
+    Ok(pem.map(|pem| {
+        let trusting = |endpoint: Endpoint| endpoint.trusting(pem.expose_secret().as_bytes().to_vec());
+        Located { endpoint: located.endpoint.map(trusting), ..located }
     }))
 }
 
@@ -53,6 +56,9 @@ impl Secrets<'_> {
                 Ok(url) => url,
                 Err(problem) => return Ok(Err(problem)),
             };
+            if database.probe.mode == ProbeMode::Job {
+                return Ok(for_jobs(&url, &from.secret_key_ref));
+            }
             let endpoint = Endpoint::parse(&url).map_err(|e| url_problem(&e, &from.secret_key_ref));
             return Ok(endpoint.map(|endpoint| located(endpoint, vec![url])));
         }
@@ -66,7 +72,13 @@ impl Secrets<'_> {
 
 fn located(endpoint: Endpoint, mut hidden: Vec<SecretString>) -> Located {
     hidden.extend(endpoint.secret_texts());
-    Located { endpoint, hidden }
+    Located { dialect: endpoint.dialect().to_string(), endpoint: Some(endpoint), hidden }
+}
+
+/// A URL that only the Jobs use: any that SQLAlchemy takes.
+fn for_jobs(url: &SecretString, key: &SecretKey) -> Result<Located, Problem> {
+    let dialect = db::dialect_name(url).ok_or_else(|| url_problem(&UrlError::Malformed, key))?;
+    Ok(Located { endpoint: None, dialect, hidden: db::secret_texts(url) })
 }
 
 fn url_problem(error: &UrlError, key: &SecretKey) -> Problem {

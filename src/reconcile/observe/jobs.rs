@@ -2,14 +2,14 @@
 //! where the stores leave something open. Does network I/O.
 
 use crate::{
-    api::{ANNOTATION_RUN, DatabaseMigration, LABEL_ACTION, LABEL_OBJECT},
+    api::{ANNOTATION_LOOK, ANNOTATION_RUN, DatabaseMigration, LABEL_ACTION, LABEL_OBJECT},
     error::Error,
     reconcile::{
         Context,
         api::call,
         observed::{JobView, OldRun, RunView},
     },
-    runner::{Ended, PodState, RunRecord, Trouble, pod_state},
+    runner::{Ended, LookRecord, PodState, RunRecord, Trouble, pod_state},
     text,
 };
 use k8s_openapi::{
@@ -33,6 +33,13 @@ pub struct Jobs {
     pub active: bool,
     pub old_runs: Vec<OldRun>,
     pub inspections: Vec<InspectJob>,
+    pub looks: Vec<LookView>,
+}
+
+/// A probe Job.
+pub struct LookView {
+    pub record: LookRecord,
+    pub job: JobView,
 }
 
 /// An inspect Job.
@@ -44,12 +51,18 @@ pub struct InspectJob {
 /// Looks through the watched Jobs.
 pub async fn jobs(object: &DatabaseMigration, context: &Context) -> Result<Jobs, Error> {
     let recorded = object.status.as_ref().map_or(0, |s| s.recorded_runs());
-    let mut found = Jobs { run: None, active: false, old_runs: Vec::new(), inspections: Vec::new() };
+    let mut found = Jobs { run: None, active: false, old_runs: Vec::new(), inspections: Vec::new(), looks: Vec::new() };
     for job in owned(object, context) {
         let annotation = |name: &str| job.annotations().get(name).cloned();
         if job.labels().get(LABEL_ACTION).is_some_and(|a| a == "inspect") {
             let (state, pod) = state(&job, context).await?;
             found.inspections.push(InspectJob { pod, job: view(&job, state) });
+            continue;
+        }
+        if let Some(look) = annotation(ANNOTATION_LOOK) {
+            let (state, _) = state(&job, context).await?;
+            let record = serde_json::from_str(&look).unwrap_or_default();
+            found.looks.push(LookView { record, job: view(&job, state) });
             continue;
         }
         let record = annotation(ANNOTATION_RUN).and_then(|a| serde_json::from_str::<RunRecord>(&a).ok());

@@ -4,6 +4,7 @@
 mod database;
 mod image;
 mod jobs;
+mod look;
 
 pub use image::InspectionCache;
 
@@ -18,6 +19,7 @@ use crate::{
     error::Error,
     runner::Inspected,
 };
+use k8s_openapi::jiff::Timestamp;
 use std::sync::Arc;
 
 /// Looks at everything that one decision needs, and at nothing more: while a run is active neither the image nor the
@@ -27,7 +29,8 @@ pub async fn observe(object: &DatabaseMigration, context: &Context) -> Result<Ob
     let mut observed = Observed {
         run: jobs.run,
         old_runs: jobs.old_runs,
-        old_inspections: Vec::new(),
+        old_jobs: Vec::new(),
+        next_look: None,
         wanted: None,
         image: ImageView::NotLooked,
         database: DatabaseView::NotLooked,
@@ -47,17 +50,37 @@ pub async fn observe(object: &DatabaseMigration, context: &Context) -> Result<Ob
     if let Some(run) = &mut observed.run {
         jobs::redact(&mut run.job, &endpoint.secrets());
     }
-    let Wish { wanted, any_stored } = wanted(object, &endpoint.endpoint.dialect().to_string());
+    let Wish { wanted, any_stored } = wanted(object, &endpoint.dialect);
     let looked = image::look(object, context, &wanted, any_stored, &jobs.inspections, &endpoint.secrets()).await?;
-    observed.old_inspections = looked.old_jobs;
+    observed.old_jobs = looked.old_jobs;
     observed.joins = looked.joins;
     observed.image = looked.image;
     observed.wanted = Some(wanted);
 
-    let table = version_table(object, &observed.image);
-    observed.database = database::probe(object, context, &endpoint.endpoint, &table).await;
+    match &endpoint.endpoint {
+        Some(endpoint) => {
+            let table = version_table(object, &observed.image);
+            observed.database = database::probe(object, context, endpoint, &table).await;
+        }
+        None => by_job(object, jobs.looks, &endpoint.secrets(), &mut observed),
+    }
     observed.remembered = remembered(object, context, &observed);
     Ok(observed)
+}
+
+/// A look by Job runs in the inspected image, and means nothing once a run has ended that is not recorded yet.
+fn by_job(object: &DatabaseMigration, looks: Vec<jobs::LookView>, secrets: &[&str], observed: &mut Observed) {
+    if observed.run.is_some() {
+        return;
+    }
+    if !matches!(observed.image, ImageView::Stored(_) | ImageView::Reported { .. }) {
+        observed.database = DatabaseView::Looking(None);
+        return;
+    }
+    let looked = look::look(object, looks, secrets, Timestamp::now());
+    observed.database = looked.view;
+    observed.next_look = looked.next;
+    observed.old_jobs.extend(looked.old);
 }
 
 /// The table that env.py uses, as far as it is known.
