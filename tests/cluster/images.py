@@ -156,13 +156,16 @@ def requirements_layer(file):
                "--target", site, "--python-version", PYTHON, "--implementation", "cp", "--only-binary=:all:", *platforms, "-r", file)
             programs(site, pathlib.Path(scratch) / "usr/local/bin")
             tar_folder(tar, scratch, "")
-    return layer(f"requirements-{digest('2', SUITE, file)}", fill)
+    return layer(f"requirements-{digest('3', SUITE, file)}", fill)
 
 
 def programs(site, folder):
-    """The packages' commands, started by the image's own Python: those that pip writes name this machine's."""
-    shutil.rmtree(site / "bin", ignore_errors=True)
+    """The packages' commands: programs as they are, scripts started by the image's own Python, since pip's name this machine's."""
     folder.mkdir(parents=True)
+    for program in (site / "bin").glob("*"):
+        if program.read_bytes()[:2] != b"#!":
+            shutil.copy2(program, folder)
+    shutil.rmtree(site / "bin", ignore_errors=True)
     for entry_points in site.glob("*.dist-info/entry_points.txt"):
         text = entry_points.read_text().partition("[console_scripts]")[2].partition("\n[")[0]
         for line in filter(None, map(str.strip, text.splitlines())):

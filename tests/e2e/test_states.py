@@ -48,7 +48,7 @@ def test_secrets_and_credentials(space, shop):
     app.wait("SecretKeyMissing")
     secret(space, "other", url="not a url")
     app.wait("InvalidUrl")
-    secret(space, "other", url=url_of(space).replace("postgresql+psycopg2", "mysql+pymysql"))
+    secret(space, "other", url=url_of(space).replace("postgresql+psycopg2", "oracle+oracledb"))
     app.wait("UnsupportedDialect")
     url = url_of(space)
     head, _, tail = url.partition("@")
