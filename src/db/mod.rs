@@ -16,6 +16,8 @@ pub struct VersionTable {
     /// `None` for whatever schema the connection finds the table in, as Alembic does.
     pub schema: Option<String>,
     pub name: String,
+    /// Whether the width of its column matters.
+    pub measure: bool,
 }
 
 /// What one look found.
@@ -28,6 +30,8 @@ pub struct Snapshot {
     pub rows: VersionRows,
     /// Some other tables that are there; looked for only where there are no rows.
     pub tables: Vec<String>,
+    /// How many characters a row of the version table can have; looked for only where an id may be too long.
+    pub column: Option<u32>,
 }
 
 /// The content of the version table.

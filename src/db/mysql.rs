@@ -11,6 +11,7 @@ use std::time::Duration;
 /// Limits for the session, which ends with the look; each server heeds the comment that is meant for it.
 const BEGIN: &str = include_str!("sql/mysql_begin.sql");
 const READ_ROWS: &str = include_str!("sql/mysql_read_rows.sql");
+const WIDTH: &str = include_str!("sql/mysql_width.sql");
 const OTHER_TABLES: &str = include_str!("sql/mysql_other_tables.sql");
 
 /// ER_NO_SUCH_TABLE
@@ -77,7 +78,16 @@ async fn look(
     } else {
         Vec::new()
     };
-    Ok(Snapshot { dialect: endpoint.dialect.to_string(), server_version, rows, tables })
+    let column = match &rows {
+        VersionRows::Rows(_) if table.measure => {
+            let schema = table.schema.as_deref();
+            let found = sqlx::query(WIDTH).persistent(false).bind(schema).bind(&table.name);
+            found.fetch_optional(&mut *connection).await?.map(|row| row.try_get::<u64, _>(0)).transpose()?
+        }
+        _ => None,
+    };
+    let column = column.map(|width| u32::try_from(width).unwrap_or(u32::MAX));
+    Ok(Snapshot { dialect: endpoint.dialect.to_string(), server_version, rows, tables, column })
 }
 
 /// The table as an identifier, whatever characters it has. A schema is a database here.
@@ -125,7 +135,7 @@ mod tests {
 
     #[test]
     fn identifiers_are_quoted() {
-        let table = VersionTable { schema: Some("my app".into()), name: "a`b".into() };
+        let table = VersionTable { schema: Some("my app".into()), name: "a`b".into(), measure: false };
         assert_eq!(quoted(&table), "`my app`.`a``b`");
     }
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 /// The only transaction. Everything is set for the transaction alone, so that a pooler's session is given back as it was.
 const BEGIN: &str = include_str!("sql/postgres_begin.sql");
 const READ_ROWS: &str = include_str!("sql/postgres_read_rows.sql");
+const WIDTH: &str = include_str!("sql/postgres_width.sql");
 const OTHER_TABLES: &str = include_str!("sql/postgres_other_tables.sql");
 
 /// SQLSTATE undefined_table: neither the table nor, where one is named, its schema has to be there.
@@ -73,8 +74,12 @@ async fn look(
         VersionRows::Rows(ref found) if found.is_empty() => other_tables(connection, endpoint, table).await?,
         VersionRows::Rows(_) => Vec::new(),
     };
+    let column = match &rows {
+        VersionRows::Rows(_) if table.measure => width(connection, table).await?,
+        _ => None,
+    };
     let server_version = connection.server_version_num().map(version).unwrap_or_default();
-    Ok(Snapshot { dialect: endpoint.dialect.to_string(), server_version, rows, tables })
+    Ok(Snapshot { dialect: endpoint.dialect.to_string(), server_version, rows, tables, column })
 }
 
 async fn rows(connection: &mut PgConnection, table: &VersionTable) -> Result<VersionRows, sqlx::Error> {
@@ -94,6 +99,13 @@ async fn other_tables(
     set_search_path(connection, endpoint).await?;
     let found = sqlx::query(OTHER_TABLES).persistent(false).bind(&table.name).fetch_all(&mut *connection).await?;
     found.iter().map(|row| row.try_get(0)).collect()
+}
+
+async fn width(connection: &mut PgConnection, table: &VersionTable) -> Result<Option<u32>, sqlx::Error> {
+    let found = sqlx::query(WIDTH).persistent(false).bind(quoted(table)).fetch_one(&mut *connection).await?;
+    let width: Option<i32> = found.try_get(0)?;
+    // A text has no limit.
+    Ok(Some(width.and_then(|w| u32::try_from(w).ok()).unwrap_or(u32::MAX)))
 }
 
 async fn set_search_path(connection: &mut PgConnection, endpoint: &Endpoint) -> Result<(), sqlx::Error> {
@@ -151,7 +163,7 @@ mod tests {
     #[test]
     fn identifiers_and_versions() {
         let table = |schema: Option<&str>, name: &str| {
-            quoted(&VersionTable { schema: schema.map(str::to_owned), name: name.into() })
+            quoted(&VersionTable { schema: schema.map(str::to_owned), name: name.into(), measure: false })
         };
         assert_eq!(table(None, "alembic_version"), r#""alembic_version""#);
         assert_eq!(table(Some("My app"), r#"a"b"#), r#""My app"."a""b""#);

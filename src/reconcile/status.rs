@@ -1,7 +1,7 @@
 //! Building the next status from the one before it: conditions keep their transition times, lists stay short; no I/O.
 
 use super::{
-    checks::{Chosen, Drift, describe, direction_name},
+    checks::{Chosen, Drift, describe, direction_name, empty_downgrades},
     observed::Problem,
 };
 use crate::{
@@ -167,7 +167,12 @@ impl Draft {
             to: listed(&plan.end),
             steps: count(&plan.steps),
         });
-        self.set(ConditionType::Planned, "True", "PlanReady", &summary(chosen));
+        let empty = empty_downgrades(chosen);
+        let stays = match empty.as_slice() {
+            [] => String::new(),
+            some => format!("; downgrade() of {} does nothing, so what they made stays", text::list(some, 5)),
+        };
+        self.set(ConditionType::Planned, "True", "PlanReady", &(summary(chosen) + &stays));
     }
 
     /// Records a run that has ended; once only, since its number is newer than what is recorded.

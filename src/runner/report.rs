@@ -51,6 +51,9 @@ pub struct Look {
     pub rows: Vec<String>,
     /// Some other tables, where there are no rows.
     pub tables: Vec<String>,
+    /// How many characters a row can have, where the column says so.
+    #[serde(default)]
+    pub column: Option<u32>,
 }
 
 /// Where the runner was.

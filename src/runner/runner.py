@@ -841,7 +841,9 @@ class Look(Work):
         rows = sorted(str(row.version_num) for row in connection.execute(table.select())) if there else []
         others = [] if rows else [name for name in sorted(inspector.get_table_names()) if name != table.name]
         version = getattr(connection.dialect, "server_version_info", None) or ()
-        look = {"dialect": context.dialect.name, "version": ".".join(str(part) for part in version), "table": bool(there),
+        columns = inspector.get_columns(table.name, schema=table.schema) if there else []
+        widths = [getattr(column["type"], "length", None) for column in columns if column["name"] == "version_num"]
+        look = {"column": widths[0] if widths else None, "dialect": context.dialect.name, "version": ".".join(str(part) for part in version), "table": bool(there),
                 "rows": rows[:ROWS_LIMIT * 4], "tables": others[:6]}
         if len(rows) > ROWS_LIMIT * 4:
             raise Problem("VersionTableMismatch", "the table %s has %d rows; it is not one of Alembic's" % (table.name, len(rows)))

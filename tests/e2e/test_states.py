@@ -117,6 +117,29 @@ def test_revision_files_that_do_not_fit(space, push):
     assert "bbbb" in app.message() and space.rows() == ["bbbb"]
 
 
+def test_an_id_that_does_not_fit_into_the_version_table(space, push):
+    long = "a_revision_id_that_somebody_wrote_by_hand"
+    app = space.migration(push(revision("aaaa", **table("t")), revision(long, "aaaa", **table("u"))))
+    app.wait("RevisionIdTooLong")
+    assert long in app.message() and not space.jobs("run")
+    app.patch(targetRevision="aaaa")
+    app.wait_ready()
+    space.sql("ALTER TABLE alembic_version ALTER version_num TYPE varchar(64)")
+    app.patch(targetRevision="head")
+    app.wait_ready()
+    assert space.rows() == [long]
+
+
+def test_a_target_that_only_another_image_has(space, push):
+    first, second = revision("aaaa", **table("t")), revision("bbbb", "aaaa", **table("u"))
+    newer, older = push(first, second), push(first)
+    app = space.migration(newer, target="aaaa")
+    app.wait_ready()
+    app.patch(image=older, targetRevision="bbbb")
+    app.wait("RevisionNotInImage")
+    assert newer in app.message() and space.rows() == ["aaaa"]
+
+
 def test_an_env_py_whose_work_would_be_rolled_back(space, push):
     """Exit code 0, and nothing applied: the trap of SQLAlchemy 2."""
     select = ENV.replace("    context.configure", "    connection.exec_driver_sql('SELECT 1')\n    context.configure")

@@ -9,7 +9,9 @@ mod spec;
 
 pub use drift::{Drift, describe, drift};
 pub use image::{Wish, heads_condition, requested_at, wanted};
-pub use plan::{Chosen, Unmanaged, adoption, choose, direction_name, plan_problem, unmanaged, usable_graph};
+pub use plan::{
+    Chosen, Unmanaged, adoption, choose, direction_name, empty_downgrades, plan_problem, unmanaged, usable_graph,
+};
 pub use retry::{Gate, gate, repeats_by_itself};
 pub use run::{pod_failed, reason_of_class, run_status, summary_of_run};
 pub use spec::spec_problem;

@@ -33,6 +33,9 @@ pub fn choose(
     strategy: Strategy,
 ) -> Result<Chosen, Problem> {
     let graph = usable_graph(image)?;
+    if let Err(error @ AlembicError::NotFound { .. }) = graph.resolve_target(target) {
+        return Err(not_in_image(&error, image, remembered, target));
+    }
     let unknown: Vec<&String> = rows.iter().filter(|row| !graph.contains(row)).collect();
     let (plan, image) = if unknown.is_empty() {
         (decide(graph, rows, target).map_err(|e| refused(&e, image))?, image)
@@ -130,6 +133,18 @@ fn going_back<'a>(
     })
 }
 
+/// A target that this image lacks: another one may have it.
+fn not_in_image(error: &AlembicError, image: &Inspected, remembered: &[Arc<Inspected>], target: &Target) -> Problem {
+    let has = |other: &&Arc<Inspected>| other.graph.as_ref().is_ok_and(|g| g.resolve_target(target).is_ok());
+    match remembered.iter().find(has) {
+        Some(other) => {
+            let message = format!("{}: {error}; {} has it", image.image, other.image);
+            Problem::new(Reason::RevisionNotInImage, message)
+        }
+        None => Problem::new(Reason::UnknownTarget, format!("{}: {error}", image.image)),
+    }
+}
+
 /// The images of recorded runs first, since they are what brought the database to where it is.
 fn by_preference<'a>(remembered: &'a [Arc<Inspected>], status: &DatabaseMigrationStatus) -> Vec<&'a Arc<Inspected>> {
     let runs: Vec<&str> = status.last_run.iter().chain(&status.history).map(|run| run.image.as_str()).collect();
@@ -139,7 +154,7 @@ fn by_preference<'a>(remembered: &'a [Arc<Inspected>], status: &DatabaseMigratio
 }
 
 /// What stands in the way of a plan that is not empty.
-pub fn plan_problem(chosen: &Chosen, policy: DowngradePolicy) -> Option<Problem> {
+pub fn plan_problem(chosen: &Chosen, policy: DowngradePolicy, column: Option<u32>) -> Option<Problem> {
     let plan = &chosen.plan;
     let down = plan.direction == Direction::Downgrade;
     if down && policy == DowngradePolicy::Deny {
@@ -158,7 +173,37 @@ pub fn plan_problem(chosen: &Chosen, policy: DowngradePolicy) -> Option<Problem>
         );
         return Some(Problem::new(Reason::ExternalTransaction, message));
     }
+    if let Some(problem) = too_long(chosen, column) {
+        return Some(problem);
+    }
     plan.steps.iter().find_map(|step| step_problem(chosen, step, down))
+}
+
+/// Alembic's own column is VARCHAR(32). PostgreSQL finds out after the step and takes it back; MySQL leaves it half done.
+const COLUMN: usize = 32;
+
+/// Whether every id that the steps write into the version table fits there.
+fn too_long(chosen: &Chosen, column: Option<u32>) -> Option<Problem> {
+    let plan = &chosen.plan;
+    let width = column.map_or(COLUMN, |width| width as usize);
+    if chosen.image.inspection.dialect == "sqlite" {
+        return None;
+    }
+    let written = plan.steps.iter().filter(|_| plan.direction != Direction::Downgrade).chain(&plan.end);
+    let id = written.into_iter().find(|id| id.chars().count() > width)?;
+    let message = format!(
+        "the id {} has {} characters, and the version table's column holds {width}; nothing was run",
+        text::clean(id, 128),
+        id.chars().count(),
+    );
+    Some(Problem::new(Reason::RevisionIdTooLong, message))
+}
+
+/// Revisions of a downgrade that take nothing back: what they made stays.
+pub fn empty_downgrades(chosen: &Chosen) -> Vec<String> {
+    let empty = |step: &&String| chosen.image.revision(step).is_some_and(|r| r.downgrade == Implementation::Empty);
+    let steps = chosen.plan.steps.iter().filter(|_| chosen.plan.direction == Direction::Downgrade);
+    steps.filter(empty).cloned().collect()
 }
 
 fn step_problem(chosen: &Chosen, step: &str, down: bool) -> Option<Problem> {

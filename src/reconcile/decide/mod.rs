@@ -131,6 +131,14 @@ impl Pass<'_> {
         }
     }
 
+    /// How many characters the version table's column holds, where it was looked for.
+    fn column(&self) -> Option<u32> {
+        match &self.observed.database {
+            DatabaseView::Seen(snapshot) => snapshot.column,
+            _ => None,
+        }
+    }
+
     fn deleting(&self) -> bool {
         self.object.metadata.deletion_timestamp.is_some()
     }

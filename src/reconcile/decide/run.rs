@@ -60,7 +60,7 @@ impl Pass<'_> {
 
     pub(super) fn towards(&mut self, chosen: &Chosen) -> Next {
         let spec = &self.object.spec;
-        if let Some(problem) = plan_problem(chosen, spec.policy.downgrade) {
+        if let Some(problem) = plan_problem(chosen, spec.policy.downgrade, self.column()) {
             return self.stop(&problem);
         }
         if spec.suspend {

@@ -47,7 +47,13 @@ fn wanted() -> Wanted {
 
 fn seen(rows: &str) -> DatabaseView {
     let rows = VersionRows::Rows(rows.split_whitespace().map(str::to_owned).collect());
-    DatabaseView::Seen(Snapshot { dialect: "postgresql".into(), server_version: "15.1".into(), rows, tables: vec![] })
+    DatabaseView::Seen(Snapshot {
+        dialect: "postgresql".into(),
+        server_version: "15.1".into(),
+        rows,
+        tables: vec![],
+        column: None,
+    })
 }
 
 fn observed(image: ImageView, database: DatabaseView) -> Observed {
@@ -383,4 +389,29 @@ fn a_database_that_cannot_take_back_is_partially_applied() {
     ended.record.transactional = false;
     observed.run = Some(ended);
     assert_eq!(reason(&decide(&object("head"), &observed, now())), "PartiallyApplied");
+}
+
+#[test]
+fn a_target_that_another_image_has_is_told_from_one_that_nobody_has() {
+    let mut observed = stored("a b", "a");
+    assert_eq!(reason(&decide(&object("c"), &observed, now())), "UnknownTarget");
+    observed.remembered = vec![image("shop:newer", "a b c")];
+    let decision = decide(&object("c"), &observed, now());
+    let message = &decision.status.condition(ConditionType::Ready).unwrap().message;
+    assert!(reason(&decision) == "RevisionNotInImage" && message.contains("shop:newer has it"), "{message}");
+}
+
+#[test]
+fn an_id_that_does_not_fit_is_found_before_the_run() {
+    let long = "a_revision_id_that_somebody_wrote_by_hand";
+    let column = |width| {
+        let mut observed = stored(&format!("a {long}"), "a");
+        if let DatabaseView::Seen(snapshot) = &mut observed.database {
+            snapshot.column = width;
+        }
+        decide(&object("head"), &observed, now())
+    };
+    assert_eq!((reason(&column(None)).as_str(), started(&column(None))), ("RevisionIdTooLong", None));
+    assert_eq!(reason(&column(Some(40))), "RevisionIdTooLong");
+    assert!(started(&column(Some(64))).is_some());
 }

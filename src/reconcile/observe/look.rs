@@ -85,5 +85,6 @@ fn snapshot(look: Look) -> Snapshot {
         server_version: look.version,
         rows: if look.table { VersionRows::Rows(names(look.rows).collect()) } else { VersionRows::NoTable },
         tables: names(look.tables).take(6).collect(),
+        column: look.column,
     }
 }

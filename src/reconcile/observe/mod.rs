@@ -17,6 +17,7 @@ use crate::{
     api::DatabaseMigration,
     db::{VersionRows, VersionTable},
     error::Error,
+    revisions::Target,
     runner::Inspected,
 };
 use k8s_openapi::jiff::Timestamp;
@@ -83,6 +84,9 @@ fn by_job(object: &DatabaseMigration, looks: Vec<jobs::LookView>, secrets: &[&st
     observed.old_jobs.extend(looked.old);
 }
 
+/// Alembic makes its column as wide as this; only a longer id makes it worth a look.
+const ALEMBICS_COLUMN: usize = 32;
+
 /// The table that env.py uses, as far as it is known.
 fn version_table(object: &DatabaseMigration, image: &ImageView) -> VersionTable {
     let inspected = match image {
@@ -92,10 +96,11 @@ fn version_table(object: &DatabaseMigration, image: &ImageView) -> VersionTable 
     let spec = &object.spec.database;
     let name = spec.version_table.clone().or_else(|| inspected.map(|i| i.version_table.clone()));
     let schema = spec.version_table_schema.clone().or_else(|| inspected.and_then(|i| i.version_table_schema.clone()));
-    VersionTable { schema, name: name.unwrap_or_else(|| "alembic_version".to_owned()) }
+    let measure = inspected.is_some_and(|i| i.revisions.iter().any(|r| r.id.chars().count() > ALEMBICS_COLUMN));
+    VersionTable { schema, name: name.unwrap_or_else(|| "alembic_version".to_owned()), measure }
 }
 
-/// Other images matter only when this one does not know the live rows.
+/// Other images matter only when this one does not know the live rows, or the target.
 fn remembered(object: &DatabaseMigration, context: &Context, observed: &Observed) -> Vec<Arc<Inspected>> {
     let (ImageView::Stored(image) | ImageView::Reported { image, .. }, DatabaseView::Seen(snapshot)) =
         (&observed.image, &observed.database)
@@ -106,5 +111,10 @@ fn remembered(object: &DatabaseMigration, context: &Context, observed: &Observed
         (VersionRows::Rows(rows), Ok(graph)) => rows.iter().all(|row| graph.contains(row)),
         _ => true,
     };
-    if known { Vec::new() } else { image::remembered(object, context) }
+    let target = Target::parse(&object.spec.target_revision).ok();
+    let found = match (&target, &image.graph) {
+        (Some(target), Ok(graph)) => graph.resolve_target(target).is_ok(),
+        _ => true,
+    };
+    if known && found { Vec::new() } else { image::remembered(object, context) }
 }
