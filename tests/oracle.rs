@@ -126,7 +126,7 @@ fn of_the_map(id: &str, graph: &Graph, map: &Value, count: &mut Count) {
     same("branch points", graph.branch_points(), &map["branch_points"]);
     same("merge points", graph.merge_points(), &map["merge_points"]);
     for (revision, labels) in map["labels"].as_object().into_iter().flatten() {
-        same(&format!("labels of {revision}"), graph.labels(revision).map(str::to_owned).collect(), labels);
+        same(&format!("labels of {revision}"), graph.labels(revision).into_iter().collect(), labels);
     }
     for (revision, parents) in map["norm_down"].as_object().into_iter().flatten() {
         same(&format!("normalised parents of {revision}"), graph.parents(revision), parents);

@@ -46,7 +46,7 @@ impl Graph {
         let mut targets = self.upgrade_targets(&[lower.to_owned()], upper, false)?;
         if let Some((branch, _)) = lower.split_once('@') {
             let label = self.label_of(branch)?;
-            targets.retain(|t| self.labels[*t].contains(&label));
+            targets.retain(|t| self.labels_at(*t).contains(&label));
         }
         let required = self.covered(&targets)?;
         let mut current = self.get_revisions(lower)?;
@@ -75,7 +75,7 @@ impl Graph {
         }
         if !current.is_empty() {
             let above = reach(current.iter().copied(), &self.up);
-            self.no_overlap(&current, |graph, tops, place| graph.lineage_above(tops, place))?;
+            self.no_overlap_upwards(&current)?;
             needs.retain(|p| above.contains(p));
         }
         Ok(self.descending(&needs, &targets)?.into_iter().map(|p| self.id(p)).collect())
@@ -120,31 +120,30 @@ impl Graph {
 
     /// These and everything below; none may be below another.
     fn covered(&self, places: &[usize]) -> Answer<Set> {
-        self.no_overlap(places, |graph, tops, place| graph.covers(tops.iter().copied(), place))?;
-        Ok(self.closure(places.iter().copied()))
-    }
-
-    fn no_overlap(&self, places: &[usize], reaches: impl Fn(&Self, &[usize], usize) -> bool) -> Answer<()> {
-        for place in places {
-            let below = |other: &&usize| **other != *place && reaches(self, &[*place], **other);
-            let others: Vec<usize> = places.iter().filter(below).copied().collect();
-            if !others.is_empty() {
-                return Err(AlembicError::Overlap { revision: self.id(*place), others: self.sorted(others) });
+        match self.overlap(places) {
+            Some((lower, upper)) => {
+                Err(AlembicError::Overlap { revision: self.id(upper), others: self.sorted([lower]) })
             }
+            None => Ok(self.closure(places.iter().copied())),
         }
-        Ok(())
     }
 
-    fn lineage_above(&self, tops: &[usize], place: usize) -> bool {
-        reach(tops.iter().copied(), &self.up).contains(&place)
+    fn no_overlap_upwards(&self, places: &[usize]) -> Answer<()> {
+        let above = reach(places.iter().flat_map(|p| self.up[*p].iter().copied()), &self.up);
+        match places.iter().find(|p| above.contains(p)) {
+            Some(place) => {
+                Err(AlembicError::Overlap { revision: self.id(*place), others: self.sorted(places.to_vec()) })
+            }
+            None => Ok(()),
+        }
     }
 
     fn label_of(&self, branch: &str) -> Answer<String> {
         match self.get_revision(branch)? {
             Found::Revision(place) if self.ids[place] == branch => {
-                let mut labels = self.labels[place].iter();
+                let mut labels = self.labels_at(place).into_iter();
                 match (labels.next(), labels.next()) {
-                    (Some(label), None) => Ok(label.clone()),
+                    (Some(label), None) => Ok(label),
                     _ => Err(ASSERTION),
                 }
             }

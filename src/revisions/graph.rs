@@ -31,8 +31,8 @@ pub struct Graph {
     pub(super) up: Vec<Vec<usize>>,
     /// Children by down_revision and depends_on.
     pub(super) all_up: Vec<Vec<usize>>,
-    /// The branch labels of each revision, inherited ones included (RevisionMap._add_branches).
-    pub(super) labels: Vec<BTreeSet<String>>,
+    /// The branch labels that each file itself gives.
+    pub(super) labels: Vec<Vec<String>>,
     /// Position of each revision in one fixed topological order, parents first.
     pub(super) rank: Vec<usize>,
 }
@@ -76,8 +76,27 @@ impl Graph {
     }
 
     /// The branch labels of a revision, inherited ones included.
-    pub fn labels(&self, id: &str) -> impl Iterator<Item = &str> {
-        self.place(id).into_iter().flat_map(|p| self.labels[p].iter()).map(String::as_str)
+    pub fn labels(&self, id: &str) -> BTreeSet<String> {
+        self.place(id).map(|place| self.labels_at(place)).unwrap_or_default()
+    }
+
+    /// A label goes to all descendants by down_revision. Where these are one plain line, it also goes up from the
+    /// labelled revision as far as the line is plain: no merge, and nothing else built on it (RevisionMap._add_branches).
+    /// Worked out when asked for: kept for each revision, a history in which each has a label would fill the memory.
+    pub(super) fn labels_at(&self, place: usize) -> BTreeSet<String> {
+        let mut givers = reach([place], &self.down);
+        let plain = |p: usize| self.all_up[p].len() < 2 && self.down[p].len() < 2;
+        let mut line = vec![place];
+        while let Some(next) = line.last().and_then(|p| self.up[*p].first()) {
+            line.push(*next);
+            if !plain(*next) {
+                break;
+            }
+        }
+        if line.iter().all(|p| plain(*p)) {
+            givers.extend(line);
+        }
+        givers.into_iter().flat_map(|p| self.labels[p].iter().cloned()).collect()
     }
 
     /// The parents of a revision that count for the version rows: down_revision, and depends_on without what an
@@ -157,6 +176,16 @@ impl Graph {
     pub(super) fn redundant_parent(&self, place: usize) -> Option<usize> {
         let parents = &self.all_down[place];
         parents.iter().copied().find(|p| self.covers(parents.iter().copied().filter(|other| other != p), *p))
+    }
+}
+
+impl Graph {
+    /// The first of these that stands below another, and one above it.
+    pub(super) fn overlap(&self, places: &[usize]) -> Option<(usize, usize)> {
+        let below = self.closure(places.iter().flat_map(|p| self.all_down[*p].iter().copied()));
+        let lower = *places.iter().find(|p| below.contains(p))?;
+        let upper = places.iter().copied().find(|p| *p != lower && self.covers([*p], lower));
+        Some((lower, upper.unwrap_or(lower)))
     }
 }
 

@@ -1,9 +1,6 @@
 //! Scripts become a graph, or the reason why Alembic would not load them; no I/O.
 
-use super::{
-    Script,
-    graph::{Graph, reach},
-};
+use super::{Script, graph::Graph};
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// Why Alembic would not load a graph, or would load it wrongly.
@@ -66,7 +63,7 @@ pub(super) fn graph(scripts: Vec<Script>) -> Result<Graph, LoadError> {
     let rank = ranks(&all_down, &ids).map_err(LoadError::DependencyCycle)?;
     let normal_down = joined(&down, &normalized(&down, &depends));
     let (up, all_up) = (reversed(&down), reversed(&all_down));
-    let labels = spread(&scripts, &down, &up, &all_up);
+    let labels = scripts.into_iter().map(|script| script.labels).collect();
     Ok(Graph { ids, names, down, all_down, normal_down, up, all_up, labels, rank })
 }
 
@@ -140,12 +137,19 @@ fn joined(one: &[Vec<usize>], other: &[Vec<usize>]) -> Vec<Vec<usize>> {
 
 /// Dependencies without those that an ancestor by down_revision declares too (RevisionMap._normalize_depends_on).
 fn normalized(down: &[Vec<usize>], depends: &[Vec<usize>]) -> Vec<Vec<usize>> {
+    let declarers = reversed(depends);
     let of = |place: usize| {
-        if depends[place].is_empty() {
-            return Vec::new();
+        let alone = |d: &usize| declarers[*d].len() < 2;
+        let mut doubtful: HashSet<usize> = depends[place].iter().copied().filter(|d| !alone(d)).collect();
+        let mut seen: HashSet<usize> = HashSet::new();
+        let mut todo = down[place].clone();
+        let mut declared: HashSet<usize> = HashSet::new();
+        while let Some(ancestor) = todo.pop().filter(|_| !doubtful.is_empty()) {
+            if seen.insert(ancestor) {
+                declared.extend(depends[ancestor].iter().filter(|d| doubtful.remove(d)));
+                todo.extend(&down[ancestor]);
+            }
         }
-        let ancestors = reach(down[place].iter().copied(), down);
-        let declared: HashSet<usize> = ancestors.into_iter().flat_map(|a| depends[a].iter().copied()).collect();
         depends[place].iter().copied().filter(|d| !declared.contains(d)).collect()
     };
     (0..down.len()).map(of).collect()
@@ -159,27 +163,6 @@ fn reversed(edges: &[Vec<usize>]) -> Vec<Vec<usize>> {
         }
     }
     reversed
-}
-
-/// A label goes to all descendants by down_revision. Where these are one plain line, it also goes up from the labelled
-/// revision as far as the line is plain: no merge, and nothing else built on it (RevisionMap._add_branches).
-fn spread(scripts: &[Script], down: &[Vec<usize>], up: &[Vec<usize>], all_up: &[Vec<usize>]) -> Vec<BTreeSet<String>> {
-    let mut labels: Vec<BTreeSet<String>> = vec![BTreeSet::new(); scripts.len()];
-    let plain = |p: usize| all_up[p].len() < 2 && down[p].len() < 2;
-    for (place, script) in scripts.iter().enumerate().filter(|(_, s)| !s.labels.is_empty()) {
-        let mut carriers = reach([place], up);
-        if carriers.iter().all(|p| plain(*p)) {
-            let mut below = down[place].first().copied();
-            while let Some(parent) = below.filter(|p| plain(*p)) {
-                carriers.insert(parent);
-                below = down[parent].first().copied();
-            }
-        }
-        for carrier in carriers {
-            labels[carrier].extend(script.labels.iter().cloned());
-        }
-    }
-    labels
 }
 
 /// One topological order, earliest in load order first; or the ids on cycles, and between them.

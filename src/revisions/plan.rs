@@ -65,13 +65,13 @@ pub enum PlanError {
 /// A way on which Alembic would fall over half-way is no plan.
 pub fn decide(graph: &Graph, rows: &BTreeSet<String>, target: &Target) -> Result<Plan, PlanError> {
     let rows_at = places(graph, rows)?;
-    if let Some((row, of)) = overlap(graph, &rows_at) {
-        return Err(PlanError::OverlappingRows { row, of });
+    if let Some((row, of)) = graph.overlap(&rows_at) {
+        return Err(PlanError::OverlappingRows { row: graph.id(row), of: graph.id(of) });
     }
     let targets = graph.resolve_target(target)?;
     let targets_at: Vec<usize> = targets.iter().filter_map(|t| graph.place(t)).collect();
-    if let Some((target, of)) = overlap(graph, &targets_at) {
-        return Err(PlanError::OverlappingTargets { target, of });
+    if let Some((target, of)) = graph.overlap(&targets_at) {
+        return Err(PlanError::OverlappingTargets { target: graph.id(target), of: graph.id(of) });
     }
     let applied = graph.closure(rows_at.iter().copied());
     let wanted = graph.closure(targets_at.iter().copied());
@@ -173,14 +173,6 @@ fn places(graph: &Graph, rows: &BTreeSet<String>) -> Result<Vec<usize>, PlanErro
         return Err(PlanError::UnknownRow { rows: unknown });
     }
     Ok(rows.iter().filter_map(|row| graph.place(row)).collect())
-}
-
-/// Two of these where the first is an ancestor of the second.
-fn overlap(graph: &Graph, places: &[usize]) -> Option<(String, String)> {
-    places.iter().find_map(|of| {
-        let row = places.iter().find(|p| *p != of && graph.covers([*of], **p))?;
-        Some((graph.id(*row), graph.id(*of)))
-    })
 }
 
 /// Digest over the steps and the contents of their files, which the runner computes again before the first step.

@@ -45,7 +45,7 @@ impl Graph {
         if let [symbol] = symbols.as_slice()
             && let Some(steps) = negative(symbol)
         {
-            let on_branch = |p: &usize| branch.is_none_or(|b| self.labels[*p].contains(b));
+            let on_branch = |p: &usize| branch.is_none_or(|b| self.labels_at(*p).contains(b));
             let heads = self.effective_heads().into_iter().filter(on_branch);
             return heads.map(|head| self.walk(Found::Revision(head), steps, None, true)).collect();
         }

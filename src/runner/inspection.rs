@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Bounds on what an image may report; an id longer than Alembic's own version column is allowed and reported elsewhere.
-const MAX_REVISIONS: usize = 100_000;
+const MAX_REVISIONS: usize = 20_000;
 const MAX_ID: usize = 512;
 
 /// The runner's report on an image, as it is stored.

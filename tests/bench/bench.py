@@ -235,8 +235,24 @@ def many():
     run(CLUSTER / "sql", "postgres", "postgres", stdin="".join(f'DROP DATABASE bench_{n} WITH (FORCE);\n' for n in range(DATABASES)))
 
 
+# ---- the planner
+
+def planner():
+    sys.path.insert(0, str(ROOT / "tests" / "runner"))
+    from environments import NEWEST, python_of
+    print("  building the planner's benchmark …", file=sys.stderr)
+    ours = run("cargo", "bench", "--locked", "--quiet", "--manifest-path", ROOT / "Cargo.toml", "--bench", "planner").stdout
+    theirs = run(python_of(NEWEST), ROOT / "tests" / "bench" / "planner.py").stdout
+    print("\nPlanning 5,000 revisions up and down again, the graph loaded from its scripts (best of 20, and of 2)")
+    for line, other in zip(ours.splitlines(), theirs.splitlines()):
+        (shape, took), (_, alembic) = line.split(), other.split()
+        print(f"  {shape:10} operator {float(took):8.2f} ms   Alembic {NEWEST} {float(alembic):8.2f} ms   {float(alembic) / float(took):6.0f} times")
+
+
 if __name__ == "__main__":
-    install()
-    parts = {"latency": latency, "many": many}
-    for name in sys.argv[1:] or parts:
+    parts = {"planner": planner, "latency": latency, "many": many}
+    wanted = sys.argv[1:] or list(parts)
+    if wanted != ["planner"]:
+        install()
+    for name in wanted:
         parts[name]()

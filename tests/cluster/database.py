@@ -45,9 +45,9 @@ def secret_value(space, name, key):
 class Engine:
     """A kind of database server: how it runs as a pod, and how a database with an owner of its own is made in it."""
 
-    def __init__(self, name, image, port, password, ready, client, scheme, create):
+    def __init__(self, name, image, port, password, ready, client, scheme, create, tls):
         self.name, self.image, self.port, self.password, self.ready = name, image, port, password, ready
-        self.client, self.scheme, self.create = client, scheme, create
+        self.client, self.scheme, self.create, self.tls = client, scheme, create, tls
 
     def run(self, space, name, sql):
         """Runs SQL as the superuser inside the server's pod and returns what it prints."""
@@ -70,15 +70,17 @@ def create_mariadb(role, password):
 # A client asks for the password of the pod's own environment.
 POSTGRES = Engine("postgres", "postgres:15", 5432, "POSTGRES_PASSWORD", ["pg_isready", "-h", "127.0.0.1", "-U", "postgres"],
                   'PGPASSWORD="$POSTGRES_PASSWORD" psql -h 127.0.0.1 -U postgres -d {name} -X -q -A -t -v ON_ERROR_STOP=1',
-                  "postgresql+psycopg2", create_postgres)
+                  "postgresql+psycopg2", create_postgres,
+                  ["-c", "ssl=on", "-c", "ssl_cert_file=/tls/tls.crt", "-c", "ssl_key_file=/tls/tls.key"])
 MARIADB = Engine("mariadb", "mariadb:10.11", 3306, "MARIADB_PASSWORD", ["mariadb-admin", "--socket=/tmp/mysqld.sock", "ping"],
                  'MYSQL_PWD="$MARIADB_PASSWORD" mariadb --no-defaults --socket=/tmp/mysqld.sock -u root -D {name} -N -B',
-                 "mysql+pymysql", create_mariadb)
+                 "mysql+pymysql", create_mariadb, ["--ssl-cert=/tls/tls.crt", "--ssl-key=/tls/tls.key"])
 ENGINES = {engine.name: engine for engine in (POSTGRES, MARIADB)}
 
 
 def server(space, engine=POSTGRES):
-    """A server in a namespace, reachable as ENGINE.NAMESPACE; its data outlives its pod."""
+    """A server in a namespace, reachable as ENGINE.NAMESPACE; its data outlives its pod. It speaks TLS when the namespace has
+    a Secret ENGINE-tls."""
     namespace(space)
     if not get("secret", space, engine.name):
         secret(space, engine.name, password=AWKWARD + secrets.token_hex(8))
@@ -108,6 +110,10 @@ def manifests(space, data, engine):
         "securityContext": {"runAsNonRoot": True, "runAsUser": USER, "fsGroup": USER, "seccompProfile": {"type": "RuntimeDefault"}},
         "volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": engine.name}}, {"name": "tmp", "emptyDir": {}}],
     }
+    if get("secret", space, f"{engine.name}-tls"):
+        container["args"] = engine.tls
+        container["volumeMounts"].append({"name": "tls", "mountPath": "/tls"})
+        pod["volumes"].append({"name": "tls", "secret": {"secretName": f"{engine.name}-tls", "defaultMode": 0o640}})
     meta = {"name": engine.name, "namespace": space, "labels": labels}
     return [
         {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": volume},

@@ -67,6 +67,9 @@ class Space:
     def sql(self, text):
         return run(CLUSTER / "sql", self.engine, self.database, self.server, stdin=text).stdout.strip()
 
+    def secret(self, name):
+        return get("secret", "-n", self.name, name)["data"]
+
     def has_table(self, name):
         where = "table_schema = DATABASE()" if self.engine == "mariadb" else "table_schema = ANY (current_schemas(false))"
         return self.sql(f"SELECT count(*) FROM information_schema.tables WHERE {where} AND table_name = '{name}'") == "1"

@@ -1,9 +1,11 @@
 """Each database and driver in a real run; passwords have characters that every URL must quote."""
+import base64
 import sqlite3
+import subprocess
 
 import pytest
 
-from harness import apply, eventually, revision, table
+from harness import Space, apply, eventually, revision, table
 
 ASYNC_ENV = """
 import asyncio, os
@@ -140,3 +142,42 @@ def test_a_server_that_only_the_pods_can_reach(space, push):
     migration.annotate("look again")
     eventually("it is seen and mended", lambda: space.rows() == ["bbbb2222"], 60)
     migration.wait_ready(90)
+
+
+def certificates(folder, name):
+    """A private CA, and a certificate of its for one name."""
+    openssl = lambda *arguments: subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True, cwd=folder)
+    openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", 2, "-subj", "/CN=test CA", "-keyout", "ca.key", "-out", "ca.crt")
+    openssl("req", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}", "-keyout", "tls.key", "-out", "tls.csr")
+    (folder / "san").write_text(f"subjectAltName=DNS:{name}\n")
+    openssl("x509", "-req", "-in", "tls.csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-days", 2, "-extfile", "san", "-out", "tls.crt")
+    return {file: (folder / file).read_text() for file in ("ca.crt", "tls.crt", "tls.key")}
+
+
+@pytest.mark.parametrize("engine, parameters, package", [
+    ("postgres", "sslmode=verify-full", "psycopg2-binary"),
+    ("mariadb", "ssl_ca=/alembic-operator-tls/ca.crt", "pymysql"),
+])
+def test_tls_with_a_private_ca(request, push, tmp_path, engine, parameters, package):
+    name = f"e2e-tls-{engine}-{tmp_path.name[-1]}"
+    files = certificates(tmp_path, f"{engine}.{name}")
+    apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": f"{engine}-tls", "namespace": name}, "stringData": files})
+    space = Space(name, server=name, engine=engine)
+    url = base64.b64decode(space.secret("app-db")["url"]).decode()
+    secret = lambda name, **values: apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": space.name}, "stringData": values})
+    secret("with-tls", url=f"{url}?{parameters}")
+    secret("ca", **{"ca.crt": files["ca.crt"]})
+    secret("another-ca", **{"ca.crt": certificates(tmp_path, "elsewhere")["ca.crt"]})
+    database = {"urlFrom": {"secretKeyRef": {"name": "with-tls", "key": "url"}}, "probe": {"interval": "5s"},
+                "tls": {"caFrom": {"secretKeyRef": {"name": "another-ca", "key": "ca.crt"}}}}
+    image = push(*LINE, requirements=f"{ALEMBIC}{package}\n")
+    migration = space.migration(image, database=database)
+    migration.wait("TLSFailed")
+    database["tls"]["caFrom"]["secretKeyRef"]["name"] = "ca"
+    migration.patch(database=database)
+    migration.wait_ready()
+    assert space.rows() == ["bbbb2222"]
+    # The right certificate under a name that it is not for.
+    secret("with-tls", url=f"{url.replace(f'{engine}.{name}', f'{engine}.{name}.svc')}?{parameters}")
+    migration.wait("TLSFailed")
