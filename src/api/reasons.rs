@@ -96,6 +96,7 @@ reasons! {
         DatabaseAhead = "DatabaseAhead": "Use an image that holds the live revision: no image that the operator knows does.",
         DatabaseUnmanaged = "DatabaseUnmanaged": "Say in `spec.adopt.revision` which revision the tables are at; `base` if they are none of this project's.",
         AdoptionRefused = "AdoptionRefused": "Bring the tables to what the models say, correct `spec.adopt.revision`, or set `spec.adopt.verify: None`.",
+        UnknownRevision = "UnknownRevision": "Something else wrote a revision that no image that the operator knows has: correct the version row, or use the image that it came from.",
         OverlappingRows = "OverlappingRows": "Remove the row that is an ancestor of another one from the version table.",
         DowngradeNotAllowed = "DowngradeNotAllowed": "Set `spec.policy.downgrade: Allow` if the downgrade is meant, or raise the target.",
         IrreversibleRevision = "IrreversibleRevision": "Write the missing downgrade(), or restore from a backup.",

@@ -37,5 +37,5 @@ def test_a_revision_that_no_image_knows(space, shop):
     app = space.migration(shop["1"])
     app.wait_ready()
     space.sql("UPDATE alembic_version SET version_num = 'feedbeef0000'")
-    app.wait("DatabaseAhead", seconds=20)
+    app.wait("UnknownRevision", seconds=20)
     assert "feedbeef0000" in app.message() and app.condition("Drifted")["status"] == "True"

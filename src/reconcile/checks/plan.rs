@@ -24,6 +24,7 @@ pub struct Chosen {
 
 /// Plans the way from the live rows to the target, which is resolved in the spec's own image. When that image does
 /// not know the live rows, as after a reverted commit, an image that was inspected before and knows them is used.
+/// `foreign` says that something else than this operator wrote the rows.
 pub fn choose(
     image: &Arc<Inspected>,
     remembered: &[Arc<Inspected>],
@@ -31,6 +32,7 @@ pub fn choose(
     target: &Target,
     rows: &BTreeSet<String>,
     strategy: Strategy,
+    foreign: bool,
 ) -> Result<Chosen, Problem> {
     let graph = usable_graph(image)?;
     if let Err(error @ AlembicError::NotFound { .. }) = graph.resolve_target(target) {
@@ -40,7 +42,8 @@ pub fn choose(
     let (plan, image) = if unknown.is_empty() {
         (decide(graph, rows, target).map_err(|e| refused(&e, image))?, image)
     } else {
-        going_back(graph, image, remembered, status, target, rows, &unknown)?
+        going_back(graph, image, remembered, status, target, rows)
+            .ok_or_else(|| not_known(&unknown, image, rows, foreign))?
     };
     let pending = plan.steps.clone();
     let plan = match (strategy, &image.graph) {
@@ -113,24 +116,27 @@ fn going_back<'a>(
     status: &DatabaseMigrationStatus,
     target: &Target,
     rows: &BTreeSet<String>,
-    unknown: &[&String],
-) -> Result<(Plan, &'a Arc<Inspected>), Problem> {
-    let targets = graph.resolve_target(target).map_err(|e| refused(&e.into(), image))?;
-    let ids = Target::revisions(targets);
+) -> Option<(Plan, &'a Arc<Inspected>)> {
+    let ids = Target::revisions(graph.resolve_target(target).ok()?);
     let plan_in = |candidate: &'a Arc<Inspected>| {
-        let graph = candidate.graph.as_ref().ok()?;
+        let graph = candidate.graph.as_ref().ok().filter(|_| candidate.image != image.image)?;
         let plan = decide(graph, rows, &ids).ok()?;
         // Anything but a way down would need the spec's own image.
         matches!(plan.direction, Direction::None | Direction::Downgrade).then_some((plan, candidate))
     };
-    by_preference(remembered, status).into_iter().find_map(plan_in).ok_or_else(|| {
-        let names: Vec<String> = unknown.iter().map(|r| text::clean(r, 64)).collect();
-        let message = format!(
-            "the database is at {}, and {} does not know revision {}; no image that was inspected before leads from there to the target",
-            describe(rows), image.image, text::list(&names, 5),
-        );
-        Problem::new(Reason::DatabaseAhead, message)
-    })
+    by_preference(remembered, status).into_iter().find_map(plan_in)
+}
+
+/// Rows that no image leads away from: left by a newer release, or written by something else.
+fn not_known(unknown: &[&String], image: &Inspected, rows: &BTreeSet<String>, foreign: bool) -> Problem {
+    let names: Vec<String> = unknown.iter().map(|r| text::clean(r, 64)).collect();
+    let message = format!(
+        "the database is at {}, and {} does not know revision {}; no image that was inspected before leads from there to the target",
+        describe(rows),
+        image.image,
+        text::list(&names, 5),
+    );
+    Problem::new(if foreign { Reason::UnknownRevision } else { Reason::DatabaseAhead }, message)
 }
 
 /// A target that this image lacks: another one may have it.

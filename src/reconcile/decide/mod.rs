@@ -178,7 +178,8 @@ impl Pass<'_> {
         }
         let Some(image) = self.inspection() else { return self.without_image() };
         let rows = rows.unwrap_or_default();
-        let chosen = self.plan(&image, &rows);
+        let foreign = matches!(drift(&before, &rows, false, ours), Drift::Changed { .. } | Drift::StillChanged);
+        let chosen = self.plan(&image, &rows, foreign);
         let at_target = chosen.as_ref().is_ok_and(|c| c.plan.direction == Direction::None);
         self.note_drift(&drift(&before, &rows, at_target, ours), at_target);
         match chosen {
@@ -208,7 +209,7 @@ impl Pass<'_> {
         }
     }
 
-    fn plan(&mut self, image: &Arc<Inspected>, rows: &BTreeSet<String>) -> Result<Chosen, Problem> {
+    fn plan(&mut self, image: &Arc<Inspected>, rows: &BTreeSet<String>, foreign: bool) -> Result<Chosen, Problem> {
         let graph = usable_graph(image)?;
         let (single, reason, message) = heads_condition(graph, &self.object.spec.target_revision);
         self.draft.set(ConditionType::SingleHead, if single { "True" } else { "False" }, reason, &message);
@@ -219,7 +220,7 @@ impl Pass<'_> {
         let spec = &self.object.spec;
         let status = self.draft.status.clone();
         let chosen = match unmanaged(rows, self.tables(), &status, spec.adopt.as_ref()) {
-            Unmanaged::No => choose(image, &self.observed.remembered, &status, &target, rows, spec.strategy)?,
+            Unmanaged::No => choose(image, &self.observed.remembered, &status, &target, rows, spec.strategy, foreign)?,
             Unmanaged::Adopt(adopt) => adoption(image, adopt)?,
             Unmanaged::Unsaid(problem) => return Err(problem),
         };
