@@ -159,12 +159,12 @@ fn followed(graph: &Graph, plan: &Plan) -> Result<(), PlanError> {
         Ok(_) => (plan.steps.len(), AlembicError::Revision("an ancestor of another row would stay behind")),
         Err((number, error)) => (number, error),
     };
-    let redundant = plan.steps.iter().filter_map(|revision| {
+    let mut redundant = plan.steps.iter().filter_map(|revision| {
         let parent = graph.redundant_parent(graph.place(revision)?)?;
         Some(PlanError::RedundantParent { revision: revision.clone(), parent: graph.id(parent) })
     });
     let revision = plan.steps.get(culprit).or(plan.steps.last()).cloned().unwrap_or_default();
-    Err(redundant.last().unwrap_or(PlanError::HalfWay { revision, error }))
+    Err(redundant.next_back().unwrap_or(PlanError::HalfWay { revision, error }))
 }
 
 fn places(graph: &Graph, rows: &BTreeSet<String>) -> Result<Vec<usize>, PlanError> {

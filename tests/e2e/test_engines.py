@@ -133,9 +133,10 @@ def test_sqlite_in_a_file_on_a_volume(space, push, tmp_path):
 
 def test_a_server_that_only_the_pods_can_reach(space, push):
     image = push(*LINE)
-    database = {"urlFrom": {"secretKeyRef": {"name": "app-db", "key": "url"}}, "probe": {"mode": "Job", "interval": "1h"}}
+    database = {**parts(space, "psycopg2"), "probe": {"mode": "Job", "interval": "1h"}}
     migration = space.migration(image, database=database)
     migration.wait_ready(90)
+    assert space.jobs("probe")
     assert space.rows() == ["bbbb2222"] and migration.status["database"]["version"].startswith("15.")
     space.sql("UPDATE alembic_version SET version_num = 'aaaa1111'")
     space.sql("DROP TABLE two")

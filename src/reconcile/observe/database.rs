@@ -41,6 +41,8 @@ pub async fn endpoint(object: &DatabaseMigration, context: &Context) -> Result<R
         Ok(located) => located,
         Err(problem) => return Ok(Err(problem)),
     };
+    let by_job = database.probe.mode == ProbeMode::Job;
+    let located = Located { endpoint: located.endpoint.filter(|_| !by_job), ..located };
     let Some(tls) = &database.tls else { return Ok(Ok(located)) };
     let pem = secrets.value(&tls.ca_from.secret_key_ref).await?;
     Ok(pem.map(|pem| {
