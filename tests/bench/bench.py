@@ -21,6 +21,7 @@ DATABASES = 100
 
 
 def install():
+    harness.clear()
     reference = run(CLUSTER / "build-operator-image", ROOT / "target" / "release" / "alembic-operator").stdout.strip()
     repository, _, digest = reference.partition("@")
     helm("upgrade", "--install", OPERATOR, ROOT / "charts" / "alembic-operator", "--namespace", OPERATOR, "--create-namespace",

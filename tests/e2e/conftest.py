@@ -23,11 +23,7 @@ def install(*settings):
 @pytest.fixture(scope="session", autouse=True)
 def operator():
     run(CLUSTER / "up")
-    # Objects of an earlier session would be noise.
-    for namespace in harness.get("namespaces")["items"]:
-        name = namespace["metadata"]["name"]
-        if name.startswith("e2e-"):
-            kubectl("delete", "namespace", name, "--timeout=120s")
+    harness.clear()
     labels = "pod-security.kubernetes.io/enforce=restricted"
     kubectl("create", "namespace", OPERATOR, check=False)
     kubectl("label", "--overwrite", "namespace", OPERATOR, labels)

@@ -51,6 +51,14 @@ def eventually(what, probe, seconds=60):
         time.sleep(0.2)
 
 
+def clear():
+    """Objects of earlier tests, benchmarks and demos would be noise: the operator looks after them too."""
+    names = [namespace["metadata"]["name"] for namespace in get("namespaces")["items"]]
+    gone = [name for name in names if name.startswith(("e2e-", "bench-", "demo"))]
+    if gone:
+        kubectl("delete", "namespace", *gone, "--timeout=300s")
+
+
 class Space:
     """A namespace under the restricted Pod Security Standard with a database of its own."""
 
