@@ -61,9 +61,13 @@ async fn look(
 ) -> Result<Snapshot, sqlx::Error> {
     // Numbers of our own making, and no other text, go into this statement.
     let begin = BEGIN.replace("{milliseconds}", &timeout.as_millis().to_string());
-    connection.execute(AssertSqlSafe(begin.clone())).await?;
-    set_search_path(connection, endpoint).await?;
-    let rows = rows(connection, table).await?;
+    let rows = if endpoint.search_path.is_some() {
+        connection.execute(AssertSqlSafe(begin.clone())).await?;
+        set_search_path(connection, endpoint).await?;
+        rows(connection, "", table).await?
+    } else {
+        rows(connection, &begin, table).await?
+    };
     let tables = match rows {
         // The failed statement ended the transaction's usefulness.
         VersionRows::NoTable => {
@@ -82,9 +86,10 @@ async fn look(
     Ok(Snapshot { dialect: endpoint.dialect.to_string(), server_version, rows, tables, column })
 }
 
-async fn rows(connection: &mut PgConnection, table: &VersionTable) -> Result<VersionRows, sqlx::Error> {
-    let statement = READ_ROWS.replace("{limit}", &(MAX_ROWS + 1).to_string()).replace("{table}", &quoted(table));
-    match connection.fetch_all(AssertSqlSafe(statement)).await {
+/// The rows, in one message to the server with what has to go before.
+async fn rows(connection: &mut PgConnection, before: &str, table: &VersionTable) -> Result<VersionRows, sqlx::Error> {
+    let select = READ_ROWS.replace("{limit}", &(MAX_ROWS + 1).to_string()).replace("{table}", &quoted(table));
+    match connection.fetch_all(AssertSqlSafe(before.to_owned() + &select)).await {
         Ok(rows) => Ok(VersionRows::Rows(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)),
         Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(NO_TABLE) => Ok(VersionRows::NoTable),
         Err(error) => Err(error),
