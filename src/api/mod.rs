@@ -15,7 +15,7 @@ pub const MANAGER: &str = "alembic-operator";
 
 /// Label on Jobs and pods: the name of the object they work for.
 pub const LABEL_OBJECT: &str = "alembic-operator.dev/object";
-/// Label on Jobs and pods: `inspect` or `run`.
+/// Label on Jobs and pods: `inspect`, `probe`, `compare` or `run`.
 pub const LABEL_ACTION: &str = "alembic-operator.dev/action";
 /// Label on the ConfigMaps that hold an inspected image.
 pub const LABEL_INSPECTION: &str = "alembic-operator.dev/inspection";
@@ -27,7 +27,7 @@ pub const ANNOTATION_KEY: &str = "alembic-operator.dev/inspection-key";
 /// On a run Job: what it was asked to do, as JSON (`runner::job::RunRecord`).
 pub const ANNOTATION_RUN: &str = "alembic-operator.dev/run";
 
-/// On a probe Job: which look it is, as JSON (`runner::job::LookRecord`).
+/// On a probe or compare Job: which look it is, as JSON (`runner::job::LookRecord`).
 pub const ANNOTATION_LOOK: &str = "alembic-operator.dev/probe";
 
 /// Keeps the object until the pod of a run has ended; absent at all other times.

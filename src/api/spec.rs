@@ -129,6 +129,10 @@ pub struct DatabaseMigrationSpec {
     #[serde(default, skip_serializing_if = "is_default")]
     pub strategy: Strategy,
 
+    /// Whether the tables are compared with what they should be, beside the version rows, which always are.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub drift: Drift,
+
     /// Time limits of a run.
     #[serde(default, skip_serializing_if = "is_default")]
     pub timeouts: Timeouts,
@@ -394,6 +398,29 @@ pub enum Strategy {
     #[default]
     Together,
     Stepwise,
+}
+
+/// Whether the tables are compared with what they should be.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Drift {
+    /// Off (the default), or Models: a Job in the image compares the tables with the models that env.py names
+    /// (target_metadata), as `alembic check` does, while the database is at the image's heads. What it finds is the
+    /// condition Drifted and status.drift; Ready does not depend on it.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub mode: DriftMode,
+    /// Time between two comparisons where nothing else happens (default 1h).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "duration_schema")]
+    pub interval: Option<String>,
+}
+
+/// What the tables are compared with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum DriftMode {
+    #[default]
+    Off,
+    Models,
 }
 
 /// Time limits of a run.

@@ -48,6 +48,9 @@ pub struct DatabaseMigrationStatus {
     /// the image of the spec lacks the live revision.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub images: Vec<String>,
+    /// How the database differs from the models of the image; absent when it does not, or was not compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drift: Option<DriftStatus>,
     /// The newest run that has ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_run: Option<RunStatus>,
@@ -162,6 +165,41 @@ pub struct ImageStatus {
     /// Which inspection this is; changes when a tag is looked at again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inspection: Option<String>,
+}
+
+/// How the database differs from what it should be.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct DriftStatus {
+    /// Number of objects that should be there.
+    pub missing: i32,
+    /// Number of objects that should not be there.
+    pub unexpected: i32,
+    /// Number of objects that should be otherwise.
+    pub modified: i32,
+    /// The first ten of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub objects: Vec<DriftedObject>,
+}
+
+/// One object that is not as it should be.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct DriftedObject {
+    /// `Missing`, `Unexpected` or `Modified`.
+    pub change: Change,
+    /// What it is and its name, such as `column users.mail`.
+    pub object: String,
+}
+
+/// What is wrong with an object.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Change {
+    /// It should be there.
+    #[default]
+    Missing,
+    /// It should not be there.
+    Unexpected,
+    /// It is there and should be otherwise.
+    Modified,
 }
 
 /// A run that has ended.

@@ -1,6 +1,8 @@
 //! Why a database can't be read, coarse on purpose: a tenant chooses the host, so nothing that a server says is
 //! passed on, or the operator could be used to look around its network. No I/O.
 
+use super::{VersionTable, shown};
+
 /// What is wrong with a URL, or with the parts of one. Never shows user or password.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UrlError {
@@ -64,6 +66,20 @@ pub enum ProbeError {
 }
 
 impl ProbeError {
+    /// What an error that no server's answer holds means.
+    pub(super) fn of_the_connection(error: &sqlx::Error, place: String, table: &VersionTable) -> Self {
+        match error {
+            sqlx::Error::Tls(_) => Self::TlsFailed { place },
+            // So rustls tells that the handshake failed (`ConnectionCommon::complete_io`).
+            sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => Self::TlsFailed { place },
+            sqlx::Error::Io(_) => Self::Unreachable { place },
+            sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => {
+                Self::NotAVersionTable { place, table: shown(table) }
+            }
+            _ => Self::Unexpected { place, code: "of the protocol".to_owned() },
+        }
+    }
+
     /// The reason in the condition.
     pub fn reason(&self) -> &'static str {
         match self {

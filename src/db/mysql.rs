@@ -105,15 +105,9 @@ fn number(error: &sqlx::Error) -> Option<u16> {
 }
 
 fn explain(error: &sqlx::Error, endpoint: &Endpoint, table: &VersionTable) -> ProbeError {
-    let place = endpoint.place();
-    match error {
-        sqlx::Error::Database(_) => by_number(number(error).unwrap_or_default(), place, table),
-        sqlx::Error::Tls(_) => ProbeError::TlsFailed { place },
-        sqlx::Error::Io(_) => ProbeError::Unreachable { place },
-        sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => {
-            ProbeError::NotAVersionTable { place, table: shown(table) }
-        }
-        _ => ProbeError::Unexpected { place, code: "of the protocol".to_owned() },
+    match number(error) {
+        Some(number) => by_number(number, endpoint.place(), table),
+        None => ProbeError::of_the_connection(error, endpoint.place(), table),
     }
 }
 

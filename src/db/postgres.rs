@@ -137,15 +137,9 @@ fn version(number: u32) -> String {
 }
 
 fn explain(error: &sqlx::Error, endpoint: &Endpoint, table: &VersionTable) -> ProbeError {
-    let place = endpoint.place();
     match error {
-        sqlx::Error::Database(error) => by_code(error.code().as_deref().unwrap_or_default(), place, table),
-        sqlx::Error::Tls(_) => ProbeError::TlsFailed { place },
-        sqlx::Error::Io(_) => ProbeError::Unreachable { place },
-        sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => {
-            ProbeError::NotAVersionTable { place, table: shown(table) }
-        }
-        _ => ProbeError::Unexpected { place, code: "of the protocol".to_owned() },
+        sqlx::Error::Database(error) => by_code(error.code().as_deref().unwrap_or_default(), endpoint.place(), table),
+        other => ProbeError::of_the_connection(other, endpoint.place(), table),
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{
     api::{DatabaseMigration, DatabaseMigrationStatus, FINALIZER, MANAGER},
     error::Error,
     runner::{
-        Inspected, JobInput, Run, RunRecord, inspect_job, inspection_config_map, lacks_owner, look_job,
+        Inspected, JobInput, Run, RunRecord, compare_job, inspect_job, inspection_config_map, lacks_owner, look_job,
         program_config_map, run_job, shared_owner,
     },
 };
@@ -40,6 +40,12 @@ pub async fn act(object: &DatabaseMigration, effects: &[Effect], context: &Conte
             Effect::Look(record) => {
                 let input = JobInput { object, image: &object.spec.image };
                 let job = look_job(input, record).map_err(|e| actor.internal("the probe Job", &e))?;
+                actor.ensure_shared(program_config_map(object)).await?;
+                actor.create_job(job).await?;
+            }
+            Effect::Compare { record, image } => {
+                let input = JobInput { object, image };
+                let job = compare_job(input, record).map_err(|e| actor.internal("the compare Job", &e))?;
                 actor.ensure_shared(program_config_map(object)).await?;
                 actor.create_job(job).await?;
             }

@@ -3,7 +3,7 @@
 use crate::{
     api::Reason,
     db::Snapshot,
-    runner::{Inspected, LookRecord, PodState, RunRecord},
+    runner::{Differences, Inspected, LookRecord, PodState, RunRecord},
 };
 use k8s_openapi::jiff::Timestamp;
 use std::sync::Arc;
@@ -85,6 +85,19 @@ pub enum DatabaseView {
     NotLooked,
 }
 
+/// The tables against the models of the image.
+#[derive(Clone, Debug)]
+pub enum ModelsView {
+    Compared(Differences),
+    Failed(Problem),
+    /// A Job is at it, or has to be made first.
+    Comparing(Option<JobView>),
+    /// Models are of the newest revision, and the database is not there.
+    NotAtHeads,
+    /// Nobody asked for it, or something else comes first.
+    NotLooked,
+}
+
 /// What one look at the world found.
 #[derive(Clone, Debug)]
 pub struct Observed {
@@ -94,6 +107,9 @@ pub struct Observed {
     pub old_jobs: Vec<String>,
     /// The look at the database that a Job has to make next.
     pub next_look: Option<LookRecord>,
+    /// The comparison with the models that a Job has to make next.
+    pub next_comparison: Option<LookRecord>,
+    pub models: ModelsView,
     pub wanted: Option<Wanted>,
     pub image: ImageView,
     pub database: DatabaseView,

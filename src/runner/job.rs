@@ -115,20 +115,29 @@ pub fn run_job(input: JobInput, record: &RunRecord, run: Run) -> Result<Job, Pod
     build(input, run_name(input.object, record.number), "run", annotations, &task, deadline)
 }
 
-/// The epoch of a look that is made now.
-pub fn look_epoch(object: &DatabaseMigration, requested_at: Option<&str>) -> String {
+/// The epoch of a look that is made now. `image` is the one whose content matters to it, if any.
+pub fn look_epoch(object: &DatabaseMigration, requested_at: Option<&str>, image: &str) -> String {
     let generation = object.metadata.generation.unwrap_or_default().to_string();
     let runs = object.status.as_ref().map_or(0, |s| s.recorded_runs()).to_string();
-    short_hash(&[&generation, &runs, requested_at.unwrap_or_default()], 10)
+    short_hash(&[&generation, &runs, requested_at.unwrap_or_default(), image], 10)
 }
 
 /// The Job that reads the version rows.
 pub fn look_job(input: JobInput, record: &LookRecord) -> Result<Job, PodTemplateError> {
-    let task = Task::new(&input.object.spec, Action::Probe);
+    again_job(input, record, "probe", Action::Probe)
+}
+
+/// The Job that compares the tables with the models.
+pub fn compare_job(input: JobInput, record: &LookRecord) -> Result<Job, PodTemplateError> {
+    again_job(input, record, "compare", Action::Compare)
+}
+
+fn again_job(input: JobInput, record: &LookRecord, name: &str, action: Action) -> Result<Job, PodTemplateError> {
+    let task = Task::new(&input.object.spec, action);
     let annotations = BTreeMap::from([(ANNOTATION_LOOK.to_owned(), serde_json::to_string(record)?)]);
     let hash = short_hash(&[&input.object.uid().unwrap_or_default(), &record.epoch], 6);
-    let name = format!("{}-probe-{}-{hash}", name_part(input.object), record.number);
-    build(input, name, "probe", annotations, &task, Some(LOOK_DEADLINE))
+    let job = format!("{}-{name}-{}-{hash}", name_part(input.object), record.number);
+    build(input, job, name, annotations, &task, Some(LOOK_DEADLINE))
 }
 
 /// A look that takes longer hangs; image pulls count.

@@ -1,7 +1,10 @@
 //! Reading of what the runner reports: the termination message and the frames in the pod's log. Everything in it is
 //! untrusted, since the application's code runs in the same process. No I/O.
 
-use crate::text::{clean, clean_end};
+use crate::{
+    api::Change,
+    text::{clean, clean_end},
+};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use flate2::read::ZlibDecoder;
 use serde::Deserialize;
@@ -13,6 +16,8 @@ const MAX_PAYLOAD: u64 = 32 * 1024 * 1024;
 const MARKER: &str = "@alembic-operator ";
 /// Longest error text that a report may bring into the status.
 const MAX_MESSAGE: usize = 900;
+/// Objects that a report of differences names.
+const MAX_DIFFERENCES: usize = 10;
 /// Longest part of a traceback, from its end.
 const MAX_DETAIL: usize = 500;
 
@@ -36,6 +41,9 @@ pub struct Report {
     /// Probe only: what was read.
     #[serde(default)]
     pub look: Option<Look>,
+    /// Comparison with the models only: how the database differs.
+    #[serde(default)]
+    pub drift: Option<Differences>,
     /// Inspect only: how to find and check the payload in the log.
     #[serde(flatten)]
     pub frames: Option<Frames>,
@@ -54,6 +62,23 @@ pub struct Look {
     /// How many characters a row can have, where the column says so.
     #[serde(default)]
     pub column: Option<u32>,
+}
+
+/// How a database differs from what it should be, by the number of objects and the first of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct Differences {
+    pub missing: u32,
+    pub unexpected: u32,
+    pub modified: u32,
+    pub objects: Vec<Difference>,
+}
+
+/// One object that is not as it should be.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Difference {
+    pub change: Change,
+    /// What it is and its name, such as `column users.mail`.
+    pub object: String,
 }
 
 /// Where the runner was.
@@ -122,6 +147,10 @@ impl Report {
             failure.message = clean(&failure.message, MAX_MESSAGE);
             failure.revision = failure.revision.as_deref().map(|r| clean(r, 128));
             failure.detail = failure.detail.as_deref().map(|d| clean_end(d, MAX_DETAIL));
+        }
+        if let Some(drift) = &mut report.drift {
+            drift.objects.truncate(MAX_DIFFERENCES);
+            drift.objects.iter_mut().for_each(|difference| difference.object = clean(&difference.object, 200));
         }
         report.running = report.running.as_deref().map(|r| clean(r, 128));
         Ok(report)

@@ -184,6 +184,7 @@ class Report:
             "transactional": None,
             "rows": None,
             "look": None,
+            "drift": None,
         }
 
     def update(self, **changes):
@@ -288,7 +289,7 @@ def read_task(environ):
         raise unusable_task("ALEMBIC_OPERATOR_TASK is not JSON: %s" % error)
     if not isinstance(task, dict) or task.get("protocol") != PROTOCOL:
         raise unusable_task("this runner speaks protocol %d; the operator and its runner are of different versions" % PROTOCOL)
-    if task.get("action") not in ("inspect", "probe", "run"):
+    if task.get("action") not in ("inspect", "probe", "compare", "run"):
         raise unusable_task("unknown action %r" % task.get("action"))
     wanted = {"from": list, "targets": list, "end": list, "steps": int, "steps_digest": str}
     if task["action"] == "run":
@@ -853,6 +854,24 @@ class Look(Work):
         return []
 
 
+class Comparison(Work):
+    """Compares the tables with the models, as `alembic check` does."""
+
+    options = {"dont_mutate": True, "destination_rev": "heads"}
+
+    def begin(self, context):
+        differences = [difference(entry) for entry in differences_of_models(context, "ModelsMissing", "there is nothing to compare the tables with")]
+        count = {change: sum(kind == change for kind, _ in differences) for change in ("Missing", "Unexpected", "Modified")}
+        objects = [{"change": kind, "object": clean(name)[:120]} for kind, name in differences[:10]]
+        self.report.update(drift=dict({change.lower(): number for change, number in count.items()}, objects=objects))
+        for kind, name in differences:
+            self.report.log("%s: %s" % (kind, name))
+        self.finished = True
+
+    def steps(self, _rows, _context):
+        return []
+
+
 # ---------------------------------------------------------------- the lock
 
 
@@ -1200,30 +1219,69 @@ class Run(Work):
             self.report.log("the version rows cannot be read back: %s" % error_text(error))
 
 
-def check_models(context):
-    """Whether the tables are what the models say, by Alembic's own comparison, on a connection of its own."""
+def differences_of_models(context, kind, consequence):
+    """What Alembic's own comparison of the tables with the models finds, on a connection of its own."""
     metadata = context.opts.get("target_metadata")
     if metadata is None:
-        raise refused("AdoptionRefused", "env.py names no models (target_metadata), so there is nothing to compare the tables with; "
-                      "set spec.adopt.verify: None if you know that they are right")
+        raise refused(kind, "env.py names no models (target_metadata), so " + consequence)
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
 
     with context.connection.engine.connect() as connection:
         opts = {key: value for key, value in context.opts.items() if key != "fn"}
-        differences = [difference_text(entry) for entry in compare_metadata(MigrationContext.configure(connection, opts=opts), metadata)]
+        return compare_metadata(MigrationContext.configure(connection, opts=opts), metadata)
+
+
+def check_models(context):
+    """Whether the tables are what the models say."""
+    differences = differences_of_models(context, "AdoptionRefused", "there is nothing to compare the tables with; set spec.adopt.verify: None "
+                                        "if you know that they are right")
     if differences:
-        raise refused("AdoptionRefused", "the tables are not what the models say; `alembic revision --autogenerate` would %s"
-                      % listed(differences))
+        raise refused("AdoptionRefused", "the tables are not what the models say: %s" % listed("%s %s" % difference(entry) for entry in differences))
 
 
-def difference_text(entry):
-    """One of compare_metadata's tuples, or a list of them for a column, in words."""
-    if isinstance(entry, list):
-        return difference_text(entry[0])
-    kind, *rest = entry
-    names = [part if isinstance(part, str) else getattr(part, "name", None) for part in rest[:3]]
-    return "%s %s" % (kind, ".".join(str(name) for name in names if name))
+CHANGES = {"add": "Missing", "remove": "Unexpected", "modify": "Modified"}
+KINDS = {"fk": "foreign key", "table_comment": "comment of table", "nullable": "column", "type": "column", "default": "column", "comment": "column"}
+
+
+def difference(entry):
+    """One of compare_metadata's tuples, or a list of them for a column, as what is wrong and with which object."""
+    details = entry if isinstance(entry, list) else [entry]
+    kind, *rest = details[0]
+    verb, _, what = kind.partition("_")
+    if verb == "modify":
+        changes = ", ".join(detail_text(*detail) for detail in details)
+        return "Modified", "column %s (%s)" % (dotted(rest[:3]), changes)
+    if what == "table_comment":
+        return "Modified", "comment of table %s" % object_name(rest[0])
+    name = dotted(rest[:2] + [rest[2].name]) if what == "column" else object_name(rest[0])
+    return CHANGES.get(verb, "Modified"), "%s %s" % (KINDS.get(what, what.replace("_", " ")), name)
+
+
+def detail_text(kind, *rest):
+    what = kind.partition("_")[2]
+    old, new = (" ".join(shown(value).split())[:60] for value in rest[4:6])
+    return "%s is %s, should be %s" % (what, old, new) if what in ("nullable", "type") else what
+
+
+def shown(value):
+    try:
+        return str(value)
+    except Exception:  # a type that only its dialect can spell
+        return type(value).__name__
+
+
+def object_name(thing):
+    """`table`, or `table.name` for what belongs to one; a constraint without a name is told by its columns."""
+    table = getattr(thing, "table", None)
+    if table is None:
+        return dotted([getattr(thing, "schema", None), getattr(thing, "name", None)])
+    columns = ", ".join(str(getattr(column, "name", column)) for column in getattr(thing, "columns", []))
+    return dotted([table.schema, table.name, str(thing.name) if thing.name else "(%s)" % columns])
+
+
+def dotted(parts):
+    return ".".join(str(part) for part in parts if part)
 
 
 # ---------------------------------------------------------------- whose error it is
@@ -1334,7 +1392,7 @@ def drive(task, report, stopper, output):
         config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
     revisions = Revisions(load_script_directory(config))
     running = task["action"] == "run"
-    work = Run(task, report, revisions, stopper) if running else {"inspect": Inspection, "probe": Look}[task["action"]](task, report, revisions)
+    work = Run(task, report, revisions, stopper) if running else {"inspect": Inspection, "probe": Look, "compare": Comparison}[task["action"]](task, report, revisions)
     error = error_of(work, config)
     stopper.ignore()
     if running:

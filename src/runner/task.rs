@@ -34,6 +34,8 @@ pub enum Action {
     Inspect,
     /// Read the version rows; change nothing.
     Probe,
+    /// Compare the tables with the models; change nothing.
+    Compare,
     /// Take the database from one set of rows to another.
     Run(Run),
 }

@@ -1,15 +1,12 @@
 """Brings up the cluster and installs the operator by its chart; `ALEMBIC_OPERATOR_BINARY` names the binary to test."""
-import itertools
 import os
-import re
 
 import pytest
 
 import harness
-from harness import CLUSTER, OPERATOR, ROOT, Space, helm, kubectl, run
+from harness import CLUSTER, OPERATOR, ROOT, Space, helm, kubectl, run, space_name
 
 BINARY = os.environ.get("ALEMBIC_OPERATOR_BINARY", ROOT / "target" / "release" / "alembic-operator")
-COUNT = itertools.count(1)
 
 
 def install(*settings):
@@ -49,15 +46,10 @@ def mariadb_space(request):
     return Space(space_name(request), engine="mariadb")
 
 
-def space_name(request):
-    name = re.sub(r"[^a-z0-9]+", "-", request.node.originalname.removeprefix("test_"))[:30].strip("-")
-    return f"e2e-{name}-{next(COUNT)}-{os.getpid() % 1000}"
-
-
 @pytest.fixture
 def push(tmp_path):
     """Pushes an image of a small project; names are unique, so that no node's copy of an older one is used."""
     def push(*revisions, tag=None, **options):
-        count = next(COUNT)
+        count = next(harness.COUNT)
         return harness.push(tmp_path / str(count), tag or f"app{count}-{os.getpid()}:1", revisions, **options)
     return push

@@ -1,6 +1,9 @@
 """The real cluster as the tests see it: namespaces with a database, objects to apply, states to wait for, images to push."""
+import itertools
 import json
+import os
 import pathlib
+import re
 import subprocess
 import textwrap
 import time
@@ -57,6 +60,15 @@ def clear():
     gone = [name for name in names if name.startswith(("e2e-", "bench-", "demo"))]
     if gone:
         kubectl("delete", "namespace", *gone, "--timeout=300s")
+
+
+COUNT = itertools.count(1)
+
+
+def space_name(request):
+    """Unique, so that nothing of an earlier run is met."""
+    name = re.sub(r"[^a-z0-9]+", "-", request.node.originalname.removeprefix("test_"))[:30].strip("-")
+    return f"e2e-{name}-{next(COUNT)}-{os.getpid() % 1000}"
 
 
 class Space:

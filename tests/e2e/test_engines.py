@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from harness import Space, apply, eventually, revision, table
+from harness import Space, apply, eventually, revision, space_name, table
 
 ASYNC_ENV = """
 import asyncio, os
@@ -160,7 +160,7 @@ def certificates(folder, name):
     ("mariadb", "ssl_ca=/alembic-operator-tls/ca.crt", "pymysql"),
 ])
 def test_tls_with_a_private_ca(request, push, tmp_path, engine, parameters, package):
-    name = f"e2e-tls-{engine}-{tmp_path.name[-1]}"
+    name = f"{space_name(request)}-{engine}"
     files = certificates(tmp_path, f"{engine}.{name}")
     apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
     apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": f"{engine}-tls", "namespace": name}, "stringData": files})

@@ -1,7 +1,7 @@
 """The systems that this project must serve, each as a small project of its own."""
 import re
 
-from harness import revision, table
+from harness import eventually, revision, table
 
 A, B, C = "aaaa1111", "bbbb2222", "cccc3333"
 
@@ -65,6 +65,18 @@ def test_a_sqlmodel_project_run_by_uv_goes_up_down_and_up(space, push):
     assert nicks() == ["deadpond", "spider-boy"]
 
 
+def test_a_project_run_by_poetry(space, push):
+    about = '[tool.poetry]\nname = "shop"\nversion = "1.0.0"\ndescription = ""\nauthors = []\npackage-mode = false\n'
+    image = push(revision(A, **table("users")), requirements="alembic==1.20.1\npsycopg2-binary\npoetry\n", **{"pyproject.toml": about})
+    # The image's own Python has the packages, and the root file system may be read-only.
+    env = [{"name": name, "value": value} for name, value in
+           {"POETRY_VIRTUALENVS_CREATE": "false", "POETRY_CACHE_DIR": "/tmp/poetry", "HOME": "/tmp"}.items()]
+    migration = space.migration(image, alembic={"command": ["poetry", "run", "python3"]},
+                                podTemplate={"spec": {"containers": [{"name": "alembic", "env": env}]}})
+    migration.wait_ready()
+    assert space.rows() == [A]
+
+
 def careful(number, down):
     """A revision that looks before it creates, and of which every third can't be taken back."""
     up = f"""
@@ -118,3 +130,39 @@ def test_three_heads_that_wait_for_their_merge(space, push):
     migration.patch(targetRevision=A)
     migration.wait("IrreversibleRevision")
     assert "eeee3333" in migration.message() and space.rows() == ["eeee3333"]
+
+
+MODELS_ENV = """
+import os
+from alembic import context
+from sqlalchemy import Column, Integer, MetaData, Table, create_engine
+
+metadata = MetaData()
+Table("one", metadata, Column("id", Integer, primary_key=True))
+with create_engine(os.environ["DATABASE_URL"]).connect() as connection:
+    context.configure(connection=connection, target_metadata=metadata)
+    with context.begin_transaction():
+        context.run_migrations()
+"""
+
+
+def test_tables_that_are_not_the_models(space, push):
+    """What `alembic check` finds is shown object by object, and Ready does not depend on it."""
+    image = push(revision(A, **table("one")), env=MODELS_ENV)
+    migration = space.migration(image, drift={"mode": "Models", "interval": "2s"})
+    migration.wait_ready()
+    drifted = lambda status: lambda: migration.condition("Drifted")["status"] == status and migration.condition("Drifted")
+    assert eventually("compared", drifted("False"))["reason"] == "InSync"
+    space.sql(f"SET ROLE {space.database}; ALTER TABLE one ADD COLUMN mail text; CREATE TABLE extra (id integer)")
+    found = eventually("the change is found", drifted("True"))
+    assert found["reason"] == "Unexpected" and "column one.mail" in found["message"] and "table extra" in found["message"]
+    assert migration.status["drift"]["unexpected"] == 2 and migration.is_at("AtTarget") and space.events("DriftDetected")
+    space.sql("ALTER TABLE one DROP COLUMN mail; DROP TABLE extra")
+    eventually("it is in sync again", drifted("False"))
+    assert "drift" not in migration.status and space.events("DriftResolved") and len(space.jobs("compare")) <= 2
+    # Below the heads there are no models to compare with, and when nobody asks nothing is left behind.
+    migration.patch(policy={"downgrade": "Allow"}, targetRevision="base")
+    migration.wait_ready()
+    assert eventually("no models", drifted("Unknown"))["reason"] == "NotApplicable"
+    migration.patch(drift=None)
+    eventually("the Jobs are gone", lambda: not space.jobs("compare"))

@@ -17,12 +17,13 @@ from logging.config import fileConfig
 from alembic import context
 from sqlalchemy import engine_from_config, pool, text
 config = context.config
+metadata = None
 @SETUP@
 def run_migrations_online():
     connectable = engine_from_config(config.get_section(config.config_ini_section), prefix="sqlalchemy.", poolclass=pool.NullPool)
     with connectable.connect() as connection:
         @BEFORE@
-        context.configure(connection=connection, target_metadata=None@OPTIONS@)
+        context.configure(connection=connection, target_metadata=metadata@OPTIONS@)
         with context.begin_transaction():
             context.run_migrations()
 run_migrations_online()
@@ -35,9 +36,10 @@ from alembic import context
 from sqlalchemy import pool
 from sqlalchemy.ext.asyncio import async_engine_from_config
 config = context.config
+metadata = None
 @SETUP@
 def do_run_migrations(connection):
-    context.configure(connection=connection, target_metadata=None@OPTIONS@)
+    context.configure(connection=connection, target_metadata=metadata@OPTIONS@)
     with context.begin_transaction():
         context.run_migrations()
 async def run_async_migrations():
@@ -193,6 +195,9 @@ class Project:
     def probe(self, **task):
         return self.start(action="probe", **task).outcome()
 
+    def compare(self, **task):
+        return self.start(action="compare", **task).outcome()
+
     def upgrade(self, start, targets, end, steps, **task):
         return self.start_run("upgrade", start, targets, end, steps, **task).outcome()
 
@@ -223,3 +228,9 @@ class Project:
 def statement(line):
     sql = re.match(r"(CREATE|DROP|INSERT|UPDATE|DELETE|ALTER|SELECT|BROKEN)\b", line)
     return "op.execute(%r)" % line if sql else line
+
+
+def models_of(*tables):
+    """For env.py: models of tables that have a column `id` and no other."""
+    return "".join(["from sqlalchemy import Column, Integer, MetaData, Table\nmetadata = MetaData()\n"]
+                   + ["Table(%r, metadata, Column('id', Integer))\n" % name for name in tables])

@@ -2,20 +2,9 @@
 
 import pytest
 from environments import SUPPORTED
+from project import models_of
 
 LINE = ["r1", "r2"]
-MODELS = """
-from sqlalchemy import Column, Integer, MetaData, Table
-metadata = MetaData()
-for name in %r:
-    Table(name, metadata, Column("id", Integer))
-"""
-
-
-def with_models(project, names):
-    project.env(setup=MODELS % (names,), options="target_metadata=metadata")
-    text = (project.folder / "migrations" / "env.py").read_text().replace("target_metadata=None, ", "")
-    project.write("migrations/env.py", text)
 
 
 @pytest.mark.parametrize("release", SUPPORTED)
@@ -23,7 +12,7 @@ def test_stamps_what_is_there(project, database, release):
     project.tables(*LINE)
     database.execute("CREATE TABLE r1 (id INTEGER)")
     database.execute("CREATE TABLE r2 (id INTEGER)")
-    with_models(project, LINE)
+    project.env(setup=models_of(*LINE))
     outcome = project.stamp(["r2"], ["r2"], verify_models=True).done()
     assert outcome.rows == database.rows() == {"r2"} and database.tables() == {"alembic_version", "r1", "r2"}
 
@@ -32,8 +21,8 @@ def test_stamps_what_is_there(project, database, release):
 def test_refuses_tables_that_are_not_the_models(project, database, release):
     project.tables(*LINE)
     database.execute("CREATE TABLE r1 (id INTEGER)")
-    with_models(project, LINE)
-    project.stamp(["r2"], ["r2"], verify_models=True).refused("AdoptionRefused", "add_table r2")
+    project.env(setup=models_of(*LINE))
+    project.stamp(["r2"], ["r2"], verify_models=True).refused("AdoptionRefused", "Missing table r2")
     assert not database.rows()
     project.stamp(["r1"], ["r1"]).done()
     assert database.rows() == {"r1"}

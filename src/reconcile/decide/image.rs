@@ -49,7 +49,7 @@ impl Pass<'_> {
             }
             ImageView::InProgress(job) => {
                 if let PodState::Blocked(trouble) = &job.state {
-                    self.draft.problem(&problem_of(trouble, job));
+                    self.draft.problem(&problem_of(trouble, &job.name));
                     return Next::After(WHILE_ACTIVE);
                 }
                 let waiting = job.state == PodState::Waiting;
@@ -85,9 +85,9 @@ impl Pass<'_> {
 }
 
 /// What holds a pod up, as a problem of its object.
-pub(super) fn problem_of(trouble: &Trouble, job: &JobView) -> Problem {
+pub(super) fn problem_of(trouble: &Trouble, job: &str) -> Problem {
     match trouble {
-        Trouble::ImagePull(message) => Problem::new(Reason::ImagePullFailed, format!("Job {}: {message}", job.name)),
-        Trouble::Rejected(message) => Problem::new(Reason::PodRejected, format!("Job {}: {message}", job.name)),
+        Trouble::ImagePull(message) => Problem::new(Reason::ImagePullFailed, format!("Job {job}: {message}")),
+        Trouble::Rejected(message) => Problem::new(Reason::PodRejected, format!("Job {job}: {message}")),
     }
 }

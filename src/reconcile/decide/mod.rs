@@ -1,6 +1,7 @@
 //! The decision: from what was observed to the effects, the next status and the time of the next look. Pure and total:
 //! no I/O, no clock, no failure.
 
+mod drift;
 mod image;
 mod run;
 mod tell;
@@ -10,8 +11,8 @@ mod tests;
 use self::image::problem_of;
 use super::{
     checks::{
-        Chosen, Drift, Unmanaged, adoption, choose, describe, drift, heads_condition, run_status, spec_problem,
-        unmanaged, usable_graph,
+        Chosen, Drift as RowDrift, Unmanaged, adoption, choose, describe, drift, heads_condition, run_status,
+        spec_problem, unmanaged, usable_graph,
     },
     observed::{DatabaseView, ImageView, JobView, Observed, Problem, Wanted},
     status::Draft,
@@ -48,6 +49,8 @@ pub enum Effect {
     RemoveFinalizer,
     /// Create the Job that reads the version rows.
     Look(LookRecord),
+    /// Create the Job that compares the tables with the models of an image.
+    Compare { record: LookRecord, image: String },
     /// Delete a Job and its pod.
     DeleteJob(String),
     /// Tell people; about a run with the name of its Job.
@@ -178,10 +181,10 @@ impl Pass<'_> {
         }
         let Some(image) = self.inspection() else { return self.without_image() };
         let rows = rows.unwrap_or_default();
-        let foreign = matches!(drift(&before, &rows, false, ours), Drift::Changed { .. } | Drift::StillChanged);
+        let foreign = matches!(drift(&before, &rows, false, ours), RowDrift::Changed { .. } | RowDrift::StillChanged);
         let chosen = self.plan(&image, &rows, foreign);
         let at_target = chosen.as_ref().is_ok_and(|c| c.plan.direction == Direction::None);
-        self.note_drift(&drift(&before, &rows, at_target, ours), at_target);
+        self.note_drift(&drift(&before, &rows, at_target, ours), at_target, &image);
         match chosen {
             Err(problem) => {
                 self.draft.unplanned(problem.reason.as_str(), &problem.message);
@@ -199,7 +202,7 @@ impl Pass<'_> {
         }
         match job.map(|job| (job, &job.state)) {
             Some((job, PodState::Blocked(trouble))) => {
-                self.draft.problem(&problem_of(trouble, job));
+                self.draft.problem(&problem_of(trouble, &job.name));
                 Next::After(WHILE_ACTIVE)
             }
             _ => {
@@ -226,14 +229,6 @@ impl Pass<'_> {
         };
         self.draft.plan(&chosen);
         Ok(chosen)
-    }
-
-    /// A change by others is told even when it leads to the target; the condition is about what is still so.
-    fn note_drift(&mut self, drift: &Drift, at_target: bool) {
-        if let Drift::Changed { message } = drift {
-            self.tell(true, "RevisionChanged", message, None);
-        }
-        self.draft.drift(if at_target { &Drift::Unchanged } else { drift });
     }
 
     fn at_target(&mut self, chosen: &Chosen) -> Next {

@@ -34,7 +34,7 @@ impl Pass<'_> {
                 return None;
             }
             PodState::Blocked(trouble) => {
-                self.draft.problem(&problem_of(trouble, &run.job));
+                self.draft.problem(&problem_of(trouble, &run.job.name));
                 Next::After(WHILE_ACTIVE)
             }
         };

@@ -2,9 +2,10 @@
 
 use super::*;
 use crate::{
+    api::DriftMode,
     db::Snapshot,
-    reconcile::observed::{JobView, OldRun, RunView},
-    runner::{Ended, Inspection, PodState, Trouble},
+    reconcile::observed::{JobView, ModelsView, OldRun, RunView},
+    runner::{Differences, Ended, Inspection, PodState, Trouble},
 };
 use kube::ResourceExt;
 use serde_json::json;
@@ -58,6 +59,8 @@ fn seen(rows: &str) -> DatabaseView {
 
 fn observed(image: ImageView, database: DatabaseView) -> Observed {
     Observed {
+        next_comparison: None,
+        models: ModelsView::NotLooked,
         run: None,
         old_runs: vec![],
         old_jobs: vec![],
@@ -414,4 +417,56 @@ fn an_id_that_does_not_fit_is_found_before_the_run() {
     assert_eq!((reason(&column(None)).as_str(), started(&column(None))), ("RevisionIdTooLong", None));
     assert_eq!(reason(&column(Some(40))), "RevisionIdTooLong");
     assert!(started(&column(Some(64))).is_some());
+}
+
+fn differing(reason: &str) -> ModelsView {
+    let number = |kind: &str| u32::from(reason == kind);
+    let objects = serde_json::from_value(json!([{"change": reason, "object": "table users"}])).unwrap_or_default();
+    ModelsView::Compared(Differences {
+        missing: number("Missing"),
+        unexpected: number("Unexpected"),
+        modified: number("Modified"),
+        objects,
+    })
+}
+
+#[test]
+fn differences_from_the_models_are_shown_and_leave_ready_alone() {
+    let mut object = object("head");
+    object.spec.drift.mode = DriftMode::Models;
+    let mut observed = stored("a b", "b");
+    let record = LookRecord { epoch: "e".into(), number: 1 };
+    observed.next_comparison = Some(record);
+    observed.models = ModelsView::Comparing(None);
+    let drifted = |decision: &Decision| {
+        let condition = decision.status.condition(ConditionType::Drifted).unwrap();
+        (condition.status.clone(), condition.reason.clone())
+    };
+    let first = decide(&object, &observed, now());
+    assert!(first.effects.iter().any(|e| matches!(e, Effect::Compare { image, .. } if image == "shop@sha256:1")));
+    assert_eq!((reason(&first).as_str(), drifted(&first).0.as_str()), ("AtTarget", "Unknown"));
+
+    observed.next_comparison = None;
+    observed.models = differing("Missing");
+    let object = after(object, &first);
+    let found = decide(&object, &observed, now());
+    assert_eq!((reason(&found).as_str(), drifted(&found)), ("AtTarget", ("True".to_owned(), "Missing".to_owned())));
+    assert_eq!((events(&found), found.status.drift.as_ref().map(|d| d.missing)), (vec!["DriftDetected"], Some(1)));
+    let object = after(object, &found);
+    assert_eq!(events(&decide(&object, &observed, now())), Vec::<&str>::new());
+
+    // While the next comparison is made, the last one stands.
+    observed.models = ModelsView::Comparing(None);
+    assert_eq!(drifted(&decide(&object, &observed, now())).0, "True");
+    observed.models = differing("none");
+    let resolved = decide(&object, &observed, now());
+    assert_eq!(
+        (drifted(&resolved).1.as_str(), events(&resolved), &resolved.status.drift),
+        ("InSync", vec!["DriftResolved"], &None)
+    );
+
+    // On the way to the target nothing is compared.
+    let mut away = stored("a b", "a");
+    away.models = ModelsView::NotAtHeads;
+    assert!(started(&decide(&object, &away, now())).is_some());
 }

@@ -26,6 +26,7 @@ use std::sync::Arc;
 const PATIENCE: i64 = 1;
 
 /// The Jobs of an object.
+#[derive(Default)]
 pub struct Jobs {
     /// The run whose end is not recorded yet.
     pub run: Option<RunView>,
@@ -34,9 +35,10 @@ pub struct Jobs {
     pub old_runs: Vec<OldRun>,
     pub inspections: Vec<InspectJob>,
     pub looks: Vec<LookView>,
+    pub comparisons: Vec<LookView>,
 }
 
-/// A probe Job.
+/// A probe or compare Job.
 pub struct LookView {
     pub record: LookRecord,
     pub job: JobView,
@@ -51,10 +53,11 @@ pub struct InspectJob {
 /// Looks through the watched Jobs.
 pub async fn jobs(object: &DatabaseMigration, context: &Context) -> Result<Jobs, Error> {
     let recorded = object.status.as_ref().map_or(0, |s| s.recorded_runs());
-    let mut found = Jobs { run: None, active: false, old_runs: Vec::new(), inspections: Vec::new(), looks: Vec::new() };
+    let mut found = Jobs::default();
     for job in owned(object, context) {
         let annotation = |name: &str| job.annotations().get(name).cloned();
-        if job.labels().get(LABEL_ACTION).is_some_and(|a| a == "inspect") {
+        let action = job.labels().get(LABEL_ACTION).map(String::as_str);
+        if action == Some("inspect") {
             let (state, pod) = state(&job, context).await?;
             found.inspections.push(InspectJob { pod, job: view(&job, state) });
             continue;
@@ -62,7 +65,8 @@ pub async fn jobs(object: &DatabaseMigration, context: &Context) -> Result<Jobs,
         if let Some(look) = annotation(ANNOTATION_LOOK) {
             let (state, _) = state(&job, context).await?;
             let record = serde_json::from_str(&look).unwrap_or_default();
-            found.looks.push(LookView { record, job: view(&job, state) });
+            let looks = if action == Some("compare") { &mut found.comparisons } else { &mut found.looks };
+            looks.push(LookView { record, job: view(&job, state) });
             continue;
         }
         let record = annotation(ANNOTATION_RUN).and_then(|a| serde_json::from_str::<RunRecord>(&a).ok());

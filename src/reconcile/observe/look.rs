@@ -1,4 +1,4 @@
-//! What probe Jobs have read of the version table, and which look is due next; reads only what was observed.
+//! What probe and compare Jobs have found, and which look is due next; reads only what was observed.
 
 use super::jobs::{LookView, redact};
 use crate::{
@@ -6,75 +6,137 @@ use crate::{
     db::{Snapshot, VersionRows},
     reconcile::{
         checks::{pod_failed, reason_of_class, requested_at},
-        observed::{DatabaseView, Problem},
+        observed::{DatabaseView, JobView, ModelsView, Problem},
     },
-    runner::{Ended, Look, LookRecord, PodState, Report, RunState, look_epoch},
+    runner::{Ended, Look, LookRecord, PodState, Report, ReportError, RunState, look_epoch},
     text,
 };
 use k8s_openapi::jiff::Timestamp;
 use std::time::Duration;
 
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(300);
+/// Comparing costs a pod and a reading of the whole catalog.
+const DEFAULT_DRIFT_INTERVAL: Duration = Duration::from_secs(3600);
 /// A look that failed is repeated after this time.
 const AFTER_FAILURE: Duration = Duration::from_secs(30);
 
-/// The database as Jobs see it.
-pub struct Looked {
-    pub view: DatabaseView,
+/// What Jobs that look again and again have found.
+pub struct Looked<View> {
+    pub view: View,
     /// The look that a Job has to make next.
     pub next: Option<LookRecord>,
     /// Jobs whose looks nobody needs any more.
     pub old: Vec<String>,
 }
 
-/// The newest look of the present epoch, and the one to make when it has grown old. While that is made, the one before
-/// it stands.
-pub fn look(object: &DatabaseMigration, mut looks: Vec<LookView>, secrets: &[&str], now: Timestamp) -> Looked {
-    let epoch = look_epoch(object, requested_at(object));
-    looks.sort_by_key(|look| look.record.number);
-    let next = LookRecord { epoch: epoch.clone(), number: looks.last().map_or(0, |l| l.record.number) + 1 };
-    let (mut current, past): (Vec<LookView>, Vec<LookView>) = looks.into_iter().partition(|l| l.record.epoch == epoch);
-    let mut old: Vec<String> = past.into_iter().map(|look| look.job.name).collect();
-    let Some(mut newest) = current.pop() else {
-        return Looked { view: DatabaseView::Looking(None), next: Some(next), old };
-    };
-    let before = current.pop();
-    old.extend(current.into_iter().map(|look| look.job.name));
-    redact(&mut newest.job, secrets);
-    let PodState::Ended(ended) = &newest.job.state else {
-        let stands = before.and_then(|mut before| {
-            redact(&mut before.job, secrets);
-            match &before.job.state {
-                PodState::Ended(ended) => Some(view(ended)),
-                _ => None,
-            }
-        });
-        let view = stands.filter(|view| matches!(view, DatabaseView::Seen(_)));
-        return Looked { view: view.unwrap_or(DatabaseView::Looking(Some(newest.job))), next: None, old };
-    };
-    old.extend(before.map(|look| look.job.name));
-    let view = view(ended);
+/// The database as Jobs see it. While the next look is made, the one before it stands.
+pub fn look(
+    object: &DatabaseMigration,
+    looks: Vec<LookView>,
+    secrets: &[&str],
+    now: Timestamp,
+) -> Looked<DatabaseView> {
+    let newest = newest(looks, look_epoch(object, requested_at(object), ""), secrets);
+    let stands = newest.stands.as_ref().map(|job| seen(&job.ended));
     let interval = object.spec.database.probe.interval.as_deref().and_then(parse_duration).unwrap_or(DEFAULT_INTERVAL);
-    let lasts = if matches!(view, DatabaseView::Seen(_)) { interval } else { interval.min(AFTER_FAILURE) };
-    let age = ended.finished_at.or(newest.job.created).map_or(0, |at| now.duration_since(at).as_secs());
-    let due = age >= i64::try_from(lasts.as_secs()).unwrap_or(i64::MAX);
-    Looked { view, next: due.then_some(next), old }
+    let good = matches!(stands, Some(DatabaseView::Seen(_)));
+    let next = newest.due(if good { interval } else { interval.min(AFTER_FAILURE) }, now);
+    let view = match (stands, newest.working) {
+        (Some(view), None) => view,
+        (Some(view), _) if good => view,
+        (_, working) => DatabaseView::Looking(working),
+    };
+    Looked { view, next, old: newest.old }
 }
 
-fn view(ended: &Ended) -> DatabaseView {
-    let report = match ended.message.as_deref().map_or(Err(crate::runner::ReportError::Empty), Report::parse) {
-        Ok(report) => report,
-        Err(error) => {
-            let why = ended.reason.clone().unwrap_or_default();
-            let code = ended.exit_code.unwrap_or_default();
-            let message = pod_failed(ended.ran, code, &why, &error, ended.message.as_deref());
-            return DatabaseView::Failed(Problem::new(Reason::PodFailed, message));
+/// The comparison with the models of `image`, as Jobs make it.
+pub fn compare(
+    object: &DatabaseMigration,
+    looks: Vec<LookView>,
+    image: &str,
+    secrets: &[&str],
+    now: Timestamp,
+) -> Looked<ModelsView> {
+    let newest = newest(looks, look_epoch(object, requested_at(object), image), secrets);
+    let stands = newest.stands.as_ref().map(|job| compared(&job.ended));
+    let interval = object.spec.drift.interval.as_deref().and_then(parse_duration).unwrap_or(DEFAULT_DRIFT_INTERVAL);
+    let good = matches!(stands, Some(ModelsView::Compared(_)));
+    let next = newest.due(if good { interval } else { interval.min(AFTER_FAILURE * 10) }, now);
+    Looked { view: stands.unwrap_or(ModelsView::Comparing(newest.working)), next, old: newest.old }
+}
+
+/// The looks of one epoch.
+struct Newest {
+    /// The newest that has ended.
+    stands: Option<EndedJob>,
+    /// The one that has not.
+    working: Option<JobView>,
+    following: LookRecord,
+    old: Vec<String>,
+}
+
+struct EndedJob {
+    created: Option<Timestamp>,
+    ended: Ended,
+}
+
+fn newest(mut looks: Vec<LookView>, epoch: String, secrets: &[&str]) -> Newest {
+    looks.sort_by_key(|look| look.record.number);
+    let following = LookRecord { epoch: epoch.clone(), number: looks.last().map_or(0, |l| l.record.number) + 1 };
+    let (mut current, past): (Vec<_>, Vec<_>) = looks.into_iter().partition(|look| look.record.epoch == epoch);
+    let mut old: Vec<String> = past.into_iter().map(|look| look.job.name).collect();
+    let working = current.pop_if(|look| !matches!(look.job.state, PodState::Ended(_))).map(|look| look.job);
+    let stands = current.pop().and_then(|mut look| {
+        redact(&mut look.job, secrets);
+        match look.job.state {
+            PodState::Ended(ended) => Some(EndedJob { created: look.job.created, ended }),
+            _ => None,
         }
-    };
-    match (report.state, report.look, report.error) {
-        (RunState::Done, Some(look), _) => DatabaseView::Seen(snapshot(look)),
-        (_, _, Some(failure)) => DatabaseView::Failed(Problem::new(reason_of_class(&failure.class), failure.message)),
-        _ => DatabaseView::Failed(Problem::new(Reason::PodFailed, "the probe Job ended before it had read anything")),
+    });
+    old.extend(current.into_iter().map(|look| look.job.name));
+    Newest { stands, working, following, old }
+}
+
+impl Newest {
+    /// The look to make now, when the newest has lasted.
+    fn due(&self, lasts: Duration, now: Timestamp) -> Option<LookRecord> {
+        if self.working.is_some() {
+            return None;
+        }
+        let age =
+            |job: &EndedJob| job.ended.finished_at.or(job.created).map_or(0, |at| now.duration_since(at).as_secs());
+        let due = self.stands.as_ref().is_none_or(|job| age(job) >= i64::try_from(lasts.as_secs()).unwrap_or(i64::MAX));
+        due.then(|| self.following.clone())
+    }
+}
+
+/// What a Job reported, or why it reported nothing.
+fn reported(ended: &Ended) -> Result<Report, Problem> {
+    let report = ended.message.as_deref().map_or(Err(ReportError::Empty), Report::parse).map_err(|error| {
+        let why = ended.reason.clone().unwrap_or_default();
+        let code = ended.exit_code.unwrap_or_default();
+        Problem::new(Reason::PodFailed, pod_failed(ended.ran, code, &why, &error, ended.message.as_deref()))
+    })?;
+    match report.error {
+        Some(failure) => Err(Problem::new(reason_of_class(&failure.class), failure.message)),
+        None if report.state == RunState::Done => Ok(report),
+        None => Err(Problem::new(Reason::PodFailed, "the Job ended before it had read anything")),
+    }
+}
+
+fn seen(ended: &Ended) -> DatabaseView {
+    match reported(ended).map(|report| report.look) {
+        Ok(Some(look)) => DatabaseView::Seen(snapshot(look)),
+        Ok(None) => DatabaseView::Failed(Problem::new(Reason::PodFailed, "the Job read nothing")),
+        Err(problem) => DatabaseView::Failed(problem),
+    }
+}
+
+fn compared(ended: &Ended) -> ModelsView {
+    match reported(ended).map(|report| report.drift) {
+        Ok(Some(drift)) => ModelsView::Compared(drift),
+        Ok(None) => ModelsView::Failed(Problem::new(Reason::PodFailed, "the Job compared nothing")),
+        Err(problem) => ModelsView::Failed(problem),
     }
 }
 

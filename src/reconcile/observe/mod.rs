@@ -11,17 +11,17 @@ pub use image::InspectionCache;
 use super::{
     Context,
     checks::{Wish, wanted},
-    observed::{DatabaseView, ImageView, Observed},
+    observed::{DatabaseView, ImageView, ModelsView, Observed},
 };
 use crate::{
-    api::DatabaseMigration,
+    api::{DatabaseMigration, DriftMode},
     db::{VersionRows, VersionTable},
     error::Error,
     revisions::Target,
     runner::Inspected,
 };
 use k8s_openapi::jiff::Timestamp;
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 /// Looks at everything that one decision needs, and at nothing more: while a run is active neither the image nor the
 /// database is touched.
@@ -32,6 +32,8 @@ pub async fn observe(object: &DatabaseMigration, context: &Context) -> Result<Ob
         old_runs: jobs.old_runs,
         old_jobs: Vec::new(),
         next_look: None,
+        next_comparison: None,
+        models: ModelsView::NotLooked,
         wanted: None,
         image: ImageView::NotLooked,
         database: DatabaseView::NotLooked,
@@ -65,6 +67,7 @@ pub async fn observe(object: &DatabaseMigration, context: &Context) -> Result<Ob
         }
         None => by_job(object, jobs.looks, &endpoint.secrets(), &mut observed),
     }
+    by_models(object, jobs.comparisons, &endpoint.secrets(), &mut observed);
     observed.remembered = remembered(object, context, &observed);
     Ok(observed)
 }
@@ -81,6 +84,28 @@ fn by_job(object: &DatabaseMigration, looks: Vec<jobs::LookView>, secrets: &[&st
     let looked = look::look(object, looks, secrets, Timestamp::now());
     observed.database = looked.view;
     observed.next_look = looked.next;
+    observed.old_jobs.extend(looked.old);
+}
+
+/// The tables are compared with the models when the database is where these are: at the heads.
+fn by_models(object: &DatabaseMigration, comparisons: Vec<jobs::LookView>, secrets: &[&str], observed: &mut Observed) {
+    let all = |comparisons: Vec<jobs::LookView>| comparisons.into_iter().map(|look| look.job.name);
+    if object.spec.drift.mode == DriftMode::Off {
+        return observed.old_jobs.extend(all(comparisons));
+    }
+    let (ImageView::Stored(image), DatabaseView::Seen(snapshot)) = (&observed.image, &observed.database) else {
+        return;
+    };
+    let Ok(graph) = &image.graph else { return };
+    let at_heads =
+        matches!(&snapshot.rows, VersionRows::Rows(rows) if rows.iter().eq(&BTreeSet::from_iter(graph.heads())));
+    if !at_heads {
+        observed.models = ModelsView::NotAtHeads;
+        return observed.old_jobs.extend(all(comparisons));
+    }
+    let looked = look::compare(object, comparisons, &image.image, secrets, Timestamp::now());
+    observed.models = looked.view;
+    observed.next_comparison = looked.next;
     observed.old_jobs.extend(looked.old);
 }
 
