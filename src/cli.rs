@@ -3,13 +3,16 @@
 use crate::{
     api::{DatabaseMigration, MANAGER},
     backoff::BackOff,
-    controller, http,
+    controller,
+    db::Network,
+    http,
     metrics::Metrics,
     reconcile::{InspectionCache, Process, Servers},
     telemetry::{self, LogFormat},
 };
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
+use k8s_openapi::jiff::Timestamp;
 use kube::{
     Client, CustomResourceExt,
     runtime::events::{Recorder, Reporter},
@@ -94,6 +97,8 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
         recorder: Recorder::new(client.clone(), reporter),
         back_off: BackOff::default(),
         metrics: Metrics::default(),
+        prober: Box::new(Network),
+        clock: Timestamp::now,
     });
     let synced = Arc::new(AtomicBool::new(false));
     let server = tokio::spawn(http::serve(args.listen, process.clone(), synced.clone(), stop.clone()));

@@ -8,6 +8,7 @@ mod url;
 pub use error::{ProbeError, UrlError};
 pub use url::{CA_FILE, Dialect, Endpoint, TlsMode, dialect_name, secret_texts};
 
+use futures::future::BoxFuture;
 use std::{collections::BTreeSet, time::Duration};
 
 /// Where the version rows are.
@@ -54,6 +55,31 @@ impl VersionRows {
 
 /// More rows than any revision graph has heads; a table with more is not Alembic's.
 const MAX_ROWS: usize = 1000;
+
+/// Who reads the version rows: [`Network`], or what a test puts in its place.
+pub trait Prober: Send + Sync {
+    /// Reads the version rows, in `timeout` at the most.
+    fn probe<'a>(
+        &'a self,
+        endpoint: &'a Endpoint,
+        table: &'a VersionTable,
+        timeout: Duration,
+    ) -> BoxFuture<'a, Result<Snapshot, ProbeError>>;
+}
+
+/// Looks at real databases.
+pub struct Network;
+
+impl Prober for Network {
+    fn probe<'a>(
+        &'a self,
+        endpoint: &'a Endpoint,
+        table: &'a VersionTable,
+        timeout: Duration,
+    ) -> BoxFuture<'a, Result<Snapshot, ProbeError>> {
+        Box::pin(probe(endpoint, table, timeout))
+    }
+}
 
 /// Reads the version rows. The whole look takes `timeout` at the most, and the server gives up by itself soon after
 /// the client does. The connection is never used again, least of all after a timeout.

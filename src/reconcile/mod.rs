@@ -14,6 +14,7 @@ pub use observe::InspectionCache;
 use crate::{
     api::DatabaseMigration,
     backoff::BackOff,
+    db::Prober,
     error::{Class, Error},
     metrics::Metrics,
 };
@@ -50,6 +51,16 @@ pub struct Process {
     pub recorder: Recorder,
     pub back_off: BackOff,
     pub metrics: Metrics,
+    pub prober: Box<dyn Prober>,
+    /// What time it is.
+    pub clock: fn() -> Timestamp,
+}
+
+impl Context {
+    /// What time it is.
+    pub fn now(&self) -> Timestamp {
+        (self.process.clock)()
+    }
 }
 
 /// The watched objects that the operator made, kept up to date by the controller's streams.
@@ -98,7 +109,7 @@ pub async fn reconcile(object: Arc<DatabaseMigration>, context: Arc<Context>) ->
     context.stores.filled().await;
     let begun = Instant::now();
     let observed = observe::observe(&object, &context).await?;
-    let decision = decide(&object, &observed, Timestamp::now());
+    let decision = decide(&object, &observed, context.now());
     act::act(&object, &decision.effects, &context).await?;
     act::write_status(&object, &decision.status, &context).await?;
     act::act(&object, &decision.after, &context).await?;
@@ -112,7 +123,7 @@ fn next_look(object: &DatabaseMigration, next: Next, context: &Context) -> Actio
         Next::BackOff => return Action::requeue(context.process.back_off.failed(&uid)),
         Next::After(pause) => pause,
         Next::Interval(interval) => {
-            context.process.back_off.spread(&uid, interval, Timestamp::now().as_nanosecond() as i64)
+            context.process.back_off.spread(&uid, interval, context.now().as_nanosecond() as i64)
         }
     };
     context.process.back_off.succeeded(&uid);

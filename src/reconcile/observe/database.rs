@@ -157,7 +157,7 @@ pub async fn probe(
 ) -> DatabaseView {
     let timeout = object.spec.database.probe.timeout.as_deref().and_then(parse_duration).unwrap_or(DEFAULT_TIMEOUT);
     let Ok(_permit) = context.process.servers.permit(&endpoint.server()).await else { return DatabaseView::NotLooked };
-    match db::probe(endpoint, table, timeout).await {
+    match context.process.prober.probe(endpoint, table, timeout).await {
         Ok(snapshot) => DatabaseView::Seen(snapshot),
         Err(error) => DatabaseView::Failed(probe_problem(&error)),
     }

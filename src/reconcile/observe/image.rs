@@ -16,10 +16,7 @@ use crate::{
     },
     text,
 };
-use k8s_openapi::{
-    api::core::v1::{ConfigMap, Pod},
-    jiff::Timestamp,
-};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube::{
     Api, ResourceExt,
     api::{ListParams, LogParams},
@@ -112,7 +109,7 @@ async fn list(object: &DatabaseMigration, context: &Context, key: &str) -> Resul
 /// the other object's own Secret.
 fn others_are_at_it(object: &DatabaseMigration, context: &Context, key: &str) -> bool {
     let namespace = object.namespace();
-    let now = Timestamp::now();
+    let now = context.now();
     let at_it = context.stores.jobs.find(|job| {
         job.namespace() == namespace
             && job.annotations().get(crate::api::ANNOTATION_KEY).is_some_and(|k| k == key)

@@ -12,12 +12,9 @@ use crate::{
     runner::{Ended, LookRecord, PodState, RunRecord, Trouble, pod_state},
     text,
 };
-use k8s_openapi::{
-    api::{
-        batch::v1::Job,
-        core::v1::{Event, Pod},
-    },
-    jiff::Timestamp,
+use k8s_openapi::api::{
+    batch::v1::Job,
+    core::v1::{Event, Pod},
 };
 use kube::{Api, ResourceExt, api::ListParams};
 use std::sync::Arc;
@@ -149,7 +146,7 @@ fn gone(job: &Job) -> Ended {
 
 /// Why a Job has no pod: quota and admission refuse it where only the Job's controller hears it, which writes events.
 async fn refused_pod(job: &Job, context: &Context) -> Result<PodState, Error> {
-    let age = job.creation_timestamp().map(|t| Timestamp::now().duration_since(t.0).as_secs());
+    let age = job.creation_timestamp().map(|t| context.now().duration_since(t.0).as_secs());
     if age.is_none_or(|age| age < PATIENCE) {
         return Ok(PodState::Waiting);
     }

@@ -20,7 +20,6 @@ use crate::{
     revisions::Target,
     runner::Inspected,
 };
-use k8s_openapi::jiff::Timestamp;
 use std::{collections::BTreeSet, sync::Arc};
 
 /// Looks at everything that one decision needs, and at nothing more: while a run is active neither the image nor the
@@ -65,15 +64,21 @@ pub async fn observe(object: &DatabaseMigration, context: &Context) -> Result<Ob
             let table = version_table(object, &observed.image);
             observed.database = database::probe(object, context, endpoint, &table).await;
         }
-        None => by_job(object, jobs.looks, &endpoint.secrets(), &mut observed),
+        None => by_job(object, context, jobs.looks, &endpoint.secrets(), &mut observed),
     }
-    by_models(object, jobs.comparisons, &endpoint.secrets(), &mut observed);
+    by_models(object, context, jobs.comparisons, &endpoint.secrets(), &mut observed);
     observed.remembered = remembered(object, context, &observed);
     Ok(observed)
 }
 
 /// A look by Job runs in the inspected image, and means nothing once a run has ended that is not recorded yet.
-fn by_job(object: &DatabaseMigration, looks: Vec<jobs::LookView>, secrets: &[&str], observed: &mut Observed) {
+fn by_job(
+    object: &DatabaseMigration,
+    context: &Context,
+    looks: Vec<jobs::LookView>,
+    secrets: &[&str],
+    observed: &mut Observed,
+) {
     if observed.run.is_some() {
         return;
     }
@@ -81,14 +86,20 @@ fn by_job(object: &DatabaseMigration, looks: Vec<jobs::LookView>, secrets: &[&st
         observed.database = DatabaseView::Looking(None);
         return;
     }
-    let looked = look::look(object, looks, secrets, Timestamp::now());
+    let looked = look::look(object, looks, secrets, context.now());
     observed.database = looked.view;
     observed.next_look = looked.next;
     observed.old_jobs.extend(looked.old);
 }
 
 /// The tables are compared with the models when the database is where these are: at the heads.
-fn by_models(object: &DatabaseMigration, comparisons: Vec<jobs::LookView>, secrets: &[&str], observed: &mut Observed) {
+fn by_models(
+    object: &DatabaseMigration,
+    context: &Context,
+    comparisons: Vec<jobs::LookView>,
+    secrets: &[&str],
+    observed: &mut Observed,
+) {
     let all = |comparisons: Vec<jobs::LookView>| comparisons.into_iter().map(|look| look.job.name);
     if object.spec.drift.mode == DriftMode::Off {
         return observed.old_jobs.extend(all(comparisons));
@@ -103,7 +114,7 @@ fn by_models(object: &DatabaseMigration, comparisons: Vec<jobs::LookView>, secre
         observed.models = ModelsView::NotAtHeads;
         return observed.old_jobs.extend(all(comparisons));
     }
-    let looked = look::compare(object, comparisons, &image.image, secrets, Timestamp::now());
+    let looked = look::compare(object, comparisons, &image.image, secrets, context.now());
     observed.models = looked.view;
     observed.next_comparison = looked.next;
     observed.old_jobs.extend(looked.old);
