@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    hash::{BuildHasher, RandomState},
+    hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState},
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -11,13 +11,30 @@ const FIRST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(60);
 
 /// Counts failures in a row by the object's UID. Entries go at the first success or when the object does.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct BackOff {
     failures: Mutex<HashMap<String, u32>>,
-    random: RandomState,
+    seed: u64,
+}
+
+impl Default for BackOff {
+    fn default() -> Self {
+        Self::seeded(RandomState::new().hash_one(()))
+    }
 }
 
 impl BackOff {
+    /// With a jitter that is the same each time.
+    pub fn seeded(seed: u64) -> Self {
+        Self { failures: Mutex::default(), seed }
+    }
+
+    fn random(&self, of: impl Hash) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (self.seed, of).hash(&mut hasher);
+        hasher.finish()
+    }
+
     /// The pause after one more failure: doubling from a second to a minute, give or take a quarter, so that objects
     /// that failed together do not come back together.
     pub fn failed(&self, uid: &str) -> Duration {
@@ -25,7 +42,7 @@ impl BackOff {
         let count = failures.entry(uid.to_owned()).or_insert(0);
         *count = count.saturating_add(1);
         let pause = FIRST.saturating_mul(1 << (*count - 1).min(6)).min(LONGEST);
-        jitter(pause, 0.25, self.random.hash_one((uid, *count)))
+        jitter(pause, 0.25, self.random((uid, *count)))
     }
 
     /// Forgets the failures of an object.
@@ -35,7 +52,7 @@ impl BackOff {
 
     /// An interval, give or take a tenth.
     pub fn spread(&self, uid: &str, interval: Duration, now: i64) -> Duration {
-        jitter(interval, 0.1, self.random.hash_one((uid, now)))
+        jitter(interval, 0.1, self.random((uid, now)))
     }
 }
 

@@ -25,12 +25,19 @@ use kube::{
 };
 use serde_json::json;
 
-/// Carries out effects in their order; the first failure ends the pass, and the next one begins anew.
-pub async fn act(object: &DatabaseMigration, effects: &[Effect], context: &Context) -> Result<(), Error> {
+/// Carries out effects in their order; the first failure ends the pass, and the next one begins anew. Returns the
+/// object's resource version where an effect has changed it.
+pub async fn act(
+    object: &DatabaseMigration,
+    effects: &[Effect],
+    context: &Context,
+) -> Result<Option<String>, Error> {
     let actor = Actor { object, context, namespace: object.namespace().unwrap_or_default() };
+    let mut version = None;
     for effect in effects {
         match effect {
             Effect::Inspect(wanted) => {
+                actor.confirm_view().await?;
                 let input = JobInput { object, image: &object.spec.image };
                 let job = inspect_job(input, &wanted.key, wanted.job.clone())
                     .map_err(|e| actor.internal("the inspect Job", &e))?;
@@ -38,12 +45,14 @@ pub async fn act(object: &DatabaseMigration, effects: &[Effect], context: &Conte
                 actor.create_job(job).await?;
             }
             Effect::Look(record) => {
+                actor.confirm_view().await?;
                 let input = JobInput { object, image: &object.spec.image };
                 let job = look_job(input, record).map_err(|e| actor.internal("the probe Job", &e))?;
                 actor.ensure_shared(program_config_map(object)).await?;
                 actor.create_job(job).await?;
             }
             Effect::Compare { record, image } => {
+                actor.confirm_view().await?;
                 let input = JobInput { object, image };
                 let job = compare_job(input, record).map_err(|e| actor.internal("the compare Job", &e))?;
                 actor.ensure_shared(program_config_map(object)).await?;
@@ -52,18 +61,20 @@ pub async fn act(object: &DatabaseMigration, effects: &[Effect], context: &Conte
             Effect::KeepInspection { key, image } | Effect::ShareInspection { key, image } => {
                 actor.ensure_shared(actor.inspection(key, image)?).await?;
             }
-            Effect::Run(run) => actor.run(&run.0, &run.1).await?,
-            Effect::RemoveFinalizer => actor.set_finalizer(false).await?,
+            Effect::Run(run) => version = actor.run(&run.0, &run.1).await?,
+            Effect::RemoveFinalizer => version = actor.set_finalizer(false).await?,
             Effect::DeleteJob(name) => actor.delete_job(name).await?,
             Effect::Event { warning, reason, note, job } => actor.tell(*warning, reason, note, job.as_deref()).await,
         }
     }
-    Ok(())
+    Ok(version)
 }
 
-/// Writes the status unless it is what is there.
+/// Writes the status unless it is what is there. It was made from the object as it was at `version`, by default the
+/// one that was watched: over a newer one it is not written, as it could undo the memory of another process.
 pub async fn write_status(
     object: &DatabaseMigration,
+    version: Option<String>,
     status: &DatabaseMigrationStatus,
     context: &Context,
 ) -> Result<(), Error> {
@@ -77,7 +88,7 @@ pub async fn write_status(
         "apiVersion": DatabaseMigration::api_version(&()),
         "kind": DatabaseMigration::kind(&()),
         // The uid keeps a pass over a deleted object from writing to its namesake.
-        "metadata": { "uid": object.uid() },
+        "metadata": { "uid": object.uid(), "resourceVersion": version.or_else(|| object.resource_version()) },
         "status": status,
     });
     let params = PatchParams::apply(MANAGER).force();
@@ -105,13 +116,14 @@ impl Actor<'_> {
     }
 
     /// Starts a run: only on the object as it is now, and held against deletion first.
-    async fn run(&self, record: &RunRecord, run: &Run) -> Result<(), Error> {
+    async fn run(&self, record: &RunRecord, run: &Run) -> Result<Option<String>, Error> {
         self.confirm(record).await?;
         let input = JobInput { object: self.object, image: &record.image };
         let job = run_job(input, record, run.clone()).map_err(|e| self.internal("the run Job", &e))?;
         self.ensure_shared(program_config_map(self.object)).await?;
-        self.set_finalizer(true).await?;
-        self.create_job(job).await
+        let version = self.set_finalizer(true).await?;
+        self.create_job(job).await?;
+        Ok(version)
     }
 
     /// The decision was made on a watched copy, which can be old. Before anything that can't be taken back the
@@ -125,6 +137,18 @@ impl Actor<'_> {
             && live.annotations() == self.object.annotations()
             && live.metadata.deletion_timestamp.is_none()
             && recorded < record.number;
+        if same { Ok(()) } else { Err(Error::Stale(name)) }
+    }
+
+    /// A pod that only looks does no harm, and yet is not worth starting for a question that has been answered: after
+    /// an interruption the watches come back one after the other.
+    async fn confirm_view(&self) -> Result<(), Error> {
+        let name = self.object.name_any();
+        let live = call(&format!("get {name}"), self.objects().get(&name)).await?;
+        let same = live.uid() == self.object.uid()
+            && live.metadata.generation == self.object.metadata.generation
+            && live.annotations() == self.object.annotations()
+            && live.status == self.object.status;
         if same { Ok(()) } else { Err(Error::Stale(name)) }
     }
 
@@ -152,7 +176,7 @@ impl Actor<'_> {
     }
 
     /// Server-side apply with a manager of its own: it can neither take away nor keep anybody else's finalizer.
-    async fn set_finalizer(&self, present: bool) -> Result<(), Error> {
+    async fn set_finalizer(&self, present: bool) -> Result<Option<String>, Error> {
         let name = self.object.name_any();
         let finalizers = if present { vec![FINALIZER] } else { Vec::new() };
         let body = json!({
@@ -164,8 +188,8 @@ impl Actor<'_> {
         let what = format!("set the finalizer of {name}");
         match call(&what, self.objects().patch_metadata(&name, &params, &Patch::Apply(&body))).await {
             // Already gone, and that is what removing it was for.
-            Err(error) if !present && refusal(&error) == Some(404) => Ok(()),
-            other => other.map(|_| ()),
+            Err(error) if !present && refusal(&error) == Some(404) => Ok(None),
+            other => other.map(|changed| changed.metadata.resource_version),
         }
     }
 
@@ -180,7 +204,10 @@ impl Actor<'_> {
         }
         match call(&format!("create ConfigMap {name}"), api.create(&PostParams::default(), &map)).await {
             // Another object was faster.
-            Err(error) if refusal(&error) == Some(409) => self.join_owners(&api, &name).await.map(drop),
+            Err(error) if refusal(&error) == Some(409) => match self.join_owners(&api, &name).await? {
+                true => Ok(()),
+                false => Err(Error::Stale(name)),
+            },
             other => other.map(drop),
         }
     }

@@ -110,8 +110,8 @@ pub async fn reconcile(object: Arc<DatabaseMigration>, context: Arc<Context>) ->
     let begun = Instant::now();
     let observed = observe::observe(&object, &context).await?;
     let decision = decide(&object, &observed, context.now());
-    act::act(&object, &decision.effects, &context).await?;
-    act::write_status(&object, &decision.status, &context).await?;
+    let version = act::act(&object, &decision.effects, &context).await?;
+    act::write_status(&object, version, &decision.status, &context).await?;
     act::act(&object, &decision.after, &context).await?;
     context.process.metrics.passed(begun.elapsed());
     Ok(next_look(&object, decision.next, &context))
@@ -135,7 +135,7 @@ pub fn failed(object: Arc<DatabaseMigration>, error: &Error, context: Arc<Contex
     context.process.metrics.failed(error.class());
     match error.class() {
         // A moment for the watch to bring what has changed.
-        Class::Stale => Action::requeue(Duration::from_millis(200)),
+        Class::Stale => Action::requeue(Duration::from_millis(100)),
         Class::Transient | Class::Permanent => {
             Action::requeue(context.process.back_off.failed(&object.uid().unwrap_or_default()))
         }

@@ -129,9 +129,13 @@ impl Draft {
         });
         if self.status.images.first() != Some(&image.image) {
             self.status.images.retain(|known| *known != image.image);
-            self.status.images.insert(0, image.image.clone());
-            self.status.images.truncate(MAX_IMAGES);
+            self.remember(&image.image);
         }
+    }
+
+    fn remember(&mut self, image: &str) {
+        self.status.images.insert(0, image.to_owned());
+        self.status.images.truncate(MAX_IMAGES);
     }
 
     /// The heads of the image, and the revisions that the target means in it.
@@ -177,6 +181,10 @@ impl Draft {
 
     /// Records a run that has ended; once only, since its number is newer than what is recorded.
     pub fn record(&mut self, run: RunStatus) {
+        // The image that brought the database where it is must be known even when its inspection was never recorded.
+        if !self.status.images.contains(&run.image) {
+            self.remember(&run.image);
+        }
         if let Some(before) = self.status.last_run.replace(run) {
             self.status.history.insert(0, before);
             self.status.history.truncate(MAX_HISTORY - 1);

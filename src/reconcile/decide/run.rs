@@ -130,7 +130,9 @@ impl Pass<'_> {
         self.draft.verdict(reason, &format!("{} in {}", summary(chosen), record.image));
         let job = run_name(self.object, record.number);
         self.tell(false, "MigrationStarted", &format!("{} in {}", summary(chosen), record.image), Some(job));
-        self.effects.push(Effect::Run(Box::new((record, run))));
+        // The record of a run must be stored before the next one starts, or a crash in between would lose it.
+        let order = if self.observed.run.is_some() { &mut self.after } else { &mut self.effects };
+        order.push(Effect::Run(Box::new((record, run))));
         Next::After(WITHOUT_POD)
     }
 }

@@ -13,7 +13,7 @@ impl Pass<'_> {
     /// Removes what is no longer needed, whatever was decided.
     pub(super) fn clean_up(&mut self) {
         let ended = self.observed.run.as_ref().is_none_or(|run| matches!(run.job.state, PodState::Ended(_)));
-        let starting = self.effects.iter().any(|e| matches!(e, Effect::Run(_)));
+        let starting = self.effects.iter().chain(&self.after).any(|e| matches!(e, Effect::Run(_)));
         let gave_up = self.effects.iter().any(|e| matches!(e, Effect::DeleteJob(_)));
         if (ended || gave_up) && !starting && self.object.finalizers().iter().any(|f| f == FINALIZER) {
             self.after.push(Effect::RemoveFinalizer);

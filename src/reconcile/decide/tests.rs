@@ -88,7 +88,7 @@ fn reason(decision: &Decision) -> String {
 }
 
 fn started(decision: &Decision) -> Option<&(RunRecord, Run)> {
-    decision.effects.iter().find_map(|e| match e {
+    decision.effects.iter().chain(&decision.after).find_map(|e| match e {
         Effect::Run(run) => Some(run.as_ref()),
         _ => None,
     })

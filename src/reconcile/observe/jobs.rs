@@ -75,8 +75,11 @@ pub async fn jobs(object: &DatabaseMigration, context: &Context) -> Result<Jobs,
             found.old_runs.push(OldRun { job: job.name_any(), number: record.number });
         } else {
             let (state, _) = state(&job, context).await?;
-            found.active = !matches!(state, PodState::Ended(_));
-            found.run = Some(RunView { job: view(&job, state), record });
+            found.active |= !matches!(state, PodState::Ended(_));
+            // Should there be several, each is recorded in its turn.
+            if found.run.as_ref().is_none_or(|run| record.number < run.record.number) {
+                found.run = Some(RunView { job: view(&job, state), record });
+            }
         }
     }
     Ok(found)

@@ -1,0 +1,9 @@
+//! A Kubernetes in memory: an API server, a kubelet that runs the runner's Jobs on simulated databases, and the faults
+//! that can be put between the operator and it. No network.
+
+pub mod api;
+pub mod cluster;
+pub mod connection;
+pub mod patch;
+pub mod store;
+pub mod scenarios;

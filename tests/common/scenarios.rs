@@ -1,0 +1,269 @@
+//! What people do with the operator, step by step; each must end the same whatever fails on the way. No network.
+
+use super::cluster::Cluster;
+use futures::future::BoxFuture;
+use serde_json::json;
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+/// A scenario.
+pub struct Scenario {
+    pub name: &'static str,
+    pub run: fn(Arc<Cluster>) -> BoxFuture<'static, ()>,
+    /// Whether it depends on who is faster how many runs there are.
+    pub is_a_race: bool,
+}
+
+macro_rules! scenarios {
+    ($($name:literal => $function:ident,)*) => {
+        /// Every scenario.
+        pub const ALL: &[Scenario] = &[$(Scenario {
+            name: $name,
+            run: |cluster| Box::pin($function(cluster)),
+            is_a_race: matches!($name.as_bytes(), b"two objects, one database"),
+        }),*];
+    };
+}
+
+scenarios! {
+    "first upgrade" => first_upgrade,
+    "upgrade to a new image" => new_image,
+    "downgrade with a remembered image" => remembered_image,
+    "failure, then a mended image" => failure,
+    "suspend and resume" => suspend,
+    "deletion during a run" => deletion,
+    "image and target changed during a run" => change_during_run,
+    "Secret rotated" => rotation,
+    "database away and back" => database_away,
+    "rows changed by somebody else" => out_of_band,
+    "adoption" => adoption,
+    "stepwise" => stepwise,
+    "two objects, one image" => two_objects,
+    "two objects, one database" => one_database,
+    "probed by Jobs" => by_jobs,
+    "an image that does not exist" => no_image,
+    "many runs, few kept" => history,
+    "requested again" => requested,
+}
+
+fn rows(ids: &str) -> Option<BTreeSet<String>> {
+    Some(ids.split_whitespace().map(str::to_owned).collect())
+}
+
+/// A database at some rows, its Secret, and an image of three revisions.
+fn shop(cluster: &Cluster, at: Option<&str>) {
+    cluster.image("shop:1", "a b c", "");
+    cluster.database("app", |database| database.rows = at.and_then(rows));
+    cluster.secret("db", "app", "secret");
+}
+
+fn ran(cluster: &Cluster, expected: &[(&str, &str, &str)]) {
+    let database = cluster.seen("app");
+    let runs: Vec<(String, String, String)> =
+        database.runs.iter().map(|(d, from, to)| (d.clone(), from.join(","), to.join(","))).collect();
+    let expected: Vec<_> = expected.iter().map(|(d, f, t)| ((*d).to_owned(), (*f).to_owned(), (*t).to_owned())).collect();
+    assert_eq!(runs, expected, "what was done to the database");
+    assert!(database.most_working <= 1, "two runs at once");
+}
+
+async fn first_upgrade(cluster: Arc<Cluster>) {
+    shop(&cluster, None);
+    cluster.apply("shop", &json!({}));
+    cluster.settled().await;
+    assert_eq!(cluster.reason("shop"), "AtTarget");
+    ran(&cluster, &[("upgrade", "", "c")]);
+}
+
+async fn new_image(cluster: Arc<Cluster>) {
+    shop(&cluster, Some("c"));
+    cluster.apply("shop", &json!({}));
+    cluster.settled().await;
+    cluster.image("shop:2", "a b c d e", "");
+    cluster.patch("shop", &json!({ "image": "shop:2" }));
+    cluster.settled().await;
+    assert_eq!(cluster.reason("shop"), "AtTarget");
+    ran(&cluster, &[("upgrade", "c", "e")]);
+}
+
+async fn remembered_image(cluster: Arc<Cluster>) {
+    shop(&cluster, Some("c"));
+    cluster.image("shop:2", "a b c d e", "");
+    cluster.apply("shop", &json!({ "image": "shop:2", "policy": { "downgrade": "Allow" } }));
+    cluster.settled().await;
+    cluster.patch("shop", &json!({ "image": "shop:1", "targetRevision": "b" }));
+    cluster.settled().await;
+    assert_eq!(cluster.reason("shop"), "AtTarget");
+    ran(&cluster, &[("upgrade", "c", "e"), ("downgrade", "e", "b")]);
+}
+
+async fn failure(cluster: Arc<Cluster>) {
+    shop(&cluster, Some("a"));
+    cluster.image("shop:1", "a b c", "c");
+    cluster.apply("shop", &json!({}));
+    cluster.settled().await;
+    assert_eq!(cluster.reason("shop"), "MigrationFailed");
+    cluster.image("shop:2", "a b c", "");
+    cluster.patch("shop", &json!({ "image": "shop:2" }));
+    cluster.settled().await;
+    assert_eq!(cluster.reason("shop"), "AtTarget");
+    ran(&cluster, &[("upgrade", "a", "c")]);
+}
+
+async fn suspend(cluster: Arc<Cluster>) {
+    shop(&cluster, Some("a"));
+    cluster.apply("shop", &json!({ "suspend": true }));
+    cluster.settled().await;
+    assert_eq!(cluster.reason("shop"), "Suspended");
+    ran(&cluster, &[]);
+    cluster.patch("shop", &json!({ "suspend": false }));
+    cluster.wait("a run at work", || cluster.seen("app").working > 0).await;
+    cluster.patch("shop", &json!({ "suspend": true }));
+    cluster.settled().await;
+    assert_eq!(cluster.reason("shop"), "AtTarget");
+    ran(&cluster, &[("upgrade", "a", "c")]);
+}
+
+async fn deletion(cluster: Arc<Cluster>) {
+    shop(&cluster, Some("a"));
+    cluster.apply("shop", &json!({}));
+    // The pod is at work.
+    cluster.wait("a run at work", || cluster.seen("app").working > 0).await;
+    cluster.delete("shop");
+    cluster.settled().await;
+    assert!(cluster.object("shop").is_none(), "the object is gone");
+    ran(&cluster, &[("upgrade", "a", "c")]);
+}
+
+async fn change_during_run(cluster: Arc<Cluster>) {
+    shop(&cluster, Some("a"));
+    cluster.image("shop:2", "a b c d", "");
+    cluster.apply("shop", &json!({ "targetRevision": "b" }));
+    cluster.wait("a run at work", || cluster.seen("app").working > 0).await;
+    cluster.patch("shop", &json!({ "image": "shop:2", "targetRevision": "d" }));
+    cluster.settled().await;
+    assert_eq!(cluster.reason("shop"), "AtTarget");
+    ran(&cluster, &[("upgrade", "a", "b"), ("upgrade", "b", "d")]);
+}
+
+async fn rotation(cluster: Arc<Cluster>) {
+    shop(&cluster, Some("a"));
+    cluster.apply("shop", &json!({ "targetRevision": "b" }));
+    cluster.settled().await;
+    cluster.database("app", |database| database.password = "other".to_owned());
+    cluster.request("shop", "1");
+    cluster.settled().await;
+    assert_eq!(cluster.reason("shop"), "AuthFailed");
+    cluster.secret("db", "app", "other");
+    cluster.patch("shop", &json!({ "targetRevision": "c" }));
+    cluster.settled().await;
+    assert_eq!(cluster.reason("shop"), "AtTarget");
+    ran(&cluster, &[("upgrade", "a", "b"), ("upgrade", "b", "c")]);
+}
+
+async fn database_away(cluster: Arc<Cluster>) {
+    shop(&cluster, Some("a"));
+    cluster.database("app", |database| database.down = true);
+    cluster.apply("shop", &json!({}));
+    cluster.until("shop", "DatabaseUnreachable").await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    cluster.database("app", |database| database.down = false);
+    cluster.settled().await;
+    assert_eq!(cluster.reason("shop"), "AtTarget");
+    ran(&cluster, &[("upgrade", "a", "c")]);
+}
+
+async fn out_of_band(cluster: Arc<Cluster>) {
+    shop(&cluster, Some("a"));
+    cluster.apply("shop", &json!({}));
+    cluster.settled().await;
+    cluster.database("app", |database| database.rows = rows("b"));
+    cluster.settled().await;
+    assert_eq!(cluster.reason("shop"), "AtTarget");
+    ran(&cluster, &[("upgrade", "a", "c"), ("upgrade", "b", "c")]);
+}
+
+async fn adoption(cluster: Arc<Cluster>) {
+    shop(&cluster, None);
+    cluster.database("app", |database| database.tables = vec!["users".to_owned()]);
+    cluster.apply("shop", &json!({}));
+    cluster.settled().await;
+    assert_eq!(cluster.reason("shop"), "DatabaseUnmanaged");
+    cluster.patch("shop", &json!({ "adopt": { "revision": "b" } }));
+    cluster.settled().await;
+    assert_eq!(cluster.reason("shop"), "AtTarget");
+    ran(&cluster, &[("stamp", "", "b"), ("upgrade", "b", "c")]);
+}
+
+async fn stepwise(cluster: Arc<Cluster>) {
+    shop(&cluster, None);
+    cluster.apply("shop", &json!({ "strategy": "Stepwise" }));
+    cluster.settled().await;
+    assert_eq!(cluster.reason("shop"), "AtTarget");
+    ran(&cluster, &[("upgrade", "", "a"), ("upgrade", "a", "b"), ("upgrade", "b", "c")]);
+}
+
+async fn two_objects(cluster: Arc<Cluster>) {
+    shop(&cluster, None);
+    cluster.database("other", |database| database.rows = rows("b"));
+    cluster.secret("other", "other", "secret");
+    cluster.apply("shop", &json!({}));
+    cluster.settled().await;
+    cluster.apply("other", &json!({ "database": { "urlFrom": { "secretKeyRef": { "name": "other" } } } }));
+    cluster.settled().await;
+    cluster.delete("shop");
+    cluster.settled().await;
+    assert_eq!(cluster.reason("other"), "AtTarget");
+    ran(&cluster, &[("upgrade", "", "c")]);
+    assert_eq!(cluster.seen("other").runs.len(), 1);
+}
+
+async fn one_database(cluster: Arc<Cluster>) {
+    shop(&cluster, Some("a"));
+    cluster.apply("shop", &json!({}));
+    cluster.wait("a run at work", || cluster.seen("app").working > 0).await;
+    cluster.apply("twin", &json!({}));
+    cluster.settled().await;
+    assert_eq!((cluster.reason("shop").as_str(), cluster.reason("twin").as_str()), ("AtTarget", "AtTarget"));
+    ran(&cluster, &[("upgrade", "a", "c")]);
+}
+
+async fn by_jobs(cluster: Arc<Cluster>) {
+    shop(&cluster, None);
+    cluster.apply("shop", &json!({ "database": { "probe": { "mode": "Job", "interval": "24h" } } }));
+    cluster.settled().await;
+    assert_eq!(cluster.reason("shop"), "AtTarget");
+    ran(&cluster, &[("upgrade", "", "c")]);
+}
+
+async fn no_image(cluster: Arc<Cluster>) {
+    shop(&cluster, Some("a"));
+    cluster.apply("shop", &json!({ "image": "nowhere:1" }));
+    cluster.until("shop", "ImagePullFailed").await;
+    cluster.patch("shop", &json!({ "image": "shop:1" }));
+    cluster.settled().await;
+    assert_eq!(cluster.reason("shop"), "AtTarget");
+    ran(&cluster, &[("upgrade", "a", "c")]);
+}
+
+async fn history(cluster: Arc<Cluster>) {
+    shop(&cluster, None);
+    cluster.apply("shop", &json!({ "policy": { "downgrade": "Allow" }, "historyLimit": 2 }));
+    cluster.settled().await;
+    for target in ["a", "c", "b"] {
+        cluster.patch("shop", &json!({ "targetRevision": target }));
+        cluster.settled().await;
+        assert_eq!(cluster.reason("shop"), "AtTarget");
+    }
+    ran(&cluster, &[("upgrade", "", "c"), ("downgrade", "c", "a"), ("upgrade", "a", "c"), ("downgrade", "c", "b")]);
+}
+
+async fn requested(cluster: Arc<Cluster>) {
+    shop(&cluster, Some("a"));
+    cluster.apply("shop", &json!({}));
+    cluster.settled().await;
+    // Another content under the same tag.
+    cluster.image("shop:1", "a b c d", "");
+    cluster.request("shop", "now");
+    cluster.settled().await;
+    assert_eq!(cluster.reason("shop"), "AtTarget");
+    ran(&cluster, &[("upgrade", "a", "c"), ("upgrade", "c", "d")]);
+}

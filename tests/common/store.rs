@@ -1,0 +1,351 @@
+//! What the API server keeps: objects with revisions, and every change in its order, so that a watch or a list can be
+//! served as of any moment. No I/O.
+
+use k8s_openapi::jiff::Timestamp;
+use serde_json::{Value, json};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, PoisonError},
+};
+use tokio::sync::watch;
+
+/// Where an object is: resource (with its group), namespace, name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key {
+    pub resource: &'static str,
+    pub namespace: String,
+    pub name: String,
+}
+
+/// A change, with the object before and after it.
+#[derive(Clone)]
+pub struct Change {
+    pub revision: u64,
+    pub key: Key,
+    pub before: Option<Arc<Value>>,
+    pub after: Option<Arc<Value>>,
+}
+
+/// What each manager applied last, by manager and subresource.
+type Applied = BTreeMap<(String, String), Value>;
+
+#[derive(Default)]
+struct State {
+    revision: u64,
+    /// Revisions up to here can no longer be watched from.
+    compacted: u64,
+    objects: BTreeMap<Key, Arc<Value>>,
+    applied: HashMap<Key, Applied>,
+    changes: Vec<Change>,
+    /// How often each name was created: uids are made of it, so that a repeated scenario gets the same ones.
+    created: HashMap<Key, u32>,
+}
+
+/// The objects, shared between everybody who talks to the server.
+pub struct Store {
+    state: Mutex<State>,
+    revision: watch::Sender<u64>,
+    clock: fn() -> Timestamp,
+}
+
+/// Why a write was refused: the API server's code, reason and message.
+#[derive(Debug, PartialEq)]
+pub struct Refusal(pub u16, pub &'static str, pub String);
+
+pub fn not_found(key: &Key) -> Refusal {
+    let (resource, name) = (key.resource, &key.name);
+    Refusal(404, "NotFound", format!("{resource} \"{name}\" not found"))
+}
+
+pub fn conflict(key: &Key, why: &str) -> Refusal {
+    let (resource, name) = (key.resource, &key.name);
+    Refusal(409, "Conflict", format!("Operation cannot be fulfilled on {resource} \"{name}\": {why}"))
+}
+
+/// Why a write that names another resource version is refused.
+pub const MODIFIED: &str = "the object has been modified; please apply your changes to the latest version and try again";
+
+impl Store {
+    pub fn new(clock: fn() -> Timestamp) -> Arc<Self> {
+        Arc::new(Self { state: Mutex::default(), revision: watch::Sender::new(0), clock })
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The revision of the last change.
+    pub fn revision(&self) -> u64 {
+        self.state().revision
+    }
+
+    /// Tells of each new revision.
+    pub fn news(&self) -> watch::Receiver<u64> {
+        self.revision.subscribe()
+    }
+
+    /// Forgets the past: watches from before get 410.
+    pub fn compact(&self) {
+        let mut state = self.state();
+        state.compacted = state.revision;
+    }
+
+    pub fn compacted(&self) -> u64 {
+        self.state().compacted
+    }
+
+    pub fn get(&self, key: &Key) -> Option<Arc<Value>> {
+        self.state().objects.get(key).cloned()
+    }
+
+    /// The objects of a resource as they were at a revision.
+    pub fn list(&self, resource: &str, namespace: Option<&str>, at: u64) -> Vec<Arc<Value>> {
+        let state = self.state();
+        let mut objects = state.objects.clone();
+        for change in state.changes.iter().rev().take_while(|change| change.revision > at) {
+            match &change.before {
+                Some(before) => objects.insert(change.key.clone(), before.clone()),
+                None => objects.remove(&change.key),
+            };
+        }
+        let of = |key: &Key| key.resource == resource && namespace.is_none_or(|n| n == key.namespace);
+        objects.into_iter().filter(|(key, _)| of(key)).map(|(_, object)| object).collect()
+    }
+
+    /// The changes after one revision and up to another.
+    pub fn changes(&self, after: u64, to: u64) -> Vec<Change> {
+        let state = self.state();
+        let from = state.changes.partition_point(|change| change.revision <= after);
+        state.changes[from..].iter().take_while(|change| change.revision <= to).cloned().collect()
+    }
+
+    /// Every object there is.
+    pub fn all(&self) -> Vec<(Key, Arc<Value>)> {
+        self.state().objects.iter().map(|(key, object)| (key.clone(), object.clone())).collect()
+    }
+
+    /// Creates an object.
+    pub fn create(&self, key: &Key, mut object: Value) -> Result<Arc<Value>, Refusal> {
+        let mut state = self.state();
+        if state.objects.contains_key(key) {
+            let message = format!("{} \"{}\" already exists", key.resource, key.name);
+            return Err(Refusal(409, "AlreadyExists", message));
+        }
+        let count = state.created.entry(key.clone()).or_default();
+        *count += 1;
+        let uid = format!("{}/{}/{}/{count}", key.resource, key.namespace, key.name);
+        let metadata = &mut object["metadata"];
+        metadata["name"] = json!(key.name);
+        metadata["namespace"] = json!(key.namespace);
+        metadata["uid"] = json!(uid);
+        metadata["creationTimestamp"] = json!(seconds((self.clock)()));
+        if counts_generations(key.resource) {
+            metadata["generation"] = json!(1);
+            if let Some(object) = object.as_object_mut() {
+                object.remove("status");
+            }
+        }
+        Ok(self.put(&mut state, key, Some(object)).unwrap_or_default())
+    }
+
+    /// Changes an object. `status` tells which part the change may touch.
+    pub fn update(
+        &self,
+        key: &Key,
+        status: bool,
+        change: impl FnOnce(&mut Value) -> Result<(), Refusal>,
+    ) -> Result<Arc<Value>, Refusal> {
+        let mut state = self.state();
+        let Some(before) = state.objects.get(key).cloned() else { return Err(not_found(key)) };
+        let mut after = (*before).clone();
+        change(&mut after)?;
+        let after = restricted(key, &before, after, status);
+        if after == *before {
+            return Ok(before);
+        }
+        let finalized = after["metadata"]["deletionTimestamp"].is_string() && no_finalizers(&after);
+        if finalized {
+            self.put(&mut state, key, Some(after.clone()));
+            self.remove(&mut state, key);
+            return Ok(Arc::new(after));
+        }
+        Ok(self.put(&mut state, key, Some(after)).unwrap_or_default())
+    }
+
+    /// Server-side apply: creates what is not there.
+    pub fn apply(&self, key: &Key, manager: &str, status: bool, config: &Value) -> Result<Arc<Value>, Refusal> {
+        let uid = config["metadata"]["uid"].clone();
+        let Some(there) = self.get(key) else {
+            if status {
+                return Err(not_found(key));
+            }
+            if !uid.is_null() {
+                return Err(conflict(key, "uid mismatch: the provided object specified a uid, and no existing object was found"));
+            }
+            let created = self.create(key, config.clone())?;
+            self.remember(key, manager, status, config);
+            return Ok(created);
+        };
+        if !uid.is_null() && uid != there["metadata"]["uid"] {
+            return Err(conflict(key, "Precondition failed: UID in precondition is another one than in object meta"));
+        }
+        let version = &config["metadata"]["resourceVersion"];
+        if !version.is_null() && *version != there["metadata"]["resourceVersion"] {
+            return Err(conflict(key, MODIFIED));
+        }
+        let (before, others) = {
+            let state = self.state();
+            let applied = state.applied.get(key);
+            let mine = (manager.to_owned(), status.to_string());
+            let before = applied.and_then(|a| a.get(&mine)).cloned().unwrap_or_default();
+            let others = applied.into_iter().flatten().filter(|(who, _)| **who != mine);
+            (before, others.map(|(_, config)| config.clone()).collect::<Vec<_>>())
+        };
+        let config = owned(config);
+        let changed = self.update(key, status, |object| {
+            super::patch::apply(object, &before, &config, &others);
+            Ok(())
+        })?;
+        self.remember(key, manager, status, &config);
+        Ok(changed)
+    }
+
+    fn remember(&self, key: &Key, manager: &str, status: bool, config: &Value) {
+        let mut state = self.state();
+        if state.objects.contains_key(key) {
+            let applied = state.applied.entry(key.clone()).or_default();
+            applied.insert((manager.to_owned(), status.to_string()), owned(config));
+        }
+    }
+
+    /// Deletes an object, or marks it where finalizers hold it.
+    pub fn delete(&self, key: &Key, preconditions: &Value) -> Result<Arc<Value>, Refusal> {
+        let mut state = self.state();
+        let Some(there) = state.objects.get(key).cloned() else { return Err(not_found(key)) };
+        for field in ["uid", "resourceVersion"] {
+            let wanted = &preconditions[field];
+            if !wanted.is_null() && *wanted != there["metadata"][field] {
+                return Err(conflict(key, &format!("Precondition failed: {field}")));
+            }
+        }
+        if no_finalizers(&there) {
+            self.remove(&mut state, key);
+            return Ok(there);
+        }
+        if there["metadata"]["deletionTimestamp"].is_string() {
+            return Ok(there);
+        }
+        let mut marked = (*there).clone();
+        marked["metadata"]["deletionTimestamp"] = json!(seconds((self.clock)()));
+        marked["metadata"]["deletionGracePeriodSeconds"] = json!(0);
+        bump(&mut marked);
+        Ok(self.put(&mut state, key, Some(marked)).unwrap_or_default())
+    }
+
+    fn remove(&self, state: &mut State, key: &Key) {
+        let Some(object) = state.objects.get(key).cloned() else { return };
+        self.put(state, key, None);
+        state.applied.remove(key);
+        // The garbage collector: what has lost its last owner goes too.
+        let uid = &object["metadata"]["uid"];
+        let owned: Vec<Key> = state
+            .objects
+            .iter()
+            .filter(|(_, o)| o["metadata"]["ownerReferences"].as_array().is_some_and(|r| r.iter().any(|r| r["uid"] == *uid)))
+            .map(|(key, _)| key.clone())
+            .collect();
+        for key in owned {
+            let Some(mut orphan) = state.objects.get(&key).map(|o| (**o).clone()) else { continue };
+            if let Some(owners) = orphan["metadata"]["ownerReferences"].as_array_mut() {
+                owners.retain(|owner| owner["uid"] != *uid);
+                if owners.is_empty() {
+                    self.remove(state, &key);
+                } else {
+                    self.put(state, &key, Some(orphan));
+                }
+            }
+        }
+    }
+
+    fn put(&self, state: &mut State, key: &Key, object: Option<Value>) -> Option<Arc<Value>> {
+        state.revision += 1;
+        let revision = state.revision;
+        let after = object.map(|mut object| {
+            object["metadata"]["resourceVersion"] = json!(revision.to_string());
+            Arc::new(object)
+        });
+        let before = match &after {
+            Some(object) => state.objects.insert(key.clone(), object.clone()),
+            None => state.objects.remove(key),
+        };
+        state.changes.push(Change { revision, key: key.clone(), before, after: after.clone() });
+        self.revision.send_replace(revision);
+        after
+    }
+}
+
+/// Resources whose objects have a generation and a status of its own.
+fn counts_generations(resource: &str) -> bool {
+    matches!(resource, "databasemigrations.alembic-operator.dev" | "jobs.batch")
+}
+
+/// The parts that a write may not touch stay as they were; a changed spec is a new generation.
+fn restricted(key: &Key, before: &Value, mut after: Value, status: bool) -> Value {
+    for field in ["uid", "name", "namespace", "creationTimestamp", "generation", "deletionTimestamp", "resourceVersion"] {
+        match before["metadata"].get(field) {
+            Some(value) => after["metadata"][field] = value.clone(),
+            None => drop(after["metadata"].as_object_mut().map(|m| m.remove(field))),
+        }
+    }
+    if counts_generations(key.resource) {
+        let kept: &[&str] = if status { &["spec", "metadata"] } else { &["status"] };
+        for field in kept {
+            match before.get(*field) {
+                Some(value) => after[*field] = value.clone(),
+                None => drop(after.as_object_mut().map(|o| o.remove(*field))),
+            }
+        }
+        if before["spec"] != after["spec"] {
+            bump(&mut after);
+        }
+    }
+    for field in ["finalizers", "ownerReferences"] {
+        if after["metadata"][field].as_array().is_some_and(Vec::is_empty) {
+            drop(after["metadata"].as_object_mut().map(|m| m.remove(field)));
+        } else if after["metadata"][field].is_null() {
+            drop(after["metadata"].as_object_mut().map(|m| m.remove(field)));
+        }
+    }
+    after
+}
+
+fn bump(object: &mut Value) {
+    let generation = object["metadata"]["generation"].as_i64();
+    if let Some(generation) = generation {
+        object["metadata"]["generation"] = json!(generation + 1);
+    }
+}
+
+fn no_finalizers(object: &Value) -> bool {
+    object["metadata"]["finalizers"].as_array().is_none_or(Vec::is_empty)
+}
+
+/// What a manager can own of a configuration.
+fn owned(config: &Value) -> Value {
+    let mut config = config.clone();
+    if let Some(object) = config.as_object_mut() {
+        object.remove("apiVersion");
+        object.remove("kind");
+    }
+    if let Some(metadata) = config["metadata"].as_object_mut() {
+        for field in ["name", "namespace", "uid", "resourceVersion"] {
+            metadata.remove(field);
+        }
+    }
+    config
+}
+
+/// A time as the API server writes it.
+pub fn seconds(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
