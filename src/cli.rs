@@ -6,6 +6,7 @@ use crate::{
     controller,
     db::Network,
     http,
+    lease::{Candidate, Claim, Led},
     metrics::Metrics,
     reconcile::{InspectionCache, Process, Servers},
     telemetry::{self, LogFormat},
@@ -55,6 +56,9 @@ struct RunArgs {
     /// How many connections at a time the operator opens to one database server.
     #[arg(long, env = "ALEMBIC_OPERATOR_PROBE_CONNECTIONS", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
     probe_connections: u16,
+    /// Work only while holding the Lease `alembic-operator` in the pod's namespace, for more than one replica.
+    #[arg(long, env = "ALEMBIC_OPERATOR_LEADER_ELECTION")]
+    leader_election: bool,
     /// How log lines look.
     #[arg(long, env = "ALEMBIC_OPERATOR_LOG_FORMAT", value_enum, default_value = "json")]
     log_format: LogFormat,
@@ -90,21 +94,35 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
     let client =
         Client::try_default().await.context("no way to the API server: neither a kubeconfig nor a service account")?;
     let stop = CancellationToken::new();
+    let metrics = Arc::new(Metrics::default());
     let reporter = Reporter { controller: MANAGER.to_owned(), instance: std::env::var("POD_NAME").ok() };
-    let process = Arc::new(Process {
-        inspections: InspectionCache::default(),
-        servers: Servers::new(args.probe_connections.into()),
-        recorder: Recorder::new(client.clone(), reporter),
-        back_off: BackOff::default(),
-        metrics: Metrics::default(),
-        prober: Box::new(Network),
-        clock: Timestamp::now,
-    });
-    let synced = Arc::new(AtomicBool::new(false));
-    let server = tokio::spawn(http::serve(args.listen, process.clone(), synced.clone(), stop.clone()));
+    let process = |claim| {
+        Arc::new(Process {
+            inspections: InspectionCache::default(),
+            servers: Servers::new(args.probe_connections.into()),
+            recorder: Recorder::new(client.clone(), reporter.clone()),
+            back_off: BackOff::default(),
+            metrics: metrics.clone(),
+            claim,
+            prober: Box::new(Network),
+            clock: Timestamp::now,
+        })
+    };
+    // Whoever waits for the leadership is ready: to take over.
+    let synced = Arc::new(AtomicBool::new(args.leader_election));
+    let server = tokio::spawn(http::serve(args.listen, metrics.clone(), synced.clone(), stop.clone()));
     tokio::spawn(stop_on_signal(stop.clone()));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), namespaces = ?args.namespaces, "started");
-    controller::run(client, &args.namespaces, process, synced, args.concurrency, stop.clone()).await;
+    let work = |claim| {
+        controller::run(client.clone(), &args.namespaces, process(claim), synced, args.concurrency, stop.clone())
+    };
+    if args.leader_election {
+        let identity = std::env::var("POD_NAME").unwrap_or_else(|_| format!("process-{}", std::process::id()));
+        let candidate = Candidate::new(client.clone(), MANAGER, &identity, Timestamp::now);
+        anyhow::ensure!(candidate.lead(stop.clone(), work).await == Led::Done, "the leadership was lost");
+    } else {
+        work(Claim::default()).await;
+    }
     stop.cancel();
     server.await?.with_context(|| format!("listening on {}", args.listen))
 }

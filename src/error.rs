@@ -15,6 +15,8 @@ pub enum Error {
     Deadline { what: String, after: Duration },
     #[error("{0} changed while it was being reconciled")]
     Stale(String),
+    #[error("{what} is not created: this process may no longer lead")]
+    NotLeading { what: String },
     #[error("{what} belongs to another object; delete it or rename one of the two")]
     Foreign { what: String },
     #[error("{what}: {detail}")]
@@ -43,7 +45,7 @@ impl Error {
                 kube::Error::Api(status) if (400..500).contains(&status.code) && status.code != 429 => Class::Permanent,
                 _ => Class::Transient,
             },
-            Self::Deadline { .. } => Class::Transient,
+            Self::Deadline { .. } | Self::NotLeading { .. } => Class::Transient,
             Self::Foreign { .. } | Self::Internal { .. } => Class::Permanent,
         }
     }

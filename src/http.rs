@@ -1,6 +1,6 @@
 //! The operator's own HTTP endpoints: liveness, readiness, metrics; listens on the network.
 
-use crate::reconcile::Process;
+use crate::metrics::Metrics;
 use axum::{
     Router,
     extract::State,
@@ -24,14 +24,14 @@ pub type Synced = Arc<AtomicBool>;
 
 #[derive(Clone)]
 struct Shared {
-    process: Arc<Process>,
+    metrics: Arc<Metrics>,
     synced: Synced,
 }
 
 /// Serves until told to stop.
 pub async fn serve(
     listen: SocketAddr,
-    process: Arc<Process>,
+    metrics: Arc<Metrics>,
     synced: Synced,
     stop: CancellationToken,
 ) -> io::Result<()> {
@@ -39,8 +39,8 @@ pub async fn serve(
         // Alive is whoever answers: an API server that is away must not get the operator restarted.
         .route("/healthz", get(|| async { "ok" }))
         .route("/readyz", get(readyz))
-        .route("/metrics", get(metrics))
-        .with_state(Shared { process, synced });
+        .route("/metrics", get(serve_metrics))
+        .with_state(Shared { metrics, synced });
     let listener = TcpListener::bind(listen).await?;
     axum::serve(listener, router).with_graceful_shutdown(async move { stop.cancelled().await }).await
 }
@@ -56,8 +56,8 @@ async fn readyz(State(shared): State<Shared>) -> Response {
     }
 }
 
-async fn metrics(State(shared): State<Shared>) -> Response {
-    match shared.process.metrics.encode() {
+async fn serve_metrics(State(shared): State<Shared>) -> Response {
+    match shared.metrics.encode() {
         Ok(text) => {
             ([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response()
         }

@@ -7,6 +7,7 @@ pub mod controller;
 pub mod db;
 pub mod error;
 pub mod http;
+pub mod lease;
 pub mod metrics;
 pub mod reconcile;
 pub mod revisions;

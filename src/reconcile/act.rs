@@ -27,11 +27,7 @@ use serde_json::json;
 
 /// Carries out effects in their order; the first failure ends the pass, and the next one begins anew. Returns the
 /// object's resource version where an effect has changed it.
-pub async fn act(
-    object: &DatabaseMigration,
-    effects: &[Effect],
-    context: &Context,
-) -> Result<Option<String>, Error> {
+pub async fn act(object: &DatabaseMigration, effects: &[Effect], context: &Context) -> Result<Option<String>, Error> {
     let actor = Actor { object, context, namespace: object.namespace().unwrap_or_default() };
     let mut version = None;
     for effect in effects {
@@ -155,6 +151,9 @@ impl Actor<'_> {
     /// Creates a Job; one of the same name that is this object's own is the same Job.
     async fn create_job(&self, job: Job) -> Result<(), Error> {
         let name = job.name_any();
+        if !self.context.process.claim.holds() {
+            return Err(Error::NotLeading { what: format!("Job {name}") });
+        }
         let what = format!("create Job {name}");
         match call(&what, self.jobs().create(&PostParams::default(), &job)).await {
             Err(error) if refusal(&error) == Some(409) => {

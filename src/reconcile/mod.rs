@@ -8,6 +8,7 @@ mod observe;
 mod observed;
 mod status;
 
+pub(crate) use api::{call, refusal};
 pub use decide::{Decision, Effect, Next, decide};
 pub use observe::InspectionCache;
 
@@ -16,6 +17,7 @@ use crate::{
     backoff::BackOff,
     db::Prober,
     error::{Class, Error},
+    lease::Claim,
     metrics::Metrics,
 };
 use k8s_openapi::{
@@ -50,7 +52,9 @@ pub struct Process {
     pub servers: Servers,
     pub recorder: Recorder,
     pub back_off: BackOff,
-    pub metrics: Metrics,
+    pub metrics: Arc<Metrics>,
+    /// Whether this process may still act.
+    pub claim: Claim,
     pub prober: Box<dyn Prober>,
     /// What time it is.
     pub clock: fn() -> Timestamp,

@@ -254,6 +254,11 @@ pub fn inspected_image(map: &ConfigMap) -> Option<&str> {
     map.data.as_ref()?.get(IMAGE).map(String::as_str)
 }
 
+/// The digest of that image.
+pub fn inspected_digest(map: &ConfigMap) -> Option<&str> {
+    map.data.as_ref()?.get(DIGEST).map(String::as_str)
+}
+
 /// The reference by which one of several objects owns a shared ConfigMap: it goes when the last of them has gone.
 pub fn shared_owner(object: &DatabaseMigration) -> Option<OwnerReference> {
     object.owner_ref(&())

@@ -4,7 +4,10 @@
 use super::store::{Change, Key, MODIFIED, Refusal, Store, conflict, not_found};
 use axum::body::{Body, Bytes, to_bytes};
 use futures::stream;
-use http::{Method, Request, Response, StatusCode, header::{ACCEPT, CONTENT_TYPE}};
+use http::{
+    Method, Request, Response, StatusCode,
+    header::{ACCEPT, CONTENT_TYPE},
+};
 use serde_json::{Value, json};
 use std::{collections::HashMap, convert::Infallible, sync::Arc, time::Duration};
 use tokio::{sync::watch, time::Instant};
@@ -20,7 +23,12 @@ pub struct View {
 
 /// Resources: path, group and version, kind.
 const RESOURCES: [(&str, &str, &str, &str); 8] = [
-    ("databasemigrations", "alembic-operator.dev/v1alpha1", "DatabaseMigration", "databasemigrations.alembic-operator.dev"),
+    (
+        "databasemigrations",
+        "alembic-operator.dev/v1alpha1",
+        "DatabaseMigration",
+        "databasemigrations.alembic-operator.dev",
+    ),
     ("jobs", "batch/v1", "Job", "jobs.batch"),
     ("pods", "v1", "Pod", "pods"),
     ("configmaps", "v1", "ConfigMap", "configmaps"),
@@ -175,7 +183,13 @@ fn patch(store: &Store, call: &Call) -> Result<Arc<Value>, Refusal> {
         "application/strategic-merge-patch+json" if call.resource.api_version != "alembic-operator.dev/v1alpha1" => {
             super::patch::strategic
         }
-        other => return Err(Refusal(415, "UnsupportedMediaType", format!("the body of the request was in an unknown format: {other}"))),
+        other => {
+            return Err(Refusal(
+                415,
+                "UnsupportedMediaType",
+                format!("the body of the request was in an unknown format: {other}"),
+            ));
+        }
     };
     store.update(&key, call.status(), |object| {
         merge(object, &call.body);
@@ -202,7 +216,9 @@ fn matches(object: &Value, call: &Call) -> bool {
     let labels = call.query.get("labelSelector").map(String::as_str).unwrap_or_default();
     let fields = call.query.get("fieldSelector").map(String::as_str).unwrap_or_default();
     let parts = |text: &'_ str| text.split(',').filter(|p| !p.is_empty()).map(str::to_owned).collect::<Vec<_>>();
-    let equal = |part: &str| part.split_once('=').map(|(name, value)| (name.to_owned(), value.trim_start_matches('=').to_owned()));
+    let equal = |part: &str| {
+        part.split_once('=').map(|(name, value)| (name.to_owned(), value.trim_start_matches('=').to_owned()))
+    };
     parts(labels).iter().all(|part| match equal(part) {
         Some((name, value)) => label(&name) == Some(&value),
         None => label(part).is_some(),
@@ -252,7 +268,8 @@ impl Watching {
                 return Some((format!("{}\n", json!({ "type": "ERROR", "object": status })), false));
             }
             let to = self.view.frozen.borrow_and_update().unwrap_or(u64::MAX).min(*self.news.borrow_and_update());
-            let lines: String = self.store.changes(self.sent, to).iter().filter_map(|change| self.line(change)).collect();
+            let lines: String =
+                self.store.changes(self.sent, to).iter().filter_map(|change| self.line(change)).collect();
             self.sent = self.sent.max(to);
             if !lines.is_empty() {
                 return Some((lines, true));

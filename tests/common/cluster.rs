@@ -10,7 +10,7 @@ use alembic_operator::{
     backoff::BackOff,
     controller,
     db::{Endpoint, ProbeError, Prober, Snapshot, VersionRows, VersionTable},
-    metrics::Metrics,
+    lease::{Candidate, Claim},
     reconcile::{InspectionCache, Process, Servers},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -90,6 +90,7 @@ pub struct Cluster {
     world: Arc<Mutex<World>>,
     operators: Mutex<Vec<(Arc<Connection>, JoinHandle<()>)>>,
     kubelet: JoinHandle<()>,
+    replicas: usize,
 }
 
 impl Drop for Cluster {
@@ -102,14 +103,18 @@ impl Drop for Cluster {
 }
 
 impl Cluster {
-    /// An empty cluster, with an operator that meets a fault.
-    pub fn start(fault: Option<(usize, Fault)>) -> Arc<Self> {
+    /// An empty cluster with some operators, of which the first meets a fault.
+    pub fn start(fault: Option<(usize, Fault)>, replicas: usize) -> Arc<Self> {
         let store = Store::new(clock);
         let world = Arc::new(Mutex::new(World::default()));
         let kubelet = tokio::spawn(Kubelet { store: store.clone(), world: world.clone() }.work());
-        let cluster = Arc::new(Self { store, world, operators: Mutex::default(), kubelet });
-        let first = cluster.operator(fault, None);
-        tokio::spawn(supervise(cluster.clone(), first, fault));
+        let cluster = Arc::new(Self { store, world, operators: Mutex::default(), kubelet, replicas });
+        for number in 0..replicas {
+            let connection = cluster.operator(fault.filter(|_| number == 0), None);
+            if number == 0 {
+                tokio::spawn(supervise(cluster.clone(), connection, fault));
+            }
+        }
         cluster
     }
 
@@ -126,20 +131,44 @@ impl Cluster {
         let connection = Connection::new(self.store.clone(), fault, frozen);
         let client = connection.client(NAMESPACE);
         let reporter = Reporter { controller: "alembic-operator".to_owned(), instance: None };
-        let process = Arc::new(Process {
-            inspections: InspectionCache::default(),
-            servers: Servers::new(8),
-            recorder: Recorder::new(client.clone(), reporter),
-            back_off: BackOff::seeded(7),
-            metrics: Metrics::default(),
-            prober: Box::new(Simulated(self.world.clone())),
-            clock,
+        let world = self.world.clone();
+        let process = move |client: kube::Client, claim| {
+            Arc::new(Process {
+                inspections: InspectionCache::default(),
+                servers: Servers::new(8),
+                recorder: Recorder::new(client, reporter.clone()),
+                back_off: BackOff::seeded(7),
+                metrics: Arc::default(),
+                claim,
+                prober: Box::new(Simulated(world.clone())),
+                clock,
+            })
+        };
+        let elects = self.replicas > 1;
+        let identity = format!("operator-{}", self.operators().len());
+        let task = tokio::spawn(async move {
+            loop {
+                let work = |claim| {
+                    let synced = Arc::new(AtomicBool::new(false));
+                    let process = process(client.clone(), claim);
+                    controller::run(client.clone(), &[], process, synced, 8, CancellationToken::new())
+                };
+                if !elects {
+                    return work(Claim::default()).await;
+                }
+                // A leader that has lost ends, and the kubelet starts it again.
+                let candidate = Candidate::new(client.clone(), "alembic-operator", &identity, clock);
+                candidate.lead(CancellationToken::new(), work).await;
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
         });
-        let synced = Arc::new(AtomicBool::new(false));
-        let stop = CancellationToken::new();
-        let task = tokio::spawn(async move { controller::run(client, &[], process, synced, 8, stop).await });
         self.operators().push((connection.clone(), task));
         connection
+    }
+
+    /// A client of somebody else.
+    pub fn client(&self) -> kube::Client {
+        Connection::new(self.store.clone(), None, None).client(NAMESPACE)
     }
 
     /// How many writes the first operator made.
@@ -169,10 +198,10 @@ impl Cluster {
     /// Changes a database, which is there from the first word about it.
     pub fn database(&self, name: &str, change: impl FnOnce(&mut Database)) {
         let mut world = self.world();
-        let database = world.databases.entry(name.to_owned()).or_insert_with(|| Database {
-            password: "secret".to_owned(),
-            ..Database::default()
-        });
+        let database = world
+            .databases
+            .entry(name.to_owned())
+            .or_insert_with(|| Database { password: "secret".to_owned(), ..Database::default() });
         change(database);
     }
 
@@ -197,7 +226,8 @@ impl Cluster {
         let mut whole = json!({ "image": "shop:1", "targetRevision": "head",
             "database": { "urlFrom": { "secretKeyRef": { "name": "db", "key": "url" } } } });
         super::patch::merge(&mut whole, spec);
-        let config = json!({ "apiVersion": "alembic-operator.dev/v1alpha1", "kind": "DatabaseMigration", "spec": whole });
+        let config =
+            json!({ "apiVersion": "alembic-operator.dev/v1alpha1", "kind": "DatabaseMigration", "spec": whole });
         let applied = self.store.apply(&object(name), "kubectl", false, &config);
         assert!(applied.is_ok(), "{applied:?}");
     }
@@ -258,7 +288,7 @@ impl Cluster {
     /// Waits until nobody has written anything for a long while.
     pub async fn settled(&self) {
         let deadline = Instant::now() + PATIENCE;
-        let mut news = self.store.news();
+        let mut news = self.store.work();
         while tokio::time::timeout(QUIET, news.changed()).await.is_ok() {
             assert!(Instant::now() < deadline, "it never comes to rest\n{}", self.dump());
         }
@@ -273,7 +303,7 @@ impl Cluster {
     pub fn end(&self) -> BTreeMap<String, Value> {
         let mut end = BTreeMap::new();
         for (key, object) in self.store.all() {
-            if key.resource.starts_with("events") {
+            if key.resource.starts_with("events") || key.resource.starts_with("leases") {
                 continue;
             }
             let mut object = (*object).clone();
@@ -456,8 +486,12 @@ impl Kubelet {
         let reference = container["image"].as_str().unwrap_or_default().to_owned();
         let Some(image) = self.found(&reference) else {
             let waiting = json!({ "reason": "ImagePullBackOff", "message": "no such image" });
-            return self.tell(&pod_key, json!({ "phase": "Pending", "containerStatuses": [{ "name": "alembic", "image": reference,
-                "imageID": "", "ready": false, "restartCount": 0, "state": { "waiting": waiting } }] }), None);
+            return self.tell(
+                &pod_key,
+                json!({ "phase": "Pending", "containerStatuses": [{ "name": "alembic", "image": reference,
+                "imageID": "", "ready": false, "restartCount": 0, "state": { "waiting": waiting } }] }),
+                None,
+            );
         };
         let image_id = format!("{}@{}", reference.split(['@', ':']).next().unwrap_or_default(), image.digest);
         let status = |phase: &str, state: Value| {
@@ -478,7 +512,8 @@ impl Kubelet {
     /// An image by tag or by digest.
     fn found(&self, reference: &str) -> Option<Image> {
         let world = self.world();
-        let by_digest = || world.images.values().find(|i| reference.split_once('@').is_some_and(|(_, d)| d == i.digest));
+        let by_digest =
+            || world.images.values().find(|i| reference.split_once('@').is_some_and(|(_, d)| d == i.digest));
         world.images.get(reference).or_else(by_digest).filter(|image| !image.missing).cloned()
     }
 
@@ -500,7 +535,8 @@ impl Kubelet {
         let env = |name: &str| container["env"].as_array().into_iter().flatten().find(|e| e["name"] == name).cloned();
         let task = env("ALEMBIC_OPERATOR_TASK").unwrap_or_default();
         let task: Value = serde_json::from_str(task["value"].as_str().unwrap_or_default()).unwrap_or_default();
-        let database = env("DATABASE_URL").and_then(|e| self.named(&e["valueFrom"]["secretKeyRef"])).unwrap_or_default();
+        let database =
+            env("DATABASE_URL").and_then(|e| self.named(&e["valueFrom"]["secretKeyRef"])).unwrap_or_default();
         match task["action"].as_str() {
             Some("inspect") => {
                 tokio::time::sleep(Duration::from_secs(2)).await;
@@ -584,9 +620,7 @@ fn done(message: Value) -> Left {
 
 /// The runner's report on an image, with its payload in the log.
 fn inspected(image: &Image) -> Left {
-    let revision = |(id, down): &(String, Vec<String>)| {
-        json!({ "id": id, "down": down, "file": format!("{id}.py"), "sha256": hex(id.as_bytes()), "upgrade": "present", "downgrade": "present" })
-    };
+    let revision = |(id, down): &(String, Vec<String>)| json!({ "id": id, "down": down, "file": format!("{id}.py"), "sha256": hex(id.as_bytes()), "upgrade": "present", "downgrade": "present" });
     let payload = json!({ "alembic": "1.20.1", "dialect": "postgresql", "version_table": "alembic_version", "version_table_schema": null,
         "transactional_ddl": true, "transaction_per_migration": false, "external_transaction": false,
         "revisions": image.revisions.iter().map(revision).collect::<Vec<_>>() })

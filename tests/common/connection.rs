@@ -35,13 +35,18 @@ pub enum Fault {
     Missed,
     /// The API server is away for two minutes from the write on.
     Away,
+    /// The process stands still before the write, for longer than a Lease lasts, and then goes on.
+    Hang,
     /// The write hangs; another process takes over and brings everything to its end, and only then is it stored. The
     /// first process works on all the while.
     Paused,
 }
 
 impl Fault {
-    /// Every fault, each tried at every write.
+    /// What can befall the leader of two.
+    pub const OF_A_LEADER: [Self; 2] = [Self::Crash, Self::Hang];
+
+    /// Every fault of a process that works alone, each tried at every write.
     pub const ALL: [Self; 14] = [
         Self::Crash,
         Self::CrashStale,
@@ -62,6 +67,7 @@ impl Fault {
 
 const STALE: Duration = Duration::from_secs(5);
 const AWAY: Duration = Duration::from_secs(120);
+const HANG: Duration = Duration::from_secs(40);
 
 /// The way of one process.
 pub struct Connection {
@@ -78,6 +84,8 @@ pub struct Connection {
     /// Told when it may go on.
     pub wake: Notify,
     before: Mutex<u64>,
+    /// Until when the process stands still.
+    still: Mutex<Option<tokio::time::Instant>>,
 }
 
 impl Connection {
@@ -94,6 +102,7 @@ impl Connection {
             struck: Notify::new(),
             wake: Notify::new(),
             before: Mutex::default(),
+            still: Mutex::default(),
         });
         if frozen.is_some() {
             connection.clone().thaw(STALE);
@@ -144,10 +153,11 @@ impl Connection {
         // A network takes time, and others get their turn.
         tokio::time::sleep(Duration::from_millis(3)).await;
         self.alive().await;
+        self.stand_still().await;
         if self.away.load(Ordering::SeqCst) {
             return Err(Failed("connection refused"));
         }
-        if !is_write(request.method()) {
+        if !is_write(request.method()) || request.uri().path().contains("/leases") {
             let answer = self.pass(request).await;
             self.alive().await;
             return Ok(answer);
@@ -163,6 +173,13 @@ impl Connection {
         }
     }
 
+    async fn stand_still(&self) {
+        let until = *self.still.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(until) = until {
+            tokio::time::sleep_until(until).await;
+        }
+    }
+
     /// A dead process hears nothing.
     async fn alive(&self) {
         if self.dead.load(Ordering::SeqCst) {
@@ -170,7 +187,11 @@ impl Connection {
         }
     }
 
-    async fn fail(self: &Arc<Self>, fault: Fault, request: Request<kube::client::Body>) -> Result<Response<Body>, Failed> {
+    async fn fail(
+        self: &Arc<Self>,
+        fault: Fault,
+        request: Request<kube::client::Body>,
+    ) -> Result<Response<Body>, Failed> {
         let before = self.store.revision();
         *self.before.lock().unwrap_or_else(PoisonError::into_inner) = before;
         let refusal = |code| Ok(refused(&Refusal(code, "Fault", "injected".into())));
@@ -216,6 +237,15 @@ impl Connection {
                     connection.away.store(false, Ordering::SeqCst);
                 });
                 Err(Failed("connection reset by peer"))
+            }
+            Fault::Hang => {
+                *self.still.lock().unwrap_or_else(PoisonError::into_inner) = Some(tokio::time::Instant::now() + HANG);
+                let connection = self.clone();
+                let late = tokio::spawn(async move {
+                    connection.stand_still().await;
+                    connection.pass(request).await
+                });
+                late.await.map_err(|_| Failed("connection reset by peer"))
             }
             Fault::Paused => {
                 self.struck.notify_one();

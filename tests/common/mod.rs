@@ -3,7 +3,8 @@
 
 pub mod api;
 pub mod cluster;
+pub mod conformance;
 pub mod connection;
 pub mod patch;
-pub mod store;
 pub mod scenarios;
+pub mod store;

@@ -45,6 +45,8 @@ struct State {
 pub struct Store {
     state: Mutex<State>,
     revision: watch::Sender<u64>,
+    /// The last revision that is not a sign of life of a leader.
+    work: watch::Sender<u64>,
     clock: fn() -> Timestamp,
 }
 
@@ -63,11 +65,12 @@ pub fn conflict(key: &Key, why: &str) -> Refusal {
 }
 
 /// Why a write that names another resource version is refused.
-pub const MODIFIED: &str = "the object has been modified; please apply your changes to the latest version and try again";
+pub const MODIFIED: &str =
+    "the object has been modified; please apply your changes to the latest version and try again";
 
 impl Store {
     pub fn new(clock: fn() -> Timestamp) -> Arc<Self> {
-        Arc::new(Self { state: Mutex::default(), revision: watch::Sender::new(0), clock })
+        Arc::new(Self { state: Mutex::default(), revision: watch::Sender::new(0), work: watch::Sender::new(0), clock })
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
@@ -82,6 +85,11 @@ impl Store {
     /// Tells of each new revision.
     pub fn news(&self) -> watch::Receiver<u64> {
         self.revision.subscribe()
+    }
+
+    /// The same, but of leases.
+    pub fn work(&self) -> watch::Receiver<u64> {
+        self.work.subscribe()
     }
 
     /// Forgets the past: watches from before get 410.
@@ -180,7 +188,10 @@ impl Store {
                 return Err(not_found(key));
             }
             if !uid.is_null() {
-                return Err(conflict(key, "uid mismatch: the provided object specified a uid, and no existing object was found"));
+                return Err(conflict(
+                    key,
+                    "uid mismatch: the provided object specified a uid, and no existing object was found",
+                ));
             }
             let created = self.create(key, config.clone())?;
             self.remember(key, manager, status, config);
@@ -251,7 +262,9 @@ impl Store {
         let owned: Vec<Key> = state
             .objects
             .iter()
-            .filter(|(_, o)| o["metadata"]["ownerReferences"].as_array().is_some_and(|r| r.iter().any(|r| r["uid"] == *uid)))
+            .filter(|(_, o)| {
+                o["metadata"]["ownerReferences"].as_array().is_some_and(|r| r.iter().any(|r| r["uid"] == *uid))
+            })
             .map(|(key, _)| key.clone())
             .collect();
         for key in owned {
@@ -280,6 +293,9 @@ impl Store {
         };
         state.changes.push(Change { revision, key: key.clone(), before, after: after.clone() });
         self.revision.send_replace(revision);
+        if !key.resource.starts_with("leases") {
+            self.work.send_replace(revision);
+        }
         after
     }
 }
@@ -291,7 +307,8 @@ fn counts_generations(resource: &str) -> bool {
 
 /// The parts that a write may not touch stay as they were; a changed spec is a new generation.
 fn restricted(key: &Key, before: &Value, mut after: Value, status: bool) -> Value {
-    for field in ["uid", "name", "namespace", "creationTimestamp", "generation", "deletionTimestamp", "resourceVersion"] {
+    for field in ["uid", "name", "namespace", "creationTimestamp", "generation", "deletionTimestamp", "resourceVersion"]
+    {
         match before["metadata"].get(field) {
             Some(value) => after["metadata"][field] = value.clone(),
             None => drop(after["metadata"].as_object_mut().map(|m| m.remove(field))),

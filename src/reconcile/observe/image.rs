@@ -11,8 +11,8 @@ use crate::{
         observed::{ImageView, JobView, Problem, Wanted},
     },
     runner::{
-        Ended, Inspected, Inspection, PodState, Report, RunState, inspected_image, join_frames, lacks_owner, pinned,
-        read_inspection,
+        Ended, Inspected, Inspection, PodState, Report, RunState, inspected_digest, inspected_image, join_frames,
+        lacks_owner, pinned, read_inspection,
     },
     text,
 };
@@ -86,16 +86,17 @@ async fn stored(
         map.namespace() == namespace && map.labels().get(LABEL_INSPECTION).is_some_and(|k| k == key)
     });
     let status = object.status.as_ref().and_then(|s| s.image.as_ref());
-    if maps.is_empty() && status.and_then(|i| i.inspection.as_ref()).is_some_and(|id| id.starts_with(key)) {
-        // Recorded, so it was stored; the watch may not have brought it yet.
+    let digest = status.and_then(|i| i.digest.as_ref());
+    let recorded = status.and_then(|i| i.inspection.as_ref()).is_some_and(|id| id.starts_with(key));
+    let is_named = |map: &ConfigMap| digest.is_some() && inspected_digest(map) == digest.map(String::as_str);
+    if recorded && (maps.is_empty() || digest.is_some() && !maps.iter().any(|map| is_named(map))) {
+        // Recorded, so it was stored; the watch may not have brought it yet. An older one would be of other files.
         maps = list(object, context, key).await?;
     }
     maps.sort_by_key(|map| std::cmp::Reverse(map.creation_timestamp().map(|t| t.0)));
+    maps.sort_by_key(|map| !is_named(map));
     let read = |map: &Arc<ConfigMap>| Some((context.process.inspections.read(map)?, lacks_owner(map.as_ref(), object)));
-    let images: Vec<_> = maps.iter().filter_map(read).collect();
-    let digest = status.and_then(|i| i.digest.clone());
-    let named = images.iter().find(|(image, _)| digest.is_some() && image.digest == digest);
-    Ok(named.or(images.first()).cloned())
+    Ok(maps.iter().find_map(read))
 }
 
 async fn list(object: &DatabaseMigration, context: &Context, key: &str) -> Result<Vec<Arc<ConfigMap>>, Error> {
