@@ -83,8 +83,9 @@ pub async fn write_status(
     let body = json!({
         "apiVersion": DatabaseMigration::api_version(&()),
         "kind": DatabaseMigration::kind(&()),
-        // The uid keeps a pass over a deleted object from writing to its namesake.
-        "metadata": { "uid": object.uid(), "resourceVersion": version.or_else(|| object.resource_version()) },
+        // The version also keeps a pass over a deleted object from writing to its namesake: for a status the API server
+        // looks at no uid.
+        "metadata": { "resourceVersion": version.or_else(|| object.resource_version()) },
         "status": status,
     });
     let params = PatchParams::apply(MANAGER).force();

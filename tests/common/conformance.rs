@@ -172,10 +172,16 @@ async fn apply_preconditions(server: Server) {
             objects.patch_status(name, &by("m"), &Patch::Apply(&config)).await
         }
     };
-    assert_eq!(code(status(json!({ "uid": "7e0a3b52-0000-4000-8000-000000000000" }), "one").await), 409);
+    // The status of a custom resource is written whatever uid the patch names: only the version protects a namesake.
+    let unprotected = status(json!({ "uid": "7e0a3b52-0000-4000-8000-000000000000" }), "one").await.unwrap();
+    assert_eq!(unprotected.uid(), made.uid());
     assert_eq!(code(status(json!({}), "none").await), 404);
-    let version = made.resource_version();
-    let written = status(json!({ "uid": made.uid(), "resourceVersion": version }), "one").await.unwrap();
+    let version = unprotected.resource_version();
+    let written = status(json!({ "resourceVersion": version }), "one").await.unwrap();
+    let annotation = json!({ "metadata": { "annotations": { "a": "b" } } });
+    let written_since =
+        server.objects().patch("one", &PatchParams::default(), &Patch::Merge(&annotation)).await.unwrap();
+    assert_ne!(written.resource_version(), written_since.resource_version());
     let old = applied("one", &json!({ "metadata": { "resourceVersion": version }, "status": { "current": "b" } }));
     assert_eq!(
         code(server.objects().patch_status("one", &by("m"), &Patch::Apply(&old)).await),
@@ -183,7 +189,10 @@ async fn apply_preconditions(server: Server) {
         "written over a newer one"
     );
     let live = server.objects().get("one").await.unwrap();
-    assert_eq!(live.resource_version(), written.resource_version());
+    assert_eq!(live.resource_version(), written_since.resource_version());
+    let other = json!({ "metadata": { "uid": "7e0a3b52-0000-4000-8000-000000000000", "finalizers": ["alembic-operator.dev/x"] } });
+    let other = applied("one", &other);
+    assert_eq!(code(server.objects().patch_metadata("one", &by("m"), &Patch::Apply(&other)).await), 422);
     // A finalizer is not set on the namesake of an object that is gone.
     let finalizer =
         applied("none", &json!({ "metadata": { "uid": made.uid(), "finalizers": ["alembic-operator.dev/x"] } }));

@@ -197,8 +197,9 @@ impl Store {
             self.remember(key, manager, status, config);
             return Ok(created);
         };
-        if !uid.is_null() && uid != there["metadata"]["uid"] {
-            return Err(conflict(key, "Precondition failed: UID in precondition is another one than in object meta"));
+        if !status && !uid.is_null() && uid != there["metadata"]["uid"] {
+            let message = format!("{} \"{}\" is invalid: metadata.uid: field is immutable", key.resource, key.name);
+            return Err(Refusal(422, "Invalid", message));
         }
         let version = &config["metadata"]["resourceVersion"];
         if !version.is_null() && *version != there["metadata"]["resourceVersion"] {
