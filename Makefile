@@ -18,11 +18,15 @@ demo: ## Show the main job on a real local cluster (or on yours: see README)
 	@$(SUDO) tests/demo
 
 .PHONY: test
-test: test-unit test-runner test-e2e ## Run every test
+test: test-unit test-faults test-runner test-e2e ## Run every test
 
 .PHONY: test-unit
 test-unit: toolchain ## Test the Rust code (no cluster)
-	$(CARGO) test --locked
+	$(CARGO) test --locked --lib --bins --test golden --test oracle --test hostile
+
+.PHONY: test-faults
+test-faults: toolchain ## Sweep every write of every scenario with every fault, in memory (FAULTS=part of a name)
+	$(CARGO) test --locked --test faults
 
 .PHONY: oracle
 oracle: toolchain ## Replay FILE, Alembic's own answers, through the planner (see shared/oracle)
@@ -38,10 +42,14 @@ test-e2e: $(BINARY) ## Test on a real cluster, which is started and taken down
 	status=0; $(SUDO) $(PYTEST) tests/e2e -v --durations=5 || status=$$?; $(SUDO) tests/cluster/down; exit $$status
 
 .PHONY: lint
-lint: toolchain ## Check style and the chart
+lint: toolchain ## Check style, the chart, and the dependencies' licences, sources and advisories
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(SUDO) tests/cluster/helm lint --strict charts/alembic-operator
+	$(CARGO) install --quiet --locked --root target/tools cargo-deny@0.20.2
+	target/tools/bin/cargo-deny check bans licenses sources
+	@if target/tools/bin/cargo-deny fetch db 2> /dev/null; then target/tools/bin/cargo-deny --offline check advisories; \
+	 else echo "The advisories are not checked: their database can't be reached from here"; fi
 
 .PHONY: bench
 bench: $(BINARY) ## Measure against what a user would pick instead

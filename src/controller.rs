@@ -1,10 +1,10 @@
 //! The watches that trigger passes, and the stores that they fill; does network I/O.
 
 use crate::{
-    api::{DatabaseMigration, LABEL_INSPECTION, LABEL_OBJECT, MANAGER},
+    api::{LABEL_INSPECTION, LABEL_OBJECT, MANAGER},
     error::Error,
     http::Synced,
-    reconcile::{Context, Process, Stores, failed, reconcile},
+    reconcile::{Context, Process, Stores, Watched, failed, reconcile, unreadable},
 };
 use futures::{FutureExt, Stream, StreamExt, future::join_all, stream::BoxStream};
 use k8s_openapi::{
@@ -60,9 +60,9 @@ pub async fn run(
 /// One namespace, or all of them.
 struct Scope {
     context: Arc<Context>,
-    objects: Store<DatabaseMigration>,
+    objects: Store<Watched>,
     objects_filled: CancellationToken,
-    object_watch: Watch<DatabaseMigration>,
+    object_watch: Watch<Watched>,
     job_watch: Watch<Job>,
     pod_watch: Watch<Pod>,
     inspection_watch: Watch<ConfigMap>,
@@ -71,8 +71,7 @@ struct Scope {
 impl Scope {
     fn new(client: &Client, namespace: Option<&str>, process: Arc<Process>) -> Self {
         let made_here = format!("app.kubernetes.io/managed-by={MANAGER}");
-        let (objects, object_watch, objects_filled) =
-            watch::<DatabaseMigration>(api(client, namespace), String::new(), |_| {});
+        let (objects, object_watch, objects_filled) = watch::<Watched>(api(client, namespace), String::new(), |_| {});
         let (jobs, job_watch, jobs_filled) =
             watch::<Job>(api(client, namespace), format!("{made_here},{LABEL_OBJECT}"), prune_job);
         let (pods, pod_watch, pods_filled) =
@@ -160,15 +159,21 @@ fn prune_pod(pod: &mut Pod) {
 }
 
 /// Pods belong to Jobs; the annotation has the object's whole name, which may be too long for a label.
-fn object_of(pod: &Pod) -> Option<ObjectRef<DatabaseMigration>> {
+fn object_of(pod: &Pod) -> Option<ObjectRef<Watched>> {
     let name = pod.annotations().get(LABEL_OBJECT)?;
     Some(ObjectRef::new(name).within(&pod.namespace()?))
 }
 
 /// A panic is a defect of one pass and must not end the work on all other objects.
-async fn guarded(object: Arc<DatabaseMigration>, context: Arc<Context>) -> Result<Action, Error> {
+async fn guarded(object: Arc<Watched>, context: Arc<Context>) -> Result<Action, Error> {
     let what = object.name_any();
-    match AssertUnwindSafe(reconcile(object, context)).catch_unwind().await {
+    let pass = async {
+        match &object.0 {
+            Ok(object) => reconcile(object, &context).await,
+            Err(error) => unreadable(&object, error, &context).await,
+        }
+    };
+    match AssertUnwindSafe(pass).catch_unwind().await {
         Ok(outcome) => outcome,
         Err(_) => {
             Err(Error::Internal { what, detail: "the pass panicked; this is a defect of the operator".to_owned() })
@@ -176,7 +181,7 @@ async fn guarded(object: Arc<DatabaseMigration>, context: Arc<Context>) -> Resul
     }
 }
 
-type Outcome = Result<(ObjectRef<DatabaseMigration>, Action), controller::Error<Error, watcher::Error>>;
+type Outcome = Result<(ObjectRef<Watched>, Action), controller::Error<Error, watcher::Error>>;
 
 fn log(outcome: Outcome) {
     match outcome {

@@ -2,21 +2,25 @@
 //! once it is seen to be this object's.
 
 use super::{
-    Context,
+    Context, Watched,
     api::{call, refusal},
     decide::Effect,
 };
 use crate::{
-    api::{DatabaseMigration, DatabaseMigrationStatus, FINALIZER, MANAGER},
+    api::{DatabaseMigration, DatabaseMigrationStatus, FINALIZER, MANAGER, Reason},
     error::Error,
     runner::{
         Inspected, JobInput, Run, RunRecord, compare_job, inspect_job, inspection_config_map, lacks_owner, look_job,
         program_config_map, run_job, shared_owner,
     },
+    text,
 };
-use k8s_openapi::api::{
-    batch::v1::Job,
-    core::v1::{ConfigMap, ObjectReference},
+use k8s_openapi::{
+    api::{
+        batch::v1::Job,
+        core::v1::{ConfigMap, ObjectReference},
+    },
+    apimachinery::pkg::apis::meta::v1::Time,
 };
 use kube::{
     Api, Resource, ResourceExt,
@@ -90,6 +94,26 @@ pub async fn write_status(
     });
     let params = PatchParams::apply(MANAGER).force();
     call(&format!("write the status of {name}"), api.patch_status(&name, &params, &Patch::Apply(&body))).await?;
+    Ok(())
+}
+
+/// Writes the conditions of an object that can't be read as a whole; what else its status holds is left as it is.
+pub async fn tell_unreadable(object: &Watched, error: &str, context: &Context) -> Result<(), Error> {
+    let name = object.name_any();
+    let reason = Reason::InvalidSpec.as_str();
+    let message = text::clean(&format!("the object can't be read: {error}"), 900);
+    tracing::error!(object = name, error = message, "unreadable");
+    let condition = |type_: &str, status: &str| {
+        json!({ "type": type_, "status": status, "reason": reason, "message": message,
+            "observedGeneration": object.meta().generation, "lastTransitionTime": Time(context.now()) })
+    };
+    let conditions = [condition("Ready", "False"), condition("Reconciling", "False"), condition("Stalled", "True")];
+    let status = json!({ "observedGeneration": object.meta().generation, "conditions": conditions });
+    let patch = json!({ "metadata": { "resourceVersion": object.resource_version() }, "status": status });
+    // The answer is the object, which can't be read either.
+    let api: Api<Watched> = Api::namespaced(context.client.clone(), &object.namespace().unwrap_or_default());
+    let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
+    call(&format!("write the status of {name}"), api.patch_status(&name, &params, &Patch::Merge(&patch))).await?;
     Ok(())
 }
 

@@ -29,6 +29,7 @@ use k8s_openapi::{
 };
 use kube::{
     Client, ResourceExt,
+    core::{DeserializeGuard, error_boundary::InvalidObject},
     runtime::{controller::Action, events::Recorder, reflector::Store},
 };
 use std::{
@@ -108,17 +109,27 @@ impl Servers {
     }
 }
 
+/// An object as it is watched: one that can't be read must not hold up the others.
+pub type Watched = DeserializeGuard<DatabaseMigration>;
+
 /// One pass.
-pub async fn reconcile(object: Arc<DatabaseMigration>, context: Arc<Context>) -> Result<Action, Error> {
+pub async fn reconcile(object: &DatabaseMigration, context: &Context) -> Result<Action, Error> {
     context.stores.filled().await;
     let begun = Instant::now();
-    let observed = observe::observe(&object, &context).await?;
-    let decision = decide(&object, &observed, context.now());
-    let version = act::act(&object, &decision.effects, &context).await?;
-    act::write_status(&object, version, &decision.status, &context).await?;
-    act::act(&object, &decision.after, &context).await?;
+    let observed = observe::observe(object, context).await?;
+    let decision = decide(object, &observed, context.now());
+    let version = act::act(object, &decision.effects, context).await?;
+    act::write_status(object, version, &decision.status, context).await?;
+    act::act(object, &decision.after, context).await?;
     context.process.metrics.passed(begun.elapsed());
-    Ok(next_look(&object, decision.next, &context))
+    Ok(next_look(object, decision.next, context))
+}
+
+/// Tells that an object can't be read, as one that an older CRD let through; nothing else is done about it.
+pub async fn unreadable(object: &Watched, error: &InvalidObject, context: &Context) -> Result<Action, Error> {
+    context.stores.filled().await;
+    act::tell_unreadable(object, &error.error, context).await?;
+    Ok(Action::await_change())
 }
 
 fn next_look(object: &DatabaseMigration, next: Next, context: &Context) -> Action {
@@ -135,7 +146,7 @@ fn next_look(object: &DatabaseMigration, next: Next, context: &Context) -> Actio
 }
 
 /// What to do after a pass that failed.
-pub fn failed(object: Arc<DatabaseMigration>, error: &Error, context: Arc<Context>) -> Action {
+pub fn failed(object: Arc<Watched>, error: &Error, context: Arc<Context>) -> Action {
     context.process.metrics.failed(error.class());
     match error.class() {
         // A moment for the watch to bring what has changed.

@@ -263,6 +263,15 @@ impl Cluster {
         serde_json::from_value((*value).clone()).ok()
     }
 
+    /// Reason of the Ready condition of an object that need not be readable.
+    pub fn raw_reason(&self, name: &str) -> String {
+        let object = self.store.get(&object(name));
+        let conditions = object.and_then(|o| o["status"]["conditions"].as_array().cloned()).unwrap_or_default();
+        let ready =
+            conditions.iter().find(|c| c["type"] == "Ready").and_then(|c| c["reason"].as_str().map(str::to_owned));
+        ready.unwrap_or_default()
+    }
+
     /// Reason of the Ready condition.
     pub fn reason(&self, name: &str) -> String {
         let object = self.object(name);

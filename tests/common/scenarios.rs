@@ -43,6 +43,7 @@ scenarios! {
     "an image that does not exist" => no_image,
     "many runs, few kept" => history,
     "requested again" => requested,
+    "an object that can't be read" => unreadable,
 }
 
 fn rows(ids: &str) -> Option<BTreeSet<String>> {
@@ -267,4 +268,18 @@ async fn requested(cluster: Arc<Cluster>) {
     cluster.settled().await;
     assert_eq!(cluster.reason("shop"), "AtTarget");
     ran(&cluster, &[("upgrade", "a", "c"), ("upgrade", "c", "d")]);
+}
+
+async fn unreadable(cluster: Arc<Cluster>) {
+    shop(&cluster, Some("a"));
+    // As a CRD without today's rules would have let it through.
+    cluster.apply("odd", &json!({ "historyLimit": "many" }));
+    cluster.apply("shop", &json!({}));
+    cluster.settled().await;
+    assert_eq!(cluster.reason("shop"), "AtTarget");
+    assert_eq!(cluster.raw_reason("odd"), "InvalidSpec");
+    cluster.patch("odd", &json!({ "historyLimit": 3 }));
+    cluster.settled().await;
+    assert_eq!(cluster.reason("odd"), "AtTarget");
+    ran(&cluster, &[("upgrade", "a", "c")]);
 }

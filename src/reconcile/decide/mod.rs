@@ -3,6 +3,8 @@
 
 mod drift;
 mod image;
+#[cfg(test)]
+mod properties;
 mod run;
 mod tell;
 #[cfg(test)]

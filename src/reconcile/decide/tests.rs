@@ -12,7 +12,7 @@ use serde_json::json;
 
 const NOW: i64 = 1_800_000_000;
 
-fn now() -> Timestamp {
+pub(super) fn now() -> Timestamp {
     Timestamp::from_second(NOW).unwrap()
 }
 
@@ -33,7 +33,7 @@ fn image(name: &str, ids: &str) -> Arc<Inspected> {
     Arc::new(Inspected::new(name.to_owned(), Some(format!("digest of {name}")), inspection))
 }
 
-fn object(target: &str) -> DatabaseMigration {
+pub(super) fn object(target: &str) -> DatabaseMigration {
     serde_json::from_value(json!({
         "apiVersion": "alembic-operator.dev/v1alpha1", "kind": "DatabaseMigration",
         "metadata": {"name": "shop", "namespace": "shop", "uid": "u1", "generation": 1},
@@ -73,21 +73,21 @@ fn observed(image: ImageView, database: DatabaseView) -> Observed {
     }
 }
 
-fn stored(ids: &str, rows: &str) -> Observed {
+pub(super) fn stored(ids: &str, rows: &str) -> Observed {
     observed(ImageView::Stored(image("shop@sha256:1", ids)), seen(rows))
 }
 
 /// Applies the decided status, as the next pass would see it.
-fn after(mut object: DatabaseMigration, decision: &Decision) -> DatabaseMigration {
+pub(super) fn after(mut object: DatabaseMigration, decision: &Decision) -> DatabaseMigration {
     object.status = Some(decision.status.clone());
     object
 }
 
-fn reason(decision: &Decision) -> String {
+pub(super) fn reason(decision: &Decision) -> String {
     decision.status.condition(ConditionType::Ready).unwrap().reason.clone()
 }
 
-fn started(decision: &Decision) -> Option<&(RunRecord, Run)> {
+pub(super) fn started(decision: &Decision) -> Option<&(RunRecord, Run)> {
     decision.effects.iter().chain(&decision.after).find_map(|e| match e {
         Effect::Run(run) => Some(run.as_ref()),
         _ => None,
@@ -107,7 +107,7 @@ fn events(decision: &Decision) -> Vec<&str> {
         .collect()
 }
 
-fn job(state: PodState) -> JobView {
+pub(super) fn job(state: PodState) -> JobView {
     JobView { name: "shop-run-1".into(), created: Some(now()), state }
 }
 

@@ -1,0 +1,145 @@
+"""The node, its parts and the operator die at bad moments: each revision is applied exactly once, as its own audit table tells."""
+import json
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import threading
+import time
+
+import pytest
+
+from harness import CLUSTER, OPERATOR, Space, eventually, items, kubectl, revision, run, space_name
+
+ROUNDS = 50  # each up and down again
+
+
+def audited(*ids, sleep=""):
+    """A line of revisions, each of which notes what it does in a table that belongs to nobody's schema."""
+    down, texts = None, []
+    for each in ids:
+        note = lambda what: f"op.execute(\"INSERT INTO audit.log (what) VALUES ('{what} {each}')\")"
+        body = f"{sleep}\nop.create_table('t_{each}', sa.Column('id', sa.Integer))\n{note('up')}"
+        texts.append(revision(each, down, up=body.strip(), dn=f"op.drop_table('t_{each}')\n{note('down')}"))
+        down = each
+    return texts
+
+
+def audit(space):
+    space.sql(f"CREATE SCHEMA audit; CREATE TABLE audit.log (at serial, what text); GRANT ALL ON SCHEMA audit TO {space.database}; "
+              f"GRANT ALL ON ALL TABLES IN SCHEMA audit TO {space.database}; GRANT ALL ON ALL SEQUENCES IN SCHEMA audit TO {space.database}")
+
+
+def noted(space):
+    return space.sql("SELECT what FROM audit.log ORDER BY at").splitlines()
+
+
+@pytest.fixture
+def slow(space, push):
+    """An object whose migration is in the middle of its second revision."""
+    audit(space)
+    image = push(*audited("aaaa1111"), *[text.replace("down_revision = None", "down_revision = 'aaaa1111'")
+                                         for text in audited("bbbb2222", sleep="op.execute('SELECT pg_sleep(8)')")])
+    migration = space.migration(image)
+    at_work = f"SELECT count(*) FROM pg_stat_activity WHERE datname = '{space.database}' AND query LIKE 'SELECT pg_sleep%' AND state = 'active'"
+    eventually("the slow step runs", lambda: space.sql(at_work) == "1", 40)
+    return migration
+
+
+def once(space, migration):
+    migration.wait_ready(150)
+    assert space.rows() == ["bbbb2222"] and noted(space) == ["up aaaa1111", "up bbbb2222"]
+    assert len(space.jobs("run")) == migration.status["lastRun"]["number"]
+
+
+@pytest.mark.parametrize("component, seconds", [("kubelet", 0), ("kubelet", 12), ("kube-apiserver", 0), ("kube-apiserver", 15),
+                                                ("kube-controller-manager", 5)])
+def test_a_part_of_the_node_dies_in_the_middle_of_a_run(space, slow, component, seconds):
+    run(CLUSTER / "restart", component, str(seconds))
+    once(space, slow)
+    assert len(space.jobs("run")) == 1
+
+
+def test_the_pod_is_evicted_in_the_middle_of_a_run(space, slow):
+    pod = items("pods", space.name, "-l", "alembic-operator.dev/action=run")[0]["metadata"]["name"]
+    eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod, "namespace": space.name}}
+    kubectl("create", "--raw", f"/api/v1/namespaces/{space.name}/pods/{pod}/eviction", "-f", "-", stdin=json.dumps(eviction))
+    slow.wait("MigrationFailed", 60)
+    assert "bbbb2222" in slow.message() and noted(space) == [] and space.rows() is None, "taken back as a whole"
+    slow.annotate("again")
+    once(space, slow)
+
+
+def processes_of(pod):
+    """The processes of a pod's run container, as the node sees them."""
+    uid = pod["metadata"]["uid"]
+    found = []
+    for entry in pathlib.Path("/proc").iterdir():
+        try:
+            if uid in (entry / "cgroup").read_text() and b"runner.py" in (entry / "cmdline").read_bytes():
+                found.append(int(entry.name))
+        except (OSError, ValueError):
+            continue
+    return found
+
+
+@pytest.mark.parametrize("engine", ["postgres", "mariadb"])
+def test_the_runner_is_killed_during_a_long_statement(request, push, engine):
+    """The statement of the dead client goes on in the server, and the next run waits until it has ended."""
+    space = Space(space_name(request), engine=engine)
+    if engine == "postgres":
+        wait, requirements, busy = "SELECT pg_sleep(12)", None, f"SELECT count(*) FROM pg_stat_activity WHERE datname = '{space.database}' AND query LIKE 'SELECT pg_sleep%' AND state = 'active'"
+    else:
+        wait, requirements, busy = "SELECT SLEEP(12)", "alembic==1.20.1\npymysql\n", "SELECT count(*) FROM information_schema.processlist WHERE info LIKE 'SELECT SLEEP%'"
+    up = f"op.create_table('one', sa.Column('id', sa.Integer))\nop.get_bind().exec_driver_sql('{wait}').fetchall()\nop.create_table('two', sa.Column('id', sa.Integer))"
+    image = push(revision("aaaa1111", up=up, dn="pass"), **({"requirements": requirements} if requirements else {}))
+    migration = space.migration(image)
+    eventually("the long statement runs", lambda: space.sql(busy) == "1", 40)
+    pod = items("pods", space.name, "-l", "alembic-operator.dev/action=run")[0]
+    runners = processes_of(pod)
+    assert runners
+    for pid in runners:
+        os.kill(pid, signal.SIGKILL)
+    migration.wait("MigrationFailed" if engine == "postgres" else "PartiallyApplied", 40)
+    assert "aaaa1111" in migration.message() and not space.rows()
+    if engine == "mariadb":
+        assert space.has_table("one") and not space.has_table("two"), "what it left is named and left alone"
+        eventually("the server has ended the statement", lambda: space.sql(busy) == "0", 30)
+        space.sql("DROP TABLE one")
+    migration.annotate("again")
+    migration.wait_ready(90)
+    assert space.rows() == ["aaaa1111"] and space.has_table("two")
+
+
+def test_the_operator_is_killed_at_random_through_a_hundred_migrations(space, push):
+    audit(space)
+    ids = ["aaaa1111", "bbbb2222"]
+    migration = space.migration(push(*audited(*ids)), target="aaaa1111", policy={"downgrade": "Allow"}, historyLimit=100)
+    migration.wait_ready()
+    chance = random.Random(7)
+    over = threading.Event()
+    kills = []
+
+    def kill():
+        while not over.wait(chance.uniform(0.5, 6)):
+            # Its pod is replaced at once, where a container that dies again and again would be started later and later.
+            subprocess.run([CLUSTER / "kubectl", "delete", "pod", "-n", OPERATOR, "-l", f"app.kubernetes.io/name={OPERATOR}",
+                            "--grace-period=0", "--force"], capture_output=True)
+            kills.append(time.monotonic())
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        for _ in range(ROUNDS):
+            for target in ("bbbb2222", "aaaa1111"):
+                migration.patch(targetRevision=target)
+                migration.wait_ready(120)
+                assert space.rows() == [target]
+    finally:
+        over.set()
+        killer.join()
+    expected = ["up aaaa1111"] + ["up bbbb2222", "down bbbb2222"] * ROUNDS
+    assert noted(space) == expected, "each revision once, in its order"
+    assert migration.status["lastRun"]["number"] == 2 * ROUNDS + 1 and len(kills) > ROUNDS / 2
+    print(f"{2 * ROUNDS} migrations, the operator killed {len(kills)} times")

@@ -1,0 +1,54 @@
+"""Every field of the spec with values that nobody should write, then the good spec again: refused or told, never done, and nothing stays."""
+import json
+
+from harness import Space, eventually, get, kubectl, revision, table
+
+LONG = "x" * 5000
+ODD = {
+    "string": ["", " ", "\u202e\u0000"[:1] + "odd", LONG, 7, None, "../../etc/passwd", "$(id)", "'; DROP TABLE one; --"],
+    "integer": [-1, 0, 2147483647, 2147483648, 1.5, "3", None],
+    "boolean": ["yes", None, 1],
+    "array": [[], ["", LONG], [None], "text", ["a"] * 200],
+    "object": ["text", [], {"unknown": 1}, None],
+}
+
+
+def leaves(schema, path=()):
+    """The path and the type of each field, and the values that an enumeration has."""
+    kind = schema.get("type", "object")
+    yield path, kind, schema.get("enum")
+    for name, child in schema.get("properties", {}).items():
+        yield from leaves(child, (*path, name))
+
+
+def nested(path, value):
+    for name in reversed(path):
+        value = {name: value}
+    return value
+
+
+def test_every_field_with_odd_values_and_back(space: Space, push):
+    image = push(revision("aaaa1111", **table("one")), revision("bbbb2222", "aaaa1111", **table("two")))
+    migration = space.migration(image)
+    migration.wait_ready()
+    good = migration.get()["spec"]
+    schema = get("crd", "databasemigrations.alembic-operator.dev")["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    counts = {"refused": 0, "taken": 0}
+    for path, kind, enum in leaves(schema["properties"]["spec"]):
+        for value in ODD[kind] + [word for word in enum or [] if word is not None]:
+            patch = {"spec": nested(path, value)} if path else {"spec": value}
+            done = kubectl("patch", "-n", space.name, "dbm/app", "--type=merge", "-p", json.dumps(patch), check=False)
+            counts["refused" if done.returncode else "taken"] += 1
+            if done.returncode:
+                assert "Invalid" in done.stderr or "invalid" in done.stderr or "unknown" in done.stderr or "must" in done.stderr, done.stderr
+        # What was taken by this field is told for its generation, with a reason, and then taken back.
+        told = lambda: migration.status.get("observedGeneration") == migration.get()["metadata"]["generation"]
+        eventually(f"{'.'.join(path)} is answered", told, 30)
+        assert migration.condition()["reason"] and migration.condition()["status"] in ("True", "False", "Unknown")
+        whole = migration.get()
+        whole["spec"] = good
+        kubectl("replace", "-f", "-", stdin=json.dumps(whole))
+    print(counts)
+    assert counts["refused"] > 100 and counts["taken"] > 20
+    migration.wait("AtTarget", 120)
+    assert space.rows() == ["bbbb2222"] and len(space.jobs("run")) == 1, "nothing ran on the way"
