@@ -72,6 +72,7 @@ reasons! {
         PermissionDenied = "PermissionDenied": "Grant the user CONNECT on the database and SELECT on the version table.",
         ImagePullFailed = "ImagePullFailed": "Correct `spec.image`, or add pull secrets in `spec.podTemplate`.",
         PodRejected = "PodRejected": "Make room in the quota, or fit `spec.podTemplate` to the namespace's admission rules; the message has them.",
+        Forbidden = "Forbidden": "Give the operator the right that the message names: see the chart's values for rbac and watchNamespaces.",
         PodFailed = "PodFailed": "Look at the message and the Job's log: the container could not be started or ended without a word.",
         AlembicMissing = "AlembicMissing": "Use an image with Alembic, or set `spec.alembic.command` to the Python that has it.",
         AlembicTooOld = "AlembicTooOld": "Use Alembic 1.6 or newer in the image.",

@@ -12,6 +12,7 @@ pub(crate) use api::{call, refusal};
 pub use decide::{Decision, Effect, Next, decide};
 pub use observe::InspectionCache;
 
+use self::checks::refused;
 use crate::{
     api::DatabaseMigration,
     backoff::BackOff,
@@ -115,6 +116,22 @@ pub type Watched = DeserializeGuard<DatabaseMigration>;
 /// One pass.
 pub async fn reconcile(object: &DatabaseMigration, context: &Context) -> Result<Action, Error> {
     context.stores.filled().await;
+    match pass(object, context).await {
+        Err(error) => match refused(&error) {
+            Some(problem) if object.metadata.deletion_timestamp.is_none() => {
+                tracing::warn!(object = object.name_any(), %error, "refused");
+                let told = decide::told(object, &problem, context.now());
+                act::write_status(object, None, &told.status, context).await?;
+                act::act(object, &told.after, context).await?;
+                Ok(next_look(object, told.next, context))
+            }
+            _ => Err(error),
+        },
+        next => next,
+    }
+}
+
+async fn pass(object: &DatabaseMigration, context: &Context) -> Result<Action, Error> {
     let begun = Instant::now();
     let observed = observe::observe(object, context).await?;
     let decision = decide(object, &observed, context.now());

@@ -45,9 +45,8 @@ def test_every_field_with_odd_values_and_back(space: Space, push):
         told = lambda: migration.status.get("observedGeneration") == migration.get()["metadata"]["generation"]
         eventually(f"{'.'.join(path)} is answered", told, 30)
         assert migration.condition()["reason"] and migration.condition()["status"] in ("True", "False", "Unknown")
-        whole = migration.get()
-        whole["spec"] = good
-        kubectl("replace", "-f", "-", stdin=json.dumps(whole))
+        back = [{"op": "replace", "path": "/spec", "value": good}]
+        kubectl("patch", "-n", space.name, "dbm/app", "--type=json", "-p", json.dumps(back))
     print(counts)
     assert counts["refused"] > 100 and counts["taken"] > 20
     migration.wait("AtTarget", 120)

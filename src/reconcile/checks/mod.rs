@@ -3,6 +3,7 @@
 mod drift;
 mod image;
 mod plan;
+mod refusal;
 mod retry;
 mod run;
 mod spec;
@@ -12,6 +13,7 @@ pub use image::{Wish, heads_condition, requested_at, wanted};
 pub use plan::{
     Chosen, Unmanaged, adoption, choose, direction_name, empty_downgrades, plan_problem, unmanaged, usable_graph,
 };
+pub use refusal::refused;
 pub use retry::{Gate, gate, repeats_by_itself};
 pub use run::{pod_failed, reason_of_class, run_status, summary_of_run};
 pub use spec::spec_problem;

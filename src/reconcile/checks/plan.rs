@@ -72,14 +72,19 @@ pub enum Unmanaged<'a> {
 }
 
 /// A database without version rows may be taken for empty when it has no tables, when it was this operator that
-/// brought it back to base, or when the user says that the tables are none of this project's.
+/// brought it back to base or left tables in an upgrade from there, or when the user says that the tables are none of
+/// this project's.
 pub fn unmanaged<'a>(
     rows: &BTreeSet<String>,
     tables: &[String],
     status: &DatabaseMigrationStatus,
     adopt: Option<&'a Adopt>,
 ) -> Unmanaged<'a> {
-    let by_us = status.last_run.as_ref().is_some_and(|run| run.result == RunResult::Succeeded && run.to.is_empty());
+    let by_us = status.last_run.as_ref().is_some_and(|run| match run.result {
+        RunResult::Succeeded => run.to.is_empty(),
+        RunResult::Failed | RunResult::Lost => run.from.is_empty() && run.direction == "upgrade",
+        RunResult::Refused => false,
+    });
     match adopt {
         _ if !rows.is_empty() || tables.is_empty() || by_us => Unmanaged::No,
         Some(adopt) if adopt.revision.trim() == "base" => Unmanaged::No,

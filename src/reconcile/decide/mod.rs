@@ -10,7 +10,7 @@ mod tell;
 #[cfg(test)]
 mod tests;
 
-use self::image::problem_of;
+use self::{image::problem_of, tell::transition};
 use super::{
     checks::{
         Chosen, Drift as RowDrift, Unmanaged, adoption, choose, describe, drift, heads_condition, run_status,
@@ -86,8 +86,16 @@ pub fn decide(object: &DatabaseMigration, observed: &Observed, now: Timestamp) -
         Pass { object, observed, now, draft: Draft::new(object, now), effects: Vec::new(), after: Vec::new() };
     let next = pass.decide();
     pass.clean_up();
-    pass.tell_transition();
+    pass.after.extend(transition(object, &pass.draft.status));
     Decision { effects: pass.effects, status: pass.draft.status, after: pass.after, next }
+}
+
+/// What to say of an object when the API server refuses what it needs.
+pub fn told(object: &DatabaseMigration, problem: &Problem, now: Timestamp) -> Decision {
+    let mut draft = Draft::new(object, now);
+    draft.problem(problem);
+    let after = transition(object, &draft.status).into_iter().collect();
+    Decision { effects: Vec::new(), status: draft.status, after, next: Next::BackOff }
 }
 
 struct Pass<'a> {

@@ -2,7 +2,7 @@
 
 use super::{Effect, Pass};
 use crate::{
-    api::{ConditionType, DatabaseMigrationStatus, FINALIZER, Kind, Reason, RunResult, RunStatus},
+    api::{ConditionType, DatabaseMigration, DatabaseMigrationStatus, FINALIZER, Kind, Reason, RunResult, RunStatus},
     runner::PodState,
 };
 use kube::ResourceExt;
@@ -28,7 +28,7 @@ impl Pass<'_> {
     }
 
     pub(super) fn tell(&mut self, warning: bool, reason: &str, note: &str, job: Option<String>) {
-        self.after.push(Effect::Event { warning, reason: reason.to_owned(), note: crate::text::clean(note, 900), job });
+        self.after.push(event(warning, reason, note, job));
     }
 
     pub(super) fn tell_end(&mut self, run: &RunStatus) {
@@ -46,20 +46,23 @@ impl Pass<'_> {
             RunResult::Refused => {}
         }
     }
+}
 
-    /// An event for each change of the Ready reason that the run's own events do not tell.
-    pub(super) fn tell_transition(&mut self) {
-        let reason =
-            |status: &DatabaseMigrationStatus| status.condition(ConditionType::Ready).map(|c| c.reason.clone());
-        let before = self.object.status.as_ref().and_then(reason);
-        let Some(ready) = self.draft.status.condition(ConditionType::Ready).cloned() else { return };
-        let told = ["Migrating", "Downgrading", "Inspecting", "MigrationFailed", "NotChecked"];
-        if before.as_deref() == Some(ready.reason.as_str()) || told.contains(&ready.reason.as_str()) {
-            return;
-        }
-        let calm = matches!(Reason::parse(&ready.reason).map(Reason::kind), Some(Kind::Ready | Kind::Held));
-        self.tell(!calm, &ready.reason, &ready.message, None);
+/// An event for each change of the Ready reason that the run's own events do not tell.
+pub(super) fn transition(object: &DatabaseMigration, status: &DatabaseMigrationStatus) -> Option<Effect> {
+    let reason = |status: &DatabaseMigrationStatus| status.condition(ConditionType::Ready).map(|c| c.reason.clone());
+    let before = object.status.as_ref().and_then(reason);
+    let ready = status.condition(ConditionType::Ready)?;
+    let told = ["Migrating", "Downgrading", "Inspecting", "MigrationFailed", "NotChecked"];
+    if before.as_deref() == Some(ready.reason.as_str()) || told.contains(&ready.reason.as_str()) {
+        return None;
     }
+    let calm = matches!(Reason::parse(&ready.reason).map(Reason::kind), Some(Kind::Ready | Kind::Held));
+    Some(event(!calm, &ready.reason, &ready.message, None))
+}
+
+fn event(warning: bool, reason: &str, note: &str, job: Option<String>) -> Effect {
+    Effect::Event { warning, reason: reason.to_owned(), note: crate::text::clean(note, 900), job }
 }
 
 fn or_base(rows: &str) -> &str {

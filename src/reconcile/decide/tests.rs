@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    api::DriftMode,
+    api::{DriftMode, RunResult, RunStatus},
     db::Snapshot,
     reconcile::observed::{JobView, ModelsView, OldRun, RunView},
     runner::{Differences, Ended, Inspection, PodState, Trouble},
@@ -363,6 +363,24 @@ fn tables_without_a_version_row_are_not_migrated_but_adopted() {
     };
     assert_eq!(upgrade(&adopting("b"), "a"), Some(("upgrade".into(), vec!["a".into()])));
     assert_eq!(upgrade(&adopting("base"), ""), Some(("upgrade".into(), vec![])));
+}
+
+#[test]
+fn tables_that_a_failed_first_run_left_are_not_taken_for_somebody_elses() {
+    let mut object = object("head");
+    let failed = RunStatus {
+        number: 1,
+        result: RunResult::Failed,
+        reason: Some(Reason::PartiallyApplied.to_string()),
+        direction: "upgrade".into(),
+        generation: 1,
+        ..RunStatus::default()
+    };
+    object.status = Some(DatabaseMigrationStatus { last_run: Some(failed), ..Default::default() });
+    let left = with_tables(stored("a b", ""));
+    assert_eq!(reason(&decide(&object, &left, now())), "PartiallyApplied");
+    object.annotations_mut().insert(crate::api::ANNOTATION_REQUESTED_AT.into(), "again".into());
+    assert!(started(&decide(&object, &left, now())).is_some());
 }
 
 #[test]

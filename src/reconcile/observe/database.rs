@@ -123,6 +123,11 @@ impl Secrets<'_> {
 
     async fn value(&mut self, key: &SecretKey) -> Result<Result<SecretString, Problem>, Error> {
         let namespace = self.object.namespace().unwrap_or_default();
+        // The name becomes a part of a path, and must not lead anywhere else.
+        if key.name.is_empty() || key.name.contains(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '.') {
+            let message = format!("spec.database: {:?} is not the name of a Secret", crate::text::clean(&key.name, 64));
+            return Ok(Err(Problem::new(Reason::InvalidSpec, message)));
+        }
         if !self.read.contains_key(&key.name) {
             let api: Api<Secret> = Api::namespaced(self.context.client.clone(), &namespace);
             let secret = call(&format!("get Secret {}", key.name), api.get_opt(&key.name)).await?;
