@@ -97,7 +97,7 @@ pub fn run_name(object: &DatabaseMigration, number: i64) -> String {
 
 /// The Job that inspects an image.
 pub fn inspect_job(input: JobInput, key: &str, name: String) -> Result<Job, PodTemplateError> {
-    let task = Task::new(&input.object.spec, Action::Inspect);
+    let task = Task::new(input.object, Action::Inspect);
     let annotations = BTreeMap::from([(ANNOTATION_KEY.to_owned(), key.to_owned())]);
     build(input, name, "inspect", annotations, &task, Some(INSPECT_DEADLINE))
 }
@@ -109,7 +109,7 @@ const INSPECT_DEADLINE: i64 = 15 * 60;
 pub fn run_job(input: JobInput, record: &RunRecord, run: Run) -> Result<Job, PodTemplateError> {
     let spec = &input.object.spec;
     let deadline = spec.timeouts.run.as_deref().and_then(parse_duration).map(|d| d.as_secs() as i64);
-    let task = Task::new(spec, Action::Run(run));
+    let task = Task::new(input.object, Action::Run(run));
     let record_json = serde_json::to_string(record).map_err(PodTemplateError)?;
     let annotations = BTreeMap::from([(ANNOTATION_RUN.to_owned(), record_json)]);
     build(input, run_name(input.object, record.number), "run", annotations, &task, deadline)
@@ -133,7 +133,7 @@ pub fn compare_job(input: JobInput, record: &LookRecord) -> Result<Job, PodTempl
 }
 
 fn again_job(input: JobInput, record: &LookRecord, name: &str, action: Action) -> Result<Job, PodTemplateError> {
-    let task = Task::new(&input.object.spec, action);
+    let task = Task::new(input.object, action);
     let annotations = BTreeMap::from([(ANNOTATION_LOOK.to_owned(), serde_json::to_string(record)?)]);
     let hash = short_hash(&[&input.object.uid().unwrap_or_default(), &record.epoch], 6);
     let job = format!("{}-{name}-{}-{hash}", name_part(input.object), record.number);

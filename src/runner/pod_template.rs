@@ -207,7 +207,7 @@ mod tests {
             "spec": spec,
         }))
         .unwrap();
-        let task = Task::new(&object.spec, Action::Inspect);
+        let task = Task::new(&object, Action::Inspect);
         pod_template(JobInput { object: &object, image: "shop@sha256:ab" }, &BTreeMap::new(), &task, "program", None)
     }
 

@@ -26,6 +26,7 @@ FRAME_CHUNK = 3000  # with its marker a frame is shorter than PIPE_BUF, so a wri
 POLL_SECONDS = 0.2
 WAITING_AFTER_SECONDS = 1.0
 APPLICATION_NAME = "alembic-operator"
+APPLICATION_NAME_LIMIT = 63  # characters that PostgreSQL keeps
 EXIT_CODES = {"refused": 3, "failed": 1}
 
 
@@ -344,11 +345,16 @@ def with_driver(url, driver):
     return scheme + separator + rest
 
 
-def prepare_process(environ):
+def application_name(task):
+    """How PostgreSQL's list of sessions calls this program: with the object that it works for."""
+    return ("%s %s" % (APPLICATION_NAME, task["object"]) if task.get("object") else APPLICATION_NAME)[:APPLICATION_NAME_LIMIT]
+
+
+def prepare_process(task, environ):
     """What the `alembic` command would have: no folder of this program on the path. And a name for the database's list of sessions."""
     here = os.path.dirname(os.path.realpath(__file__))
     sys.path[:] = [entry for entry in sys.path if os.path.realpath(entry or ".") != here]
-    environ.setdefault("PGAPPNAME", APPLICATION_NAME)
+    environ.setdefault("PGAPPNAME", application_name(task))
     for name in ("PGPASSWORD", "MYSQL_PWD"):
         if environ.get(name):
             SECRETS.add_password(environ[name])
@@ -882,8 +888,9 @@ class Lock:
     goes at once, while the guard stays for as long as the database goes on with the statement of its dead client.
     """
 
-    def __init__(self, context):
+    def __init__(self, context, name):
         self.context = context
+        self.name = name
         self.engine = unpooled(context.connection.engine)
         self.identify()
         self.connection = self.open()
@@ -966,7 +973,7 @@ class PostgresqlLock(Lock):
     def identify(self):
         found = execute(self.context.connection, self.IDENTITY, name=self.context.version_table).first()
         table = (self.context.version_table_schema or found[0]) + "." + self.context.version_table
-        self.session = {"search_path": found[1], "role": found[2], "application_name": APPLICATION_NAME}
+        self.session = {"search_path": found[1], "role": found[2], "application_name": self.name}
         self.key = postgresql_key("alembic-operator:" + table)
         self.guard = postgresql_key("alembic-operator-guard:" + table)
 
@@ -1015,8 +1022,9 @@ class MysqlLock(Lock):
 class SqliteLock(Lock):
     """A lock file beside the database: SQLite has no sessions, and its own lock goes with each commit."""
 
-    def __init__(self, context):
+    def __init__(self, context, name):
         self.context = context
+        self.name = name
         self.engine = unpooled(context.connection.engine)
         files = [row[2] for row in execute(context.connection, "PRAGMA database_list") if row[1] == "main"]
         self.path = os.path.realpath(files[0]) + ".alembic-operator.lock" if files and files[0] else None
@@ -1040,7 +1048,7 @@ class SqliteLock(Lock):
             raise refused("UnsupportedDialect", "the file %s cannot be locked: %s" % (self.path, error))
         self.file.truncate(0)
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        self.file.write("host %s, process %d, since %s" % (os.uname().nodename, os.getpid(), now))
+        self.file.write("%s on host %s, process %d, since %s" % (self.name, os.uname().nodename, os.getpid(), now))
         self.file.flush()
         return True
 
@@ -1145,7 +1153,7 @@ class Run(Work):
         if context.dialect.name not in LOCKS:
             raise refused("UnsupportedDialect", "there is no lock for the dialect %s; supported: %s" % (context.dialect.name, ", ".join(LOCKS)))
         self.stopper.watch(context.connection)
-        self.lock = LOCKS[context.dialect.name](context)
+        self.lock = LOCKS[context.dialect.name](context, application_name(self.task))
         self.lock.acquire(self.task.get("lock_wait_seconds", 30), self.report)
         self.report.update(state="starting")
         rows = self.lock.rows()
@@ -1385,7 +1393,7 @@ def flush_standard_streams():
 
 def drive(task, report, stopper, output):
     url = set_url(task, os.environ)
-    prepare_process(os.environ)
+    prepare_process(task, os.environ)
     import_alembic()
     config = load_config(task)
     if url is not None:

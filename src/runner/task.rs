@@ -1,6 +1,7 @@
 //! What a Job asks of the runner, as JSON in one environment variable; no I/O.
 
-use crate::api::DatabaseMigrationSpec;
+use crate::api::DatabaseMigration;
+use kube::ResourceExt;
 use serde::Serialize;
 
 /// Version of the protocol between the operator and the runner.
@@ -16,6 +17,8 @@ pub struct Task {
     protocol: u32,
     #[serde(flatten)]
     action: Action,
+    /// Namespace and name of the object, for whoever waits for the lock.
+    object: String,
     config: Option<String>,
     section: String,
     x: Vec<String>,
@@ -76,7 +79,8 @@ pub struct ConnectionTask {
 
 impl Task {
     /// The task for an object's settings.
-    pub fn new(spec: &DatabaseMigrationSpec, action: Action) -> Self {
+    pub fn new(object: &DatabaseMigration, action: Action) -> Self {
+        let spec = &object.spec;
         let connection = spec.database.connection.as_ref().map(|c| ConnectionTask {
             dialect: c.dialect.as_str().to_owned(),
             host: c.host.clone(),
@@ -88,6 +92,7 @@ impl Task {
         Self {
             protocol: PROTOCOL,
             action,
+            object: format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any()),
             config: spec.alembic.config.clone(),
             section: spec.alembic.section.clone().unwrap_or_else(|| "alembic".to_owned()),
             x: spec.alembic.x.clone(),

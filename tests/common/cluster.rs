@@ -232,6 +232,17 @@ impl Cluster {
         assert!(applied.is_ok(), "{applied:?}");
     }
 
+    /// A Job of somebody else.
+    pub fn job(&self, name: &str) {
+        let made = self.store.create(&key("jobs.batch", name), json!({ "spec": { "template": {} } }));
+        assert!(made.is_ok(), "{made:?}");
+    }
+
+    pub fn delete_job(&self, name: &str) {
+        let deleted = self.store.delete(&key("jobs.batch", name), &Value::Null);
+        assert!(deleted.is_ok(), "{deleted:?}");
+    }
+
     /// Merges into an object's spec.
     pub fn patch(&self, name: &str, spec: &Value) {
         let patch = json!({ "spec": spec });

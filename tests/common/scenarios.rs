@@ -1,6 +1,7 @@
 //! What people do with the operator, step by step; each must end the same whatever fails on the way. No network.
 
 use super::cluster::Cluster;
+use alembic_operator::runner::run_name;
 use futures::future::BoxFuture;
 use serde_json::json;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
@@ -44,6 +45,7 @@ scenarios! {
     "many runs, few kept" => history,
     "requested again" => requested,
     "an object that can't be read" => unreadable,
+    "a Job of the same name" => foreign_job,
 }
 
 fn rows(ids: &str) -> Option<BTreeSet<String>> {
@@ -281,5 +283,20 @@ async fn unreadable(cluster: Arc<Cluster>) {
     cluster.patch("odd", &json!({ "historyLimit": 3 }));
     cluster.settled().await;
     assert_eq!(cluster.reason("odd"), "AtTarget");
+    ran(&cluster, &[("upgrade", "a", "c")]);
+}
+
+async fn foreign_job(cluster: Arc<Cluster>) {
+    shop(&cluster, Some("a"));
+    cluster.apply("shop", &json!({ "suspend": true }));
+    let name = cluster.object("shop").map(|object| run_name(&object, 1)).unwrap_or_default();
+    cluster.job(&name);
+    cluster.patch("shop", &json!({ "suspend": false }));
+    cluster.until("shop", "PodRejected").await;
+    tokio::time::sleep(Duration::from_secs(300)).await;
+    ran(&cluster, &[]);
+    cluster.delete_job(&name);
+    cluster.settled().await;
+    assert_eq!(cluster.reason("shop"), "AtTarget");
     ran(&cluster, &[("upgrade", "a", "c")]);
 }

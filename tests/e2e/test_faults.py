@@ -112,6 +112,25 @@ def test_the_runner_is_killed_during_a_long_statement(request, push, engine):
     assert space.rows() == ["aaaa1111"] and space.has_table("two")
 
 
+def test_the_database_is_restarted_in_the_middle_of_a_run(request, push):
+    name = space_name(request)
+    space = Space(name, server=f"{name}-pg")
+    audit(space)
+    image = push(*audited("aaaa1111"), *[text.replace("down_revision = None", "down_revision = 'aaaa1111'")
+                                         for text in audited("bbbb2222", sleep="op.execute('SELECT pg_sleep(8)')")])
+    migration = space.migration(image)
+    eventually("the run is at work", lambda: space.sql(f"SELECT count(*) FROM pg_stat_activity WHERE datname = '{space.database}' "
+                                                       "AND query LIKE 'SELECT pg_sleep%' AND state = 'active'") == "1", 40)
+    kubectl("delete", "pod", "-n", space.server, "-l", "app=postgres", "--grace-period=0", "--force")
+    migration.wait("MigrationFailed", 120)
+    assert "bbbb2222" in migration.message()
+    eventually("the server is back", lambda: noted(space) == [], 60)
+    assert space.rows() is None
+    migration.annotate("again")
+    once(space, migration)
+    kubectl("delete", "namespace", space.name, space.server, "--wait=false")
+
+
 def test_the_operator_is_killed_at_random_through_a_hundred_migrations(space, push):
     audit(space)
     ids = ["aaaa1111", "bbbb2222"]

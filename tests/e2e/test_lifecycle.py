@@ -99,6 +99,17 @@ def test_another_migration_holds_the_lock(space, slow):
     assert space.rows() == ["bbbb"]
 
 
+def test_the_second_of_two_objects_says_who_is_at_work(space, slow):
+    image = slow(12)
+    space.migration(image)
+    running(space)
+    two = space.migration(image, name="two", timeouts={"lock": "1s"})
+    two.wait("DatabaseLocked", seconds=30)
+    assert f"alembic-operator {space.name}/app"[:63] in two.message(), two.message()
+    two.wait_ready(seconds=90)
+    assert space.rows() == ["bbbb"]
+
+
 def test_the_database_goes_away_for_a_while(space, shop):
     own = Space(f"{space.name}-own", server=f"{space.name}-pg")
     app = own.migration(shop["1"])

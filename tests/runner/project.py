@@ -214,7 +214,7 @@ class Project:
 
     def start(self, **task):
         self.runs += 1
-        defaults = {"protocol": 1, "config": None, "section": "alembic", "x": [], "url_env": ["DATABASE_URL"], "driver": None,
+        defaults = {"protocol": 1, "object": "shop/app", "config": None, "section": "alembic", "x": [], "url_env": ["DATABASE_URL"], "driver": None,
                     "connection": None, "version_table": None, "version_table_schema": None}
         termination_log = self.folder.parent / ("%s-termination-%d" % (self.folder.name, self.runs))
         environ = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "ALEMBIC", "PYTHON", "DATABASE"))}

@@ -27,7 +27,7 @@ def test_the_second_waits_and_is_refused(project, database, release):
     first.wait_for(is_running)
     second = project.start_run("upgrade", *FIRST)
     hasty = project.start_run("upgrade", *FIRST, lock_wait_seconds=0.3)
-    holder = "'alembic-operator'" if database.dialect == "postgresql" else "process %d" % first.process.pid
+    holder = "'alembic-operator shop/app'" if database.dialect == "postgresql" else "process %d" % first.process.pid
     hasty.outcome().refused("LockTimeout", holder, "0.3 s")
     second.wait_for(lambda message: message["state"] == "waiting")
     go(project)
