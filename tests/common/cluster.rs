@@ -166,6 +166,13 @@ impl Cluster {
         connection
     }
 
+    /// Lets the watches of all operators stand still, or go on.
+    pub fn freeze(&self, still: bool) {
+        for (connection, _) in self.operators().iter() {
+            connection.freeze(still);
+        }
+    }
+
     /// A client of somebody else.
     pub fn client(&self) -> kube::Client {
         Connection::new(self.store.clone(), None, None).client(NAMESPACE)

@@ -136,6 +136,11 @@ impl Connection {
         Client::new(service, namespace)
     }
 
+    /// Lists and watches show the present no longer, or again.
+    pub fn freeze(&self, still: bool) {
+        self.frozen.send_replace(still.then(|| self.store.revision()));
+    }
+
     fn thaw(self: Arc<Self>, after: Duration) {
         tokio::spawn(async move {
             tokio::time::sleep(after).await;

@@ -46,6 +46,7 @@ scenarios! {
     "requested again" => requested,
     "an object that can't be read" => unreadable,
     "a Job of the same name" => foreign_job,
+    "suspended while the watch stands still" => stale_suspend race,
 }
 
 fn rows(ids: &str) -> Option<BTreeSet<String>> {
@@ -299,4 +300,21 @@ async fn foreign_job(cluster: Arc<Cluster>) {
     cluster.settled().await;
     assert_eq!(cluster.reason("shop"), "AtTarget");
     ran(&cluster, &[("upgrade", "a", "c")]);
+}
+
+async fn stale_suspend(cluster: Arc<Cluster>) {
+    shop(&cluster, Some("a"));
+    // Somebody else migrates, so the runs are refused and tried again after a pause, by the operator's own timer.
+    cluster.database("app", |database| database.working = 1);
+    cluster.apply("shop", &json!({ "timeouts": { "lock": "1s" } }));
+    cluster.until("shop", "DatabaseLocked").await;
+    cluster.freeze(true);
+    cluster.patch("shop", &json!({ "suspend": true }));
+    cluster.wait("no run at work", || cluster.seen("app").working == 1).await;
+    cluster.database("app", |database| database.working = 0);
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    cluster.freeze(false);
+    cluster.settled().await;
+    assert_eq!(cluster.reason("shop"), "Suspended");
+    ran(&cluster, &[]);
 }
