@@ -1,5 +1,6 @@
 //! Growing pauses for each object that fails, with jitter; no I/O.
 
+use kube::runtime::{utils::Backoff, watcher::DefaultBackoff};
 use std::{
     collections::HashMap,
     hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState},
@@ -53,6 +54,27 @@ impl BackOff {
     /// An interval, give or take a tenth.
     pub fn spread(&self, uid: &str, interval: Duration, now: i64) -> Duration {
         jitter(interval, 0.1, self.random((uid, now)))
+    }
+}
+
+/// Pauses of a watch that was interrupted: those of kube, but no longer than some seconds, or the end of a run would
+/// be noticed half a minute after the API server is back. There are four watches in all.
+#[derive(Default)]
+pub struct WatchBackOff(DefaultBackoff);
+
+const LONGEST_OF_A_WATCH: Duration = Duration::from_secs(5);
+
+impl Iterator for WatchBackOff {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        self.0.next().map(|pause| pause.min(LONGEST_OF_A_WATCH))
+    }
+}
+
+impl Backoff for WatchBackOff {
+    fn reset(&mut self) {
+        self.0.reset();
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::{
     api::{LABEL_INSPECTION, LABEL_OBJECT, MANAGER},
+    backoff::WatchBackOff,
     error::Error,
     http::Synced,
     reconcile::{Context, Process, Stores, Watched, failed, reconcile, unreadable},
@@ -122,7 +123,7 @@ where
     let fill = filled.clone();
     let config = watcher::Config::default().labels(&labels).page_size(PAGE);
     let stream = watcher(api, config)
-        .default_backoff()
+        .backoff(WatchBackOff::default())
         .modify(move |object| {
             object.managed_fields_mut().clear();
             prune(object);
