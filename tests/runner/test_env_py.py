@@ -179,7 +179,7 @@ def test_pools_with_a_single_connection(project, pool):
 def test_what_env_py_asks_the_context_for(sqlite_project, release):
     sqlite_project.env(setup="""
 import os, sys
-assert "ALEMBIC_OPERATOR_TASK" not in os.environ and os.environ["PGAPPNAME"] == "alembic-operator"
+assert "ALEMBIC_OPERATOR_TASK" not in os.environ and os.environ["PGAPPNAME"] == "alembic-operator shop/app"
 assert context.get_x_argument(as_dictionary=True) == {"tenant": "blue", "empty": ""}, context.get_x_argument()
 assert config.cmd_opts.name == "alembic" and config.get_main_option("sqlalchemy.url") == os.environ["DATABASE_URL"]
 assert not context.is_offline_mode() and context.get_tag_argument() is None
