@@ -5,11 +5,11 @@ from harness import Space, eventually, get, kubectl, revision, table
 
 LONG = "x" * 5000
 ODD = {
-    "string": ["", " ", "\u202e\u0000"[:1] + "odd", LONG, 7, None, "../../etc/passwd", "$(id)", "'; DROP TABLE one; --"],
+    "string": ["", LONG, 7, None, "../../etc/passwd", "'; DROP TABLE one; --"],
     "integer": [-1, 0, 2147483647, 2147483648, 1.5, "3", None],
-    "boolean": ["yes", None, 1],
-    "array": [[], ["", LONG], [None], "text", ["a"] * 200],
-    "object": ["text", [], {"unknown": 1}, None],
+    "boolean": ["yes", None],
+    "array": [[], ["", LONG], "text", ["a"] * 200],
+    "object": ["text", {"unknown": 1}, None],
 }
 
 
