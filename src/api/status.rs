@@ -182,7 +182,7 @@ pub struct DriftStatus {
 }
 
 /// One object that is not as it should be.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DriftedObject {
     /// `Missing`, `Unexpected` or `Modified`.
     pub change: Change,
@@ -200,6 +200,17 @@ pub enum Change {
     Unexpected,
     /// It is there and should be otherwise.
     Modified,
+}
+
+impl Change {
+    /// The reason in the condition Drifted.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Missing => "Missing",
+            Self::Unexpected => "Unexpected",
+            Self::Modified => "Modified",
+        }
+    }
 }
 
 /// A run that has ended.

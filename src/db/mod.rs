@@ -21,6 +21,9 @@ pub struct VersionTable {
     pub measure: bool,
 }
 
+/// Alembic makes its column as wide as this (`version_num VARCHAR(32)`); only a longer id makes its width matter.
+pub const ALEMBICS_WIDTH: usize = 32;
+
 /// What one look found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {

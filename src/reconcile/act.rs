@@ -7,11 +7,11 @@ use super::{
     decide::Effect,
 };
 use crate::{
-    api::{DatabaseMigration, DatabaseMigrationStatus, FINALIZER, MANAGER, Reason},
+    api::{ConditionType, DatabaseMigration, DatabaseMigrationStatus, FINALIZER, MANAGER, Reason},
     error::Error,
     runner::{
-        Inspected, JobInput, Run, RunRecord, compare_job, inspect_job, inspection_config_map, lacks_owner, look_job,
-        program_config_map, run_job, shared_owner,
+        Inspected, JobInput, PodTemplateError, Run, RunRecord, compare_job, inspect_job, inspection_config_map,
+        lacks_owner, look_job, program_config_map, run_job, shared_owner,
     },
     text,
 };
@@ -37,26 +37,15 @@ pub async fn act(object: &DatabaseMigration, effects: &[Effect], context: &Conte
     for effect in effects {
         match effect {
             Effect::Inspect(wanted) => {
-                actor.confirm_view().await?;
                 let input = JobInput { object, image: &object.spec.image };
-                let job = inspect_job(input, &wanted.key, wanted.job.clone())
-                    .map_err(|e| actor.internal("the inspect Job", &e))?;
-                actor.ensure_shared(program_config_map(object)).await?;
-                actor.create_job(job).await?;
+                actor.look("the inspect Job", inspect_job(input, &wanted.key, wanted.job.clone())).await?;
             }
             Effect::Look(record) => {
-                actor.confirm_view().await?;
                 let input = JobInput { object, image: &object.spec.image };
-                let job = look_job(input, record).map_err(|e| actor.internal("the probe Job", &e))?;
-                actor.ensure_shared(program_config_map(object)).await?;
-                actor.create_job(job).await?;
+                actor.look("the probe Job", look_job(input, record)).await?;
             }
             Effect::Compare { record, image } => {
-                actor.confirm_view().await?;
-                let input = JobInput { object, image };
-                let job = compare_job(input, record).map_err(|e| actor.internal("the compare Job", &e))?;
-                actor.ensure_shared(program_config_map(object)).await?;
-                actor.create_job(job).await?;
+                actor.look("the compare Job", compare_job(JobInput { object, image }, record)).await?;
             }
             Effect::KeepInspection { key, image } | Effect::ShareInspection { key, image } => {
                 actor.ensure_shared(actor.inspection(key, image)?).await?;
@@ -103,11 +92,15 @@ pub async fn tell_unreadable(object: &Watched, error: &str, context: &Context) -
     let reason = Reason::InvalidSpec.as_str();
     let message = text::clean(&format!("the object can't be read: {error}"), 900);
     tracing::error!(object = name, error = message, "unreadable");
-    let condition = |type_: &str, status: &str| {
-        json!({ "type": type_, "status": status, "reason": reason, "message": message,
+    let condition = |type_: ConditionType, status: &str| {
+        json!({ "type": type_.as_str(), "status": status, "reason": reason, "message": message,
             "observedGeneration": object.meta().generation, "lastTransitionTime": Time(context.now()) })
     };
-    let conditions = [condition("Ready", "False"), condition("Reconciling", "False"), condition("Stalled", "True")];
+    let conditions = [
+        condition(ConditionType::Ready, "False"),
+        condition(ConditionType::Reconciling, "False"),
+        condition(ConditionType::Stalled, "True"),
+    ];
     let status = json!({ "observedGeneration": object.meta().generation, "conditions": conditions });
     let patch = json!({ "metadata": { "resourceVersion": object.resource_version() }, "status": status });
     // The answer is the object, which can't be read either.
@@ -138,7 +131,7 @@ impl Actor<'_> {
 
     /// Starts a run: only on the object as it is now, and held against deletion first.
     async fn run(&self, record: &RunRecord, run: &Run) -> Result<Option<String>, Error> {
-        self.confirm(record).await?;
+        self.confirm(|live| live.status.as_ref().map_or(0, |s| s.recorded_runs()) < record.number).await?;
         let input = JobInput { object: self.object, image: &record.image };
         let job = run_job(input, record, run.clone()).map_err(|e| self.internal("the run Job", &e))?;
         self.ensure_shared(program_config_map(self.object)).await?;
@@ -147,30 +140,25 @@ impl Actor<'_> {
         Ok(version)
     }
 
-    /// The decision was made on a watched copy, which can be old. Before anything that can't be taken back the
-    /// API server itself is asked whether it still holds.
-    async fn confirm(&self, record: &RunRecord) -> Result<(), Error> {
-        let name = self.object.name_any();
-        let live = call(&format!("get {name}"), self.objects().get(&name)).await?;
-        let recorded = live.status.as_ref().map_or(0, |s| s.recorded_runs());
-        let same = live.uid() == self.object.uid()
-            && live.metadata.generation == self.object.metadata.generation
-            && live.annotations() == self.object.annotations()
-            && live.metadata.deletion_timestamp.is_none()
-            && recorded < record.number;
-        if same { Ok(()) } else { Err(Error::Stale(name)) }
+    /// Starts a pod that only looks. It does no harm, and yet is not worth starting for a question that has been
+    /// answered: after an interruption the watches come back one after the other.
+    async fn look(&self, what: &str, job: Result<Job, PodTemplateError>) -> Result<(), Error> {
+        self.confirm(|live| live.status == self.object.status).await?;
+        let job = job.map_err(|e| self.internal(what, &e))?;
+        self.ensure_shared(program_config_map(self.object)).await?;
+        self.create_job(job).await
     }
 
-    /// A pod that only looks does no harm, and yet is not worth starting for a question that has been answered: after
-    /// an interruption the watches come back one after the other.
-    async fn confirm_view(&self) -> Result<(), Error> {
+    /// The decision was made on a watched copy, which can be old. Before a Job is made of it the API server itself is
+    /// asked whether it still holds.
+    async fn confirm(&self, holds: impl FnOnce(&DatabaseMigration) -> bool) -> Result<(), Error> {
         let name = self.object.name_any();
         let live = call(&format!("get {name}"), self.objects().get(&name)).await?;
         let same = live.uid() == self.object.uid()
             && live.metadata.generation == self.object.metadata.generation
             && live.annotations() == self.object.annotations()
-            && live.status == self.object.status;
-        if same { Ok(()) } else { Err(Error::Stale(name)) }
+            && live.metadata.deletion_timestamp.is_none();
+        if same && holds(&live) { Ok(()) } else { Err(Error::Stale(name)) }
     }
 
     /// Creates a Job; one of the same name that is this object's own is the same Job.

@@ -1,6 +1,6 @@
 //! What the state of a Job's pod means; no I/O.
 
-use super::CONTAINER;
+use super::{CONTAINER, Report, ReportError};
 use crate::text::clean;
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod};
 use k8s_openapi::jiff::Timestamp;
@@ -51,6 +51,13 @@ pub struct Ended {
     pub finished_at: Option<Timestamp>,
     /// The image that ran, as the container runtime names it.
     pub image_id: Option<String>,
+}
+
+impl Ended {
+    /// The runner's report, if it left one.
+    pub fn report(&self) -> Result<Report, ReportError> {
+        self.message.as_deref().map_or(Err(ReportError::Empty), Report::parse)
+    }
 }
 
 /// Reads a pod's state.

@@ -2,7 +2,7 @@
 //! untrusted, since the application's code runs in the same process. No I/O.
 
 use crate::{
-    api::Change,
+    api::DriftedObject,
     text::{clean, clean_end},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -70,15 +70,7 @@ pub struct Differences {
     pub missing: u32,
     pub unexpected: u32,
     pub modified: u32,
-    pub objects: Vec<Difference>,
-}
-
-/// One object that is not as it should be.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct Difference {
-    pub change: Change,
-    /// What it is and its name, such as `column users.mail`.
-    pub object: String,
+    pub objects: Vec<DriftedObject>,
 }
 
 /// Where the runner was.

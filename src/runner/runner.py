@@ -774,10 +774,17 @@ def external_transaction(context):
     return not legacy  # there only an explicit begin() opens one, and who wrote it wrote the commit() too
 
 
-class Inspection(Work):
-    """Loads the graph and looks at the configuration, inside env.py, without a step and without a write."""
+class Reading(Work):
+    """Work that goes no step and writes nothing."""
 
     options = {"dont_mutate": True, "destination_rev": "heads"}
+
+    def steps(self, _rows, _context):
+        return []
+
+
+class Inspection(Reading):
+    """Loads the graph and looks at the configuration, inside env.py, without a step and without a write."""
 
     def __init__(self, task, report, revisions):
         super().__init__(task, report, revisions)
@@ -796,9 +803,6 @@ class Inspection(Work):
         }
         self.report.update(transactional=self.facts["transactional_ddl"])
         self.finished = True
-
-    def steps(self, _rows, _context):
-        return []
 
     def payload(self):
         import alembic
@@ -832,10 +836,9 @@ class Inspection(Work):
         }
 
 
-class Look(Work):
+class Look(Reading):
     """Reads the version rows as env.py connects, for a database that the operator itself can't reach."""
 
-    options = {"dont_mutate": True, "destination_rev": "heads"}
     finished = True
 
     def begin(self, context):
@@ -856,14 +859,9 @@ class Look(Work):
             raise Problem("VersionTableMismatch", "the table %s has %d rows; it is not one of Alembic's" % (table.name, len(rows)))
         self.report.update(look=look)
 
-    def steps(self, _rows, _context):
-        return []
 
-
-class Comparison(Work):
+class Comparison(Reading):
     """Compares the tables with the models, as `alembic check` does."""
-
-    options = {"dont_mutate": True, "destination_rev": "heads"}
 
     def begin(self, context):
         differences = [difference(entry) for entry in differences_of_models(context, "ModelsMissing", "there is nothing to compare the tables with")]
@@ -873,9 +871,6 @@ class Comparison(Work):
         for kind, name in differences:
             self.report.log("%s: %s" % (kind, name))
         self.finished = True
-
-    def steps(self, _rows, _context):
-        return []
 
 
 # ---------------------------------------------------------------- the lock

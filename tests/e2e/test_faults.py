@@ -16,11 +16,12 @@ ROUNDS = 50  # each up and down again
 
 
 def audited(*ids, sleep=""):
-    """A line of revisions, each of which notes what it does in a table that belongs to nobody's schema."""
+    """A line of revisions, each of which notes what it does in a table that belongs to nobody's schema; the last one sleeps first."""
     down, texts = None, []
     for each in ids:
         note = lambda what: f"op.execute(\"INSERT INTO audit.log (what) VALUES ('{what} {each}')\")"
-        body = f"{sleep}\nop.create_table('t_{each}', sa.Column('id', sa.Integer))\n{note('up')}"
+        first = sleep if each == ids[-1] else ""
+        body = f"{first}\nop.create_table('t_{each}', sa.Column('id', sa.Integer))\n{note('up')}"
         texts.append(revision(each, down, up=body.strip(), dn=f"op.drop_table('t_{each}')\n{note('down')}"))
         down = each
     return texts
@@ -35,19 +36,21 @@ def noted(space):
     return space.sql("SELECT what FROM audit.log ORDER BY at").splitlines()
 
 
-@pytest.fixture
-def slow(space, push):
+def in_the_middle(space, push):
     """An object whose migration is in the middle of its second revision."""
     audit(space)
-    image = push(*audited("aaaa1111"), *[text.replace("down_revision = None", "down_revision = 'aaaa1111'")
-                                         for text in audited("bbbb2222", sleep="op.execute('SELECT pg_sleep(8)')")])
-    migration = space.migration(image)
+    migration = space.migration(push(*audited("aaaa1111", "bbbb2222", sleep="op.execute('SELECT pg_sleep(8)')")))
     at_work = f"SELECT count(*) FROM pg_stat_activity WHERE datname = '{space.database}' AND query LIKE 'SELECT pg_sleep%' AND state = 'active'"
     eventually("the slow step runs", lambda: space.sql(at_work) == "1", 40)
     return migration
 
 
 def once(space, migration):
+@pytest.fixture
+def slow(space, push):
+    return in_the_middle(space, push)
+
+
     migration.wait_ready(150)
     assert space.rows() == ["bbbb2222"] and noted(space) == ["up aaaa1111", "up bbbb2222"]
     assert len(space.jobs("run")) == migration.status["lastRun"]["number"]
@@ -115,12 +118,7 @@ def test_the_runner_is_killed_during_a_long_statement(request, push, engine):
 def test_the_database_is_restarted_in_the_middle_of_a_run(request, push):
     name = space_name(request)
     space = Space(name, server=f"{name}-pg")
-    audit(space)
-    image = push(*audited("aaaa1111"), *[text.replace("down_revision = None", "down_revision = 'aaaa1111'")
-                                         for text in audited("bbbb2222", sleep="op.execute('SELECT pg_sleep(8)')")])
-    migration = space.migration(image)
-    eventually("the run is at work", lambda: space.sql(f"SELECT count(*) FROM pg_stat_activity WHERE datname = '{space.database}' "
-                                                       "AND query LIKE 'SELECT pg_sleep%' AND state = 'active'") == "1", 40)
+    migration = in_the_middle(space, push)
     kubectl("delete", "pod", "-n", space.server, "-l", "app=postgres", "--grace-period=0", "--force")
     migration.wait("MigrationFailed", 120)
     assert "bbbb2222" in migration.message()

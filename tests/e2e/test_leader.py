@@ -1,10 +1,11 @@
 """Several operator pods: one leads, another takes over, and never two at once."""
 import json
+import subprocess
 
 import pytest
 
 from conftest import install
-from harness import OPERATOR, eventually, get, items, kubectl, revision, table
+from harness import CLUSTER, OPERATOR, eventually, get, items, kubectl, revision, table
 
 
 @pytest.fixture
@@ -50,8 +51,5 @@ def test_another_one_takes_over(space, push, two_replicas):
 
 def kubectl_logs(pod):
     """Follows a pod's log, which is gone with the pod; returns what reads it to its end."""
-    import subprocess
-
-    from harness import CLUSTER
     process = subprocess.Popen([CLUSTER / "kubectl", "logs", "-f", "-n", OPERATOR, pod], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     return lambda: process.communicate(timeout=60)[0]

@@ -190,13 +190,11 @@ pub fn plan_problem(chosen: &Chosen, policy: DowngradePolicy, column: Option<u32
     plan.steps.iter().find_map(|step| step_problem(chosen, step, down))
 }
 
-/// Alembic's own column is VARCHAR(32). PostgreSQL finds out after the step and takes it back; MySQL leaves it half done.
-const COLUMN: usize = 32;
-
-/// Whether every id that the steps write into the version table fits there.
+/// Whether every id that the steps write into the version table fits there. PostgreSQL would find out after the step
+/// and take it back; MySQL would leave it half done.
 fn too_long(chosen: &Chosen, column: Option<u32>) -> Option<Problem> {
     let plan = &chosen.plan;
-    let width = column.map_or(COLUMN, |width| width as usize);
+    let width = column.map_or(crate::db::ALEMBICS_WIDTH, |width| width as usize);
     if chosen.image.inspection.dialect == "sqlite" {
         return None;
     }

@@ -43,7 +43,7 @@ pub fn run_status(run: &RunView, rows: Option<&BTreeSet<String>>) -> Option<RunS
 
 fn verdict(record: &RunRecord, ended: &Ended, rows: Option<&BTreeSet<String>>) -> Verdict {
     let arrived = rows.map(|rows| rows.iter().eq(record.to.iter().collect::<BTreeSet<_>>()));
-    let report = ended.message.as_deref().map_or(Err(ReportError::Empty), Report::parse);
+    let report = ended.report();
     match report {
         Ok(report) if report.state == RunState::Done => done(arrived, rows),
         Ok(report) => match report.error {

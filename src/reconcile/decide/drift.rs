@@ -2,7 +2,7 @@
 
 use super::{Effect, Pass, image::problem_of};
 use crate::{
-    api::{Change, ConditionType, DriftMode, DriftStatus, DriftedObject},
+    api::{Change, ConditionType, DriftMode, DriftStatus},
     reconcile::{
         checks::Drift,
         observed::{JobView, ModelsView},
@@ -62,7 +62,11 @@ impl Pass<'_> {
     fn compared(&mut self, found: &Differences) {
         let was = self.draft.status.is_true(ConditionType::Drifted);
         let count = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
-        let kinds = [("Missing", found.missing), ("Unexpected", found.unexpected), ("Modified", found.modified)];
+        let kinds = [
+            (Change::Missing, found.missing),
+            (Change::Unexpected, found.unexpected),
+            (Change::Modified, found.modified),
+        ];
         let kinds: Vec<_> = kinds.into_iter().filter(|(_, number)| *number > 0).collect();
         let Some((reason, _)) = kinds.first() else {
             self.draft.status.drift = None;
@@ -76,23 +80,14 @@ impl Pass<'_> {
             missing: count(found.missing),
             unexpected: count(found.unexpected),
             modified: count(found.modified),
-            objects: found
-                .objects
-                .iter()
-                .map(|o| DriftedObject { change: o.change, object: o.object.clone() })
-                .collect(),
+            objects: found.objects.clone(),
         });
-        let numbers: Vec<String> =
-            kinds.iter().map(|(kind, number)| format!("{number} {}", kind.to_lowercase())).collect();
-        let word = |change: Change| match change {
-            Change::Missing => "missing",
-            Change::Unexpected => "unexpected",
-            Change::Modified => "modified",
-        };
+        let word = |change: Change| change.as_str().to_lowercase();
+        let numbers: Vec<String> = kinds.iter().map(|(kind, number)| format!("{number} {}", word(*kind))).collect();
         let first: Vec<String> =
             found.objects.iter().take(5).map(|o| format!("{} {}", word(o.change), o.object)).collect();
         let message = format!("against the models: {}: {}", numbers.join(", "), first.join("; "));
-        self.draft.set(ConditionType::Drifted, "True", reason, &message);
+        self.draft.set(ConditionType::Drifted, "True", reason.as_str(), &message);
         if !was {
             self.tell(true, "DriftDetected", &message, None);
         }

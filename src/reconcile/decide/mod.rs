@@ -13,8 +13,8 @@ mod tests;
 use self::{image::problem_of, tell::transition};
 use super::{
     checks::{
-        Chosen, Drift as RowDrift, Unmanaged, adoption, choose, describe, drift, heads_condition, run_status,
-        spec_problem, unmanaged, usable_graph,
+        Chosen, Drift, Unmanaged, adoption, choose, describe, drift, heads_condition, run_status, spec_problem,
+        unmanaged, usable_graph,
     },
     observed::{DatabaseView, ImageView, JobView, Observed, Problem, Wanted},
     status::Draft,
@@ -191,7 +191,7 @@ impl Pass<'_> {
         }
         let Some(image) = self.inspection() else { return self.without_image() };
         let rows = rows.unwrap_or_default();
-        let foreign = matches!(drift(&before, &rows, false, ours), RowDrift::Changed { .. } | RowDrift::StillChanged);
+        let foreign = matches!(drift(&before, &rows, false, ours), Drift::Changed { .. } | Drift::StillChanged);
         let chosen = self.plan(&image, &rows, foreign);
         let at_target = chosen.as_ref().is_ok_and(|c| c.plan.direction == Direction::None);
         self.note_drift(&drift(&before, &rows, at_target, ours), at_target, &image);

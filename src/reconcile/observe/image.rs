@@ -89,12 +89,12 @@ async fn stored(
     let digest = status.and_then(|i| i.digest.as_ref());
     let recorded = status.and_then(|i| i.inspection.as_ref()).is_some_and(|id| id.starts_with(key));
     let is_named = |map: &ConfigMap| digest.is_some() && inspected_digest(map) == digest.map(String::as_str);
-    if recorded && (maps.is_empty() || digest.is_some() && !maps.iter().any(|map| is_named(map))) {
+    let there = if digest.is_some() { maps.iter().any(|map| is_named(map)) } else { !maps.is_empty() };
+    if recorded && !there {
         // Recorded, so it was stored; the watch may not have brought it yet. An older one would be of other files.
         maps = list(object, context, key).await?;
     }
-    maps.sort_by_key(|map| std::cmp::Reverse(map.creation_timestamp().map(|t| t.0)));
-    maps.sort_by_key(|map| !is_named(map));
+    maps.sort_by_key(|map| std::cmp::Reverse((is_named(map), map.creation_timestamp().map(|t| t.0))));
     let read = |map: &Arc<ConfigMap>| Some((context.process.inspections.read(map)?, lacks_owner(map.as_ref(), object)));
     Ok(maps.iter().find_map(read))
 }
@@ -128,7 +128,7 @@ async fn inspected(
 ) -> Result<ImageView, Error> {
     let PodState::Ended(ended) = &job.job.state else { return Ok(ImageView::InProgress(job.job.clone())) };
     let failed = |problem| ImageView::Failed { job: without_texts(&job.job), problem };
-    let report = ended.message.as_deref().map_or(Err(crate::runner::ReportError::Empty), Report::parse);
+    let report = ended.report();
     let report = match report {
         Ok(report) => report,
         Err(error) => return Ok(failed(no_report(ended, &error, secrets))),

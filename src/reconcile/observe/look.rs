@@ -8,7 +8,7 @@ use crate::{
         checks::{pod_failed, reason_of_class, requested_at},
         observed::{DatabaseView, JobView, ModelsView, Problem},
     },
-    runner::{Ended, Look, LookRecord, PodState, Report, ReportError, RunState, look_epoch},
+    runner::{Ended, Look, LookRecord, PodState, Report, RunState, look_epoch},
     text,
 };
 use k8s_openapi::jiff::Timestamp;
@@ -112,7 +112,7 @@ impl Newest {
 
 /// What a Job reported, or why it reported nothing.
 fn reported(ended: &Ended) -> Result<Report, Problem> {
-    let report = ended.message.as_deref().map_or(Err(ReportError::Empty), Report::parse).map_err(|error| {
+    let report = ended.report().map_err(|error| {
         let why = ended.reason.clone().unwrap_or_default();
         let code = ended.exit_code.unwrap_or_default();
         Problem::new(Reason::PodFailed, pod_failed(ended.ran, code, &why, &error, ended.message.as_deref()))

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     api::{DatabaseMigration, DriftMode},
-    db::{VersionRows, VersionTable},
+    db::{ALEMBICS_WIDTH, VersionRows, VersionTable},
     error::Error,
     revisions::Target,
     runner::Inspected,
@@ -120,9 +120,6 @@ fn by_models(
     observed.old_jobs.extend(looked.old);
 }
 
-/// Alembic makes its column as wide as this; only a longer id makes it worth a look.
-const ALEMBICS_COLUMN: usize = 32;
-
 /// The table that env.py uses, as far as it is known.
 fn version_table(object: &DatabaseMigration, image: &ImageView) -> VersionTable {
     let inspected = match image {
@@ -132,7 +129,7 @@ fn version_table(object: &DatabaseMigration, image: &ImageView) -> VersionTable 
     let spec = &object.spec.database;
     let name = spec.version_table.clone().or_else(|| inspected.map(|i| i.version_table.clone()));
     let schema = spec.version_table_schema.clone().or_else(|| inspected.and_then(|i| i.version_table_schema.clone()));
-    let measure = inspected.is_some_and(|i| i.revisions.iter().any(|r| r.id.chars().count() > ALEMBICS_COLUMN));
+    let measure = inspected.is_some_and(|i| i.revisions.iter().any(|r| r.id.chars().count() > ALEMBICS_WIDTH));
     VersionTable { schema, name: name.unwrap_or_else(|| "alembic_version".to_owned()), measure }
 }
 
