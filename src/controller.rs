@@ -7,7 +7,11 @@ use crate::{
     http::Synced,
     reconcile::{Context, Process, Stores, Watched, failed, reconcile, unreadable},
 };
-use futures::{FutureExt, Stream, StreamExt, future::join_all, stream::BoxStream};
+use futures::{
+    FutureExt, Stream, StreamExt,
+    future::{join_all, ready},
+    stream::BoxStream,
+};
 use k8s_openapi::{
     NamespaceResourceScope,
     api::{
@@ -141,13 +145,15 @@ where
 /// Small first pages: the decoded list is what memory peaks at.
 const PAGE: u32 = 50;
 
+/// Errors end here: the watch has its own back-off, and the controller would hold back all of its watches for a growing time at each.
 fn log_errors<K: Resource<DynamicType = ()>>(
     stream: impl Stream<Item = Result<K, watcher::Error>>,
 ) -> impl Stream<Item = Result<K, watcher::Error>> {
-    stream.inspect(|item| {
+    stream.filter(|item| {
         if let Err(error) = item {
             tracing::warn!(kind = %K::kind(&()), %error, "watch interrupted; it is resumed");
         }
+        ready(item.is_ok())
     })
 }
 
@@ -192,8 +198,6 @@ fn log(outcome: Outcome) {
         }
         Err(controller::Error::ReconcilerFailed(error, object)) => tracing::error!(%object, %error, "pass failed"),
         Err(controller::Error::ObjectNotFound(object)) => tracing::debug!(%object, "gone"),
-        // Told where the watch is.
-        Err(controller::Error::QueueError(_)) => {}
         Err(error) => tracing::error!(%error, "controller"),
     }
 }

@@ -11,7 +11,7 @@ use crate::{
     error::Error,
     runner::{
         Inspected, JobInput, PodTemplateError, Run, RunRecord, compare_job, inspect_job, inspection_config_map,
-        lacks_owner, look_job, program_config_map, run_job, shared_owner,
+        lacks_owner, look_job, program_config_map, run_job, run_jobs, shared_owner,
     },
     text,
 };
@@ -24,7 +24,7 @@ use k8s_openapi::{
 };
 use kube::{
     Api, Resource, ResourceExt,
-    api::{DeleteParams, Patch, PatchParams, PostParams},
+    api::{DeleteParams, PartialObjectMeta, Patch, PatchParams, PostParams},
     runtime::events::{Event, EventType},
 };
 use serde_json::json;
@@ -51,7 +51,7 @@ pub async fn act(object: &DatabaseMigration, effects: &[Effect], context: &Conte
                 actor.ensure_shared(actor.inspection(key, image)?).await?;
             }
             Effect::Run(run) => version = actor.run(&run.0, &run.1).await?,
-            Effect::RemoveFinalizer => version = actor.set_finalizer(false).await?,
+            Effect::RemoveFinalizer { recorded } => version = actor.release(*recorded).await?,
             Effect::DeleteJob(name) => actor.delete_job(name).await?,
             Effect::Event { warning, reason, note, job } => actor.tell(*warning, reason, note, job.as_deref()).await,
         }
@@ -171,9 +171,7 @@ impl Actor<'_> {
         match call(&what, self.jobs().create(&PostParams::default(), &job)).await {
             Err(error) if refusal(&error) == Some(409) => {
                 let there = call(&format!("get Job {name}"), self.jobs().get(&name)).await?;
-                let uid = self.object.uid().unwrap_or_default();
-                let mine = there.owner_references().iter().any(|owner| owner.uid == uid);
-                if mine { Ok(()) } else { Err(Error::Foreign { what: format!("Job {name}") }) }
+                if self.owns(&there) { Ok(()) } else { Err(Error::Foreign { what: format!("Job {name}") }) }
             }
             other => other.map(|_| ()),
         }
@@ -185,6 +183,22 @@ impl Actor<'_> {
             Err(error) if refusal(&error) == Some(404) => Ok(()),
             other => other.map(|_| ()),
         }
+    }
+
+    /// With the object its Jobs go, and their pods: the watch of Jobs may not have brought the newest run yet, so the API
+    /// server itself is asked.
+    async fn release(&self, recorded: i64) -> Result<Option<String>, Error> {
+        let name = self.object.name_any();
+        let jobs =
+            call(&format!("list the run Jobs of {name}"), self.jobs().list_metadata(&run_jobs(self.object))).await?;
+        let open =
+            |job: &PartialObjectMeta<Job>| self.owns(job) && RunRecord::of(job).is_some_and(|r| r.number > recorded);
+        if jobs.iter().any(open) { Err(Error::Stale(name)) } else { self.set_finalizer(false).await }
+    }
+
+    fn owns(&self, job: &impl ResourceExt) -> bool {
+        let uid = self.object.uid().unwrap_or_default();
+        job.owner_references().iter().any(|owner| owner.uid == uid)
     }
 
     /// Server-side apply with a manager of its own: it can neither take away nor keep anybody else's finalizer.

@@ -18,7 +18,10 @@ use k8s_openapi::{
     },
     apimachinery::pkg::apis::meta::v1::OwnerReference,
 };
-use kube::{Resource, ResourceExt, api::ObjectMeta};
+use kube::{
+    Resource, ResourceExt,
+    api::{ListParams, ObjectMeta},
+};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::{
@@ -49,6 +52,19 @@ pub struct RunRecord {
     /// Whether a failed run leaves nothing behind.
     #[serde(default)]
     pub transactional: bool,
+}
+
+impl RunRecord {
+    /// What a Job's annotation says; `None` where it has none that can be read.
+    pub fn of(job: &impl ResourceExt) -> Option<Self> {
+        job.annotations().get(ANNOTATION_RUN).and_then(|record| serde_json::from_str(record).ok())
+    }
+}
+
+/// Selects the run Jobs of an object, and those of others with the same long name.
+pub fn run_jobs(object: &DatabaseMigration) -> ListParams {
+    let name = label_value(&object.name_any());
+    ListParams::default().labels(&format!("{LABEL_OBJECT}={name},{LABEL_ACTION}=run"))
 }
 
 /// Which look at the database a probe Job is. Looks of one epoch may stand for one another: what happens between two

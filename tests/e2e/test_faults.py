@@ -41,16 +41,17 @@ def in_the_middle(space, push):
     audit(space)
     migration = space.migration(push(*audited("aaaa1111", "bbbb2222", sleep="op.execute('SELECT pg_sleep(8)')")))
     at_work = f"SELECT count(*) FROM pg_stat_activity WHERE datname = '{space.database}' AND query LIKE 'SELECT pg_sleep%' AND state = 'active'"
-    eventually("the slow step runs", lambda: space.sql(at_work) == "1", 40)
+    # Kubernetes' own controllers take their time to come back after the API server was away.
+    eventually("the slow step runs", lambda: space.sql(at_work) == "1", 120)
     return migration
 
 
-def once(space, migration):
 @pytest.fixture
 def slow(space, push):
     return in_the_middle(space, push)
 
 
+def once(space, migration):
     migration.wait_ready(150)
     assert space.rows() == ["bbbb2222"] and noted(space) == ["up aaaa1111", "up bbbb2222"]
     assert len(space.jobs("run")) == migration.status["lastRun"]["number"]

@@ -47,8 +47,8 @@ pub enum Effect {
     ShareInspection { key: String, image: Arc<Inspected> },
     /// Create the Job of a run, with everything that it needs around it.
     Run(Box<(RunRecord, Run)>),
-    /// Let a deletion go through.
-    RemoveFinalizer,
+    /// Let a deletion go through, unless there is a run of a higher number than those that are recorded.
+    RemoveFinalizer { recorded: i64 },
     /// Create the Job that reads the version rows.
     Look(LookRecord),
     /// Create the Job that compares the tables with the models of an image.

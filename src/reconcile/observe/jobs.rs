@@ -2,7 +2,7 @@
 //! where the stores leave something open. Does network I/O.
 
 use crate::{
-    api::{ANNOTATION_LOOK, ANNOTATION_RUN, DatabaseMigration, LABEL_ACTION, LABEL_OBJECT},
+    api::{ANNOTATION_LOOK, DatabaseMigration, LABEL_ACTION, LABEL_OBJECT},
     error::Error,
     reconcile::{
         Context,
@@ -52,22 +52,20 @@ pub async fn jobs(object: &DatabaseMigration, context: &Context) -> Result<Jobs,
     let recorded = object.status.as_ref().map_or(0, |s| s.recorded_runs());
     let mut found = Jobs::default();
     for job in owned(object, context) {
-        let annotation = |name: &str| job.annotations().get(name).cloned();
         let action = job.labels().get(LABEL_ACTION).map(String::as_str);
         if action == Some("inspect") {
             let (state, pod) = state(&job, context).await?;
             found.inspections.push(InspectJob { pod, job: view(&job, state) });
             continue;
         }
-        if let Some(look) = annotation(ANNOTATION_LOOK) {
+        if let Some(look) = job.annotations().get(ANNOTATION_LOOK) {
             let (state, _) = state(&job, context).await?;
-            let record = serde_json::from_str(&look).unwrap_or_default();
+            let record = serde_json::from_str(look).unwrap_or_default();
             let looks = if action == Some("compare") { &mut found.comparisons } else { &mut found.looks };
             looks.push(LookView { record, job: view(&job, state) });
             continue;
         }
-        let record = annotation(ANNOTATION_RUN).and_then(|a| serde_json::from_str::<RunRecord>(&a).ok());
-        let Some(record) = record else {
+        let Some(record) = RunRecord::of(&*job) else {
             tracing::warn!(job = job.name_any(), "a run Job without its record is left alone");
             continue;
         };
