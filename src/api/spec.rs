@@ -137,6 +137,10 @@ pub struct DatabaseMigrationSpec {
     #[serde(default, skip_serializing_if = "is_default")]
     pub timeouts: Timeouts,
 
+    /// Which failed runs are tried again.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub retry: Retry,
+
     /// Starts no new run while true; one that is running is left to finish, and the status stays up to date.
     #[serde(default, skip_serializing_if = "is_default")]
     pub suspend: bool,
@@ -429,16 +433,33 @@ pub enum DriftMode {
 /// Time limits of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Timeouts {
-    /// How long a run waits for another migration of the same database to finish before it gives up and is tried
-    /// again later (default 30s).
+    /// How long a run waits for a lock before it gives up and is tried again later: for another migration of the same
+    /// database (default 30s), and each statement for a table that others use (default 3s, unless the URL, the role or
+    /// env.py sets a limit). Everybody who comes after a waiting statement waits with it, readers too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "duration_schema")]
     pub lock: Option<String>,
+    /// How long a statement may take before the database stops it; 0s is no limit. Default: 30m where the database takes
+    /// a failed run back as a whole, unless the URL, the role or env.py sets a limit; else none. MySQL knows no such limit
+    /// for migrations, MariaDB does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "duration_schema")]
+    pub statement: Option<String>,
     /// How long a run may take before its pod is stopped. Default: no limit, since a stopped migration can leave a
     /// long statement running in the database.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "duration_schema")]
     pub run: Option<String>,
+}
+
+/// Which failed runs are tried again without being asked for.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Retry {
+    /// How many times a run is tried that a locked table stopped and that was taken back as a whole (default 10). All
+    /// other failures wait for a change of the spec or the annotation alembic-operator.dev/requestedAt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub limit: Option<i32>,
 }
 
 /// What to merge into the Jobs' pods.

@@ -98,6 +98,13 @@ pub struct Failure {
     /// Last lines of the traceback.
     #[serde(default)]
     pub detail: Option<String>,
+    /// Whether the step may have changed something before it failed.
+    #[serde(default = "yes")]
+    pub changed: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// How to find and check a payload in a log.

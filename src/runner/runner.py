@@ -36,13 +36,14 @@ EXIT_CODES = {"refused": 3, "failed": 1}
 class Problem(BaseException):
     """A verdict of this program. Not an Exception, so that a retry loop or a broad except in env.py does not swallow it."""
 
-    def __init__(self, kind, message, state="failed", revision=None, detail=""):
+    def __init__(self, kind, message, state="failed", revision=None, detail="", changed=True):
         super().__init__(message)
         self.kind = kind
         self.message = message
         self.state = state
         self.revision = revision
         self.detail = detail
+        self.changed = changed
 
 
 class Stopped(KeyboardInterrupt):
@@ -212,6 +213,7 @@ class Report:
             "class": problem.kind,
             "message": clean(problem.message),
             "revision": problem.revision,
+            "changed": problem.changed,
             "detail": clean(problem.detail, keep_end=True),
         }
         self.update(state=problem.state, error=error)
@@ -1065,6 +1067,80 @@ class SqliteLock(Lock):
 LOCKS = {"postgresql": PostgresqlLock, "mysql": MysqlLock, "mariadb": MysqlLock, "sqlite": SqliteLock}
 
 
+# ---------------------------------------------------------------- time limits
+
+
+def limit_time(context, task):
+    """Bounds the wait for each lock and the time of each statement on the migration's own connection, by SQL and so for every driver.
+
+    A statement that waits for a table makes everybody wait who comes after it, readers too.
+    """
+    set_limit = LIMITS[context.dialect.name]
+    for what in ("lock", "statement"):
+        limit = task.get(what + "_timeout")
+        if limit:
+            set_limit(context.connection, what, limit["seconds"], limit["explicit"])
+
+
+def limit_postgresql(connection, what, seconds, explicit):
+    name = what + "_timeout"
+    if explicit or execute(connection, "SELECT current_setting(:name)", name=name).scalar() == "0":
+        value = min(max(seconds * 1000, 1 if what == "lock" else 0), 2 ** 31 - 1)  # 0 is no limit
+        execute(connection, "SELECT set_config(:name, :value, false)", name=name, value=str(value))
+
+
+def limit_mysql(connection, what, seconds, explicit):
+    names = ["lock_wait_timeout", "innodb_lock_wait_timeout"]
+    if what == "statement":  # MySQL's max_execution_time stops nothing but SELECT
+        names = ["max_statement_time"] if "mariadb" in execute(connection, "SELECT VERSION()").scalar().lower() else []
+    for name in names:
+        if explicit or execute(connection, "SELECT @@SESSION.%s = @@GLOBAL.%s" % (name, name)).scalar():
+            execute(connection, "SET SESSION %s = %d" % (name, max(seconds, 1 if what == "lock" else 0)))
+
+
+def limit_sqlite(connection, what, seconds, explicit):
+    if what == "lock" and explicit:  # Python's own default is 5 s
+        execute(connection, "PRAGMA busy_timeout = %d" % (seconds * 1000))
+
+
+LIMITS = {"postgresql": limit_postgresql, "mysql": limit_mysql, "mariadb": limit_mysql, "sqlite": limit_sqlite}
+LOCK_CODES = {"55P03", "40P01", 1205, 1213}  # lock timeout and deadlock of PostgreSQL, MySQL and MariaDB
+
+
+def kind_of_failure(error):
+    """Whether a step failed for a lock or for its time, and may go through another time."""
+    for link in chain(error):
+        link = getattr(link, "orig", None) or link
+        arguments = getattr(link, "args", None) or [None]
+        codes = {getattr(link, "pgcode", None), getattr(link, "sqlstate", None), arguments[0] if isinstance(arguments[0], int) else None}
+        if codes & LOCK_CODES or (type(link).__module__ == "sqlite3" and "database is locked" in str(link)):
+            return "TableLocked"
+        if 1969 in codes or ("57014" in codes and "statement timeout" in str(link)):
+            return "StatementTimeout"
+    return "MigrationFailed"
+
+
+class Statements:
+    """Counts what a step has changed before it failed, where the database can't take it back: a DDL statement is done or not done."""
+
+    READING = re.compile(r"\s*(SELECT|SHOW|SET|EXPLAIN|DESC|DESCRIBE|PRAGMA)\b", re.I)
+
+    def __init__(self):
+        from sqlalchemy import event
+        from sqlalchemy.engine import Engine
+
+        self.changed = False
+        event.listen(Engine, "before_cursor_execute", self.begun)
+        event.listen(Engine, "after_cursor_execute", self.ended)
+
+    def begun(self, _connection, _cursor, statement, _parameters, _context, _many):
+        # Of several in one string the first ones may be done when the last one fails.
+        self.changed |= ";" in statement.strip().rstrip(";")
+
+    def ended(self, _connection, _cursor, statement, _parameters, _context, _many):
+        self.changed |= not self.READING.match(statement)
+
+
 def execute(connection, statement, **parameters):
     from sqlalchemy import text
 
@@ -1140,6 +1216,7 @@ class Run(Work):
         self.stopper = stopper
         self.lock = None
         self.plan = None
+        self.statements = None
 
     def begin(self, context):
         self.report.update(transactional=bool(context.impl.transactional_ddl))
@@ -1156,6 +1233,8 @@ class Run(Work):
         self.plan = self.checked_plan(rows)
         if self.task.get("verify_models"):
             check_models(context)
+        limit_time(context, self.task)
+        self.statements = Statements()
         self.checked = True
 
     def check_transaction(self, context):
@@ -1196,6 +1275,7 @@ class Run(Work):
             revision = script.revision if script else listed(step.to_revisions)
             self.report.log("%s step %d/%d %s %s" % (self.task["direction"], number, len(self.plan), revision, first_line(script) if script else ""))
             self.report.update(state="running", running=revision, started=True)
+            self.statements.changed = False
             yield step
             self.report.update(steps_done=number, last_done=revision, running=None)
         self.lock.last_look()
@@ -1348,14 +1428,15 @@ def problem_before_steps(error, url, revisions):
     return Problem("EnvPyFailed", "env.py failed: %s" % error_text(error), detail=trace)
 
 
-def problem_of_run(error, report, stopper):
-    """The problem of an error after all checks of a run had passed, or of a signal at any time."""
+def problem_of_run(error, report, stopper, changed=True):
+    """The problem of an error after all checks of a run had passed, or of a signal at any time; `changed`: by the step before it failed."""
     running, started = report.fields["running"], report.fields["started"]
     if stopper.stopped and not started:
         return refused("MigrationFailed", "stopped by SIGTERM before the first step; nothing was changed")
     where = "during the step" if running else "after the last step" if started else "before the first step"
     message = "stopped by SIGTERM " + where if stopper.stopped else error_text(error) if running else where + ": " + error_text(error)
-    return Problem("MigrationFailed", message, revision=running, detail=error_trace(error))
+    kind = kind_of_failure(error) if running and not stopper.stopped else "MigrationFailed"
+    return Problem(kind, message, revision=running, detail=error_trace(error), changed=changed)
 
 
 # ---------------------------------------------------------------- frames
@@ -1397,6 +1478,7 @@ def drive(task, report, stopper, output):
     running = task["action"] == "run"
     work = Run(task, report, revisions, stopper) if running else {"inspect": Inspection, "probe": Look, "compare": Comparison}[task["action"]](task, report, revisions)
     error = error_of(work, config)
+    changed = not work.checked or work.statements.changed
     stopper.ignore()
     if running:
         work.read_back()
@@ -1404,7 +1486,7 @@ def drive(task, report, stopper, output):
         if isinstance(error, Problem):
             raise error
         if stopper.stopped or work.checked:
-            raise problem_of_run(error, report, stopper)
+            raise problem_of_run(error, report, stopper, changed)
         raise problem_before_steps(error, url, revisions)
     if not work.calls:
         raise Problem("EnvPyDidNotRun", "env.py ended without calling context.run_migrations()")

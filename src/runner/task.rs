@@ -3,6 +3,7 @@
 use crate::api::DatabaseMigration;
 use kube::ResourceExt;
 use serde::Serialize;
+use std::time::Duration;
 
 /// Version of the protocol between the operator and the runner.
 pub const PROTOCOL: u32 = 1;
@@ -62,8 +63,27 @@ pub struct Run {
     pub steps_digest: String,
     /// Seconds to wait for another migration of the same database.
     pub lock_wait_seconds: u64,
+    /// How long a statement may wait for a lock.
+    pub lock_timeout: Limit,
+    /// How long a statement may take.
+    pub statement_timeout: Option<Limit>,
     /// For a stamp: whether the tables must be those of env.py's models.
     pub verify_models: bool,
+}
+
+/// A time limit for each statement of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Limit {
+    pub seconds: u64,
+    /// Whether it also replaces one that the URL, the role or env.py has set.
+    pub explicit: bool,
+}
+
+impl Limit {
+    /// The one that the spec gives, or a default.
+    pub fn new(given: Option<Duration>, default: Duration) -> Self {
+        Self { seconds: given.unwrap_or(default).as_secs(), explicit: given.is_some() }
+    }
 }
 
 /// The parts of a URL, its secrets named by the variables that carry them.

@@ -22,8 +22,9 @@ pub enum Gate {
 }
 
 /// Judges by the last run. A failed run is never repeated by itself: the spec, and with it the image, or the
-/// requestedAt annotation must have changed since. A run that was refused before it began anything is.
-pub fn gate(last: Option<&RunStatus>, generation: i64, requested_at: Option<&str>, now: Timestamp) -> Gate {
+/// requestedAt annotation must have changed since. A run that was refused before it began anything is; so is one that
+/// was taken back because a table was locked, up to `limit` attempts.
+pub fn gate(last: Option<&RunStatus>, generation: i64, requested_at: Option<&str>, limit: i32, now: Timestamp) -> Gate {
     let Some(last) = last else { return Gate::Open { attempts: 1 } };
     let asked_anew = last.generation != generation || last.requested_at.as_deref() != requested_at;
     if last.result == RunResult::Succeeded || asked_anew {
@@ -31,7 +32,12 @@ pub fn gate(last: Option<&RunStatus>, generation: i64, requested_at: Option<&str
     }
     let reason = last.reason.as_deref().and_then(Reason::parse).unwrap_or(Reason::RunLost);
     let problem = Problem::new(reason, last.message.clone().unwrap_or_default());
-    if last.result != RunResult::Refused || !repeats_by_itself(reason) {
+    let locked = last.result == RunResult::Failed && reason == Reason::TableLocked;
+    if locked && last.attempts >= limit {
+        let message = format!("given up after {} attempts: {}", last.attempts, problem.message);
+        return Gate::Closed(Problem::new(Reason::MigrationFailed, message));
+    }
+    if !locked && (last.result != RunResult::Refused || !repeats_by_itself(reason)) {
         return Gate::Closed(problem);
     }
     match remaining(last, now) {
@@ -84,20 +90,32 @@ mod tests {
     fn a_failure_is_not_repeated_until_something_is_asked_anew() {
         let failed = run(RunResult::Failed, Reason::MigrationFailed, 1);
         assert!(
-            matches!(gate(Some(&failed), 3, None, at(9999)), Gate::Closed(p) if p.reason == Reason::MigrationFailed)
+            matches!(gate(Some(&failed), 3, None, 10, at(9999)), Gate::Closed(p) if p.reason == Reason::MigrationFailed)
         );
-        assert_eq!(gate(Some(&failed), 4, None, at(1)), Gate::Open { attempts: 1 });
-        assert_eq!(gate(Some(&failed), 3, Some("now"), at(1)), Gate::Open { attempts: 1 });
+        assert_eq!(gate(Some(&failed), 4, None, 10, at(1)), Gate::Open { attempts: 1 });
+        assert_eq!(gate(Some(&failed), 3, Some("now"), 10, at(1)), Gate::Open { attempts: 1 });
     }
 
     #[test]
     fn a_refusal_is_repeated_with_growing_pauses() {
         let refused = run(RunResult::Refused, Reason::DatabaseLocked, 3);
-        assert!(matches!(gate(Some(&refused), 3, None, at(5)), Gate::Wait { pause, .. } if pause.as_secs() == 15));
-        assert_eq!(gate(Some(&refused), 3, None, at(20)), Gate::Open { attempts: 4 });
+        assert!(matches!(gate(Some(&refused), 3, None, 10, at(5)), Gate::Wait { pause, .. } if pause.as_secs() == 15));
+        assert_eq!(gate(Some(&refused), 3, None, 10, at(20)), Gate::Open { attempts: 4 });
         let many = run(RunResult::Refused, Reason::PlanOutdated, i32::MAX);
-        assert!(matches!(gate(Some(&many), 3, None, at(0)), Gate::Wait { pause, .. } if pause.as_secs() == 300));
+        assert!(matches!(gate(Some(&many), 3, None, 10, at(0)), Gate::Wait { pause, .. } if pause.as_secs() == 300));
         let final_ = run(RunResult::Refused, Reason::ExternalTransaction, 1);
-        assert!(matches!(gate(Some(&final_), 3, None, at(9999)), Gate::Closed(_)));
+        assert!(matches!(gate(Some(&final_), 3, None, 10, at(9999)), Gate::Closed(_)));
+    }
+
+    #[test]
+    fn a_run_that_met_a_locked_table_is_repeated_up_to_the_limit() {
+        let locked = |attempts| run(RunResult::Failed, Reason::TableLocked, attempts);
+        assert!(matches!(gate(Some(&locked(1)), 3, None, 2, at(1)), Gate::Wait { .. }));
+        assert_eq!(gate(Some(&locked(1)), 3, None, 2, at(60)), Gate::Open { attempts: 2 });
+        let given_up = gate(Some(&locked(2)), 3, None, 2, at(9999));
+        assert!(
+            matches!(given_up, Gate::Closed(p) if p.reason == Reason::MigrationFailed && p.message.contains("2 attempts"))
+        );
+        assert_eq!(gate(Some(&locked(2)), 4, None, 2, at(1)), Gate::Open { attempts: 1 });
     }
 }

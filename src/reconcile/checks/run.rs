@@ -82,7 +82,10 @@ fn done(arrived: Option<bool>, rows: Option<&BTreeSet<String>>) -> Verdict {
 fn failed(record: &RunRecord, state: RunState, started: bool, failure: Failure) -> Verdict {
     let result = if state == RunState::Refused || !started { RunResult::Refused } else { RunResult::Failed };
     let reason = reason_of_class(&failure.class);
-    let partial = result == RunResult::Failed && reason == Reason::MigrationFailed && !record.transactional;
+    let in_a_step = matches!(reason, Reason::MigrationFailed | Reason::TableLocked | Reason::StatementTimeout);
+    // A statement that only waited for a lock did nothing; if it was the step's first, neither did the step.
+    let taken_back = record.transactional || reason == Reason::TableLocked && !failure.changed;
+    let partial = result == RunResult::Failed && in_a_step && !taken_back;
     let left = if partial { PARTIAL } else { "" };
     Verdict {
         result,

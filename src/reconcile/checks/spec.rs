@@ -25,10 +25,12 @@ fn duration_problem(spec: &DatabaseMigrationSpec) -> Option<Problem> {
         ("database.probe.interval", &spec.database.probe.interval),
         ("database.probe.timeout", &spec.database.probe.timeout),
         ("timeouts.lock", &spec.timeouts.lock),
+        ("timeouts.statement", &spec.timeouts.statement),
         ("timeouts.run", &spec.timeouts.run),
     ];
-    let wrong = |text: &str| parse_duration(text).is_none_or(|d| d.is_zero());
-    fields.into_iter().find(|(_, value)| value.as_deref().is_some_and(wrong)).map(|(name, _)| {
+    let no_limit = |name: &str| name == "timeouts.statement";
+    let wrong = |name: &str, text: &str| parse_duration(text).is_none_or(|d| d.is_zero() && !no_limit(name));
+    fields.into_iter().find(|(name, value)| value.as_deref().is_some_and(|v| wrong(name, v))).map(|(name, _)| {
         Problem::new(
             Reason::InvalidSpec,
             format!("spec.{name} is not a duration: write hours, minutes and seconds, such as 1h30m or 45s"),

@@ -9,11 +9,15 @@ use crate::{
         status::summary,
     },
     revisions::Direction,
-    runner::{Ended, PodState, Run, RunRecord, run_name},
+    runner::{Ended, Limit, PodState, Run, RunRecord, run_name},
 };
 use std::{collections::BTreeSet, time::Duration};
 
 const DEFAULT_LOCK_WAIT: Duration = Duration::from_secs(30);
+/// Everybody else who wants the table waits behind the statement that waits.
+const DEFAULT_LOCK_TIMEOUT: Duration = Duration::from_secs(3);
+const DEFAULT_STATEMENT_TIMEOUT: Duration = Duration::from_secs(30 * 60);
+const DEFAULT_ATTEMPTS: i32 = 10;
 
 impl Pass<'_> {
     /// A run that has not ended. `None` when it was given up because it could not begin.
@@ -69,7 +73,8 @@ impl Pass<'_> {
         }
         let generation = self.object.metadata.generation.unwrap_or_default();
         let requested = requested_at(self.object).map(str::to_owned);
-        match gate(self.draft.status.last_run.as_ref(), generation, requested.as_deref(), self.now) {
+        let limit = spec.retry.limit.unwrap_or(DEFAULT_ATTEMPTS);
+        match gate(self.draft.status.last_run.as_ref(), generation, requested.as_deref(), limit, self.now) {
             Gate::Open { attempts } => self.start(chosen, generation, requested, attempts),
             Gate::Closed(problem) => self.stop(&problem),
             Gate::Wait { pause, problem } => {
@@ -109,7 +114,11 @@ impl Pass<'_> {
             transactional: chosen.image.inspection.transactional_ddl
                 && !plan.steps.iter().any(|s| chosen.image.revision(s).is_some_and(|r| r.autocommit)),
         };
-        let lock = self.object.spec.timeouts.lock.as_deref().and_then(parse_duration).unwrap_or(DEFAULT_LOCK_WAIT);
+        let timeouts = &self.object.spec.timeouts;
+        let lock = timeouts.lock.as_deref().and_then(parse_duration);
+        let statement = timeouts.statement.as_deref().and_then(parse_duration);
+        // Stopped in the middle, the rest of what can't be taken back would have to be done by hand.
+        let limited = statement.is_some() || record.transactional;
         let run = Run {
             direction,
             from: list(&plan.from),
@@ -118,7 +127,9 @@ impl Pass<'_> {
             end: list(&plan.end),
             steps: plan.steps.len(),
             steps_digest: chosen.steps_digest.clone(),
-            lock_wait_seconds: lock.as_secs(),
+            lock_wait_seconds: lock.unwrap_or(DEFAULT_LOCK_WAIT).as_secs(),
+            lock_timeout: Limit::new(lock, DEFAULT_LOCK_TIMEOUT),
+            statement_timeout: limited.then(|| Limit::new(statement, DEFAULT_STATEMENT_TIMEOUT)),
             verify_models: plan.direction == Direction::Stamp
                 && self.object.spec.adopt.as_ref().is_some_and(|a| a.verify == AdoptVerify::Models),
         };
