@@ -5,6 +5,7 @@ import sys
 from urllib.parse import quote
 
 import environments
+import mariadb as mariadb_server
 import postgres as postgresql
 import project as projects
 import pytest
@@ -16,6 +17,12 @@ sys.dont_write_bytecode = True  # no __pycache__ beside the embedded file
 @pytest.fixture(scope="session")
 def postgres():
     with postgresql.server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mariadb_process():
+    with mariadb_server.server() as server:
         yield server
 
 
@@ -70,6 +77,26 @@ class PostgresDatabase:
         return {row[0] for row in self.query("SELECT version_num FROM alembic_version")} if "alembic_version" in self.tables() else set()
 
 
+class MariadbDatabase:
+    dialect = "mysql"
+    transactional = False
+
+    def __init__(self, server):
+        self.server = server
+        self.name = postgresql.DATABASE
+        self.url = server.url()
+        server.empty_database()
+
+    def query(self, statement):
+        return self.server.sql(statement, self.name)
+
+    def tables(self):
+        return {row[0] for row in self.query("SHOW TABLES")}
+
+    def rows(self):
+        return {row[0] for row in self.query("SELECT version_num FROM alembic_version")} if "alembic_version" in self.tables() else set()
+
+
 @pytest.fixture
 def sqlite(tmp_path):
     (tmp_path / "data").mkdir()
@@ -79,6 +106,11 @@ def sqlite(tmp_path):
 @pytest.fixture
 def pg(postgres):
     return PostgresDatabase(postgres)
+
+
+@pytest.fixture
+def mariadb(mariadb_process):
+    return MariadbDatabase(mariadb_process)
 
 
 @pytest.fixture(params=["sqlite", "pg"])
@@ -91,7 +123,7 @@ def make_project(tmp_path, release):
     """Makes a project on a database; its secrets are looked for in everything that leaves the runner."""
 
     def make(database, name="project", **options):
-        secrets = [postgresql.PASSWORD, quote(postgresql.PASSWORD, safe="")] if database.dialect == "postgresql" else []
+        secrets = {"postgresql": [postgresql.PASSWORD, quote(postgresql.PASSWORD, safe="")], "mysql": [mariadb_server.PASSWORD]}.get(database.dialect, [])
         options.setdefault("url", database.url)
         return projects.Project(tmp_path / name, environments.python_of(release), secrets=secrets, **options)
 
@@ -112,3 +144,8 @@ def sqlite_project(make_project, sqlite):
 @pytest.fixture
 def pg_project(make_project, pg):
     return make_project(pg)
+
+
+@pytest.fixture
+def mariadb_project(make_project, mariadb):
+    return make_project(mariadb)

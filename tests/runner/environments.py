@@ -26,6 +26,7 @@ REQUIREMENTS = {
         "psycopg[binary]==3.3.9",
         "asyncpg==0.32.0",
         "aiosqlite==0.22.1",
+        "PyMySQL==1.1.2",
         "greenlet",
     ],
     "none": [],

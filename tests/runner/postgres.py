@@ -53,10 +53,7 @@ class Postgres:
 def binaries():
     """The newest installed server; installed with apt first where that is possible."""
     found = sorted(glob.glob("/usr/lib/postgresql/*/bin"), key=lambda path: int(path.split("/")[4]))
-    if not found and os.geteuid() == 0 and shutil.which("apt-get"):
-        subprocess.run(["apt-get", "update", "-q"], check=True)
-        environment = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
-        subprocess.run(["apt-get", "install", "-qy", "--no-install-recommends", "postgresql"], check=True, env=environment)
+    if not found and install("postgresql"):
         return binaries()
     if found:
         return pathlib.Path(found[-1])
@@ -65,8 +62,17 @@ def binaries():
     return pathlib.Path(server).resolve().parent
 
 
+def install(*packages):
+    """Whether packages could be installed with apt."""
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        return False
+    subprocess.run(["apt-get", "update", "-q"], check=True)
+    environment = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
+    return subprocess.run(["apt-get", "install", "-qy", "--no-install-recommends", *packages], check=True, env=environment).returncode == 0
+
+
 def unprivileged():
-    """PostgreSQL refuses to run as root: the prefix that runs a command as somebody else, and that user's id."""
+    """Servers refuse to run as root: the prefix that runs a command as somebody else, and that user's id."""
     if os.geteuid() != 0:
         return [], os.geteuid()
     for name in ("postgres", "nobody"):

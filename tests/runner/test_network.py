@@ -67,6 +67,41 @@ def test_a_connection_that_breaks(pg_project, pg, traffic, mode, direction, each
     assert states >= {"failed"}, states
 
 
+@pytest.fixture(scope="module")
+def mariadb_traffic():
+    return {}
+
+
+@pytest.mark.parametrize("direction", ["up", "down"])
+@pytest.mark.parametrize("mode", ["reset", "close"])
+def test_a_connection_that_breaks_where_ddl_stays(mariadb_project, mariadb, mariadb_traffic, mode, direction):
+    """What a step did before the connection broke is there without its version row: then the run has failed, and says so."""
+    mariadb_project.tables(*LINE)
+    bytes_ = undisturbed(mariadb_project, mariadb, mariadb_traffic)[direction]
+    halves = 0
+    for point in range(POINTS * 2):
+        mariadb.server.empty_database()
+        with proxy(mariadb.server.port, mode, direction, bytes_ * point // (POINTS * 2)) as tcp:
+            behind(mariadb_project, mariadb, tcp)
+            outcome = mariadb_project.upgrade([], ["r2"], ["r2"], LINE)
+        rows, tables = mariadb.rows(), mariadb.tables() - {"alembic_version"}
+        assert outcome.state != "done" or rows == {"r2"}, outcome.message
+        assert outcome.rows is None or outcome.rows == rows, outcome.message
+        assert outcome.state != "refused" or not tables, outcome.message
+        half = tables - {None: set(), "r1": {"r1"}, "r2": {"r1", "r2"}}[next(iter(rows), None)]
+        if half:
+            halves += 1
+            assert outcome.state == "failed" and outcome.message["transactional"] is False, outcome.message
+            assert outcome.error["revision"] in half | {None} and outcome.error["changed"], outcome.message
+        mariadb_project.url = mariadb.url
+        for table in half:  # as a person does who was told
+            mariadb.query("DROP TABLE %s" % table)
+        if rows != {"r2"}:
+            mariadb_project.upgrade(rows, ["r2"], ["r2"], LINE[len(rows):]).done()
+        assert mariadb.rows() == {"r2"} and mariadb.tables() >= {"r1", "r2"}
+    assert halves, "no point was in the middle of a step"
+
+
 @pytest.mark.parametrize("part", [0.3, 0.6, 0.8, 0.95])
 def test_a_connection_that_stands_still(pg_project, pg, traffic, part):
     """The runner is killed at last; the database does not know, and the next run waits until it does."""

@@ -128,3 +128,21 @@ def test_whether_the_step_had_changed_anything(sqlite_project, sqlite, body, cha
     finally:
         writer.close()
     assert outcome.error["changed"] is changed
+
+
+def test_limits_on_mariadb(mariadb_project, mariadb):
+    noted = "CREATE TABLE %s AS SELECT @@SESSION.lock_wait_timeout AS a, @@SESSION.innodb_lock_wait_timeout AS b, @@SESSION.max_statement_time AS c"
+    mariadb_project.revision("r1", None, noted % "seen")
+    mariadb_project.upgrade(*FIRST, lock_timeout=limit(2)).done()
+    assert [float(value) for value in mariadb.query("SELECT * FROM seen")[0]] == [2, 2, 0]
+    # env.py's own limit counts, unless the spec says otherwise.
+    mariadb_project.env(before="connection.execute(text('SET SESSION lock_wait_timeout = 77')); connection.commit()")
+    mariadb_project.revision("r2", "r1", noted % "own")
+    mariadb_project.upgrade(*SECOND, lock_timeout=limit(2)).done()
+    assert [float(value) for value in mariadb.query("SELECT * FROM own")[0]] == [77, 2, 0]
+    mariadb_project.revision("r3", "r2", "SELECT SLEEP(20)")
+    third = (["r2"], ["r3"], ["r3"], ["r3"])
+    mariadb_project.upgrade(*third, lock_timeout=limit(2), statement_timeout=limit(1, explicit=True)).failed("StatementTimeout", "max_statement_time")
+    mariadb_project.revision("r3", "r2", noted % "all_three")
+    mariadb_project.upgrade(*third, lock_timeout=limit(0, explicit=True), statement_timeout=limit(1, explicit=True)).done()
+    assert [float(value) for value in mariadb.query("SELECT * FROM all_three")[0]] == [1, 1, 1]

@@ -1,0 +1,72 @@
+"""A private MariaDB server in a temporary folder, on a Unix socket and a loopback port. Touches no network but loopback (and apt, once)."""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+
+from postgres import DATABASE, USER, ServerError, free_port, install, unprivileged
+
+PASSWORD = "secret-of-mariadb"
+
+
+class Mariadb:
+    def __init__(self, folder, port):
+        self.folder = folder
+        self.port = port
+
+    def sql(self, statement, database="mysql"):
+        """Runs as the superuser; returns the rows as lists of texts."""
+        command = ["mariadb", "--no-defaults", "--socket", os.path.join(self.folder, "socket"), "-u", "root", "-N", "-B", "-e", statement, database]
+        result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        if result.returncode != 0:
+            raise ServerError(result.stderr)
+        return [line.split("\t") for line in result.stdout.splitlines()]
+
+    def empty_database(self):
+        for session, in self.sql("SELECT id FROM information_schema.processlist WHERE user = '%s'" % USER):
+            with contextlib.suppress(ServerError):  # it has just ended
+                self.sql("KILL %s" % session)
+        self.sql("DROP DATABASE IF EXISTS %s; CREATE DATABASE %s" % (DATABASE, DATABASE))
+
+    def url(self):
+        return "mysql+pymysql://%s:%s@127.0.0.1:%d/%s" % (USER, PASSWORD, self.port, DATABASE)
+
+
+@contextlib.contextmanager
+def server():
+    if not (shutil.which("mariadbd") and shutil.which("mariadb")):
+        assert install("mariadb-server-core", "mariadb-client-core"), "MariaDB is needed for these tests: install mariadb-server-core and mariadb-client-core"
+    folder = tempfile.mkdtemp(prefix="alembic-operator-mariadb-")
+    prefix, user = unprivileged()
+    os.chown(folder, user, -1)
+    data = os.path.join(folder, "data")
+    prepare = ["mariadb-install-db", "--no-defaults", "--datadir=" + data, "--auth-root-authentication-method=normal", "--skip-test-db"]
+    subprocess.run([*prefix, *prepare], check=True, stdout=subprocess.DEVNULL, cwd=folder)
+    mariadb = Mariadb(folder, free_port())
+    settings = ["datadir=" + data, "socket=" + os.path.join(folder, "socket"), "port=%d" % mariadb.port, "bind-address=127.0.0.1", "skip-name-resolve",
+                "innodb-flush-log-at-trx-commit=0", "innodb-buffer-pool-size=32M", "pid-file=" + os.path.join(folder, "pid")]
+    with open(os.path.join(folder, "log"), "wb") as log:
+        command = [*prefix, shutil.which("mariadbd"), "--no-defaults", *("--" + setting for setting in settings)]
+        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, start_new_session=True)
+    try:
+        wait_until_ready(mariadb, process)
+        mariadb.sql("CREATE USER '%s'@'%%' IDENTIFIED BY '%s'; GRANT ALL ON %s.* TO '%s'@'%%'" % (USER, PASSWORD, DATABASE, USER))
+        yield mariadb
+    finally:
+        process.send_signal(signal.SIGKILL)  # nothing in it is worth a flush
+        process.wait(30)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def wait_until_ready(mariadb, process):
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            return mariadb.sql("SELECT 1")
+        except ServerError:
+            assert process.poll() is None and time.monotonic() < deadline, "MariaDB did not start"
+            time.sleep(0.1)
