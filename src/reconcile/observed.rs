@@ -35,6 +35,8 @@ pub struct JobView {
 pub struct RunView {
     pub job: JobView,
     pub record: RunRecord,
+    /// Whose run the holder of the lock is that it waited for, where a pod has the address.
+    pub holder: Option<String>,
 }
 
 /// A finished run Job whose end is in the status: kept for its log.

@@ -101,6 +101,9 @@ pub struct Failure {
     /// Whether the step may have changed something before it failed.
     #[serde(default = "yes")]
     pub changed: bool,
+    /// Address of the session that holds a lock, where the server knows no better name for it.
+    #[serde(default)]
+    pub holder: Option<String>,
 }
 
 fn yes() -> bool {

@@ -36,7 +36,7 @@ EXIT_CODES = {"refused": 3, "failed": 1}
 class Problem(BaseException):
     """A verdict of this program. Not an Exception, so that a retry loop or a broad except in env.py does not swallow it."""
 
-    def __init__(self, kind, message, state="failed", revision=None, detail="", changed=True):
+    def __init__(self, kind, message, state="failed", revision=None, detail="", changed=True, holder=None):
         super().__init__(message)
         self.kind = kind
         self.message = message
@@ -44,14 +44,15 @@ class Problem(BaseException):
         self.revision = revision
         self.detail = detail
         self.changed = changed
+        self.holder = holder
 
 
 class Stopped(KeyboardInterrupt):
     """SIGTERM arrived; drivers and context managers treat it like Ctrl-C and roll back."""
 
 
-def refused(kind, message, detail=""):
-    return Problem(kind, message, state="refused", detail=detail)
+def refused(kind, message, detail="", holder=None):
+    return Problem(kind, message, state="refused", detail=detail, holder=holder)
 
 
 def unusable_task(message):
@@ -214,6 +215,7 @@ class Report:
             "message": clean(problem.message),
             "revision": problem.revision,
             "changed": problem.changed,
+            "holder": problem.holder,
             "detail": clean(problem.detail, keep_end=True),
         }
         self.update(state=problem.state, error=error)
@@ -888,6 +890,7 @@ class Lock:
     def __init__(self, context, name):
         self.context = context
         self.name = name
+        self.address = None  # of the holder, where the server knows no better name for it
         self.engine = unpooled(context.connection.engine)
         self.identify()
         self.connection = self.open()
@@ -903,7 +906,7 @@ class Lock:
             waited = time.monotonic() - started
             if waited >= seconds:
                 raise refused("LockTimeout", "another migration of this database holds the lock, after waiting %g s still: %s"
-                              % (seconds, self.holder()))
+                              % (seconds, self.holder()), holder=self.address)
             if waited >= WAITING_AFTER_SECONDS and report.fields["state"] != "waiting":
                 report.update(state="waiting")
             time.sleep(min(POLL_SECONDS, seconds))
@@ -1013,6 +1016,7 @@ class MysqlLock(Lock):
         session = execute(self.connection, "SELECT IS_USED_LOCK(:name)", name=self.wanted[0][1]).scalar()
         query = "SELECT user, host, command, time FROM information_schema.processlist WHERE id = :id"
         found = execute(self.connection, query, id=session).first()
+        self.address = str(found[1]).rpartition(":")[0][:64] if found else None
         return "connection %s" % session + (" (%s from %s, command %s for %s s)" % tuple(found) if found else "")
 
 
@@ -1022,6 +1026,7 @@ class SqliteLock(Lock):
     def __init__(self, context, name):
         self.context = context
         self.name = name
+        self.address = None
         self.engine = unpooled(context.connection.engine)
         files = [row[2] for row in execute(context.connection, "PRAGMA database_list") if row[1] == "main"]
         self.path = os.path.realpath(files[0]) + ".alembic-operator.lock" if files and files[0] else None

@@ -110,6 +110,20 @@ def test_the_second_of_two_objects_says_who_is_at_work(space, slow):
     assert space.rows() == ["bbbb"]
 
 
+def test_the_second_of_two_objects_on_mariadb_says_who_is_at_work(mariadb_space, push):
+    """MariaDB's list of sessions has no names: the address is that of a pod, and the pod has an object."""
+    wait = "op.get_bind().exec_driver_sql('SELECT SLEEP(12)').fetchall()"
+    image = push(revision("aaaa", up=wait), requirements="alembic==1.20.1\npymysql\n")
+    mariadb_space.migration(image)
+    at_work = "SELECT count(*) FROM information_schema.processlist WHERE db = DATABASE() AND info LIKE 'SELECT SLEEP%'"
+    eventually("the first is at work", lambda: mariadb_space.sql(at_work) == "1", 60)
+    two = mariadb_space.migration(image, name="two", timeouts={"lock": "1s"})
+    two.wait("DatabaseLocked", seconds=30)
+    assert f"of DatabaseMigration {mariadb_space.name}/app" in two.message(), two.message()
+    two.wait_ready(seconds=90)
+    assert mariadb_space.rows() == ["aaaa"]
+
+
 def test_the_database_goes_away_for_a_while(space, shop):
     own = Space(f"{space.name}-own", server=f"{space.name}-pg")
     app = own.migration(shop["1"])

@@ -19,7 +19,12 @@ struct Verdict {
 /// could be read: what they say counts more than any report.
 pub fn run_status(run: &RunView, rows: Option<&BTreeSet<String>>) -> Option<RunStatus> {
     let PodState::Ended(ended) = &run.job.state else { return None };
-    let verdict = verdict(&run.record, ended, rows);
+    let mut verdict = verdict(&run.record, ended, rows);
+    if let (Some(Reason::DatabaseLocked), Some(message), Some(holder)) =
+        (verdict.reason, &mut verdict.message, &run.holder)
+    {
+        *message = format!("{message}, of DatabaseMigration {holder}");
+    }
     let record = run.record.clone();
     Some(RunStatus {
         number: record.number,
@@ -196,7 +201,7 @@ mod tests {
         };
         let job = JobView { name: "j".into(), created: None, state: PodState::Ended(ended) };
         let rows = rows.map(|r| r.iter().map(|r| (*r).to_owned()).collect());
-        run_status(&RunView { job, record }, rows.as_ref()).unwrap()
+        run_status(&RunView { job, record, holder: None }, rows.as_ref()).unwrap()
     }
 
     const DONE: &str = r#"{"state":"done","steps_done":1,"started":true}"#;

@@ -96,7 +96,7 @@ fn world() -> impl Strategy<Value = Observed> {
                 generation: 1,
                 ..RunRecord::default()
             };
-            RunView { job: job(state), record }
+            RunView { job: job(state), record, holder: None }
         });
         observed
     })

@@ -54,7 +54,7 @@ impl Pass<'_> {
 
     pub(super) fn give_up(&mut self, run: &RunView) {
         let job = JobView { state: PodState::Ended(Ended::default()), ..run.job.clone() };
-        if let Some(mut status) = run_status(&RunView { job, record: run.record.clone() }, None) {
+        if let Some(mut status) = run_status(&RunView { job, ..run.clone() }, None) {
             status.message = Some("its pod could not start, and something else was asked for meanwhile".to_owned());
             self.draft.record(status);
         }

@@ -123,7 +123,7 @@ fn run(state: PodState) -> RunView {
         transactional: true,
         ..RunRecord::default()
     };
-    RunView { job: job(state), record }
+    RunView { job: job(state), record, holder: None }
 }
 
 fn ended(message: &str) -> PodState {

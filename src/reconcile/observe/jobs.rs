@@ -76,7 +76,8 @@ pub async fn jobs(object: &DatabaseMigration, context: &Context) -> Result<Jobs,
             found.active |= !matches!(state, PodState::Ended(_));
             // Should there be several, each is recorded in its turn.
             if found.run.as_ref().is_none_or(|run| record.number < run.record.number) {
-                found.run = Some(RunView { job: view(&job, state), record });
+                let holder = holder(&state, context);
+                found.run = Some(RunView { job: view(&job, state), record, holder });
             }
         }
     }
@@ -88,6 +89,20 @@ pub fn redact(job: &mut JobView, secrets: &[&str]) {
     if let PodState::Ended(Ended { message: Some(message), .. }) = &mut job.state {
         *message = text::redact(message, secrets);
     }
+}
+
+/// The object whose pod has the address of the session that a run waited for.
+fn holder(state: &PodState, context: &Context) -> Option<String> {
+    let PodState::Ended(ended) = state else { return None };
+    let address = ended.report().ok()?.error?.holder?;
+    // An address of a pod that has ended is given to the next one.
+    let has_it = |pod: &Pod| {
+        let status = pod.status.as_ref();
+        status.is_some_and(|s| s.pod_ip.as_ref() == Some(&address) && s.phase.as_deref() == Some("Running"))
+    };
+    let mut pods = context.stores.pods.state_filter(has_it).into_iter();
+    let (pod, None) = (pods.next()?, pods.next()) else { return None };
+    Some(format!("{}/{}", pod.namespace().unwrap_or_default(), pod.annotations().get(LABEL_OBJECT)?))
 }
 
 fn owned(object: &DatabaseMigration, context: &Context) -> Vec<Arc<Job>> {
