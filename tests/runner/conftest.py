@@ -125,7 +125,8 @@ def make_project(tmp_path, release):
     def make(database, name="project", **options):
         secrets = {"postgresql": [postgresql.PASSWORD, quote(postgresql.PASSWORD, safe="")], "mysql": [mariadb_server.PASSWORD]}.get(database.dialect, [])
         options.setdefault("url", database.url)
-        return projects.Project(tmp_path / name, environments.python_of(release), secrets=secrets, **options)
+        environment = environments.WITH_PYMYSQL if database.dialect == "mysql" else release
+        return projects.Project(tmp_path / name, environments.python_of(environment), secrets=secrets, **options)
 
     return make
 

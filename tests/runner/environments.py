@@ -26,13 +26,14 @@ REQUIREMENTS = {
         "psycopg[binary]==3.3.9",
         "asyncpg==0.32.0",
         "aiosqlite==0.22.1",
-        "PyMySQL==1.1.2",
         "greenlet",
     ],
+    "mariadb": ["alembic==1.20.1", "SQLAlchemy==2.1.9", "PyMySQL==1.1.2"],
     "none": [],
 }
 OLDEST_REFUSED = "1.5.8"
 WITHOUT_ALEMBIC = "none"
+WITH_PYMYSQL = "mariadb"
 NEWEST = "1.20.1"
 SUPPORTED = ["1.6.5", "1.9.4", "1.13.3", "1.18.5", NEWEST]
 ENDS = [SUPPORTED[0], NEWEST]  # where the releases in between cannot differ
