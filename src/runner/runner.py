@@ -887,10 +887,11 @@ class Lock:
     goes at once, while the guard stays for as long as the database goes on with the statement of its dead client.
     """
 
+    address = None  # of the holder, where the server knows no better name for it
+
     def __init__(self, context, name):
         self.context = context
         self.name = name
-        self.address = None  # of the holder, where the server knows no better name for it
         self.engine = unpooled(context.connection.engine)
         self.identify()
         self.connection = self.open()
@@ -1026,7 +1027,6 @@ class SqliteLock(Lock):
     def __init__(self, context, name):
         self.context = context
         self.name = name
-        self.address = None
         self.engine = unpooled(context.connection.engine)
         files = [row[2] for row in execute(context.connection, "PRAGMA database_list") if row[1] == "main"]
         self.path = os.path.realpath(files[0]) + ".alembic-operator.lock" if files and files[0] else None
@@ -1126,7 +1126,7 @@ def kind_of_failure(error):
 
 
 class Statements:
-    """Counts what a step has changed before it failed, where the database can't take it back: a DDL statement is done or not done."""
+    """Knows whether a step had changed anything before it failed: a statement that failed is not done, whatever the database."""
 
     READING = re.compile(r"\s*(SELECT|SHOW|SET|EXPLAIN|DESC|DESCRIBE|PRAGMA)\b", re.I)
 

@@ -11,6 +11,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CLUSTER = ROOT / "tests" / "cluster"
 OPERATOR = "alembic-operator"
+WITH_PYMYSQL = "alembic==1.20.1\npymysql\n"
 REQUIREMENTS = (ROOT / "migrations" / "requirements.txt").read_text()
 
 

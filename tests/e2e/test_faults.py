@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from harness import CLUSTER, OPERATOR, Space, eventually, items, kubectl, revision, run, space_name
+from harness import CLUSTER, OPERATOR, WITH_PYMYSQL, Space, eventually, items, kubectl, revision, run, space_name
 
 ROUNDS = 50  # each up and down again
 
@@ -95,7 +95,7 @@ def test_the_runner_is_killed_during_a_long_statement(request, push, engine):
     if engine == "postgres":
         wait, requirements, busy = "SELECT pg_sleep(12)", None, f"SELECT count(*) FROM pg_stat_activity WHERE datname = '{space.database}' AND query LIKE 'SELECT pg_sleep%' AND state = 'active'"
     else:
-        wait, requirements, busy = "SELECT SLEEP(12)", "alembic==1.20.1\npymysql\n", "SELECT count(*) FROM information_schema.processlist WHERE info LIKE 'SELECT SLEEP%'"
+        wait, requirements, busy = "SELECT SLEEP(12)", WITH_PYMYSQL, "SELECT count(*) FROM information_schema.processlist WHERE info LIKE 'SELECT SLEEP%'"
     up = f"op.create_table('one', sa.Column('id', sa.Integer))\nop.get_bind().exec_driver_sql('{wait}').fetchall()\nop.create_table('two', sa.Column('id', sa.Integer))"
     image = push(revision("aaaa1111", up=up, dn="pass"), **({"requirements": requirements} if requirements else {}))
     migration = space.migration(image)

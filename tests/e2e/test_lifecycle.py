@@ -4,7 +4,7 @@ import time
 import pytest
 
 from conftest import install
-from harness import OPERATOR, ROOT, Space, apply, eventually, get, helm, items, kubectl, revision, run, table, CLUSTER
+from harness import OPERATOR, ROOT, WITH_PYMYSQL, Space, apply, eventually, get, helm, items, kubectl, revision, run, table, CLUSTER
 
 
 @pytest.fixture
@@ -113,7 +113,7 @@ def test_the_second_of_two_objects_says_who_is_at_work(space, slow):
 def test_the_second_of_two_objects_on_mariadb_says_who_is_at_work(mariadb_space, push):
     """MariaDB's list of sessions has no names: the address is that of a pod, and the pod has an object."""
     wait = "op.get_bind().exec_driver_sql('SELECT SLEEP(12)').fetchall()"
-    image = push(revision("aaaa", up=wait), requirements="alembic==1.20.1\npymysql\n")
+    image = push(revision("aaaa", up=wait), requirements=WITH_PYMYSQL)
     mariadb_space.migration(image)
     at_work = "SELECT count(*) FROM information_schema.processlist WHERE db = DATABASE() AND info LIKE 'SELECT SLEEP%'"
     eventually("the first is at work", lambda: mariadb_space.sql(at_work) == "1", 60)

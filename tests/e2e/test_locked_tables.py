@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from harness import CLUSTER, Space, eventually, revision, space_name, table
+from harness import CLUSTER, WITH_PYMYSQL, Space, eventually, revision, space_name, table
 
 ALTER = "op.add_column('goods', sa.Column('name', sa.Text))"
 SLEEP = {"postgres": "SELECT pg_sleep(600)", "mariadb": "SELECT SLEEP(600)"}
@@ -35,7 +35,7 @@ def reader(space):
 def goods(request, push):
     """A database with the table, its object, and the image that is to change the table."""
     space = Space(space_name(request), engine=request.param)
-    options = {"requirements": "alembic==1.20.1\npymysql\n"} if request.param == "mariadb" else {}
+    options = {"requirements": WITH_PYMYSQL} if request.param == "mariadb" else {}
     first = revision("aaaa1111", **table("goods"))
     migration = space.migration(push(first, **options))
     migration.wait_ready(90)
@@ -74,7 +74,7 @@ def test_giving_up(goods):
 def test_a_step_that_was_half_done(request, push):
     """On MariaDB what came before the statement that waited stays: nothing is tried again by itself."""
     space = Space(space_name(request), engine="mariadb")
-    options = {"requirements": "alembic==1.20.1\npymysql\n"}
+    options = {"requirements": WITH_PYMYSQL}
     first = revision("aaaa1111", **table("goods"))
     migration = space.migration(push(first, **options), timeouts={"lock": "1s"})
     migration.wait_ready(90)

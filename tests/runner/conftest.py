@@ -32,7 +32,23 @@ def release():
     return environments.NEWEST
 
 
-class SqliteDatabase:
+class Database:
+    def rows(self):
+        return {row[0] for row in self.query("SELECT version_num FROM alembic_version")} if "alembic_version" in self.tables() else set()
+
+
+class ServerDatabase(Database):
+    def __init__(self, server):
+        self.server = server
+        self.name = postgresql.DATABASE
+        self.url = server.url()
+        server.empty_database()
+
+    def query(self, statement):
+        return self.server.sql(statement, self.name)
+
+
+class SqliteDatabase(Database):
     dialect = "sqlite"
     transactional = False
 
@@ -50,22 +66,10 @@ class SqliteDatabase:
     def execute(self, statement):
         self.query(statement)
 
-    def rows(self):
-        return {row for row, in self.query("SELECT version_num FROM alembic_version")} if "alembic_version" in self.tables() else set()
 
-
-class PostgresDatabase:
+class PostgresDatabase(ServerDatabase):
     dialect = "postgresql"
     transactional = True
-
-    def __init__(self, server):
-        self.server = server
-        self.name = postgresql.DATABASE
-        self.url = server.url()
-        server.empty_database()
-
-    def query(self, statement):
-        return self.server.sql(statement, self.name)
 
     def tables(self, schema="public"):
         return {row[0] for row in self.query("SELECT tablename FROM pg_tables WHERE schemaname = '%s'" % schema)}
@@ -73,28 +77,13 @@ class PostgresDatabase:
     def execute(self, statement):
         self.query("SET ROLE %s; %s" % (postgresql.USER, statement))
 
-    def rows(self):
-        return {row[0] for row in self.query("SELECT version_num FROM alembic_version")} if "alembic_version" in self.tables() else set()
 
-
-class MariadbDatabase:
+class MariadbDatabase(ServerDatabase):
     dialect = "mysql"
     transactional = False
 
-    def __init__(self, server):
-        self.server = server
-        self.name = postgresql.DATABASE
-        self.url = server.url()
-        server.empty_database()
-
-    def query(self, statement):
-        return self.server.sql(statement, self.name)
-
     def tables(self):
         return {row[0] for row in self.query("SHOW TABLES")}
-
-    def rows(self):
-        return {row[0] for row in self.query("SELECT version_num FROM alembic_version")} if "alembic_version" in self.tables() else set()
 
 
 @pytest.fixture

@@ -6,9 +6,8 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
 
-from postgres import DATABASE, USER, ServerError, free_port, install, unprivileged
+from postgres import DATABASE, USER, ServerError, free_port, install, running, unprivileged
 
 PASSWORD = "secret-of-mariadb"
 
@@ -49,24 +48,7 @@ def server():
     mariadb = Mariadb(folder, free_port())
     settings = ["datadir=" + data, "socket=" + os.path.join(folder, "socket"), "port=%d" % mariadb.port, "bind-address=127.0.0.1", "skip-name-resolve",
                 "innodb-flush-log-at-trx-commit=0", "innodb-buffer-pool-size=32M", "pid-file=" + os.path.join(folder, "pid")]
-    with open(os.path.join(folder, "log"), "wb") as log:
-        command = [*prefix, shutil.which("mariadbd"), "--no-defaults", *("--" + setting for setting in settings)]
-        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, start_new_session=True)
-    try:
-        wait_until_ready(mariadb, process)
+    command = [*prefix, shutil.which("mariadbd"), "--no-defaults", *("--" + setting for setting in settings)]
+    with running(command, mariadb, 60, signal.SIGKILL):  # nothing in it is worth a flush
         mariadb.sql("CREATE USER '%s'@'%%' IDENTIFIED BY '%s'; GRANT ALL ON %s.* TO '%s'@'%%'" % (USER, PASSWORD, DATABASE, USER))
         yield mariadb
-    finally:
-        process.send_signal(signal.SIGKILL)  # nothing in it is worth a flush
-        process.wait(30)
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def wait_until_ready(mariadb, process):
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            return mariadb.sql("SELECT 1")
-        except ServerError:
-            assert process.poll() is None and time.monotonic() < deadline, "MariaDB did not start"
-            time.sleep(0.1)

@@ -100,25 +100,32 @@ def server():
     settings = ["listen_addresses=127.0.0.1", "fsync=off", "full_page_writes=off", "max_connections=40", "shared_buffers=16MB"]
     options = [option for setting in settings for option in ("-c", setting)]
     command = [*prefix, found / "postgres", "-D", data, "-k", folder, "-p", str(postgres.port), *options]
-    with open(os.path.join(folder, "log"), "wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, start_new_session=True)
-    try:
-        wait_until_ready(postgres, process)
+    with running(command, postgres, 30, signal.SIGQUIT):  # nothing in it is worth a checkpoint
         postgres.sql("CREATE ROLE %s LOGIN PASSWORD '%s'" % (USER, PASSWORD))
         postgres.sql("CREATE ROLE %s; GRANT %s TO %s" % (OTHER_USER, OTHER_USER, USER))
         postgres.sql("CREATE DATABASE %s OWNER %s" % (DATABASE, USER))
         yield postgres
+
+
+@contextlib.contextmanager
+def running(command, server, seconds, end):
+    """The process of a server, once that answers; it is ended by a signal, and its folder removed."""
+    with open(os.path.join(server.folder, "log"), "wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=server.folder, start_new_session=True)
+    try:
+        wait_until_ready(server, process, seconds)
+        yield
     finally:
-        process.send_signal(signal.SIGQUIT)  # nothing in it is worth a checkpoint
+        process.send_signal(end)
         process.wait(30)
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(server.folder, ignore_errors=True)
 
 
-def wait_until_ready(postgres, process):
-    deadline = time.monotonic() + 30
+def wait_until_ready(server, process, seconds):
+    deadline = time.monotonic() + seconds
     while True:
         try:
-            return postgres.sql("SELECT 1")
+            return server.sql("SELECT 1")
         except ServerError:
-            assert process.poll() is None and time.monotonic() < deadline, "PostgreSQL did not start"
+            assert process.poll() is None and time.monotonic() < deadline, "%s did not start" % type(server).__name__
             time.sleep(0.1)
