@@ -18,7 +18,7 @@ demo: ## Show the main job on a real local cluster (or on yours: see README)
 	@$(SUDO) tests/demo
 
 .PHONY: test
-test: test-unit test-faults test-runner test-e2e ## Run every test
+test: test-unit test-faults test-runner test-catalog test-e2e ## Run every test
 
 .PHONY: test-unit
 test-unit: toolchain ## Test the Rust code (no cluster)
@@ -35,6 +35,10 @@ oracle: toolchain ## Replay FILE, Alembic's own answers, through the planner (se
 .PHONY: test-runner
 test-runner: ## Test the Python runner against real Alembic releases and PostgreSQL
 	$(SUDO) $(PYTEST) tests/runner -q
+
+.PHONY: test-catalog
+test-catalog: $(BINARY) ## Test what a fingerprint finds, on PostgreSQL and MariaDB
+	$(SUDO) $(PYTEST) tests/catalog -q
 
 .PHONY: test-e2e
 test-e2e: $(BINARY) ## Test on a real cluster, which is started and taken down

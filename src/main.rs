@@ -2,7 +2,8 @@
 
 use alembic_operator::cli::Cli;
 use clap::Parser;
+use std::process::ExitCode;
 
-fn main() -> anyhow::Result<()> {
+fn main() -> anyhow::Result<ExitCode> {
     Cli::parse().execute()
 }

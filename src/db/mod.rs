@@ -1,11 +1,13 @@
 //! The operator's own look at a database: one short read-only connection, closed again; does network I/O.
 
 mod error;
+mod fingerprint;
 mod mysql;
 mod postgres;
 mod url;
 
 pub use error::{ProbeError, UrlError};
+pub use fingerprint::{Catalog, Fingerprint, Incomparable};
 pub use url::{CA_FILE, Dialect, Endpoint, TlsMode, dialect_name, secret_texts};
 
 use futures::future::BoxFuture;
@@ -91,6 +93,20 @@ pub async fn probe(endpoint: &Endpoint, table: &VersionTable, timeout: Duration)
         match endpoint.dialect {
             Dialect::Postgresql => postgres::probe(endpoint, table, timeout).await,
             Dialect::Mysql | Dialect::Mariadb => mysql::probe(endpoint, table, timeout).await,
+        }
+    };
+    match tokio::time::timeout(timeout, look).await {
+        Ok(answer) => answer,
+        Err(_) => Err(ProbeError::Timeout { place: endpoint.place(), seconds: timeout.as_secs() }),
+    }
+}
+
+/// Reads every object of the schema, in `timeout` at the most; the version table is none of them.
+pub async fn catalog(endpoint: &Endpoint, table: &VersionTable, timeout: Duration) -> Result<Catalog, ProbeError> {
+    let look = async {
+        match endpoint.dialect {
+            Dialect::Postgresql => postgres::catalog(endpoint, table, timeout).await,
+            Dialect::Mysql | Dialect::Mariadb => mysql::catalog(endpoint, table, timeout).await,
         }
     };
     match tokio::time::timeout(timeout, look).await {

@@ -1,6 +1,6 @@
 //! The look at a MySQL or MariaDB database; does network I/O.
 
-use super::{Endpoint, MAX_ROWS, ProbeError, Snapshot, TlsMode, VersionRows, VersionTable, shown};
+use super::{Catalog, Endpoint, MAX_ROWS, ProbeError, Snapshot, TlsMode, VersionRows, VersionTable, shown};
 use secrecy::ExposeSecret;
 use sqlx::{
     AssertSqlSafe, ConnectOptions, Connection, Executor, Row,
@@ -13,6 +13,8 @@ const BEGIN: &str = include_str!("sql/mysql_begin.sql");
 const READ_ROWS: &str = include_str!("sql/mysql_read_rows.sql");
 const WIDTH: &str = include_str!("sql/mysql_width.sql");
 const OTHER_TABLES: &str = include_str!("sql/mysql_other_tables.sql");
+const CATALOG: &str = include_str!("sql/mysql_catalog.sql");
+const SEQUENCE: &str = include_str!("sql/mariadb_sequence.sql");
 
 /// ER_NO_SUCH_TABLE
 const NO_TABLE: u16 = 1146;
@@ -25,6 +27,74 @@ pub async fn probe(endpoint: &Endpoint, table: &VersionTable, timeout: Duration)
     // The answer is there; a goodbye that fails changes nothing.
     let _ = connection.close().await;
     Ok(snapshot)
+}
+
+/// One connection, one read-only transaction.
+pub async fn catalog(endpoint: &Endpoint, table: &VersionTable, timeout: Duration) -> Result<Catalog, ProbeError> {
+    let told = |error: sqlx::Error| explain(&error, endpoint, table);
+    let mut connection = options(endpoint).connect().await.map_err(told)?;
+    let (version, rows) = read_catalog(&mut connection, table, timeout).await.map_err(told)?;
+    let _ = connection.close().await;
+    Ok(Catalog::new(engine(&version), rows))
+}
+
+/// `10.11.6-MariaDB-log` is mariadb 10.11, `8.4.2` is mysql 8.4.
+fn engine(version: &str) -> String {
+    let name = if version.to_lowercase().contains("mariadb") { "mariadb" } else { "mysql" };
+    let numbers: Vec<&str> = version.split(['.', '-']).take(2).collect();
+    format!("{name} {}", crate::text::clean(&numbers.join("."), 20))
+}
+
+async fn read_catalog(
+    connection: &mut MySqlConnection,
+    table: &VersionTable,
+    timeout: Duration,
+) -> Result<(String, Vec<(String, String, String)>), sqlx::Error> {
+    let version = begin(connection, timeout).await?;
+    connection.execute("SET SESSION group_concat_max_len = 1000000").await?;
+    let mariadb = engine(&version).starts_with("mariadb");
+    // What the two servers have under different names.
+    let differing = if mariadb {
+        [
+            ("{expression}", "''"),
+            ("{visible}", "IF(MAX(s.ignored) = 'YES', 'ignored', NULL)"),
+            ("{check_table}", "k.table_name"),
+            ("{check_join}", "JOIN own AS t ON t.table_name = k.table_name"),
+            ("{enforced}", "NULL"),
+        ]
+    } else {
+        [
+            ("{expression}", "s.expression"),
+            ("{visible}", "IF(MAX(s.is_visible) = 'NO', 'invisible', NULL)"),
+            ("{check_table}", "c.table_name"),
+            (
+                "{check_join}",
+                "JOIN information_schema.table_constraints AS c ON c.constraint_schema = k.constraint_schema AND c.constraint_name = k.constraint_name AND c.constraint_type = 'CHECK'",
+            ),
+            ("{enforced}", "IF(c.enforced = 'NO', 'not enforced', NULL)"),
+        ]
+    };
+    let query = differing.iter().fold(CATALOG.to_owned(), |query, (name, text)| query.replace(name, text));
+    let query = query.replace("{version_table}", "?");
+    let mut rows: Vec<(String, String, String)> =
+        sqlx::query_as(AssertSqlSafe(query)).persistent(false).bind(&table.name).fetch_all(&mut *connection).await?;
+    for (_, name, definition) in rows.iter_mut().filter(|(kind, ..)| kind == "sequence") {
+        let query = SEQUENCE.replace("{sequence}", &quoted_name(name));
+        *definition = connection.fetch_one(AssertSqlSafe(query)).await?.try_get(0)?;
+    }
+    Ok((version, rows))
+}
+
+/// Limits, the transaction, and the server's version.
+async fn begin(connection: &mut MySqlConnection, timeout: Duration) -> Result<String, sqlx::Error> {
+    // Numbers of our own making, and no other text, go into this statement.
+    let begin = BEGIN
+        .replace("{milliseconds}", &timeout.as_millis().to_string())
+        .replace("{seconds}", &timeout.as_secs().max(1).to_string());
+    for statement in begin.split(';').map(str::trim).filter(|s| !s.is_empty()) {
+        connection.execute(AssertSqlSafe(statement.to_owned())).await?;
+    }
+    connection.fetch_one("SELECT VERSION()").await?.try_get(0)
 }
 
 fn options(endpoint: &Endpoint) -> MySqlConnectOptions {
@@ -58,14 +128,7 @@ async fn look(
     table: &VersionTable,
     timeout: Duration,
 ) -> Result<Snapshot, sqlx::Error> {
-    // Numbers of our own making, and no other text, go into this statement.
-    let begin = BEGIN
-        .replace("{milliseconds}", &timeout.as_millis().to_string())
-        .replace("{seconds}", &timeout.as_secs().max(1).to_string());
-    for statement in begin.split(';').map(str::trim).filter(|s| !s.is_empty()) {
-        connection.execute(AssertSqlSafe(statement.to_owned())).await?;
-    }
-    let server_version: String = connection.fetch_one("SELECT VERSION()").await?.try_get(0)?;
+    let server_version = begin(connection, timeout).await?;
     let statement = READ_ROWS.replace("{limit}", &(MAX_ROWS + 1).to_string()).replace("{table}", &quoted(table));
     let rows = match connection.fetch_all(AssertSqlSafe(statement)).await {
         Ok(rows) => VersionRows::Rows(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?),
@@ -92,9 +155,12 @@ async fn look(
 
 /// The table as an identifier, whatever characters it has. A schema is a database here.
 fn quoted(table: &VersionTable) -> String {
-    let quote = |name: &str| format!("`{}`", name.replace('`', "``"));
-    let schema = table.schema.as_deref().map(|schema| quote(schema) + ".").unwrap_or_default();
-    schema + &quote(&table.name)
+    let schema = table.schema.as_deref().map(|schema| quoted_name(schema) + ".").unwrap_or_default();
+    schema + &quoted_name(&table.name)
+}
+
+fn quoted_name(name: &str) -> String {
+    format!("`{}`", name.replace('`', "``"))
 }
 
 fn number(error: &sqlx::Error) -> Option<u16> {

@@ -1,6 +1,6 @@
 //! The look at a PostgreSQL database; does network I/O.
 
-use super::{Endpoint, MAX_ROWS, ProbeError, Snapshot, TlsMode, VersionRows, VersionTable, shown};
+use super::{Catalog, Endpoint, MAX_ROWS, ProbeError, Snapshot, TlsMode, VersionRows, VersionTable, shown};
 use secrecy::ExposeSecret;
 use sqlx::{
     AssertSqlSafe, ConnectOptions, Connection, Executor, Row,
@@ -13,6 +13,7 @@ const BEGIN: &str = include_str!("sql/postgres_begin.sql");
 const READ_ROWS: &str = include_str!("sql/postgres_read_rows.sql");
 const WIDTH: &str = include_str!("sql/postgres_width.sql");
 const OTHER_TABLES: &str = include_str!("sql/postgres_other_tables.sql");
+const CATALOG: &str = include_str!("sql/postgres_catalog.sql");
 
 /// SQLSTATE undefined_table: neither the table nor, where one is named, its schema has to be there.
 const NO_TABLE: &str = "42P01";
@@ -25,6 +26,27 @@ pub async fn probe(endpoint: &Endpoint, table: &VersionTable, timeout: Duration)
     // The answer is there; a goodbye that fails changes nothing.
     let _ = connection.close().await;
     Ok(snapshot)
+}
+
+/// One connection, one read-only transaction, one query.
+pub async fn catalog(endpoint: &Endpoint, table: &VersionTable, timeout: Duration) -> Result<Catalog, ProbeError> {
+    let told = |error: sqlx::Error| explain(&error, endpoint, table);
+    let mut connection = options(endpoint).connect().await.map_err(told)?;
+    let rows = read_catalog(&mut connection, table, timeout).await.map_err(told)?;
+    let major = connection.server_version_num().map_or(0, |number| number / 10_000);
+    let _ = connection.close().await;
+    Ok(Catalog::new(format!("postgresql {major}"), rows))
+}
+
+async fn read_catalog(
+    connection: &mut PgConnection,
+    table: &VersionTable,
+    timeout: Duration,
+) -> Result<Vec<(String, String, String)>, sqlx::Error> {
+    connection.execute(AssertSqlSafe(BEGIN.replace("{milliseconds}", &timeout.as_millis().to_string()))).await?;
+    connection.execute("SET LOCAL search_path = pg_catalog").await?;
+    let query = sqlx::query_as(CATALOG).persistent(false).bind(&table.name).bind(&table.schema);
+    query.fetch_all(&mut *connection).await
 }
 
 fn options(endpoint: &Endpoint) -> PgConnectOptions {

@@ -17,10 +17,12 @@ class Mariadb:
         self.folder = folder
         self.port = port
 
-    def sql(self, statement, database="mysql"):
-        """Runs as the superuser; returns the rows as lists of texts."""
-        command = ["mariadb", "--no-defaults", "--socket", os.path.join(self.folder, "socket"), "-u", "root", "-N", "-B", "-e", statement, database]
-        result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    def sql(self, statement, database="mysql", user="root"):
+        """Runs as the superuser, or as the application's user; returns the rows as lists of texts."""
+        place = ["--socket", os.path.join(self.folder, "socket")] if user == "root" else ["--host", "127.0.0.1", "--port", str(self.port)]
+        command = ["mariadb", "--no-defaults", *place, "-u", user, "-N", "-B", "-e", statement, database]
+        environ = dict(os.environ, MYSQL_PWD=PASSWORD if user == USER else "")
+        result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ)
         if result.returncode != 0:
             raise ServerError(result.stderr)
         return [line.split("\t") for line in result.stdout.splitlines()]
@@ -37,8 +39,8 @@ class Mariadb:
 
 @contextlib.contextmanager
 def server():
-    if not (shutil.which("mariadbd") and shutil.which("mariadb")):
-        assert install("mariadb-server-core", "mariadb-client-core"), "MariaDB is needed for these tests: install mariadb-server-core and mariadb-client-core"
+    if not (shutil.which("mariadbd") and shutil.which("mariadb-dump")):
+        assert install("mariadb-server-core", "mariadb-client"), "MariaDB is needed for these tests: install mariadb-server-core and mariadb-client"
     folder = tempfile.mkdtemp(prefix="alembic-operator-mariadb-")
     prefix, user = unprivileged()
     os.chown(folder, user, -1)

@@ -42,7 +42,7 @@ class Postgres:
         """Always the same one, emptied: each new one would cost a thousand files."""
         self.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '%s'" % DATABASE)
         self.sql("ALTER ROLE %s IN DATABASE %s RESET ALL" % (USER, DATABASE))
-        schemas = self.sql("SELECT nspname FROM pg_namespace WHERE nspname !~ '^(pg_|information_schema)'", DATABASE)
+        schemas = self.sql("SELECT quote_ident(nspname) FROM pg_namespace WHERE nspname !~ '^(pg_|information_schema)'", DATABASE)
         drop = "".join("DROP SCHEMA %s CASCADE; " % schema for schema, in schemas)
         self.sql(drop + "CREATE SCHEMA public AUTHORIZATION %s" % USER, DATABASE)
 

@@ -1,0 +1,70 @@
+-- ? the version table, several times. Every object of the database's schema as kind, name and definition, in one query.
+-- Left out: AUTO_INCREMENT, sizes and statistics, definers and privileges, and the shadow tables of online migrations.
+WITH own AS (
+    SELECT t.table_name, t.table_type, t.engine, t.table_collation, t.create_options, t.table_comment
+    FROM information_schema.tables AS t
+    WHERE t.table_schema = DATABASE() AND t.table_name <> {version_table}
+      AND t.table_name NOT REGEXP '^_.*_(gho|ghc|del|new|old)$' AND t.table_name NOT LIKE '\_alembic\_tmp\_%'
+)
+SELECT CAST(IF(t.table_type = 'SEQUENCE', 'sequence', 'table') AS CHAR) AS kind, CAST(t.table_name AS CHAR) AS name, CAST(CONCAT_WS(' ', t.engine, t.table_collation,
+           NULLIF(REPLACE(t.create_options, 'partitioned', ''), ''),
+           CONCAT('partition by ', p.partitioning),
+           CONCAT('comment ', QUOTE(NULLIF(t.table_comment, '')))) AS CHAR) AS definition
+FROM own AS t
+LEFT JOIN (SELECT p.table_name, GROUP_CONCAT(DISTINCT CONCAT_WS(' ', p.partition_method, p.partition_expression) SEPARATOR ', ') AS partitioning
+           FROM information_schema.partitions AS p
+           WHERE p.table_schema = DATABASE() AND p.partition_method IS NOT NULL GROUP BY p.table_name) AS p ON p.table_name = t.table_name
+WHERE t.table_type IN ('BASE TABLE', 'SYSTEM VERSIONED', 'SEQUENCE')
+
+UNION ALL
+SELECT 'column', CONCAT(c.table_name, '.', c.column_name), CAST(CONCAT_WS(' ', c.column_type, CONCAT('collate ', c.collation_name),
+           IF(c.is_nullable = 'NO', 'not null', NULL), CONCAT('default ', c.column_default), NULLIF(c.extra, ''),
+           CONCAT('as ', NULLIF(c.generation_expression, '')), CONCAT('comment ', QUOTE(NULLIF(c.column_comment, '')))) AS CHAR)
+FROM information_schema.columns AS c JOIN own AS t ON t.table_name = c.table_name
+WHERE c.table_schema = DATABASE() AND t.table_type <> 'SEQUENCE'
+
+UNION ALL
+SELECT 'index', CONCAT(s.table_name, '.', s.index_name), CAST(CONCAT_WS(' ', IF(MAX(s.non_unique) = 0, 'unique', NULL), MAX(s.index_type), 'on',
+           GROUP_CONCAT(CONCAT(COALESCE(s.column_name, {expression}), COALESCE(CONCAT('(', s.sub_part, ')'), ''), IF(s.collation = 'D', ' desc', ''))
+                        ORDER BY s.seq_in_index SEPARATOR ', '), {visible},
+           CONCAT('comment ', QUOTE(NULLIF(MAX(s.index_comment), '')))) AS CHAR)
+FROM information_schema.statistics AS s JOIN own AS t ON t.table_name = s.table_name
+WHERE s.table_schema = DATABASE() GROUP BY s.table_name, s.index_name
+
+UNION ALL
+SELECT 'foreign key', CONCAT(r.table_name, '.', r.constraint_name), CAST(CONCAT_WS(' ',
+           GROUP_CONCAT(k.column_name ORDER BY k.ordinal_position SEPARATOR ', '), 'to', r.referenced_table_name,
+           GROUP_CONCAT(k.referenced_column_name ORDER BY k.ordinal_position SEPARATOR ', '),
+           'on update', r.update_rule, 'on delete', r.delete_rule) AS CHAR)
+FROM information_schema.referential_constraints AS r
+JOIN information_schema.key_column_usage AS k
+  ON k.constraint_schema = r.constraint_schema AND k.table_name = r.table_name AND k.constraint_name = r.constraint_name
+WHERE r.constraint_schema = DATABASE()
+GROUP BY r.table_name, r.constraint_name, r.referenced_table_name, r.update_rule, r.delete_rule
+
+UNION ALL
+SELECT 'constraint', CONCAT({check_table}, '.', k.constraint_name), CAST(CONCAT_WS(' ', 'check', k.check_clause, {enforced}) AS CHAR)
+FROM information_schema.check_constraints AS k {check_join}
+WHERE k.constraint_schema = DATABASE()
+
+UNION ALL
+SELECT 'view', v.table_name, CAST(CONCAT_WS(' ', v.view_definition, 'check', v.check_option, v.security_type) AS CHAR)
+FROM information_schema.views AS v WHERE v.table_schema = DATABASE()
+
+UNION ALL
+SELECT 'trigger', g.trigger_name, CAST(CONCAT_WS(' ', g.action_timing, g.event_manipulation, 'on', g.event_object_table, g.action_order, g.action_statement) AS CHAR)
+FROM information_schema.triggers AS g WHERE g.trigger_schema = DATABASE()
+  AND g.event_object_table NOT REGEXP '^_.*_(gho|ghc|del|new|old)$' AND g.trigger_name NOT LIKE 'pt\_osc\_%'
+
+UNION ALL
+SELECT LOWER(r.routine_type), r.routine_name, CAST(CONCAT_WS(' ',
+           (SELECT GROUP_CONCAT(CONCAT_WS(' ', p.parameter_mode, p.parameter_name, p.dtd_identifier) ORDER BY p.ordinal_position SEPARATOR ', ')
+            FROM information_schema.parameters AS p
+            WHERE p.specific_schema = r.routine_schema AND p.specific_name = r.specific_name AND p.routine_type = r.routine_type),
+           IF(r.is_deterministic = 'YES', 'deterministic', NULL), r.sql_data_access, r.security_type,
+           CONCAT('comment ', QUOTE(NULLIF(r.routine_comment, ''))), r.routine_definition) AS CHAR)
+FROM information_schema.routines AS r WHERE r.routine_schema = DATABASE()
+
+UNION ALL
+SELECT 'event', e.event_name, CAST(CONCAT_WS(' ', e.event_type, e.interval_value, e.interval_field, e.execute_at, e.status, e.on_completion, e.event_definition) AS CHAR)
+FROM information_schema.events AS e WHERE e.event_schema = DATABASE()

@@ -1,0 +1,133 @@
+"""Each single change of a MariaDB schema is found under its name and gone when it is taken back; what changes no schema is not found."""
+
+import os
+import subprocess
+
+import pytest
+from conftest import Database
+from postgres import DATABASE, USER
+
+SCHEMA = """
+CREATE TABLE makers (id INT PRIMARY KEY, name VARCHAR(40) NOT NULL UNIQUE);
+CREATE TABLE goods (
+    id INT AUTO_INCREMENT PRIMARY KEY, maker INT, name VARCHAR(60) NOT NULL DEFAULT 'x' COMMENT 'as printed', amount INT,
+    total INT AS (amount * 2) STORED, mood ENUM('good', 'bad'), changed TIMESTAMP DEFAULT CURRENT_TIMESTAMP ON UPDATE CURRENT_TIMESTAMP,
+    CONSTRAINT of_maker FOREIGN KEY (maker) REFERENCES makers (id), CONSTRAINT some CHECK (amount > 0), INDEX by_name (name), FULLTEXT INDEX words (name));
+CREATE VIEW names AS SELECT id, name FROM goods WHERE amount > 0;
+CREATE FUNCTION twice(x INT) RETURNS INT DETERMINISTIC RETURN x * 2;
+CREATE PROCEDURE tidy() DELETE FROM goods WHERE FALSE;
+CREATE TRIGGER goods_noted BEFORE UPDATE ON goods FOR EACH ROW SET NEW.name = TRIM(NEW.name);
+CREATE EVENT nightly ON SCHEDULE EVERY 1 DAY DO DELETE FROM goods WHERE FALSE;
+CREATE SEQUENCE numbers START WITH 5;
+CREATE TABLE log (at DATE NOT NULL) PARTITION BY RANGE (YEAR(at)) (PARTITION old VALUES LESS THAN (2020));
+CREATE TABLE alembic_version (version_num VARCHAR(32) PRIMARY KEY);
+INSERT INTO makers VALUES (1, 'one'); INSERT INTO goods (name, amount, maker) VALUES ('a', 10, 1), ('b', 20, 1);
+"""
+
+CHANGES = [
+    ("CREATE TABLE extra (id INT)", "DROP TABLE extra", "Unexpected table extra"),
+    ("RENAME TABLE log TO logs", "RENAME TABLE logs TO log", "Missing table log"),
+    ("ALTER TABLE log REMOVE PARTITIONING", "ALTER TABLE log PARTITION BY RANGE (YEAR(at)) (PARTITION old VALUES LESS THAN (2020))", "Modified table log"),
+    ("ALTER TABLE goods COMMENT 'x'", "ALTER TABLE goods COMMENT ''", "Modified table goods"),
+    ("ALTER TABLE log ENGINE MyISAM", "ALTER TABLE log ENGINE InnoDB", "Modified table log"),
+    ("ALTER TABLE log COLLATE utf8mb4_bin", None, "Modified table log"),
+    ("ALTER TABLE goods ROW_FORMAT = COMPRESSED", "ALTER TABLE goods ROW_FORMAT = DEFAULT", "Modified table goods"),
+    ("ALTER TABLE goods ADD COLUMN extra INT", "ALTER TABLE goods DROP COLUMN extra", "Unexpected column goods.extra"),
+    ("ALTER TABLE goods DROP COLUMN mood", "ALTER TABLE goods ADD COLUMN mood ENUM('good', 'bad')", "Missing column goods.mood"),
+    ("ALTER TABLE goods MODIFY amount BIGINT", "ALTER TABLE goods MODIFY amount INT", "Modified column goods.amount"),
+    ("ALTER TABLE goods MODIFY amount INT NOT NULL", "ALTER TABLE goods MODIFY amount INT", "Modified column goods.amount"),
+    ("ALTER TABLE goods MODIFY amount INT DEFAULT 7", "ALTER TABLE goods MODIFY amount INT", "Modified column goods.amount"),
+    ("ALTER TABLE goods MODIFY amount INT UNSIGNED", "ALTER TABLE goods MODIFY amount INT", "Modified column goods.amount"),
+    ("ALTER TABLE goods MODIFY amount INT COMMENT 'x'", "ALTER TABLE goods MODIFY amount INT", "Modified column goods.amount"),
+    ("ALTER TABLE goods MODIFY amount INT INVISIBLE", "ALTER TABLE goods MODIFY amount INT", "Modified column goods.amount"),
+    ("ALTER TABLE goods MODIFY mood ENUM('good', 'bad', 'so so')", "ALTER TABLE goods MODIFY mood ENUM('good', 'bad')", "Modified column goods.mood"),
+    ("ALTER TABLE goods MODIFY total INT AS (amount * 3) STORED", None, "Modified column goods.total"),
+    ("ALTER TABLE goods MODIFY changed TIMESTAMP DEFAULT CURRENT_TIMESTAMP", None, "Modified column goods.changed"),
+    ("ALTER TABLE makers MODIFY name VARCHAR(40) COLLATE utf8mb4_bin NOT NULL", None, "Modified column makers.name"),
+    ("ALTER TABLE goods DROP INDEX by_name", "ALTER TABLE goods ADD INDEX by_name (name)", "Missing index goods.by_name"),
+    ("ALTER TABLE goods DROP INDEX by_name, ADD UNIQUE INDEX by_name (name)", None, "Modified index goods.by_name"),
+    ("ALTER TABLE goods DROP INDEX by_name, ADD INDEX by_name (name(5))", None, "Modified index goods.by_name"),
+    ("ALTER TABLE goods DROP INDEX by_name, ADD INDEX by_name (name DESC)", None, "Modified index goods.by_name"),
+    ("ALTER TABLE goods DROP INDEX by_name, ADD INDEX by_name (name, amount)", None, "Modified index goods.by_name"),
+    ("ALTER TABLE goods ALTER INDEX by_name IGNORED", "ALTER TABLE goods ALTER INDEX by_name NOT IGNORED", "Modified index goods.by_name"),
+    ("ALTER TABLE goods DROP INDEX words", "ALTER TABLE goods ADD FULLTEXT INDEX words (name)", "Missing index goods.words"),
+    ("ALTER TABLE makers DROP PRIMARY KEY, ADD PRIMARY KEY (id, name)", None, "Modified index makers.PRIMARY"),
+    ("ALTER TABLE goods DROP FOREIGN KEY of_maker", "ALTER TABLE goods ADD CONSTRAINT of_maker FOREIGN KEY (maker) REFERENCES makers (id)", "Missing foreign key goods.of_maker"),
+    ("ALTER TABLE goods DROP FOREIGN KEY of_maker, ADD CONSTRAINT of_maker2 FOREIGN KEY (maker) REFERENCES makers (id) ON DELETE CASCADE", None,
+     "Unexpected foreign key goods.of_maker2"),
+    ("ALTER TABLE goods DROP CONSTRAINT some", "ALTER TABLE goods ADD CONSTRAINT some CHECK (amount > 0)", "Missing constraint goods.some"),
+    ("ALTER TABLE goods DROP CONSTRAINT some, ADD CONSTRAINT some CHECK (amount > 1)", None, "Modified constraint goods.some"),
+    ("ALTER TABLE goods MODIFY amount INT CHECK (amount < 99)", "ALTER TABLE goods MODIFY amount INT", "Unexpected constraint goods.amount"),
+    ("CREATE OR REPLACE VIEW names AS SELECT id, name FROM goods WHERE amount > 1", "CREATE OR REPLACE VIEW names AS SELECT id, name FROM goods WHERE amount > 0",
+     "Modified view names"),
+    ("DROP VIEW names", "CREATE VIEW names AS SELECT id, name FROM goods WHERE amount > 0", "Missing view names"),
+    ("CREATE OR REPLACE FUNCTION twice(x INT) RETURNS INT DETERMINISTIC RETURN x + x", "CREATE OR REPLACE FUNCTION twice(x INT) RETURNS INT DETERMINISTIC RETURN x * 2",
+     "Modified function twice"),
+    ("CREATE OR REPLACE FUNCTION twice(x BIGINT) RETURNS INT DETERMINISTIC RETURN x * 2", None, "Modified function twice"),
+    ("ALTER FUNCTION twice SQL SECURITY INVOKER", "ALTER FUNCTION twice SQL SECURITY DEFINER", "Modified function twice"),
+    ("DROP PROCEDURE tidy", "CREATE PROCEDURE tidy() DELETE FROM goods WHERE FALSE", "Missing procedure tidy"),
+    ("CREATE OR REPLACE TRIGGER goods_noted BEFORE UPDATE ON goods FOR EACH ROW SET NEW.name = 'x'", None, "Modified trigger goods_noted"),
+    ("DROP TRIGGER goods_noted", None, "Missing trigger goods_noted"),
+    ("ALTER EVENT nightly DISABLE", "ALTER EVENT nightly ENABLE", "Modified event nightly"),
+    ("ALTER EVENT nightly ON SCHEDULE EVERY 2 DAY", None, "Modified event nightly"),
+    ("CREATE SEQUENCE extra", "DROP SEQUENCE extra", "Unexpected sequence extra"),
+    ("ALTER SEQUENCE numbers INCREMENT 7", None, "Modified sequence numbers"),
+    ("ALTER SEQUENCE numbers CYCLE", None, "Modified sequence numbers"),
+]
+
+HARMLESS = [
+    "ANALYZE TABLE goods", "OPTIMIZE TABLE goods", "ALTER TABLE goods FORCE", "INSERT INTO goods (name, amount) SELECT name, amount FROM goods", "SELECT NEXTVAL(numbers)",
+    "ALTER TABLE goods AUTO_INCREMENT = 1000", "INSERT INTO alembic_version VALUES ('abc')", "ALTER TABLE alembic_version MODIFY version_num VARCHAR(100)",
+    "CREATE TABLE _goods_gho (id INT)", "CREATE TABLE _goods_new (id INT)", "CREATE TABLE _alembic_tmp_goods (id INT)", "TRUNCATE log",
+    "ALTER TABLE log ADD PARTITION (PARTITION young VALUES LESS THAN (2030))", "ALTER TABLE goods DROP INDEX by_name, ADD INDEX by_name (name)",
+    "ALTER TABLE goods ADD COLUMN gone INT, MODIFY mood ENUM('good', 'bad') FIRST", "ALTER TABLE goods DROP COLUMN gone",
+]
+
+
+class Shop(Database):
+    def sql(self, statement):
+        """As the application's user: MariaDB shows the body of a function to its definer alone."""
+        return super().sql(statement, user=USER)
+
+
+@pytest.fixture
+def shop(mariadb, tmp_path):
+    mariadb.empty_database()
+    shop = Shop(mariadb, tmp_path)
+    shop.sql(SCHEMA)
+    return shop
+
+
+def test_every_change_is_found_and_gone_again(shop):
+    baseline = shop.baseline()
+    for change, back, told in CHANGES:
+        shop.sql(change)
+        found = {" ".join(entry) for entry in shop.differences(baseline)}
+        assert told in found, (change, found)
+        if back is None:
+            shop.server.empty_database()
+            shop.sql(SCHEMA)
+        else:
+            shop.sql(back)
+        assert shop.differences(baseline) == set(), back or change
+
+
+def test_what_changes_no_schema(shop):
+    baseline = shop.baseline()
+    for statement in HARMLESS[:-2]:
+        shop.sql(statement)
+        assert shop.differences(baseline) == set(), statement
+    shop.sql(HARMLESS[-2])
+    shop.sql(HARMLESS[-1])
+    assert shop.differences(baseline) == set(), "the order of columns"
+
+
+def test_dump_and_restore(shop):
+    baseline = shop.baseline()
+    dump = ["mariadb-dump", "--no-defaults", "--socket", os.path.join(shop.server.folder, "socket"), "-u", "root", "--routines", "--events", "--triggers", DATABASE]
+    for _ in range(2):
+        text = subprocess.run(dump, check=True, stdout=subprocess.PIPE, text=True).stdout
+        shop.server.empty_database()
+        client = ["mariadb", "--no-defaults", "--socket", os.path.join(shop.server.folder, "socket"), "-u", "root", DATABASE]
+        subprocess.run(client, check=True, input=text, text=True)
+        assert shop.differences(baseline) == set()
