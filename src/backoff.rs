@@ -51,6 +51,11 @@ impl BackOff {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
     }
 
+    /// A part of an interval, another one for each object.
+    pub fn part(&self, uid: &str, interval: Duration) -> Duration {
+        interval.mul_f64((self.random((uid, "part")) % 10_001) as f64 / 10_000.0)
+    }
+
     /// An interval, give or take a tenth.
     pub fn spread(&self, uid: &str, interval: Duration, now: i64) -> Duration {
         jitter(interval, 0.1, self.random((uid, now)))

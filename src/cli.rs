@@ -4,11 +4,11 @@ use crate::{
     api::{DatabaseMigration, MANAGER},
     backoff::BackOff,
     controller,
-    db::{self, Endpoint, Fingerprint, Network, VersionTable},
+    db::{self, Endpoint, Exclude, Fingerprint, Network, VersionTable},
     http,
     lease::{Candidate, Claim, Led},
     metrics::Metrics,
-    reconcile::{InspectionCache, Process, Servers},
+    reconcile::{Checks, InspectionCache, Process, Servers},
     telemetry::{self, LogFormat},
 };
 use anyhow::Context as _;
@@ -56,6 +56,9 @@ struct FingerprintArgs {
     /// Name of the version table, which is no part of the schema.
     #[arg(long, default_value = "alembic_version")]
     version_table: String,
+    /// An object that is left out, as in spec.drift.exclude; may be given several times.
+    #[arg(long, value_name = "GLOB")]
+    exclude: Vec<String>,
     /// A fingerprint in JSON, as an earlier call has printed it.
     #[arg(long, value_name = "FILE")]
     compare: Option<PathBuf>,
@@ -131,8 +134,10 @@ async fn fingerprint(args: FingerprintArgs) -> anyhow::Result<ExitCode> {
     let endpoint = Endpoint::parse(&SecretString::from(url))?;
     let expected = args.compare.as_deref().map(read_fingerprint).transpose()?;
     let table = VersionTable { schema: None, name: args.version_table, measure: false };
-    let found = Fingerprint::of(&db::catalog(&endpoint, &table, Duration::from_secs(args.timeout)).await?);
+    let found = db::schema(&endpoint, &table, Duration::from_secs(args.timeout)).await?.catalog;
+    let exclude = Exclude::new(&args.exclude);
     let Some(expected) = expected else {
+        let found = Fingerprint::of(&found, &exclude);
         let lines = found.objects.iter().map(|(object, hash)| format!("{hash} {object}\n"));
         let text = match args.format {
             Format::Json => serde_json::to_string_pretty(&found)? + "\n",
@@ -140,7 +145,7 @@ async fn fingerprint(args: FingerprintArgs) -> anyhow::Result<ExitCode> {
         };
         return print(&text);
     };
-    let differences = expected.compare(&found)?;
+    let differences = expected.compare(&found, &exclude)?;
     let lines = differences.iter().map(|d| format!("{} {}\n", d.change.as_str(), d.object));
     print(&match args.format {
         Format::Json => serde_json::to_string_pretty(&differences)? + "\n",
@@ -171,6 +176,7 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
             servers: Servers::new(args.probe_connections.into()),
             recorder: Recorder::new(client.clone(), reporter.clone()),
             back_off: BackOff::default(),
+            checks: Checks::default(),
             metrics: metrics.clone(),
             claim,
             prober: Box::new(Network),

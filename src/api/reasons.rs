@@ -56,6 +56,7 @@ reasons! {
         TableLocked = "TableLocked": "Wait, or end the session that uses the table; the run was taken back, and is tried again with growing pauses up to `spec.retry.limit` times.",
         PlanOutdated = "PlanOutdated": "Wait: the version rows changed between plan and run; nothing ran, a new plan is made.",
         ImageChanged = "ImageChanged": "Wait: the image holds other revision files than when it was inspected (a moved tag); nothing ran, it is inspected again.",
+        DriftUnknown = "DriftUnknown": "Wait, or see why the schema can't be read: `spec.drift.onDrift: Block` starts nothing over what nobody knows.",
         RunInterrupted = "RunInterrupted": "Wait: the pod was taken away before it began anything; it is started again.",
     }
     Held {
@@ -98,6 +99,7 @@ reasons! {
         DatabaseAhead = "DatabaseAhead": "Use an image that holds the live revision: no image that the operator knows does.",
         DatabaseUnmanaged = "DatabaseUnmanaged": "Say in `spec.adopt.revision` which revision the tables are at; `base` if they are none of this project's.",
         AdoptionRefused = "AdoptionRefused": "Bring the tables to what the models say, correct `spec.adopt.revision`, or set `spec.adopt.verify: None`.",
+        DriftBlocked = "DriftBlocked": "Take back what was changed by hand, or accept it with `spec.drift.acceptedFingerprint`; `status.drift` says what it is.",
         UnknownRevision = "UnknownRevision": "Something else wrote a revision that no image that the operator knows has: correct the version row, or use the image that it came from.",
         OverlappingRows = "OverlappingRows": "Remove the row that is an ancestor of another one from the version table.",
         DowngradeNotAllowed = "DowngradeNotAllowed": "Set `spec.policy.downgrade: Allow` if the downgrade is meant, or raise the target.",

@@ -48,7 +48,7 @@ pub struct DatabaseMigrationStatus {
     /// the image of the spec lacks the live revision.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub images: Vec<String>,
-    /// How the database differs from the models of the image; absent when it does not, or was not compared.
+    /// What the last comparison of the schema found; absent when nothing was compared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drift: Option<DriftStatus>,
     /// The newest run that has ended.
@@ -169,6 +169,7 @@ pub struct ImageStatus {
 
 /// How the database differs from what it should be.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct DriftStatus {
     /// Number of objects that should be there.
     pub missing: i32,
@@ -179,6 +180,14 @@ pub struct DriftStatus {
     /// The first ten of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub objects: Vec<DriftedObject>,
+    /// The live schema in one hash, as `alembic-operator fingerprint` prints it; in spec.drift.acceptedFingerprint it says
+    /// that the schema may stay as it is. Not with Models.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
+    /// The ConfigMap with the schema that the live one is compared with and, while they differ, every difference: drift.diff
+    /// to read, drift.json for programs. Not with Models.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_map: Option<String>,
 }
 
 /// One object that is not as it should be.
@@ -188,6 +197,12 @@ pub struct DriftedObject {
     pub change: Change,
     /// What it is and its name, such as `column users.mail`.
     pub object: String,
+    /// What it should be, where that is known; cut to 200 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected: Option<String>,
+    /// What it is; cut to 200 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actual: Option<String>,
 }
 
 /// What is wrong with an object.
@@ -203,6 +218,9 @@ pub enum Change {
 }
 
 impl Change {
+    /// Every change, the gravest first.
+    pub const ALL: [Self; 3] = [Self::Missing, Self::Unexpected, Self::Modified];
+
     /// The reason in the condition Drifted.
     pub fn as_str(self) -> &'static str {
         match self {

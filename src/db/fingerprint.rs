@@ -1,19 +1,71 @@
-//! The fingerprint of a schema: a hash for each object of the catalog and one for all, and what two of them differ in; no I/O.
+//! The fingerprint of a schema: what each object of the catalog is, a hash for each and one for all, and what two schemas
+//! differ in; no I/O.
 
 use crate::api::{Change, DriftedObject};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use wildmatch::WildMatch;
 
 /// Another number for another way to make the definitions: fingerprints of different numbers can't be compared.
-const ALGORITHM: u32 = 1;
+pub const ALGORITHM: u32 = 1;
 
-/// The objects of a schema by kind and name, such as `column public.goods.price`, with their definitions.
+/// What an object of a schema is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Definition {
+    #[serde(rename = "=")]
+    Text(String),
+    /// Only the hash of a text that is too long to be kept, or not to be shown. A shorter hash is the beginning of a longer
+    /// one.
+    #[serde(rename = "#")]
+    Hash(String),
+}
+
+/// Digits that a hash keeps at least.
+const FEWEST_DIGITS: usize = 10;
+
+impl Definition {
+    /// 16 hexadecimal digits, or what is known of them.
+    pub fn hash(&self) -> String {
+        match self {
+            Self::Text(text) => hashed(text),
+            Self::Hash(hash) => hash.clone(),
+        }
+    }
+
+    /// Without its text, in little space.
+    pub fn shortened(&self) -> Self {
+        Self::Hash(self.hash().chars().take(FEWEST_DIGITS).collect())
+    }
+
+    /// Whether the two are the same object.
+    pub fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Text(one), Self::Text(other)) => one == other,
+            _ => {
+                let (one, other) = (self.hash(), other.hash());
+                one.len().min(other.len()) >= FEWEST_DIGITS && (one.starts_with(&other) || other.starts_with(&one))
+            }
+        }
+    }
+
+    fn text(&self) -> Option<String> {
+        match self {
+            Self::Text(text) => Some(text.clone()),
+            Self::Hash(_) => None,
+        }
+    }
+}
+
+/// Objects by kind and name, such as `column public.goods.price`.
+pub type Objects = BTreeMap<String, Definition>;
+
+/// The objects of a schema with their definitions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Catalog {
     /// Name and major version of the server: another one may spell the same definition in another way.
     pub engine: String,
-    pub objects: BTreeMap<String, String>,
+    pub objects: Objects,
 }
 
 impl Catalog {
@@ -22,10 +74,38 @@ impl Catalog {
         let objects = rows.into_iter().map(|(kind, name, definition)| {
             let anew = engine.starts_with("postgresql") && spelled_anew(&kind);
             let definition = if anew { steady(&definition) } else { definition };
-            (format!("{kind} {name}"), definition)
+            (format!("{kind} {name}"), Definition::Text(definition))
         });
         let objects = objects.collect();
         Self { engine, objects }
+    }
+
+    /// Forgets the text of every definition that has a secret in it.
+    pub fn hide(&mut self, secrets: &[&str]) {
+        for definition in self.objects.values_mut() {
+            let Definition::Text(text) = definition else { continue };
+            // As in `text::redact`: what is shorter protects nothing.
+            if secrets.iter().any(|secret| secret.chars().count() >= 3 && text.contains(secret)) {
+                *definition = Definition::Hash(definition.hash());
+            }
+        }
+    }
+}
+
+/// Objects that are left out, by globs over their name, or kind and name.
+#[derive(Clone, Debug, Default)]
+pub struct Exclude(Vec<WildMatch>);
+
+impl Exclude {
+    pub fn new(globs: &[String]) -> Self {
+        Self(globs.iter().map(|glob| WildMatch::new(glob)).collect())
+    }
+
+    /// Whether an object is left out. The columns, indexes and so on of a table begin with its name: `audit.*`.
+    pub fn has(&self, object: &str) -> bool {
+        // A kind can have two words, and a quoted name blanks: every beginning counts.
+        let names = || std::iter::once(object).chain(object.match_indices(' ').map(|(at, _)| &object[at + 1..]));
+        self.0.iter().any(|glob| names().any(|name| glob.matches(name)))
     }
 }
 
@@ -49,12 +129,14 @@ pub struct Incomparable {
 }
 
 impl Fingerprint {
-    /// Of a schema as it is.
-    pub fn of(catalog: &Catalog) -> Self {
+    /// Of a schema as it is, but for what is left out.
+    pub fn of(catalog: &Catalog, exclude: &Exclude) -> Self {
         let mut whole = Sha256::new();
         let mut objects = BTreeMap::new();
-        for (object, definition) in &catalog.objects {
-            let hash = hashed(&[object, definition]);
+        for (object, definition) in catalog.objects.iter().filter(|(object, _)| !exclude.has(object)) {
+            let hash = definition.hash();
+            whole.update((object.len() as u64).to_be_bytes());
+            whole.update(object);
             whole.update(&hash);
             objects.insert(object.clone(), hash);
         }
@@ -63,30 +145,36 @@ impl Fingerprint {
     }
 
     /// How a schema differs from this one, in the order of the objects' names.
-    pub fn compare(&self, found: &Self) -> Result<Vec<DriftedObject>, Incomparable> {
-        if (&self.engine, self.algorithm) != (&found.engine, found.algorithm) {
-            let taken = |one: &Self| format!("{} (format {})", one.engine, one.algorithm);
-            return Err(Incomparable { expected: taken(self), found: taken(found) });
+    pub fn compare(&self, found: &Catalog, exclude: &Exclude) -> Result<Vec<DriftedObject>, Incomparable> {
+        if (&self.engine, self.algorithm) != (&found.engine, ALGORITHM) {
+            let taken = |engine: &str, algorithm: u32| format!("{engine} (format {algorithm})");
+            let (expected, found) = (taken(&self.engine, self.algorithm), taken(&found.engine, ALGORITHM));
+            return Err(Incomparable { expected, found });
         }
-        let change = |object: &String| match (self.objects.get(object), found.objects.get(object)) {
-            (Some(one), Some(other)) if one == other => None,
-            (Some(_), Some(_)) => Some(Change::Modified),
-            (Some(_), None) => Some(Change::Missing),
-            (None, _) => Some(Change::Unexpected),
-        };
-        let all: std::collections::BTreeSet<&String> = self.objects.keys().chain(found.objects.keys()).collect();
-        let differences = all.into_iter().filter_map(|object| Some((change(object)?, object.clone())));
-        Ok(differences.map(|(change, object)| DriftedObject { change, object }).collect())
+        let expected = self.objects.iter().map(|(object, hash)| (object.clone(), Definition::Hash(hash.clone())));
+        Ok(compare(&expected.collect(), &found.objects, exclude))
     }
 }
 
-fn hashed(parts: &[&str]) -> String {
-    let mut hash = Sha256::new();
-    for part in parts {
-        hash.update((part.len() as u64).to_be_bytes());
-        hash.update(part);
-    }
-    crate::runner::hex(&hash.finalize())[..32].to_owned()
+/// How the objects that were found differ from those that should be there, in the order of their names.
+pub fn compare(expected: &Objects, found: &Objects, exclude: &Exclude) -> Vec<DriftedObject> {
+    let all: BTreeSet<&String> = expected.keys().chain(found.keys()).collect();
+    let difference = |object: &String| {
+        let (expected, actual) = (expected.get(object), found.get(object));
+        let change = match (expected, actual) {
+            (Some(one), Some(other)) if one.is(other) => return None,
+            (Some(_), Some(_)) => Change::Modified,
+            (Some(_), None) => Change::Missing,
+            (None, _) => Change::Unexpected,
+        };
+        let text = |definition: Option<&Definition>| definition.and_then(Definition::text);
+        Some(DriftedObject { change, object: object.clone(), expected: text(expected), actual: text(actual) })
+    };
+    all.into_iter().filter(|object| !exclude.has(object)).filter_map(difference).collect()
+}
+
+fn hashed(text: &str) -> String {
+    crate::runner::hex(&Sha256::digest(text))[..16].to_owned()
 }
 
 /// Whether the server makes the definition's text from a parse tree. PostgreSQL then adds casts and parentheses, and
@@ -216,17 +304,37 @@ mod tests {
 
     #[test]
     fn differences_name_the_object_and_the_change() {
-        let before =
-            Fingerprint::of(&catalog(&[("table", "a", ""), ("column", "a.x", "integer"), ("column", "a.y", "text")]));
-        let after =
-            Fingerprint::of(&catalog(&[("table", "a", ""), ("column", "a.x", "bigint"), ("index", "i", "on a")]));
-        let told: Vec<String> =
-            before.compare(&after).unwrap().iter().map(|d| format!("{} {}", d.change.as_str(), d.object)).collect();
-        assert_eq!(told, ["Modified column a.x", "Missing column a.y", "Unexpected index i"]);
-        assert_eq!(before.compare(&before), Ok(vec![]));
-        assert_ne!(before.fingerprint, after.fingerprint);
-        let upgraded = Fingerprint { engine: "postgresql 16".into(), ..before.clone() };
-        assert!(before.compare(&upgraded).unwrap_err().to_string().contains("postgresql 16"));
+        let all = Exclude::default();
+        let before = catalog(&[("table", "a", ""), ("column", "a.x", "integer"), ("column", "a.y", "text")]);
+        let after = catalog(&[("table", "a", ""), ("column", "a.x", "bigint"), ("index", "i", "on a")]);
+        let taken = Fingerprint::of(&before, &all);
+        let told = |exclude: &[&str]| -> Vec<String> {
+            let exclude = Exclude::new(&exclude.iter().map(|glob| (*glob).to_owned()).collect::<Vec<_>>());
+            let found = taken.compare(&after, &exclude).unwrap();
+            found.iter().map(|d| format!("{} {}", d.change.as_str(), d.object)).collect()
+        };
+        assert_eq!(told(&[]), ["Modified column a.x", "Missing column a.y", "Unexpected index i"]);
+        assert_eq!(told(&["a.*"]), ["Unexpected index i"]);
+        assert_eq!(told(&["column *", "b"]), ["Unexpected index i"]);
+        assert_eq!(taken.compare(&before, &all), Ok(vec![]));
+        assert_ne!(taken.fingerprint, Fingerprint::of(&after, &all).fingerprint);
+        let upgraded = Catalog { engine: "postgresql 16".into(), ..before.clone() };
+        assert!(taken.compare(&upgraded, &all).unwrap_err().to_string().contains("postgresql 16"));
+    }
+
+    #[test]
+    fn a_definition_with_a_secret_is_compared_and_not_shown() {
+        let mut one = catalog(&[("function", "f()", "connect('hunter2')"), ("table", "a", "")]);
+        let plain = one.clone();
+        one.hide(&["hunter2", "x"]);
+        assert!(!format!("{one:?}").contains("hunter2"));
+        assert_eq!(compare(&plain.objects, &one.objects, &Exclude::default()), vec![]);
+        let mut other = catalog(&[("function", "f()", "connect('hunter3')"), ("table", "a", "")]);
+        other.hide(&["hunter3"]);
+        let found = compare(&one.objects, &other.objects, &Exclude::default());
+        assert_eq!((found.len(), found[0].expected.clone(), found[0].actual.clone()), (1, None, None));
+        let short: Objects = plain.objects.iter().map(|(name, d)| (name.clone(), d.shortened())).collect();
+        assert_eq!(compare(&short, &plain.objects, &Exclude::default()), vec![]);
     }
 
     #[test]

@@ -1,13 +1,15 @@
 //! The operator's own look at a database: one short read-only connection, closed again; does network I/O.
 
+mod baseline;
 mod error;
 mod fingerprint;
 mod mysql;
 mod postgres;
 mod url;
 
+pub use baseline::{Baseline, TooLarge, fingerprint};
 pub use error::{ProbeError, UrlError};
-pub use fingerprint::{Catalog, Fingerprint, Incomparable};
+pub use fingerprint::{ALGORITHM, Catalog, Definition, Exclude, Fingerprint, Incomparable, Objects, compare};
 pub use url::{CA_FILE, Dialect, Endpoint, TlsMode, dialect_name, secret_texts};
 
 use futures::future::BoxFuture;
@@ -56,6 +58,24 @@ impl VersionRows {
             Self::Rows(rows) => rows.is_empty(),
         }
     }
+
+    /// The revisions that are recorded.
+    pub fn into_set(self) -> BTreeSet<String> {
+        match self {
+            Self::NoTable => BTreeSet::new(),
+            Self::Rows(rows) => rows,
+        }
+    }
+}
+
+/// A schema, with what was so at the same moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Schema {
+    pub catalog: Catalog,
+    /// The version rows; none where there is no table.
+    pub rows: BTreeSet<String>,
+    /// Whether somebody migrates it right now, and the schema may be in between.
+    pub migrating: bool,
 }
 
 /// More rows than any revision graph has heads; a table with more is not Alembic's.
@@ -70,6 +90,14 @@ pub trait Prober: Send + Sync {
         table: &'a VersionTable,
         timeout: Duration,
     ) -> BoxFuture<'a, Result<Snapshot, ProbeError>>;
+
+    /// Reads the schema, in `timeout` at the most.
+    fn schema<'a>(
+        &'a self,
+        endpoint: &'a Endpoint,
+        table: &'a VersionTable,
+        timeout: Duration,
+    ) -> BoxFuture<'a, Result<Schema, ProbeError>>;
 }
 
 /// Looks at real databases.
@@ -84,6 +112,15 @@ impl Prober for Network {
     ) -> BoxFuture<'a, Result<Snapshot, ProbeError>> {
         Box::pin(probe(endpoint, table, timeout))
     }
+
+    fn schema<'a>(
+        &'a self,
+        endpoint: &'a Endpoint,
+        table: &'a VersionTable,
+        timeout: Duration,
+    ) -> BoxFuture<'a, Result<Schema, ProbeError>> {
+        Box::pin(schema(endpoint, table, timeout))
+    }
 }
 
 /// Reads the version rows. The whole look takes `timeout` at the most, and the server gives up by itself soon after
@@ -95,20 +132,25 @@ pub async fn probe(endpoint: &Endpoint, table: &VersionTable, timeout: Duration)
             Dialect::Mysql | Dialect::Mariadb => mysql::probe(endpoint, table, timeout).await,
         }
     };
-    match tokio::time::timeout(timeout, look).await {
-        Ok(answer) => answer,
-        Err(_) => Err(ProbeError::Timeout { place: endpoint.place(), seconds: timeout.as_secs() }),
-    }
+    in_time(endpoint, timeout, look).await
 }
 
 /// Reads every object of the schema, in `timeout` at the most; the version table is none of them.
-pub async fn catalog(endpoint: &Endpoint, table: &VersionTable, timeout: Duration) -> Result<Catalog, ProbeError> {
+pub async fn schema(endpoint: &Endpoint, table: &VersionTable, timeout: Duration) -> Result<Schema, ProbeError> {
     let look = async {
         match endpoint.dialect {
-            Dialect::Postgresql => postgres::catalog(endpoint, table, timeout).await,
-            Dialect::Mysql | Dialect::Mariadb => mysql::catalog(endpoint, table, timeout).await,
+            Dialect::Postgresql => postgres::schema(endpoint, table, timeout).await,
+            Dialect::Mysql | Dialect::Mariadb => mysql::schema(endpoint, table, timeout).await,
         }
     };
+    in_time(endpoint, timeout, look).await
+}
+
+async fn in_time<T>(
+    endpoint: &Endpoint,
+    timeout: Duration,
+    look: impl Future<Output = Result<T, ProbeError>>,
+) -> Result<T, ProbeError> {
     match tokio::time::timeout(timeout, look).await {
         Ok(answer) => answer,
         Err(_) => Err(ProbeError::Timeout { place: endpoint.place(), seconds: timeout.as_secs() }),

@@ -1,6 +1,6 @@
 //! The look at a MySQL or MariaDB database; does network I/O.
 
-use super::{Catalog, Endpoint, MAX_ROWS, ProbeError, Snapshot, TlsMode, VersionRows, VersionTable, shown};
+use super::{Catalog, Endpoint, MAX_ROWS, ProbeError, Schema, Snapshot, TlsMode, VersionRows, VersionTable, shown};
 use secrecy::ExposeSecret;
 use sqlx::{
     AssertSqlSafe, ConnectOptions, Connection, Executor, Row,
@@ -14,6 +14,7 @@ const READ_ROWS: &str = include_str!("sql/mysql_read_rows.sql");
 const WIDTH: &str = include_str!("sql/mysql_width.sql");
 const OTHER_TABLES: &str = include_str!("sql/mysql_other_tables.sql");
 const CATALOG: &str = include_str!("sql/mysql_catalog.sql");
+const RUNNING: &str = include_str!("sql/mysql_running.sql");
 const SEQUENCE: &str = include_str!("sql/mariadb_sequence.sql");
 
 /// ER_NO_SUCH_TABLE
@@ -29,13 +30,17 @@ pub async fn probe(endpoint: &Endpoint, table: &VersionTable, timeout: Duration)
     Ok(snapshot)
 }
 
-/// One connection, one read-only transaction.
-pub async fn catalog(endpoint: &Endpoint, table: &VersionTable, timeout: Duration) -> Result<Catalog, ProbeError> {
+/// One connection, one read-only transaction. The catalog is no part of a transaction here: the rows are read last, and
+/// so belong to it unless somebody migrates.
+pub async fn schema(endpoint: &Endpoint, table: &VersionTable, timeout: Duration) -> Result<Schema, ProbeError> {
     let told = |error: sqlx::Error| explain(&error, endpoint, table);
     let mut connection = options(endpoint).connect().await.map_err(told)?;
-    let (version, rows) = read_catalog(&mut connection, table, timeout).await.map_err(told)?;
+    let (version, objects) = read_catalog(&mut connection, table, timeout).await.map_err(told)?;
+    let rows = rows(&mut connection, table).await.map_err(told)?;
+    let running = sqlx::query_scalar(RUNNING).persistent(false).bind(&table.schema).bind(&table.name);
+    let migrating = running.fetch_one(&mut connection).await.map_err(told)?;
     let _ = connection.close().await;
-    Ok(Catalog::new(engine(&version), rows))
+    Ok(Schema { catalog: Catalog::new(engine(&version), objects), rows: rows.into_set(), migrating })
 }
 
 /// `10.11.6-MariaDB-log` is mariadb 10.11, `8.4.2` is mysql 8.4.
@@ -129,12 +134,7 @@ async fn look(
     timeout: Duration,
 ) -> Result<Snapshot, sqlx::Error> {
     let server_version = begin(connection, timeout).await?;
-    let statement = READ_ROWS.replace("{limit}", &(MAX_ROWS + 1).to_string()).replace("{table}", &quoted(table));
-    let rows = match connection.fetch_all(AssertSqlSafe(statement)).await {
-        Ok(rows) => VersionRows::Rows(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?),
-        Err(error) if number(&error) == Some(NO_TABLE) => VersionRows::NoTable,
-        Err(error) => return Err(error),
-    };
+    let rows = rows(connection, table).await?;
     let tables = if rows.is_empty() {
         let found = sqlx::query(OTHER_TABLES).persistent(false).bind(&table.name).fetch_all(&mut *connection).await?;
         found.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?
@@ -151,6 +151,15 @@ async fn look(
     };
     let column = column.map(|width| u32::try_from(width).unwrap_or(u32::MAX));
     Ok(Snapshot { dialect: endpoint.dialect.to_string(), server_version, rows, tables, column })
+}
+
+async fn rows(connection: &mut MySqlConnection, table: &VersionTable) -> Result<VersionRows, sqlx::Error> {
+    let statement = READ_ROWS.replace("{limit}", &(MAX_ROWS + 1).to_string()).replace("{table}", &quoted(table));
+    match connection.fetch_all(AssertSqlSafe(statement)).await {
+        Ok(rows) => Ok(VersionRows::Rows(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)),
+        Err(error) if number(&error) == Some(NO_TABLE) => Ok(VersionRows::NoTable),
+        Err(error) => Err(error),
+    }
 }
 
 /// The table as an identifier, whatever characters it has. A schema is a database here.

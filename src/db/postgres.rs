@@ -1,6 +1,6 @@
 //! The look at a PostgreSQL database; does network I/O.
 
-use super::{Catalog, Endpoint, MAX_ROWS, ProbeError, Snapshot, TlsMode, VersionRows, VersionTable, shown};
+use super::{Catalog, Endpoint, MAX_ROWS, ProbeError, Schema, Snapshot, TlsMode, VersionRows, VersionTable, shown};
 use secrecy::ExposeSecret;
 use sqlx::{
     AssertSqlSafe, ConnectOptions, Connection, Executor, Row,
@@ -14,6 +14,7 @@ const READ_ROWS: &str = include_str!("sql/postgres_read_rows.sql");
 const WIDTH: &str = include_str!("sql/postgres_width.sql");
 const OTHER_TABLES: &str = include_str!("sql/postgres_other_tables.sql");
 const CATALOG: &str = include_str!("sql/postgres_catalog.sql");
+const RUNNING: &str = include_str!("sql/postgres_running.sql");
 
 /// SQLSTATE undefined_table: neither the table nor, where one is named, its schema has to be there.
 const NO_TABLE: &str = "42P01";
@@ -28,25 +29,42 @@ pub async fn probe(endpoint: &Endpoint, table: &VersionTable, timeout: Duration)
     Ok(snapshot)
 }
 
-/// One connection, one read-only transaction, one query.
-pub async fn catalog(endpoint: &Endpoint, table: &VersionTable, timeout: Duration) -> Result<Catalog, ProbeError> {
+/// One connection; rows and catalog in one read-only transaction that sees one state of the database.
+pub async fn schema(endpoint: &Endpoint, table: &VersionTable, timeout: Duration) -> Result<Schema, ProbeError> {
     let told = |error: sqlx::Error| explain(&error, endpoint, table);
     let mut connection = options(endpoint).connect().await.map_err(told)?;
-    let rows = read_catalog(&mut connection, table, timeout).await.map_err(told)?;
-    let major = connection.server_version_num().map_or(0, |number| number / 10_000);
+    let schema = read_schema(&mut connection, endpoint, table, timeout).await.map_err(told)?;
     let _ = connection.close().await;
-    Ok(Catalog::new(format!("postgresql {major}"), rows))
+    Ok(schema)
 }
 
-async fn read_catalog(
+async fn read_schema(
     connection: &mut PgConnection,
+    endpoint: &Endpoint,
     table: &VersionTable,
     timeout: Duration,
-) -> Result<Vec<(String, String, String)>, sqlx::Error> {
-    connection.execute(AssertSqlSafe(BEGIN.replace("{milliseconds}", &timeout.as_millis().to_string()))).await?;
+) -> Result<Schema, sqlx::Error> {
+    let begin = BEGIN.replace("{milliseconds}", &timeout.as_millis().to_string());
+    let begin = begin.replace("READ ONLY", "ISOLATION LEVEL REPEATABLE READ READ ONLY");
+    connection.execute(AssertSqlSafe(begin.clone())).await?;
+    set_search_path(connection, endpoint).await?;
+    let rows = rows(connection, "", table).await?;
+    if rows == VersionRows::NoTable {
+        // The failed statement ended the transaction's usefulness.
+        connection.execute("ROLLBACK").await?;
+        connection.execute(AssertSqlSafe(begin)).await?;
+    }
     connection.execute("SET LOCAL search_path = pg_catalog").await?;
-    let query = sqlx::query_as(CATALOG).persistent(false).bind(&table.name).bind(&table.schema);
-    query.fetch_all(&mut *connection).await
+    let objects: Vec<(String, String, String)> = sqlx::query_as(CATALOG)
+        .persistent(false)
+        .bind(&table.name)
+        .bind(&table.schema)
+        .fetch_all(&mut *connection)
+        .await?;
+    let running = sqlx::query(RUNNING).persistent(false).bind(&table.name).bind(&table.schema);
+    let migrating = running.fetch_one(&mut *connection).await?.try_get(0)?;
+    let major = connection.server_version_num().map_or(0, |number| number / 10_000);
+    Ok(Schema { catalog: Catalog::new(format!("postgresql {major}"), objects), rows: rows.into_set(), migrating })
 }
 
 fn options(endpoint: &Endpoint) -> PgConnectOptions {

@@ -5,6 +5,7 @@ use super::{
     Context, Watched,
     api::{call, refusal},
     decide::Effect,
+    schema::{SchemaRecord, schema_name},
 };
 use crate::{
     api::{ConditionType, DatabaseMigration, DatabaseMigrationStatus, FINALIZER, MANAGER, Reason},
@@ -52,6 +53,7 @@ pub async fn act(object: &DatabaseMigration, effects: &[Effect], context: &Conte
             }
             Effect::Run(run) => version = actor.run(&run.0, &run.1).await?,
             Effect::RemoveFinalizer { recorded } => version = actor.release(*recorded).await?,
+            Effect::KeepSchema(record) => actor.keep_schema(record).await?,
             Effect::DeleteJob(name) => actor.delete_job(name).await?,
             Effect::Event { warning, reason, note, job } => actor.tell(*warning, reason, note, job.as_deref()).await,
         }
@@ -250,6 +252,26 @@ impl Actor<'_> {
             Err(error) if refusal(&error) == Some(404) => Ok(false),
             other => other.map(|_| true),
         }
+    }
+
+    /// Only over what was read, or an old process could bring back what the schema was before the last run.
+    async fn keep_schema(&self, record: &SchemaRecord) -> Result<(), Error> {
+        let name = schema_name(self.object);
+        let api: Api<ConfigMap> = Api::namespaced(self.context.client.clone(), &self.namespace);
+        let Some(version) = &record.version else {
+            let map = serde_json::from_value(record.config_map(self.object, self.context.now()));
+            let map = map.map_err(|e| self.internal("the schema", &e))?;
+            let params = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
+            return match call(&format!("create ConfigMap {name}"), api.create(&params, &map)).await {
+                Err(error) if refusal(&error) == Some(409) => Err(Error::Stale(name)),
+                other => other.map(drop),
+            };
+        };
+        let mut patch = record.content(self.context.now());
+        patch["metadata"] = json!({ "resourceVersion": version });
+        let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
+        call(&format!("patch ConfigMap {name}"), api.patch_metadata(&name, &params, &Patch::Merge(&patch))).await?;
+        Ok(())
     }
 
     fn inspection(&self, key: &str, image: &Inspected) -> Result<ConfigMap, Error> {

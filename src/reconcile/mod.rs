@@ -6,13 +6,14 @@ mod checks;
 mod decide;
 mod observe;
 mod observed;
+mod schema;
 mod status;
 
 pub(crate) use api::{call, refusal};
 pub use decide::{Decision, Effect, Next, decide};
-pub use observe::InspectionCache;
+pub use observe::{Checks, InspectionCache};
 
-use self::checks::refused;
+use self::{checks::refused, observed::SchemaView};
 use crate::{
     api::DatabaseMigration,
     backoff::BackOff,
@@ -54,6 +55,7 @@ pub struct Process {
     pub servers: Servers,
     pub recorder: Recorder,
     pub back_off: BackOff,
+    pub checks: Checks,
     pub metrics: Arc<Metrics>,
     /// Whether this process may still act.
     pub claim: Claim,
@@ -138,6 +140,9 @@ async fn pass(object: &DatabaseMigration, context: &Context) -> Result<Action, E
     let version = act::act(object, &decision.effects, context).await?;
     act::write_status(object, version, &decision.status, context).await?;
     act::act(object, &decision.after, context).await?;
+    if let SchemaView::Seen { check, .. } = observed.schema {
+        context.process.checks.done(&object.uid().unwrap_or_default(), check, context.now());
+    }
     context.process.metrics.passed(begun.elapsed());
     Ok(next_look(object, decision.next, context))
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     api::Reason,
-    db::Snapshot,
+    db::{Baseline, Schema, Snapshot},
     runner::{Differences, Inspected, LookRecord, PodState, RunRecord},
 };
 use k8s_openapi::jiff::Timestamp;
@@ -100,6 +100,29 @@ pub enum ModelsView {
     NotLooked,
 }
 
+/// The schema, and what it should be as far as that is kept.
+#[derive(Clone, Debug)]
+pub enum SchemaView {
+    /// `check` says what it was looked at for.
+    Seen {
+        schema: Arc<Schema>,
+        kept: Option<Kept>,
+        check: String,
+    },
+    Failed(Problem),
+    /// Nobody asked for it, it is not due yet, or somebody migrates right now.
+    NotLooked,
+}
+
+/// A baseline as it is stored.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    /// `None` where what is stored can't be read.
+    pub baseline: Option<Arc<Baseline>>,
+    /// Of the ConfigMap: it is written only over what was read.
+    pub version: String,
+}
+
 /// What one look at the world found.
 #[derive(Clone, Debug)]
 pub struct Observed {
@@ -112,6 +135,7 @@ pub struct Observed {
     /// The comparison with the models that a Job has to make next.
     pub next_comparison: Option<LookRecord>,
     pub models: ModelsView,
+    pub schema: SchemaView,
     pub wanted: Option<Wanted>,
     pub image: ImageView,
     pub database: DatabaseView,

@@ -280,7 +280,8 @@ pub fn shared_owner(object: &DatabaseMigration) -> Option<OwnerReference> {
     object.owner_ref(&())
 }
 
-fn name_part(object: &DatabaseMigration) -> String {
+/// The beginning of the names of what an object has.
+pub fn name_part(object: &DatabaseMigration) -> String {
     let name = object.name_any();
     let cut: String = name.chars().take(NAME_PART).collect();
     // Job names become pod host names and labels, which allow no dots at these places.
@@ -288,12 +289,13 @@ fn name_part(object: &DatabaseMigration) -> String {
 }
 
 /// Object names may be longer than a label's value; the owner reference is what ties, the label only helps people.
-fn label_value(name: &str) -> String {
+pub fn label_value(name: &str) -> String {
     let cut: String = name.chars().take(63).collect();
     cut.trim_end_matches(['.', '-']).to_owned()
 }
 
-fn short_hash(parts: &[&str], digits: usize) -> String {
+/// The first digits of a hash over texts.
+pub fn short_hash(parts: &[&str], digits: usize) -> String {
     let mut hash = Sha256::new();
     for part in parts {
         hash.update(part.len().to_le_bytes());

@@ -10,8 +10,8 @@ mod task;
 pub use inspection::{Implementation, Inspected, Inspection, InspectionError, Revision};
 pub use job::{
     JobInput, LookRecord, RunRecord, compare_job, inspect_job, inspected_digest, inspected_image,
-    inspection_config_map, inspection_key, inspection_name, is_pinned, lacks_owner, look_epoch, look_job, pinned,
-    program_config_map, read_inspection, run_job, run_jobs, run_name, shared_owner,
+    inspection_config_map, inspection_key, inspection_name, is_pinned, label_value, lacks_owner, look_epoch, look_job,
+    name_part, pinned, program_config_map, read_inspection, run_job, run_jobs, run_name, shared_owner, short_hash,
 };
 pub use pod::{Ended, PodState, Trouble, pod_state};
 pub use pod_template::{PodTemplateError, check as check_pod_template};

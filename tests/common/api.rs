@@ -159,15 +159,20 @@ fn create(store: &Store, call: &Call) -> Result<Arc<Value>, Refusal> {
 }
 
 fn replace(store: &Store, call: &Call) -> Result<Arc<Value>, Refusal> {
-    let key = call.key();
-    let version = &call.body["metadata"]["resourceVersion"];
-    store.update(&key, call.status(), |object| {
-        if !version.is_null() && *version != object["metadata"]["resourceVersion"] {
-            return Err(conflict(&key, MODIFIED));
-        }
+    store.update(&call.key(), call.status(), |object| {
+        is_newest(call, object)?;
         *object = call.body.clone();
         Ok(())
     })
+}
+
+/// A version in the body is that of the object that it was made from.
+fn is_newest(call: &Call, object: &Value) -> Result<(), Refusal> {
+    let version = &call.body["metadata"]["resourceVersion"];
+    match version.is_null() || *version == object["metadata"]["resourceVersion"] {
+        true => Ok(()),
+        false => Err(conflict(&call.key(), MODIFIED)),
+    }
 }
 
 fn patch(store: &Store, call: &Call) -> Result<Arc<Value>, Refusal> {
@@ -192,6 +197,7 @@ fn patch(store: &Store, call: &Call) -> Result<Arc<Value>, Refusal> {
         }
     };
     store.update(&key, call.status(), |object| {
+        is_newest(call, object)?;
         merge(object, &call.body);
         Ok(())
     })

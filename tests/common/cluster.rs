@@ -9,9 +9,9 @@ use alembic_operator::{
     api::DatabaseMigration,
     backoff::BackOff,
     controller,
-    db::{Endpoint, ProbeError, Prober, Snapshot, VersionRows, VersionTable},
+    db::{Catalog, Endpoint, ProbeError, Prober, Schema, Snapshot, VersionRows, VersionTable},
     lease::{Candidate, Claim},
-    reconcile::{InspectionCache, Process, Servers},
+    reconcile::{Checks, InspectionCache, Process, Servers},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use flate2::{Compression, write::ZlibEncoder};
@@ -138,6 +138,7 @@ impl Cluster {
                 servers: Servers::new(8),
                 recorder: Recorder::new(client, reporter.clone()),
                 back_off: BackOff::seeded(7),
+                checks: Checks::default(),
                 metrics: Arc::default(),
                 claim,
                 prober: Box::new(Simulated(world.clone())),
@@ -383,7 +384,7 @@ fn object(name: &str) -> Key {
 
 /// Removes what tells when something was, and what follows from it.
 fn timeless(value: &mut Value) {
-    const MOMENTS: [&str; 8] = [
+    const MOMENTS: [&str; 9] = [
         "resourceVersion",
         "creationTimestamp",
         "deletionTimestamp",
@@ -392,6 +393,7 @@ fn timeless(value: &mut Value) {
         "finishedAt",
         "startTime",
         "completionTime",
+        "takenAt",
     ];
     match value {
         Value::Object(map) => {
@@ -437,6 +439,35 @@ impl Prober for Simulated {
                 }),
             }
         })
+    }
+
+    fn schema<'a>(
+        &'a self,
+        endpoint: &'a Endpoint,
+        _table: &'a VersionTable,
+        _timeout: Duration,
+    ) -> BoxFuture<'a, Result<Schema, ProbeError>> {
+        let place = endpoint.place();
+        let name = place.rsplit('/').next().unwrap_or_default().to_owned();
+        Box::pin(async move {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            let world = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            match world.databases.get(&name) {
+                Some(database) if !database.down => Ok(Self::schema_of(database)),
+                _ => Err(ProbeError::Unreachable { place }),
+            }
+        })
+    }
+}
+
+impl Simulated {
+    /// As many objects as it takes to tell two schemas apart.
+    fn schema_of(database: &Database) -> Schema {
+        let rows = database.rows.clone().unwrap_or_default();
+        let of_revisions = rows.iter().map(|row| format!("of_{row}"));
+        let names = of_revisions.chain(database.tables.iter().cloned());
+        let objects = names.map(|name| ("table".to_owned(), name, String::new()));
+        Schema { catalog: Catalog::new("postgresql 15".to_owned(), objects), rows, migrating: database.working > 0 }
     }
 }
 

@@ -22,7 +22,7 @@ pub struct Server {
 type Case = (&'static str, fn(Server) -> LocalBoxFuture<'static, ()>);
 
 /// Every case.
-pub const CASES: [Case; 13] = [
+pub const CASES: [Case; 14] = [
     ("create", |s| Box::pin(create(s))),
     ("get what is not there", |s| Box::pin(missing(s))),
     ("generation", |s| Box::pin(generation(s))),
@@ -32,6 +32,7 @@ pub const CASES: [Case; 13] = [
     ("finalizers of two managers", |s| Box::pin(finalizers(s))),
     ("owners are merged", |s| Box::pin(owners(s))),
     ("replace with an old version", |s| Box::pin(replace(s))),
+    ("merge into an old version", |s| Box::pin(merge(s))),
     ("delete with preconditions", |s| Box::pin(delete(s))),
     ("what has lost its owner goes", |s| Box::pin(garbage(s))),
     ("lists by label", |s| Box::pin(labels(s))),
@@ -251,6 +252,21 @@ async fn replace(server: Server) {
     let mut unknown = first;
     unknown.metadata.name = Some("none".into());
     assert!(matches!(code(server.maps().replace("none", &PostParams::default(), &unknown).await), 404 | 409));
+}
+
+async fn merge(server: Server) {
+    let old = server.map("one", json!({})).await;
+    let patch = |version: Option<String>, text: Option<&str>| {
+        let maps = server.maps();
+        let body =
+            json!({ "metadata": { "resourceVersion": version }, "data": { "a": text }, "binaryData": { "b": "AAE=" } });
+        async move { maps.patch("one", &PatchParams::default(), &Patch::Merge(&body)).await }
+    };
+    let new = patch(old.resource_version(), Some("x")).await.unwrap();
+    assert_eq!(new.binary_data.unwrap_or_default().get("b").map(|bytes| bytes.0.clone()), Some(vec![0, 1]));
+    assert_eq!(code(patch(old.resource_version(), Some("y")).await), 409, "written over a newer one");
+    let without = patch(new.metadata.resource_version, None).await.unwrap();
+    assert_eq!(without.data.unwrap_or_default().get("a"), None);
 }
 
 async fn delete(server: Server) {

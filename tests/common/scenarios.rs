@@ -1,7 +1,7 @@
 //! What people do with the operator, step by step; each must end the same whatever fails on the way. No network.
 
 use super::cluster::Cluster;
-use alembic_operator::runner::run_name;
+use alembic_operator::{api::ConditionType, runner::run_name};
 use futures::future::BoxFuture;
 use serde_json::json;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
@@ -47,6 +47,8 @@ scenarios! {
     "an object that can't be read" => unreadable,
     "a Job of the same name" => foreign_job,
     "suspended while the watch stands still" => stale_suspend race,
+    "drift, and a run over it" => drift,
+    "drift that blocks" => blocking_drift,
 }
 
 fn rows(ids: &str) -> Option<BTreeSet<String>> {
@@ -317,4 +319,46 @@ async fn stale_suspend(cluster: Arc<Cluster>) {
     cluster.settled().await;
     assert_eq!(cluster.reason("shop"), "Suspended");
     ran(&cluster, &[]);
+}
+
+fn drifted(cluster: &Cluster) -> String {
+    let status = cluster.object("shop").and_then(|object| object.status).unwrap_or_default();
+    status.condition(ConditionType::Drifted).map(|c| c.reason.clone()).unwrap_or_default()
+}
+
+async fn drift(cluster: Arc<Cluster>) {
+    shop(&cluster, Some("c"));
+    cluster.apply("shop", &json!({}));
+    cluster.settled().await;
+    assert_eq!(drifted(&cluster), "InSync");
+    cluster.database("app", |database| database.tables.push("by_hand".to_owned()));
+    cluster.settled().await;
+    assert_eq!((cluster.reason("shop").as_str(), drifted(&cluster).as_str()), ("AtTarget", "Unexpected"));
+    cluster.image("shop:2", "a b c d e", "");
+    cluster.patch("shop", &json!({ "image": "shop:2" }));
+    cluster.settled().await;
+    // The run has not made the table, so it is as unexpected as before.
+    assert_eq!((cluster.reason("shop").as_str(), drifted(&cluster).as_str()), ("AtTarget", "Unexpected"));
+    cluster.database("app", |database| database.tables.clear());
+    cluster.settled().await;
+    assert_eq!(drifted(&cluster), "InSync");
+    ran(&cluster, &[("upgrade", "c", "e")]);
+}
+
+async fn blocking_drift(cluster: Arc<Cluster>) {
+    shop(&cluster, Some("a"));
+    cluster.apply("shop", &json!({ "drift": { "onDrift": "Block" } }));
+    cluster.settled().await;
+    assert_eq!((cluster.reason("shop").as_str(), drifted(&cluster).as_str()), ("AtTarget", "InSync"));
+    cluster.database("app", |database| database.tables.push("by_hand".to_owned()));
+    cluster.image("shop:2", "a b c d e", "");
+    cluster.patch("shop", &json!({ "image": "shop:2" }));
+    cluster.settled().await;
+    assert_eq!(cluster.reason("shop"), "DriftBlocked");
+    let found = cluster.object("shop").and_then(|object| object.status).and_then(|status| status.drift);
+    let fingerprint = found.and_then(|drift| drift.fingerprint).unwrap_or_default();
+    cluster.patch("shop", &json!({ "drift": { "acceptedFingerprint": fingerprint } }));
+    cluster.settled().await;
+    assert_eq!((cluster.reason("shop").as_str(), drifted(&cluster).as_str()), ("AtTarget", "InSync"));
+    ran(&cluster, &[("upgrade", "a", "c"), ("upgrade", "c", "e")]);
 }

@@ -34,7 +34,8 @@ pub fn drift(before: &DatabaseMigrationStatus, rows: &BTreeSet<String>, at_targe
             ),
         };
     }
-    match before.is_true(ConditionType::Drifted) && !at_target {
+    let was_told = before.condition(ConditionType::Drifted).is_some_and(|c| c.reason == "RevisionChanged");
+    match was_told && !at_target {
         true => Drift::StillChanged,
         false => Drift::Unchanged,
     }

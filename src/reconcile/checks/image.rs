@@ -1,7 +1,7 @@
 //! Which inspection of the image an object needs, and what its heads mean; no I/O.
 
 use crate::{
-    api::{ANNOTATION_REQUESTED_AT, DatabaseMigration, Reason, RunResult},
+    api::{ANNOTATION_ACCEPT_DRIFT, ANNOTATION_REQUESTED_AT, DatabaseMigration, Reason, RunResult},
     reconcile::observed::Wanted,
     revisions::Graph,
     runner::{inspection_key, inspection_name, is_pinned},
@@ -32,6 +32,13 @@ pub fn wanted(object: &DatabaseMigration, dialect: &str) -> Wish {
 /// The value of the requestedAt annotation.
 pub fn requested_at(object: &DatabaseMigration) -> Option<&str> {
     object.annotations().get(ANNOTATION_REQUESTED_AT).map(String::as_str)
+}
+
+/// Fingerprints of schemas that may stay as they are.
+pub fn accepted_drift(object: &DatabaseMigration) -> Vec<&str> {
+    let annotation = object.annotations().get(ANNOTATION_ACCEPT_DRIFT).map(String::as_str);
+    let accepted = annotation.into_iter().chain(object.spec.drift.accepted_fingerprint.as_deref());
+    accepted.map(str::trim).filter(|accepted| !accepted.is_empty()).collect()
 }
 
 fn refresh(object: &DatabaseMigration) -> Option<String> {

@@ -6,14 +6,16 @@ mod plan;
 mod refusal;
 mod retry;
 mod run;
+mod schema;
 mod spec;
 
 pub use drift::{Drift, describe, drift};
-pub use image::{Wish, heads_condition, requested_at, wanted};
+pub use image::{Wish, accepted_drift, heads_condition, requested_at, wanted};
 pub use plan::{
     Chosen, Unmanaged, adoption, choose, direction_name, empty_downgrades, plan_problem, unmanaged, usable_graph,
 };
 pub use refusal::refused;
 pub use retry::{Gate, gate, repeats_by_itself};
 pub use run::{pod_failed, reason_of_class, run_status, summary_of_run};
+pub use schema::{Compared, Look, Taken};
 pub use spec::spec_problem;

@@ -17,10 +17,11 @@ use super::{
         unmanaged, usable_graph,
     },
     observed::{DatabaseView, ImageView, JobView, Observed, Problem, Wanted},
+    schema::SchemaRecord,
     status::Draft,
 };
 use crate::{
-    api::{ConditionType, DatabaseMigration, DatabaseMigrationStatus, Kind, Reason, parse_duration},
+    api::{ConditionType, DatabaseMigration, DatabaseMigrationStatus, DriftMode, Kind, Reason, parse_duration},
     db::VersionRows,
     revisions::{Direction, Target},
     runner::{Inspected, LookRecord, PodState, Run, RunRecord},
@@ -53,6 +54,8 @@ pub enum Effect {
     Look(LookRecord),
     /// Create the Job that compares the tables with the models of an image.
     Compare { record: LookRecord, image: String },
+    /// Keep what the schema should be, and how it differs.
+    KeepSchema(Box<SchemaRecord>),
     /// Delete a Job and its pod.
     DeleteJob(String),
     /// Tell people; about a run with the name of its Job.
@@ -194,7 +197,7 @@ impl Pass<'_> {
         let foreign = matches!(drift(&before, &rows, false, ours), Drift::Changed { .. } | Drift::StillChanged);
         let chosen = self.plan(&image, &rows, foreign);
         let at_target = chosen.as_ref().is_ok_and(|c| c.plan.direction == Direction::None);
-        self.note_drift(&drift(&before, &rows, at_target, ours), at_target, &image);
+        self.note_drift(&drift(&before, &rows, at_target, ours), &rows, at_target, &image);
         match chosen {
             Err(problem) => {
                 self.draft.unplanned(problem.reason.as_str(), &problem.message);
@@ -242,6 +245,9 @@ impl Pass<'_> {
     }
 
     fn at_target(&mut self, chosen: &Chosen) -> Next {
+        if let Some(problem) = self.blocking_drift() {
+            return self.stop(&problem);
+        }
         self.draft.verdict(Reason::AtTarget, &format!("the version rows are {}", describe(&chosen.plan.end)));
         self.interval()
     }
@@ -260,7 +266,12 @@ impl Pass<'_> {
     }
 
     fn interval(&self) -> Next {
-        let interval = self.object.spec.database.probe.interval.as_deref().and_then(parse_duration);
-        Next::Interval(interval.unwrap_or(DEFAULT_INTERVAL))
+        let spec = &self.object.spec;
+        let interval = |text: &Option<String>| text.as_deref().and_then(parse_duration).unwrap_or(DEFAULT_INTERVAL);
+        let looks = interval(&spec.database.probe.interval);
+        Next::Interval(match spec.drift.mode {
+            DriftMode::Snapshot => looks.min(interval(&spec.drift.interval)),
+            DriftMode::Models | DriftMode::Disabled => looks,
+        })
     }
 }

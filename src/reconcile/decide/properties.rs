@@ -44,7 +44,7 @@ fn spec() -> impl Strategy<Value = Value> {
             "timeouts": { "lock": times.2, "run": times.3 },
             "policy": { "downgrade": if choices.1 { "Allow" } else { "Deny" } },
             "strategy": if choices.2 { "Stepwise" } else { "Together" },
-            "drift": { "mode": if choices.3 { "Models" } else { "Off" } },
+            "drift": { "mode": if choices.3 { "Models" } else { "Disabled" } },
         });
         if choices.4 {
             spec["adopt"] = json!({ "revision": words.3 });

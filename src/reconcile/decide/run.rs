@@ -67,6 +67,9 @@ impl Pass<'_> {
         if let Some(problem) = plan_problem(chosen, spec.policy.downgrade, self.column()) {
             return self.stop(&problem);
         }
+        if let Some(problem) = self.blocked_run() {
+            return self.stop(&problem);
+        }
         if spec.suspend {
             self.draft.verdict(Reason::Suspended, &format!("suspended; {} waits", summary(chosen)));
             return self.interval();

@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     api::{DriftMode, RunResult, RunStatus},
     db::Snapshot,
-    reconcile::observed::{JobView, ModelsView, OldRun, RunView},
+    reconcile::observed::{JobView, ModelsView, OldRun, RunView, SchemaView},
     runner::{Differences, Ended, Inspection, PodState, Trouble},
 };
 use kube::ResourceExt;
@@ -60,6 +60,7 @@ fn seen(rows: &str) -> DatabaseView {
 fn observed(image: ImageView, database: DatabaseView) -> Observed {
     Observed {
         next_comparison: None,
+        schema: SchemaView::NotLooked,
         models: ModelsView::NotLooked,
         run: None,
         old_runs: vec![],

@@ -168,7 +168,8 @@ pub async fn probe(
     }
 }
 
-fn probe_problem(error: &ProbeError) -> Problem {
+/// What a failed look means for the object.
+pub fn probe_problem(error: &ProbeError) -> Problem {
     let reason = Reason::parse(error.reason()).unwrap_or(Reason::DatabaseUnreachable);
     Problem::new(reason, error.to_string())
 }

@@ -5,13 +5,15 @@ mod database;
 mod image;
 mod jobs;
 mod look;
+mod schema;
 
 pub use image::InspectionCache;
+pub use schema::Checks;
 
 use super::{
     Context,
     checks::{Wish, wanted},
-    observed::{DatabaseView, ImageView, ModelsView, Observed},
+    observed::{DatabaseView, ImageView, ModelsView, Observed, SchemaView},
 };
 use crate::{
     api::{DatabaseMigration, DriftMode},
@@ -33,6 +35,7 @@ pub async fn observe(object: &DatabaseMigration, context: &Context) -> Result<Ob
         next_look: None,
         next_comparison: None,
         models: ModelsView::NotLooked,
+        schema: SchemaView::NotLooked,
         wanted: None,
         image: ImageView::NotLooked,
         database: DatabaseView::NotLooked,
@@ -63,6 +66,7 @@ pub async fn observe(object: &DatabaseMigration, context: &Context) -> Result<Ob
         Some(endpoint) => {
             let table = version_table(object, &observed.image);
             observed.database = database::probe(object, context, endpoint, &table).await;
+            observed.schema = schema::look(object, context, endpoint, &table, &observed).await?;
         }
         None => by_job(object, context, jobs.looks, &endpoint.secrets(), &mut observed),
     }
@@ -101,7 +105,7 @@ fn by_models(
     observed: &mut Observed,
 ) {
     let all = |comparisons: Vec<jobs::LookView>| comparisons.into_iter().map(|look| look.job.name);
-    if object.spec.drift.mode == DriftMode::Off {
+    if object.spec.drift.mode != DriftMode::Models {
         return observed.old_jobs.extend(all(comparisons));
     }
     let (ImageView::Stored(image), DatabaseView::Seen(snapshot)) = (&observed.image, &observed.database) else {

@@ -1,0 +1,207 @@
+//! What a look at the schema means: what it should be, how it differs, and whether that is to be kept; no I/O.
+
+use super::drift::describe;
+use crate::{
+    api::{DatabaseMigrationStatus, DriftedObject, RunResult, RunStatus},
+    db::{Baseline, Catalog, Exclude, fingerprint},
+    text,
+};
+use std::collections::BTreeSet;
+
+/// Why a schema becomes what the live one is compared with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// A run was verified by the version rows.
+    AfterRun,
+    /// The database is at its target and nothing was known of its schema.
+    First,
+    /// A person said that it may stay so.
+    Accepted,
+    /// Another server version spells definitions in another way.
+    EngineUpgraded,
+}
+
+/// A comparison of the live schema.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Compared {
+    pub baseline: Baseline,
+    pub differences: Vec<DriftedObject>,
+    /// Of the live schema, as a person would accept it.
+    pub fingerprint: String,
+    pub taken: Option<Taken>,
+    /// The fingerprint that was accepted and is not what is there.
+    pub stale: Option<String>,
+}
+
+/// What one comparison is made with.
+pub struct Look<'a> {
+    pub catalog: &'a Catalog,
+    /// The version rows of the same moment.
+    pub rows: &'a BTreeSet<String>,
+    pub kept: Option<&'a Baseline>,
+    pub status: &'a DatabaseMigrationStatus,
+    pub at_target: bool,
+    pub exclude: &'a Exclude,
+    pub accepted: &'a [&'a str],
+}
+
+impl Look<'_> {
+    /// How the live schema differs from what it should be; else why nobody knows what it should be.
+    pub fn compare(&self) -> Result<Compared, String> {
+        let live = fingerprint(self.catalog, self.exclude);
+        let is_accepted = self.accepted.contains(&live.as_str());
+        let (mut baseline, mut taken) = match self.baseline() {
+            Ok(found) => found,
+            Err(_) if is_accepted => (self.now(), Some(Taken::Accepted)),
+            Err(why) => return Err(format!("{why}; to compare with it as it is now, accept fingerprint {live}")),
+        };
+        let mut differences = baseline.compare(self.catalog, self.exclude);
+        if !differences.is_empty() && is_accepted {
+            (baseline, taken) = (self.now(), Some(Taken::Accepted));
+            differences.clear();
+        }
+        let stale = self.accepted.first().filter(|_| !differences.is_empty()).map(|stale| text::clean(stale, 64));
+        let failed = self.status.recorded_runs() > baseline.run;
+        let baseline = baseline.noting(&differences, self.catalog, failed);
+        Ok(Compared { baseline, differences, fingerprint: live, taken, stale })
+    }
+
+    fn baseline(&self) -> Result<(Baseline, Option<Taken>), String> {
+        let Some(kept) = self.kept else {
+            return match self.run() {
+                Some(_) => Ok((self.now(), Some(Taken::AfterRun))),
+                None if self.at_target => Ok((self.now(), Some(Taken::First))),
+                None => Err("nothing is known of what the schema should be before the first run".to_owned()),
+            };
+        };
+        if let Some(run) = self.run().filter(|run| run.number > kept.run) {
+            let from: BTreeSet<String> = run.from.iter().cloned().collect();
+            // What was drift before the run is drift after it, unless the run was that which changed it.
+            let known = kept.comparable(self.catalog) && kept.rows == from;
+            let taken = if known { Baseline::after(self.catalog, run.number, self.rows, kept) } else { self.now() };
+            return Ok((taken, Some(Taken::AfterRun)));
+        }
+        if kept.rows != *self.rows {
+            return Err(format!(
+                "the version rows are {}, and the schema is known for {} alone: something else than this operator has changed it, or a run ended half-way",
+                describe(self.rows),
+                describe(&kept.rows)
+            ));
+        }
+        if !kept.comparable(self.catalog) {
+            return Ok((Baseline { run: kept.run, ..self.now() }, Some(Taken::EngineUpgraded)));
+        }
+        Ok((kept.clone(), None))
+    }
+
+    /// The last run, if it led to the version rows that are there.
+    fn run(&self) -> Option<&RunStatus> {
+        let led_here = |run: &&RunStatus| {
+            run.result == RunResult::Succeeded && run.to.iter().collect::<BTreeSet<_>>() == self.rows.iter().collect()
+        };
+        self.status.last_run.as_ref().filter(led_here)
+    }
+
+    fn now(&self) -> Baseline {
+        Baseline::of(self.catalog, self.status.recorded_runs(), self.rows)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::Change;
+
+    fn catalog(objects: &[(&str, &str)]) -> Catalog {
+        let rows = objects.iter().map(|(name, definition)| ("table".into(), (*name).into(), (*definition).into()));
+        Catalog::new("postgresql 15".into(), rows)
+    }
+
+    fn set(rows: &[&str]) -> BTreeSet<String> {
+        rows.iter().map(|row| (*row).to_owned()).collect()
+    }
+
+    fn status(number: i64, from: &[&str], to: &[&str], result: RunResult) -> DatabaseMigrationStatus {
+        let list = |rows: &[&str]| set(rows).into_iter().collect();
+        let run = RunStatus { number, from: list(from), to: list(to), result, ..RunStatus::default() };
+        DatabaseMigrationStatus { last_run: Some(run), ..Default::default() }
+    }
+
+    struct Case<'a> {
+        live: &'a [(&'a str, &'a str)],
+        rows: &'a [&'a str],
+        kept: Option<&'a Baseline>,
+        status: DatabaseMigrationStatus,
+        at_target: bool,
+        accepted: Option<&'a str>,
+    }
+
+    impl Case<'_> {
+        fn compare(&self) -> Result<Compared, String> {
+            let (catalog, rows, exclude) = (catalog(self.live), set(self.rows), Exclude::default());
+            Look {
+                catalog: &catalog,
+                rows: &rows,
+                kept: self.kept,
+                status: &self.status,
+                at_target: self.at_target,
+                exclude: &exclude,
+                accepted: &self.accepted.into_iter().collect::<Vec<_>>(),
+            }
+            .compare()
+        }
+    }
+
+    const A: &[(&str, &str)] = &[("a", "1")];
+    const AB: &[(&str, &str)] = &[("a", "1"), ("b", "1")];
+
+    fn case<'a>(live: &'a [(&'a str, &'a str)], rows: &'a [&'a str], kept: Option<&'a Baseline>) -> Case<'a> {
+        Case { live, rows, kept, status: Default::default(), at_target: true, accepted: None }
+    }
+
+    #[test]
+    fn the_first_look_at_the_target_is_what_later_ones_compare_with() {
+        let first = case(A, &["r"], None).compare().unwrap();
+        assert_eq!((first.taken, first.differences.len()), (Some(Taken::First), 0));
+        let second = case(AB, &["r"], Some(&first.baseline)).compare().unwrap();
+        assert_eq!((second.taken, second.differences[0].change), (None, Change::Unexpected));
+        let third = case(A, &["r"], Some(&second.baseline)).compare().unwrap();
+        assert_eq!(third.differences, vec![]);
+        assert!(Case { at_target: false, ..case(A, &["r"], None) }.compare().unwrap_err().contains("first run"));
+    }
+
+    #[test]
+    fn a_verified_run_makes_a_new_one_once() {
+        let before = Baseline::of(&catalog(A), 1, &set(&["r1"]));
+        let ran =
+            || Case { status: status(2, &["r1"], &["r2"], RunResult::Succeeded), ..case(AB, &["r2"], Some(&before)) };
+        let after = ran().compare().unwrap();
+        assert_eq!((after.taken, after.baseline.run, after.differences.len()), (Some(Taken::AfterRun), 2, 0));
+        let again = Case { kept: Some(&after.baseline), ..ran() }.compare().unwrap();
+        assert_eq!((again.taken, &again.baseline), (None, &after.baseline));
+        let failed = Case { status: status(2, &["r1"], &["r2"], RunResult::Failed), ..ran() };
+        assert!(failed.compare().unwrap_err().contains("r2"));
+        let half_done =
+            Case { status: status(2, &["r1"], &["r2"], RunResult::Failed), ..case(AB, &["r1"], Some(&before)) };
+        assert_eq!(half_done.compare().unwrap().differences.len(), 1);
+    }
+
+    #[test]
+    fn a_person_can_accept_what_is_there_and_nothing_else() {
+        let kept = Baseline::of(&catalog(A), 1, &set(&["r"]));
+        let found = case(AB, &["r"], Some(&kept)).compare().unwrap();
+        let accepting =
+            |accepted| Case { accepted: Some(accepted), ..case(AB, &["r"], Some(&kept)) }.compare().unwrap();
+        let accepted = accepting(&found.fingerprint);
+        assert_eq!((accepted.taken, accepted.differences.len()), (Some(Taken::Accepted), 0));
+        let stale = accepting("0123");
+        assert_eq!((stale.taken, stale.differences.len(), stale.stale.as_deref()), (None, 1, Some("0123")));
+    }
+
+    #[test]
+    fn another_server_version_is_no_drift() {
+        let kept = Baseline { engine: "postgresql 14".into(), ..Baseline::of(&catalog(A), 1, &set(&["r"])) };
+        let found = case(AB, &["r"], Some(&kept)).compare().unwrap();
+        assert_eq!((found.taken, found.differences.len()), (Some(Taken::EngineUpgraded), 0));
+    }
+}
