@@ -72,8 +72,12 @@ impl Catalog {
     /// From the rows of the catalog query: kind, name and definition.
     pub fn new(engine: String, rows: impl IntoIterator<Item = (String, String, String)>) -> Self {
         let objects = rows.into_iter().map(|(kind, name, definition)| {
-            let anew = engine.starts_with("postgresql") && spelled_anew(&kind);
-            let definition = if anew { steady(&definition) } else { definition };
+            let definition = match engine.split(' ').next() {
+                Some("postgresql") if spelled_anew(&kind) => steady(&definition),
+                // What somebody wrote, with their blanks and line breaks.
+                Some("sqlite") => joined(&words(&definition)),
+                _ => definition,
+            };
             (format!("{kind} {name}"), Definition::Text(definition))
         });
         let objects = objects.collect();
@@ -217,7 +221,25 @@ fn steady(definition: &str) -> String {
             _ => kept.push(word.clone()),
         }
     }
-    kept.join(" ")
+    joined(&kept)
+}
+
+/// Words with blanks where people put them.
+fn joined(words: &[String]) -> String {
+    let mut text = String::new();
+    let mut before = "";
+    for word in words {
+        let closes = matches!(word.as_str(), ")" | "]" | "," | ";") || matches!(before, "(" | "[" | "");
+        let calls = matches!(word.as_str(), "(" | "[")
+            && before.ends_with(|c: char| is_of_a_word(c) || c == '"')
+            && !KEYWORDS.contains(&before);
+        if !closes && !calls {
+            text.push(' ');
+        }
+        text.push_str(word);
+        before = word;
+    }
+    text
 }
 
 /// Whether the words end in a parenthesis with a single value, which is not that of a call.
@@ -349,7 +371,7 @@ mod tests {
         assert_ne!(steady("(a OR b) AND c"), steady("a OR (b AND c)"));
         assert_ne!(steady("lower(a)"), steady("lower a"));
         assert_eq!(steady("DEFAULT 'it''s (x)::text'::text"), "DEFAULT 'it''s (x)::text'");
-        assert_eq!(steady("now()::timestamp with time zone"), "now ( )");
+        assert_eq!(steady("now()::timestamp with time zone"), "now()");
         assert_eq!(steady("(ARRAY[1, ARRAY[2]])::integer[]"), "ARRAY [ 1 , ARRAY [ 2 ] ]");
     }
 

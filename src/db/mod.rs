@@ -13,7 +13,10 @@ pub use fingerprint::{ALGORITHM, Catalog, Definition, Exclude, Fingerprint, Inco
 pub use url::{CA_FILE, Dialect, Endpoint, TlsMode, dialect_name, secret_texts};
 
 use futures::future::BoxFuture;
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 /// Where the version rows are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -156,6 +159,28 @@ async fn in_time<T>(
         Err(_) => Err(ProbeError::Timeout { place: endpoint.place(), seconds: timeout.as_secs() }),
     }
 }
+
+/// The catalog queries of a dialect by the server that they are for, with `:version_table` and `:version_schema` as
+/// SQLAlchemy has parameters: for the runner, where the operator does not look by itself.
+pub fn catalog_queries(dialect: &str) -> BTreeMap<&'static str, String> {
+    // A parameter that only a comment names would be one too many.
+    let bare = |query: &str| -> String { query.split_inclusive('\n').filter(|line| !line.starts_with("--")).collect() };
+    let named = |query: &str| bare(query).replace("$1", ":version_table").replace("$2", ":version_schema");
+    let of_mysql = |mariadb| bare(&mysql::catalog_query(mariadb)).replace("{version_table}", ":version_table");
+    match dialect {
+        "postgresql" => BTreeMap::from([("postgresql", named(postgres::CATALOG))]),
+        "mysql" | "mariadb" => BTreeMap::from([
+            ("mysql", of_mysql(false)),
+            ("mariadb", of_mysql(true)),
+            ("sequence", mysql::SEQUENCE.to_owned()),
+        ]),
+        "sqlite" => BTreeMap::from([("sqlite", named(SQLITE_CATALOG))]),
+        _ => BTreeMap::new(),
+    }
+}
+
+/// SQLite is never opened by the operator: its file is in a volume of the application's.
+const SQLITE_CATALOG: &str = include_str!("sql/sqlite_catalog.sql");
 
 /// The version table, fit to be shown.
 fn shown(table: &VersionTable) -> String {

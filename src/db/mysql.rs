@@ -15,7 +15,7 @@ const WIDTH: &str = include_str!("sql/mysql_width.sql");
 const OTHER_TABLES: &str = include_str!("sql/mysql_other_tables.sql");
 const CATALOG: &str = include_str!("sql/mysql_catalog.sql");
 const RUNNING: &str = include_str!("sql/mysql_running.sql");
-const SEQUENCE: &str = include_str!("sql/mariadb_sequence.sql");
+pub const SEQUENCE: &str = include_str!("sql/mariadb_sequence.sql");
 
 /// ER_NO_SUCH_TABLE
 const NO_TABLE: u16 = 1146;
@@ -57,8 +57,18 @@ async fn read_catalog(
 ) -> Result<(String, Vec<(String, String, String)>), sqlx::Error> {
     let version = begin(connection, timeout).await?;
     connection.execute("SET SESSION group_concat_max_len = 1000000").await?;
-    let mariadb = engine(&version).starts_with("mariadb");
-    // What the two servers have under different names.
+    let query = catalog_query(engine(&version).starts_with("mariadb")).replace("{version_table}", "?");
+    let mut rows: Vec<(String, String, String)> =
+        sqlx::query_as(AssertSqlSafe(query)).persistent(false).bind(&table.name).fetch_all(&mut *connection).await?;
+    for (_, name, definition) in rows.iter_mut().filter(|(kind, ..)| kind == "sequence") {
+        let query = SEQUENCE.replace("{sequence}", &quoted_name(name));
+        *definition = connection.fetch_one(AssertSqlSafe(query)).await?.try_get(0)?;
+    }
+    Ok((version, rows))
+}
+
+/// What the two servers have under different names is put in its place; the version table is not.
+pub fn catalog_query(mariadb: bool) -> String {
     let differing = if mariadb {
         [
             ("{expression}", "''"),
@@ -79,15 +89,7 @@ async fn read_catalog(
             ("{enforced}", "IF(c.enforced = 'NO', 'not enforced', NULL)"),
         ]
     };
-    let query = differing.iter().fold(CATALOG.to_owned(), |query, (name, text)| query.replace(name, text));
-    let query = query.replace("{version_table}", "?");
-    let mut rows: Vec<(String, String, String)> =
-        sqlx::query_as(AssertSqlSafe(query)).persistent(false).bind(&table.name).fetch_all(&mut *connection).await?;
-    for (_, name, definition) in rows.iter_mut().filter(|(kind, ..)| kind == "sequence") {
-        let query = SEQUENCE.replace("{sequence}", &quoted_name(name));
-        *definition = connection.fetch_one(AssertSqlSafe(query)).await?.try_get(0)?;
-    }
-    Ok((version, rows))
+    differing.iter().fold(CATALOG.to_owned(), |query, (name, text)| query.replace(name, text))
 }
 
 /// Limits, the transaction, and the server's version.

@@ -13,7 +13,7 @@ const BEGIN: &str = include_str!("sql/postgres_begin.sql");
 const READ_ROWS: &str = include_str!("sql/postgres_read_rows.sql");
 const WIDTH: &str = include_str!("sql/postgres_width.sql");
 const OTHER_TABLES: &str = include_str!("sql/postgres_other_tables.sql");
-const CATALOG: &str = include_str!("sql/postgres_catalog.sql");
+pub const CATALOG: &str = include_str!("sql/postgres_catalog.sql");
 const RUNNING: &str = include_str!("sql/postgres_running.sql");
 
 /// SQLSTATE undefined_table: neither the table nor, where one is named, its schema has to be there.

@@ -9,6 +9,7 @@ use crate::api::{
     ANNOTATION_KEY, ANNOTATION_LOOK, ANNOTATION_RUN, DatabaseMigration, LABEL_ACTION, LABEL_INSPECTION, LABEL_OBJECT,
     MANAGER, parse_duration,
 };
+use crate::db::catalog_queries;
 use flate2::{Compression, read::ZlibDecoder, write::ZlibEncoder};
 use k8s_openapi::{
     ByteString,
@@ -73,6 +74,9 @@ pub fn run_jobs(object: &DatabaseMigration) -> ListParams {
 pub struct LookRecord {
     pub epoch: String,
     pub number: i64,
+    /// The dialect by whose queries the schema is to be read as well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub catalog: Option<String>,
 }
 
 /// The object that a Job is for, and the image that it runs.
@@ -140,7 +144,8 @@ pub fn look_epoch(object: &DatabaseMigration, requested_at: Option<&str>, image:
 
 /// The Job that reads the version rows.
 pub fn look_job(input: JobInput, record: &LookRecord) -> Result<Job, PodTemplateError> {
-    again_job(input, record, "probe", Action::Probe)
+    let catalog = record.catalog.as_deref().map(catalog_queries).unwrap_or_default();
+    again_job(input, record, "probe", Action::Probe { catalog })
 }
 
 /// The Job that compares the tables with the models.

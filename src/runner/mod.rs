@@ -15,7 +15,7 @@ pub use job::{
 };
 pub use pod::{Ended, PodState, Trouble, pod_state};
 pub use pod_template::{PodTemplateError, check as check_pod_template};
-pub use report::{Differences, Failure, Frames, Look, Report, ReportError, RunState, hex, join_frames};
+pub use report::{CatalogReport, Differences, Failure, Frames, Look, Report, ReportError, RunState, hex, join_frames};
 pub use task::{Action, ConnectionTask, Limit, Run, Task};
 
 /// The runner's source, mounted into every Job.

@@ -44,7 +44,7 @@ pub struct Report {
     /// Comparison with the models only: how the database differs.
     #[serde(default)]
     pub drift: Option<Differences>,
-    /// Inspect only: how to find and check the payload in the log.
+    /// How to find and check the payload in the log, where there is one.
     #[serde(flatten)]
     pub frames: Option<Frames>,
 }
@@ -62,6 +62,18 @@ pub struct Look {
     /// How many characters a row can have, where the column says so.
     #[serde(default)]
     pub column: Option<u32>,
+    /// Why the schema could not be read, where that was asked for.
+    #[serde(default)]
+    pub catalog_error: Option<String>,
+}
+
+/// The schema as a Job read it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct CatalogReport {
+    pub engine: String,
+    pub rows: Vec<String>,
+    /// Kind, name and definition of each object.
+    pub objects: Vec<(String, String, String)>,
 }
 
 /// How a database differs from what it should be, by the number of objects and the first of them.

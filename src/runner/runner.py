@@ -758,6 +758,10 @@ class Work:
         with environment:
             self.script.run_env()
 
+    def payload(self):
+        """What is too long for the termination message."""
+        return None
+
     def migrations(self, rows, context):
         """Alembic's `fn`: entered already, unless env.py went round context.run_migrations()."""
         self.enter(context)
@@ -790,9 +794,7 @@ class Reading(Work):
 class Inspection(Reading):
     """Loads the graph and looks at the configuration, inside env.py, without a step and without a write."""
 
-    def __init__(self, task, report, revisions):
-        super().__init__(task, report, revisions)
-        self.facts = None
+    facts = None
 
     def begin(self, context):
         self.revisions.load()
@@ -844,6 +846,10 @@ class Look(Reading):
     """Reads the version rows as env.py connects, for a database that the operator itself can't reach."""
 
     finished = True
+    catalog = None
+
+    def payload(self):
+        return self.catalog
 
     def begin(self, context):
         import sqlalchemy
@@ -861,7 +867,38 @@ class Look(Reading):
                 "rows": rows[:ROWS_LIMIT * 4], "tables": others[:6]}
         if len(rows) > ROWS_LIMIT * 4:
             raise Problem("VersionTableMismatch", "the table %s has %d rows; it is not one of Alembic's" % (table.name, len(rows)))
+        if self.task.get("catalog"):
+            try:
+                self.catalog = dict(read_catalog(context, self.task["catalog"]), rows=rows)
+            except Exception as error:
+                look["catalog_error"] = error_text(error)[:300]
         self.report.update(look=look)
+
+
+def read_catalog(context, queries):
+    """Every object of the schema by the operator's own queries, and the server that spelled their definitions."""
+    dialect = context.dialect
+    with context.connection.engine.connect() as connection:
+        version = ".".join(str(part) for part in (dialect.server_version_info or ())[:1 if dialect.name == "postgresql" else 2])
+        server = "mariadb" if getattr(dialect, "is_mariadb", False) else dialect.name
+        table = {"version_table": context.version_table}
+        if server == "postgresql":
+            execute(connection, "SET search_path = pg_catalog")
+            table["version_schema"] = context.version_table_schema
+        elif server in ("mysql", "mariadb"):
+            execute(connection, "SET SESSION group_concat_max_len = 1000000")
+        objects = [[plain(value) for value in row] for row in execute(connection, queries[server], **table)]
+        if server == "mariadb":
+            for entry in objects:
+                if entry[0] == "sequence":
+                    name = "`%s`" % entry[1].replace("`", "``")
+                    entry[2] = plain(execute(connection, queries["sequence"].replace("{sequence}", name.replace(":", "\\:"))).scalar())
+    return {"engine": "%s %s" % (server, version) if server != "sqlite" else server, "objects": objects}
+
+
+def plain(value):
+    """Some drivers give the texts of information_schema as bytes."""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value or "")
 
 
 class Comparison(Reading):
@@ -1498,7 +1535,8 @@ def drive(task, report, stopper, output):
     if running:
         return work.conclude()
     flush_standard_streams()
-    frames = emit_frames(output, report.fields["nonce"], work.payload()) if task["action"] == "inspect" else {}
+    payload = work.payload()
+    frames = {} if payload is None else emit_frames(output, report.fields["nonce"], payload)
     report.update(state="done", **frames)
 
 

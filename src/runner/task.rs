@@ -3,7 +3,7 @@
 use crate::api::DatabaseMigration;
 use kube::ResourceExt;
 use serde::Serialize;
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 /// Version of the protocol between the operator and the runner.
 pub const PROTOCOL: u32 = 1;
@@ -36,8 +36,8 @@ pub struct Task {
 pub enum Action {
     /// Read the revision graph and what env.py configures; change nothing.
     Inspect,
-    /// Read the version rows; change nothing.
-    Probe,
+    /// Read the version rows, and the schema with these queries if there are any; change nothing.
+    Probe { catalog: BTreeMap<&'static str, String> },
     /// Compare the tables with the models; change nothing.
     Compare,
     /// Take the database from one set of rows to another.

@@ -11,7 +11,7 @@ WITH spaces AS (
            n.space, n.space || '.' || quote_ident(c.relname) AS name, c.relname
     FROM pg_class AS c JOIN spaces AS n ON n.oid = c.relnamespace
     WHERE NOT c.relispartition
-      AND NOT (c.relname = $1 AND n.nspname = COALESCE($2, n.nspname))
+      AND NOT (c.relname = CAST($1 AS text) AND n.nspname = COALESCE(CAST($2 AS text), n.nspname))
       AND NOT EXISTS (SELECT 1 FROM owned AS o WHERE o.classid = 'pg_class'::regclass AND o.objid = c.oid)
 ), tables AS (
     SELECT * FROM relations WHERE relkind IN ('r', 'p', 'f')

@@ -454,7 +454,7 @@ fn differences_from_the_models_are_shown_and_leave_ready_alone() {
     let mut object = object("head");
     object.spec.drift.mode = DriftMode::Models;
     let mut observed = stored("a b", "b");
-    let record = LookRecord { epoch: "e".into(), number: 1 };
+    let record = LookRecord { epoch: "e".into(), number: 1, catalog: None };
     observed.next_comparison = Some(record);
     observed.models = ModelsView::Comparing(None);
     let drifted = |decision: &Decision| {

@@ -1,6 +1,6 @@
 //! What is known of the image that the spec names, and of those that ran before; does network I/O.
 
-use super::jobs::InspectJob;
+use super::jobs::{InspectJob, payload};
 use crate::{
     api::{DatabaseMigration, LABEL_INSPECTION, Reason},
     error::Error,
@@ -11,20 +11,14 @@ use crate::{
         observed::{ImageView, JobView, Problem, Wanted},
     },
     runner::{
-        Ended, Inspected, Inspection, PodState, Report, RunState, inspected_digest, inspected_image, join_frames,
-        lacks_owner, pinned, read_inspection,
+        Ended, Inspected, Inspection, PodState, Report, RunState, inspected_digest, inspected_image, lacks_owner,
+        pinned, read_inspection,
     },
     text,
 };
-use k8s_openapi::api::core::v1::{ConfigMap, Pod};
-use kube::{
-    Api, ResourceExt,
-    api::{ListParams, LogParams},
-};
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::{Api, ResourceExt, api::ListParams};
 use std::sync::Arc;
-
-/// Bytes of a log that are read for a payload; a graph of 50,000 revisions is about 4 MiB.
-const MAX_LOG: i64 = 48 * 1024 * 1024;
 
 /// Seconds for which an inspection of another object is waited for.
 const WAIT_FOR_OTHERS: i64 = 60;
@@ -138,8 +132,7 @@ async fn inspected(
     }
     match (&report.frames, &job.pod) {
         (Some(frames), Some(pod)) => {
-            let log = log(object, context, pod, frames.tail_lines()).await?;
-            let payload = join_frames(&log, frames).map_err(|e| e.to_string());
+            let payload = payload(object, context, pod, frames).await?.map_err(|e| e.to_string());
             let inspection = payload.and_then(|json| Inspection::parse(&json).map_err(|e| e.to_string()));
             Ok(match inspection {
                 Ok(inspection) => {
@@ -180,17 +173,6 @@ fn no_report(ended: &Ended, error: &crate::runner::ReportError, secrets: &[&str]
         }
     };
     Problem::new(Reason::PodFailed, text::redact(&message, secrets))
-}
-
-async fn log(object: &DatabaseMigration, context: &Context, pod: &str, lines: i64) -> Result<String, Error> {
-    let api: Api<Pod> = Api::namespaced(context.client.clone(), &object.namespace().unwrap_or_default());
-    let params = LogParams {
-        container: Some(crate::runner::CONTAINER.to_owned()),
-        tail_lines: Some(lines),
-        limit_bytes: Some(MAX_LOG),
-        ..LogParams::default()
-    };
-    call(&format!("read the log of pod {pod}"), api.logs(pod, &params)).await
 }
 
 /// Parsed inspections by the UID of their ConfigMap. These are immutable, so an entry never grows old.

@@ -9,14 +9,17 @@ use crate::{
         api::call,
         observed::{JobView, OldRun, RunView},
     },
-    runner::{Ended, LookRecord, PodState, RunRecord, Trouble, pod_state},
+    runner::{CONTAINER, Ended, Frames, LookRecord, PodState, ReportError, RunRecord, Trouble, join_frames, pod_state},
     text,
 };
 use k8s_openapi::api::{
     batch::v1::Job,
     core::v1::{Event, Pod},
 };
-use kube::{Api, ResourceExt, api::ListParams};
+use kube::{
+    Api, ResourceExt,
+    api::{ListParams, LogParams},
+};
 use std::sync::Arc;
 
 /// A Job that has no pod after this many seconds is asked about: its pod was probably refused.
@@ -38,6 +41,7 @@ pub struct Jobs {
 /// A probe or compare Job.
 pub struct LookView {
     pub record: LookRecord,
+    pub pod: Option<String>,
     pub job: JobView,
 }
 
@@ -59,10 +63,10 @@ pub async fn jobs(object: &DatabaseMigration, context: &Context) -> Result<Jobs,
             continue;
         }
         if let Some(look) = job.annotations().get(ANNOTATION_LOOK) {
-            let (state, _) = state(&job, context).await?;
+            let (state, pod) = state(&job, context).await?;
             let record = serde_json::from_str(look).unwrap_or_default();
             let looks = if action == Some("compare") { &mut found.comparisons } else { &mut found.looks };
-            looks.push(LookView { record, job: view(&job, state) });
+            looks.push(LookView { record, pod, job: view(&job, state) });
             continue;
         }
         let Some(record) = RunRecord::of(&*job) else {
@@ -82,6 +86,27 @@ pub async fn jobs(object: &DatabaseMigration, context: &Context) -> Result<Jobs,
         }
     }
     Ok(found)
+}
+
+/// Bytes of a log that are read for a payload; a graph of 50,000 revisions is about 4 MiB.
+const MAX_LOG: i64 = 48 * 1024 * 1024;
+
+/// What a pod left in its log, by what its report says of it.
+pub async fn payload(
+    object: &DatabaseMigration,
+    context: &Context,
+    pod: &str,
+    frames: &Frames,
+) -> Result<Result<Vec<u8>, ReportError>, Error> {
+    let api: Api<Pod> = Api::namespaced(context.client.clone(), &object.namespace().unwrap_or_default());
+    let params = LogParams {
+        container: Some(CONTAINER.to_owned()),
+        tail_lines: Some(frames.tail_lines()),
+        limit_bytes: Some(MAX_LOG),
+        ..LogParams::default()
+    };
+    let log = call(&format!("read the log of pod {pod}"), api.logs(pod, &params)).await?;
+    Ok(join_frames(&log, frames))
 }
 
 /// Masks secrets in what a pod left behind.

@@ -27,6 +27,8 @@ pub struct Looked<View> {
     pub next: Option<LookRecord>,
     /// Jobs whose looks nobody needs any more.
     pub old: Vec<String>,
+    /// The one that stands.
+    pub job: Option<EndedJob>,
 }
 
 /// The database as Jobs see it. While the next look is made, the one before it stands.
@@ -46,7 +48,7 @@ pub fn look(
         (Some(view), _) if good => view,
         (_, working) => DatabaseView::Looking(working),
     };
-    Looked { view, next, old: newest.old }
+    Looked { view, next, old: newest.old, job: newest.stands }
 }
 
 /// The comparison with the models of `image`, as Jobs make it.
@@ -62,7 +64,7 @@ pub fn compare(
     let interval = object.spec.drift.interval.as_deref().and_then(parse_duration).unwrap_or(DEFAULT_DRIFT_INTERVAL);
     let good = matches!(stands, Some(ModelsView::Compared(_)));
     let next = newest.due(if good { interval } else { interval.min(AFTER_FAILURE * 10) }, now);
-    Looked { view: stands.unwrap_or(ModelsView::Comparing(newest.working)), next, old: newest.old }
+    Looked { view: stands.unwrap_or(ModelsView::Comparing(newest.working)), next, old: newest.old, job: newest.stands }
 }
 
 /// The looks of one epoch.
@@ -75,21 +77,27 @@ struct Newest {
     old: Vec<String>,
 }
 
-struct EndedJob {
+/// A Job whose pod has ended.
+pub struct EndedJob {
+    pub number: i64,
+    pub pod: Option<String>,
+    pub ended: Ended,
     created: Option<Timestamp>,
-    ended: Ended,
 }
 
 fn newest(mut looks: Vec<LookView>, epoch: String, secrets: &[&str]) -> Newest {
     looks.sort_by_key(|look| look.record.number);
-    let following = LookRecord { epoch: epoch.clone(), number: looks.last().map_or(0, |l| l.record.number) + 1 };
+    let following =
+        LookRecord { epoch: epoch.clone(), number: looks.last().map_or(0, |l| l.record.number) + 1, catalog: None };
     let (mut current, past): (Vec<_>, Vec<_>) = looks.into_iter().partition(|look| look.record.epoch == epoch);
     let mut old: Vec<String> = past.into_iter().map(|look| look.job.name).collect();
     let working = current.pop_if(|look| !matches!(look.job.state, PodState::Ended(_))).map(|look| look.job);
     let stands = current.pop().and_then(|mut look| {
         redact(&mut look.job, secrets);
         match look.job.state {
-            PodState::Ended(ended) => Some(EndedJob { created: look.job.created, ended }),
+            PodState::Ended(ended) => {
+                Some(EndedJob { number: look.record.number, pod: look.pod, ended, created: look.job.created })
+            }
             _ => None,
         }
     });
@@ -111,7 +119,7 @@ impl Newest {
 }
 
 /// What a Job reported, or why it reported nothing.
-fn reported(ended: &Ended) -> Result<Report, Problem> {
+pub fn reported(ended: &Ended) -> Result<Report, Problem> {
     let report = ended.report().map_err(|error| {
         let why = ended.reason.clone().unwrap_or_default();
         let code = ended.exit_code.unwrap_or_default();

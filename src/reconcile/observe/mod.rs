@@ -10,6 +10,8 @@ mod schema;
 pub use image::InspectionCache;
 pub use schema::Checks;
 
+use self::database::Located;
+
 use super::{
     Context,
     checks::{Wish, wanted},
@@ -20,7 +22,7 @@ use crate::{
     db::{ALEMBICS_WIDTH, VersionRows, VersionTable},
     error::Error,
     revisions::Target,
-    runner::Inspected,
+    runner::{Inspected, LookRecord},
 };
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -68,7 +70,7 @@ pub async fn observe(object: &DatabaseMigration, context: &Context) -> Result<Ob
             observed.database = database::probe(object, context, endpoint, &table).await;
             observed.schema = schema::look(object, context, endpoint, &table, &observed).await?;
         }
-        None => by_job(object, context, jobs.looks, &endpoint.secrets(), &mut observed),
+        None => by_job(object, context, jobs.looks, &endpoint, &mut observed).await?,
     }
     by_models(object, context, jobs.comparisons, &endpoint.secrets(), &mut observed);
     observed.remembered = remembered(object, context, &observed);
@@ -76,24 +78,29 @@ pub async fn observe(object: &DatabaseMigration, context: &Context) -> Result<Ob
 }
 
 /// A look by Job runs in the inspected image, and means nothing once a run has ended that is not recorded yet.
-fn by_job(
+async fn by_job(
     object: &DatabaseMigration,
     context: &Context,
     looks: Vec<jobs::LookView>,
-    secrets: &[&str],
+    located: &Located,
     observed: &mut Observed,
-) {
+) -> Result<(), Error> {
     if observed.run.is_some() {
-        return;
+        return Ok(());
     }
     if !matches!(observed.image, ImageView::Stored(_) | ImageView::Reported { .. }) {
         observed.database = DatabaseView::Looking(None);
-        return;
+        return Ok(());
     }
-    let looked = look::look(object, looks, secrets, context.now());
+    let looked = look::look(object, looks, &located.secrets(), context.now());
+    let catalog = (object.spec.drift.mode == DriftMode::Snapshot).then(|| located.dialect.clone());
     observed.database = looked.view;
-    observed.next_look = looked.next;
+    observed.next_look = looked.next.map(|record| LookRecord { catalog, ..record });
     observed.old_jobs.extend(looked.old);
+    if let Some(job) = looked.job {
+        observed.schema = schema::by_job(object, context, &job, located, observed).await?;
+    }
+    Ok(())
 }
 
 /// The tables are compared with the models when the database is where these are: at the heads.

@@ -1,10 +1,15 @@
 //! The look at the schema and at what it should be, when it is due; does network I/O.
 
+use super::{
+    database::Located,
+    jobs::payload,
+    look::{EndedJob, reported},
+};
 use crate::{
     api::{
         Change, ConditionType, DatabaseMigration, DatabaseMigrationStatus, DriftMode, OnDrift, Reason, parse_duration,
     },
-    db::{Endpoint, VersionTable},
+    db::{Catalog, Endpoint, Schema, VersionTable},
     error::Error,
     reconcile::{
         Context,
@@ -13,6 +18,8 @@ use crate::{
         observed::{DatabaseView, Kept, Observed, Problem, SchemaView},
         schema::{baseline, schema_name},
     },
+    runner::CatalogReport,
+    text,
 };
 use k8s_openapi::{api::core::v1::ConfigMap, jiff::Timestamp};
 use kube::{Api, ResourceExt};
@@ -71,34 +78,78 @@ pub async fn look(
     table: &VersionTable,
     observed: &Observed,
 ) -> Result<SchemaView, Error> {
-    let drift = &object.spec.drift;
-    let is_seen = matches!(observed.database, DatabaseView::Seen(_));
-    if drift.mode != DriftMode::Snapshot || !is_seen || !knows_table(object, observed) {
+    let check = reason(object, observed);
+    if !knows_table(object, observed) || !is_wanted(object, context, observed, &check) {
         return Ok(SchemaView::NotLooked);
     }
-    let uid = object.uid().unwrap_or_default();
-    let reason = reason(object, observed);
-    if !is_due(object, context, &uid, &reason) {
-        return Ok(SchemaView::NotLooked);
-    }
-    let timeout = drift.timeout.as_deref().and_then(parse_duration).unwrap_or(DEFAULT_TIMEOUT);
+    let timeout = object.spec.drift.timeout.as_deref().and_then(parse_duration).unwrap_or(DEFAULT_TIMEOUT);
     let read = {
         let Ok(_permit) = context.process.servers.permit(&endpoint.server()).await else {
             return Ok(SchemaView::NotLooked);
         };
         context.process.prober.schema(endpoint, table, timeout).await
     };
-    let mut schema = match read {
-        Ok(schema) if schema.migrating => return Ok(SchemaView::NotLooked),
-        Ok(schema) => schema,
-        Err(error) => return Ok(SchemaView::Failed(super::database::probe_problem(&error))),
+    let secrets = endpoint.secret_texts();
+    let secrets: Vec<&str> = secrets.iter().map(ExposeSecret::expose_secret).collect();
+    match read {
+        Ok(schema) if schema.migrating => Ok(SchemaView::NotLooked),
+        Ok(schema) => seen(object, context, schema, &secrets, check).await,
+        Err(error) => Ok(SchemaView::Failed(super::database::probe_problem(&error))),
+    }
+}
+
+/// The schema as the Job read it that also read the version rows.
+pub async fn by_job(
+    object: &DatabaseMigration,
+    context: &Context,
+    job: &EndedJob,
+    located: &Located,
+    observed: &Observed,
+) -> Result<SchemaView, Error> {
+    let check = format!("{} by look {}", reason(object, observed), job.number);
+    if !is_wanted(object, context, observed, &check) {
+        return Ok(SchemaView::NotLooked);
+    }
+    let failed = |message: String| Ok(SchemaView::Failed(Problem::new(Reason::PodFailed, message)));
+    let report = match reported(&job.ended) {
+        Ok(report) => report,
+        Err(problem) => return Ok(SchemaView::Failed(problem)),
     };
-    let hidden = endpoint.secret_texts();
-    schema.catalog.hide(&hidden.iter().map(ExposeSecret::expose_secret).collect::<Vec<_>>());
+    let why = report.look.and_then(|look| look.catalog_error);
+    let (Some(frames), Some(pod)) = (&report.frames, &job.pod) else {
+        return failed(why.unwrap_or_else(|| "the Job has not read it".to_owned()));
+    };
+    let read = payload(object, context, pod, frames).await?.map_err(|error| error.to_string());
+    let read = read.and_then(|json| serde_json::from_slice::<CatalogReport>(&json).map_err(|error| error.to_string()));
+    match read {
+        Err(error) => failed(error),
+        Ok(read) => {
+            let catalog = Catalog::new(text::clean(&read.engine, 64), read.objects);
+            let schema = Schema { catalog, rows: read.rows.into_iter().collect(), migrating: false };
+            seen(object, context, schema, &located.secrets(), check).await
+        }
+    }
+}
+
+async fn seen(
+    object: &DatabaseMigration,
+    context: &Context,
+    mut schema: Schema,
+    secrets: &[&str],
+    check: String,
+) -> Result<SchemaView, Error> {
+    schema.catalog.hide(secrets);
     Ok(match kept(object, context).await? {
-        Ok(kept) => SchemaView::Seen { schema: Arc::new(schema), kept, check: reason },
+        Ok(kept) => SchemaView::Seen { schema: Arc::new(schema), kept, check },
         Err(problem) => SchemaView::Failed(problem),
     })
+}
+
+fn is_wanted(object: &DatabaseMigration, context: &Context, observed: &Observed, check: &str) -> bool {
+    let is_seen = matches!(observed.database, DatabaseView::Seen(_));
+    object.spec.drift.mode == DriftMode::Snapshot
+        && is_seen
+        && is_due(object, context, &object.uid().unwrap_or_default(), check)
 }
 
 /// Without it the version table itself would be a part of the schema.
