@@ -132,7 +132,9 @@ pub struct DatabaseMigrationSpec {
     /// Whether the schema is compared with what it should be, beside the version rows, which always are.
     #[serde(default, skip_serializing_if = "is_default")]
     #[x_kube(validation = Rule::new("!has(self.onDrift) || self.onDrift != 'Block' || !has(self.mode) || self.mode != 'Disabled'")
-        .message("drift.onDrift Block needs something to compare with: drift.mode Snapshot or Models"))]
+        .message("drift.onDrift Block needs something to compare with: drift.mode Snapshot, Models or Replay"),
+        validation = Rule::new("!has(self.replay) || has(self.mode) && self.mode == 'Replay'")
+        .message("drift.replay is for drift.mode Replay alone"))]
     pub drift: Drift,
 
     /// Time limits of a run.
@@ -416,9 +418,14 @@ pub struct Drift {
     /// What the schema is compared with. Snapshot (the default): with itself as it was right after the last run, so that every
     /// change by hand is found; one query of the catalog by the operator. Models: with the models that env.py names
     /// (target_metadata), by a Job in the image, as `alembic check` does, while the database is at the image's heads.
-    /// Disabled: with nothing. What is found is the condition Drifted and status.drift.
+    /// Replay: with what the revision files make of an empty database, up to the live revision: a Job runs them on a scratch
+    /// database, once for each revision; that finds what was changed before there was an operator, too, and old revision
+    /// files that were edited. Disabled: with nothing. What is found is the condition Drifted and status.drift.
     #[serde(default, skip_serializing_if = "is_default")]
     pub mode: DriftMode,
+    /// Mode Replay only: the scratch database.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replay: Option<Replay>,
     /// Time between two comparisons where nothing else happens (default 5m, with Models 1h).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "duration_schema")]
@@ -449,7 +456,26 @@ pub enum DriftMode {
     #[default]
     Snapshot,
     Models,
+    Replay,
     Disabled,
+}
+
+impl DriftMode {
+    /// Whether the operator itself compares the schema, object by object.
+    pub fn by_catalog(self) -> bool {
+        matches!(self, Self::Snapshot | Self::Replay)
+    }
+}
+
+/// Where the history is run again.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Replay {
+    /// An image with the server: the official one of PostgreSQL, MySQL or MariaDB in the major version of the database (MariaDB:
+    /// the minor version, too), or one that takes the same variables (POSTGRES_PASSWORD and PGDATA, MARIADB_ROOT_PASSWORD and
+    /// MARIADB_DATABASE). It runs beside the Job's container, listens to nobody else, and must not need root. SQLite needs none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    pub image: Option<String>,
 }
 
 /// What follows from drift.

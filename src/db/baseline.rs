@@ -33,6 +33,9 @@ pub struct Baseline {
     /// Those of them that came with a run that failed. The next one that succeeds has made them its own.
     #[serde(default)]
     pub left: BTreeSet<String>,
+    /// Of which history it was made by running it, instead of taken from the database.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replay: Option<String>,
 }
 
 /// A baseline that can't be kept.
@@ -53,6 +56,7 @@ impl Baseline {
             objects: catalog.objects.clone(),
             drifted: BTreeMap::new(),
             left: BTreeSet::new(),
+            replay: None,
         }
     }
 

@@ -10,7 +10,7 @@ mod url;
 pub use baseline::{Baseline, TooLarge, fingerprint};
 pub use error::{ProbeError, UrlError};
 pub use fingerprint::{ALGORITHM, Catalog, Definition, Exclude, Fingerprint, Incomparable, Objects, compare};
-pub use url::{CA_FILE, Dialect, Endpoint, TlsMode, dialect_name, secret_texts};
+pub use url::{CA_FILE, Dialect, Endpoint, TlsMode, dialect_name, scheme_of, secret_texts};
 
 use futures::future::BoxFuture;
 use std::{

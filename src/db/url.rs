@@ -211,6 +211,13 @@ pub fn secret_texts(url: &SecretString) -> Vec<SecretString> {
     of_password.chain([url.clone()]).filter(|t| t.expose_secret().len() > 2).collect()
 }
 
+/// The dialect and the driver that a URL names: `postgresql+psycopg`.
+pub fn scheme_of(url: &SecretString) -> Option<String> {
+    let (scheme, _) = url.expose_secret().split_once("://")?;
+    let known = scheme.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '_' | '.' | '-'));
+    (known && scheme.len() <= 64).then(|| scheme.to_owned())
+}
+
 /// The dialect that a URL names, whether or not it is supported.
 pub fn dialect_name(url: &SecretString) -> Option<String> {
     let (scheme, _) = url.expose_secret().split_once("://")?;

@@ -12,7 +12,7 @@ use crate::{
     error::Error,
     runner::{
         Inspected, JobInput, PodTemplateError, Run, RunRecord, compare_job, inspect_job, inspection_config_map,
-        lacks_owner, look_job, program_config_map, run_job, run_jobs, shared_owner,
+        lacks_owner, look_job, program_config_map, replay_job, run_job, run_jobs, shared_owner,
     },
     text,
 };
@@ -38,15 +38,19 @@ pub async fn act(object: &DatabaseMigration, effects: &[Effect], context: &Conte
     for effect in effects {
         match effect {
             Effect::Inspect(wanted) => {
-                let input = JobInput { object, image: &object.spec.image };
+                let input = JobInput { object, image: &object.spec.image, scratch: None };
                 actor.look("the inspect Job", inspect_job(input, &wanted.key, wanted.job.clone())).await?;
             }
             Effect::Look(record) => {
-                let input = JobInput { object, image: &object.spec.image };
+                let input = JobInput { object, image: &object.spec.image, scratch: None };
                 actor.look("the probe Job", look_job(input, record)).await?;
             }
             Effect::Compare { record, image } => {
-                actor.look("the compare Job", compare_job(JobInput { object, image }, record)).await?;
+                actor.look("the compare Job", compare_job(JobInput { object, image, scratch: None }, record)).await?;
+            }
+            Effect::Replay(job) => {
+                let input = JobInput { object, image: &job.image, scratch: Some(&job.scratch) };
+                actor.look("the replay Job", replay_job(input, &job.record, job.run.clone())).await?;
             }
             Effect::KeepInspection { key, image } | Effect::ShareInspection { key, image } => {
                 actor.ensure_shared(actor.inspection(key, image)?).await?;
@@ -134,7 +138,7 @@ impl Actor<'_> {
     /// Starts a run: only on the object as it is now, and held against deletion first.
     async fn run(&self, record: &RunRecord, run: &Run) -> Result<Option<String>, Error> {
         self.confirm(|live| live.status.as_ref().map_or(0, |s| s.recorded_runs()) < record.number).await?;
-        let input = JobInput { object: self.object, image: &record.image };
+        let input = JobInput { object: self.object, image: &record.image, scratch: None };
         let job = run_job(input, record, run.clone()).map_err(|e| self.internal("the run Job", &e))?;
         self.ensure_shared(program_config_map(self.object)).await?;
         let version = self.set_finalizer(true).await?;

@@ -2,8 +2,8 @@
 
 use crate::{
     api::Reason,
-    db::{Baseline, Schema, Snapshot},
-    runner::{Differences, Inspected, LookRecord, PodState, RunRecord},
+    db::{Baseline, Catalog, Schema, Snapshot},
+    runner::{Differences, Inspected, LookRecord, PodState, Run, RunRecord, Scratch},
 };
 use k8s_openapi::jiff::Timestamp;
 use std::sync::Arc;
@@ -108,10 +108,50 @@ pub enum SchemaView {
         schema: Arc<Schema>,
         kept: Option<Kept>,
         check: String,
+        replay: ReplayView,
     },
     Failed(Problem),
     /// Nobody asked for it, it is not due yet, or somebody migrates right now.
     NotLooked,
+}
+
+/// What running the history again has come to.
+#[derive(Clone, Debug)]
+pub enum ReplayView {
+    /// Nobody asked for it.
+    NotWanted,
+    /// It can't be done, or has failed.
+    Failed {
+        key: String,
+        problem: Problem,
+    },
+    /// What is stored is of it.
+    Stored {
+        key: String,
+    },
+    Reported {
+        key: String,
+        catalog: Catalog,
+    },
+    /// A Job is at it.
+    Working {
+        key: String,
+        job: JobView,
+    },
+    /// A Job has to be made.
+    Next {
+        key: String,
+        job: Box<ReplayJob>,
+    },
+}
+
+/// A Job that runs the history on a scratch database.
+#[derive(Clone, Debug)]
+pub struct ReplayJob {
+    pub record: LookRecord,
+    pub run: Run,
+    pub image: String,
+    pub scratch: Scratch,
 }
 
 /// A baseline as it is stored.

@@ -3,6 +3,7 @@
 use super::{
     Inspected, Inspection, PROGRAM, hex,
     pod_template::{PodTemplateError, pod_template},
+    scratch::Scratch,
     task::{Action, Run, Task},
 };
 use crate::api::{
@@ -84,6 +85,8 @@ pub struct LookRecord {
 pub struct JobInput<'a> {
     pub object: &'a DatabaseMigration,
     pub image: &'a str,
+    /// A database of its own in place of the object's.
+    pub scratch: Option<&'a Scratch>,
 }
 
 /// Hash over everything that decides what an inspection of an image finds. `dialect` comes from the URL.
@@ -153,16 +156,26 @@ pub fn compare_job(input: JobInput, record: &LookRecord) -> Result<Job, PodTempl
     again_job(input, record, "compare", Action::Compare)
 }
 
+/// The Job that runs the history on a scratch database.
+pub fn replay_job(input: JobInput, record: &LookRecord, run: Run) -> Result<Job, PodTemplateError> {
+    let catalog = record.catalog.as_deref().map(catalog_queries).unwrap_or_default();
+    again_job(input, record, "replay", Action::Replay { run, catalog })
+}
+
 fn again_job(input: JobInput, record: &LookRecord, name: &str, action: Action) -> Result<Job, PodTemplateError> {
     let task = Task::new(input.object, action);
+    let task = if input.scratch.is_some() { task.on_scratch() } else { task };
     let annotations = BTreeMap::from([(ANNOTATION_LOOK.to_owned(), serde_json::to_string(record)?)]);
     let hash = short_hash(&[&input.object.uid().unwrap_or_default(), &record.epoch], 6);
     let job = format!("{}-{name}-{}-{hash}", name_part(input.object), record.number);
-    build(input, job, name, annotations, &task, Some(LOOK_DEADLINE))
+    let deadline = if input.scratch.is_some() { REPLAY_DEADLINE } else { LOOK_DEADLINE };
+    build(input, job, name, annotations, &task, Some(deadline))
 }
 
 /// A look that takes longer hangs; image pulls count.
 const LOOK_DEADLINE: i64 = 5 * 60;
+/// A whole history, on a server that is started for it.
+const REPLAY_DEADLINE: i64 = 30 * 60;
 
 fn build(
     input: JobInput,

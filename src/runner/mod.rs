@@ -5,17 +5,20 @@ mod job;
 mod pod;
 mod pod_template;
 mod report;
+mod scratch;
 mod task;
 
 pub use inspection::{Implementation, Inspected, Inspection, InspectionError, Revision};
 pub use job::{
     JobInput, LookRecord, RunRecord, compare_job, inspect_job, inspected_digest, inspected_image,
     inspection_config_map, inspection_key, inspection_name, is_pinned, label_value, lacks_owner, look_epoch, look_job,
-    name_part, pinned, program_config_map, read_inspection, run_job, run_jobs, run_name, shared_owner, short_hash,
+    name_part, pinned, program_config_map, read_inspection, replay_job, run_job, run_jobs, run_name, shared_owner,
+    short_hash,
 };
 pub use pod::{Ended, PodState, Trouble, pod_state};
 pub use pod_template::{PodTemplateError, check as check_pod_template};
 pub use report::{CatalogReport, Differences, Failure, Frames, Look, Report, ReportError, RunState, hex, join_frames};
+pub use scratch::Scratch;
 pub use task::{Action, ConnectionTask, Limit, Run, Task};
 
 /// The runner's source, mounted into every Job.

@@ -3,6 +3,7 @@
 use super::{
     CONTAINER,
     job::JobInput,
+    scratch::Scratch,
     task::{PASSWORD_ENV, Task, USERNAME_ENV},
 };
 use crate::{
@@ -37,6 +38,9 @@ pub fn pod_template(
     let mut spec = defaults(runs_as_default_user(&user.spec));
     merge(&mut spec, Value::Object(user.spec));
     merge(&mut spec, fixed(input, task, program, deadline)?);
+    if let Some(server) = input.scratch.and_then(Scratch::server) {
+        merge(&mut spec, server);
+    }
     let spec: PodSpec = serde_json::from_value(spec)?;
 
     let mut annotations = BTreeMap::from(DO_NOT_DISTURB.map(|(k, v)| (k.to_owned(), v.to_owned())));
@@ -126,7 +130,7 @@ fn fixed(input: JobInput, task: &Task, program: &str, deadline: Option<i64>) -> 
         "containers": [container],
         "volumes": [{ "name": PROGRAM_VOLUME, "configMap": { "name": program, "defaultMode": 0o444 } }],
     });
-    if let Some(tls) = &spec.database.tls {
+    if let (Some(tls), None) = (&spec.database.tls, input.scratch) {
         let key = &tls.ca_from.secret_key_ref;
         let (dir, file) = CA_FILE.rsplit_once('/').unwrap_or(("", CA_FILE));
         let items = json!([{ "key": key.key, "path": file }]);
@@ -146,6 +150,10 @@ fn env(input: JobInput, task: &Task) -> Result<Vec<Value>, PodTemplateError> {
     let database = &input.object.spec.database;
     let from = |name: &str, key: &SecretKey| json!({ "name": name, "valueFrom": { "secretKeyRef": { "name": key.name, "key": key.key } } });
     let mut env = vec![json!({ "name": "ALEMBIC_OPERATOR_TASK", "value": task.to_json()? })];
+    if let Some(scratch) = input.scratch {
+        env.extend(database.env_names().iter().map(|name| json!({ "name": name, "value": scratch.url() })));
+        return Ok(env);
+    }
     if let Some(ValueFrom { secret_key_ref }) = &database.url_from {
         env.extend(database.env_names().iter().map(|name| from(name, secret_key_ref)));
     }
@@ -208,7 +216,13 @@ mod tests {
         }))
         .unwrap();
         let task = Task::new(&object, Action::Inspect);
-        pod_template(JobInput { object: &object, image: "shop@sha256:ab" }, &BTreeMap::new(), &task, "program", None)
+        pod_template(
+            JobInput { object: &object, image: "shop@sha256:ab", scratch: None },
+            &BTreeMap::new(),
+            &task,
+            "program",
+            None,
+        )
     }
 
     fn minimal() -> Value {

@@ -20,6 +20,7 @@ PROTOCOL = 1
 MINIMUM_ALEMBIC = (1, 6)
 MESSAGE_LIMIT = 4000  # bytes; the kubelet keeps 4096
 ROWS_LIMIT = 20
+SCRATCH_PATIENCE = 180  # seconds until a scratch database must have started
 TEXT_LIMIT = 8000  # characters of any text on its way into the message
 RAW_TEXT_LIMIT = 64000  # characters looked at before scrubbing
 FRAME_CHUNK = 3000  # with its marker a frame is shorter than PIPE_BUF, so a write is never torn
@@ -294,10 +295,10 @@ def read_task(environ):
         raise unusable_task("ALEMBIC_OPERATOR_TASK is not JSON: %s" % error)
     if not isinstance(task, dict) or task.get("protocol") != PROTOCOL:
         raise unusable_task("this runner speaks protocol %d; the operator and its runner are of different versions" % PROTOCOL)
-    if task.get("action") not in ("inspect", "probe", "compare", "run"):
+    if task.get("action") not in ("inspect", "probe", "compare", "run", "replay"):
         raise unusable_task("unknown action %r" % task.get("action"))
     wanted = {"from": list, "targets": list, "end": list, "steps": int, "steps_digest": str}
-    if task["action"] == "run":
+    if task["action"] in ("run", "replay"):
         wrong = [name for name, kind in wanted.items() if not isinstance(task.get(name), kind)]
         if wrong or task.get("direction") not in ("upgrade", "downgrade", "stamp"):
             raise unusable_task("the task lacks or mistypes: %s" % ", ".join(wrong or ["direction"]))
@@ -442,7 +443,7 @@ def alembic_arguments(task):
     arguments = ["--name=%s" % (task.get("section") or "alembic")]
     arguments += ["--config=%s" % task["config"]] if task.get("config") else []
     arguments += ["-x%s" % argument for argument in task.get("x") or []]
-    if task["action"] != "run":
+    if task["action"] not in ("run", "replay"):
         return arguments + ["current"]
     return arguments + [task["direction"], cli_target(task["targets"])]
 
@@ -869,30 +870,33 @@ class Look(Reading):
             raise Problem("VersionTableMismatch", "the table %s has %d rows; it is not one of Alembic's" % (table.name, len(rows)))
         if self.task.get("catalog"):
             try:
-                self.catalog = dict(read_catalog(context, self.task["catalog"]), rows=rows)
+                with connection.engine.connect() as another:
+                    self.catalog = dict(read_catalog(context, self.task["catalog"], another), rows=rows)
             except Exception as error:
                 look["catalog_error"] = error_text(error)[:300]
         self.report.update(look=look)
 
 
-def read_catalog(context, queries):
+def read_catalog(context, queries, connection):
     """Every object of the schema by the operator's own queries, and the server that spelled their definitions."""
     dialect = context.dialect
-    with context.connection.engine.connect() as connection:
-        version = ".".join(str(part) for part in (dialect.server_version_info or ())[:1 if dialect.name == "postgresql" else 2])
-        server = "mariadb" if getattr(dialect, "is_mariadb", False) else dialect.name
-        table = {"version_table": context.version_table}
-        if server == "postgresql":
-            execute(connection, "SET search_path = pg_catalog")
-            table["version_schema"] = context.version_table_schema
-        elif server in ("mysql", "mariadb"):
-            execute(connection, "SET SESSION group_concat_max_len = 1000000")
-        objects = [[plain(value) for value in row] for row in execute(connection, queries[server], **table)]
-        if server == "mariadb":
-            for entry in objects:
-                if entry[0] == "sequence":
-                    name = "`%s`" % entry[1].replace("`", "``")
-                    entry[2] = plain(execute(connection, queries["sequence"].replace("{sequence}", name.replace(":", "\\:"))).scalar())
+    version = ".".join(str(part) for part in (dialect.server_version_info or ())[:1 if dialect.name == "postgresql" else 2])
+    server = "mariadb" if getattr(dialect, "is_mariadb", getattr(dialect, "_is_mariadb", False)) else dialect.name
+    table, path = {"version_table": context.version_table}, None
+    if server == "postgresql":
+        path = execute(connection, "SELECT current_setting('search_path')").scalar()
+        execute(connection, "SET search_path = pg_catalog")
+        table["version_schema"] = context.version_table_schema
+    elif server in ("mysql", "mariadb"):
+        execute(connection, "SET SESSION group_concat_max_len = 1000000")
+    objects = [[plain(value) for value in row] for row in execute(connection, queries[server], **table)]
+    if server == "mariadb":
+        for entry in objects:
+            if entry[0] == "sequence":
+                name = "`%s`" % entry[1].replace("`", "``")
+                entry[2] = plain(execute(connection, queries["sequence"].replace("{sequence}", name.replace(":", "\\:"))).scalar())
+    if path is not None:
+        execute(connection, "SELECT set_config('search_path', :path, false)", path=path)
     return {"engine": "%s %s" % (server, version) if server != "sqlite" else server, "objects": objects}
 
 
@@ -1321,7 +1325,11 @@ class Run(Work):
             yield step
             self.report.update(steps_done=number, last_done=revision, running=None)
         self.lock.last_look()
+        self.all_done(context)
         self.finished = True
+
+    def all_done(self, context):
+        """Called when all steps ran, on the migration's own connection."""
 
     def conclude(self):
         """env.py has returned without an error; only the rows say whether that means anything."""
@@ -1333,7 +1341,6 @@ class Run(Work):
         if set(rows) != set(self.task["end"]):
             raise Problem("RolledBack", "env.py ended without an error, but the database is at %s instead of %s; was the transaction "
                           "committed?" % (listed(rows), listed(self.task["end"])))
-        self.report.update(state="done")
 
     def read_back(self):
         if not self.report.fields["started"] and not self.finished:
@@ -1342,6 +1349,37 @@ class Run(Work):
             self.report.update(rows=sorted(self.lock.rows_afterwards()))
         except Exception as error:
             self.report.log("the version rows cannot be read back: %s" % error_text(error))
+
+
+class Replay(Run):
+    """Runs the whole history on a scratch database beside this container, and reads the schema that it makes."""
+
+    catalog = None
+
+    def all_done(self, context):
+        self.catalog = read_catalog(context, self.task["catalog"], context.connection)
+
+    def payload(self):
+        return dict(self.catalog, rows=self.report.fields["rows"])
+
+
+def await_server(url):
+    """The scratch database starts at the same time as this container."""
+    import socket
+
+    place = url.rpartition("@")[2].partition("/")[0]
+    if not place:
+        return  # SQLite
+    host, _, port = place.rpartition(":")
+    deadline = time.monotonic() + SCRATCH_PATIENCE
+    while True:
+        try:
+            socket.create_connection((host, int(port)), timeout=5).close()
+            return
+        except OSError as error:
+            if time.monotonic() > deadline:
+                raise Problem("ConnectFailed", "the scratch database did not start: %s; see the log of its container" % error)
+        time.sleep(0.2)
 
 
 def differences_of_models(context, kind, consequence):
@@ -1517,8 +1555,11 @@ def drive(task, report, stopper, output):
     if url is not None:
         config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
     revisions = Revisions(load_script_directory(config))
-    running = task["action"] == "run"
-    work = Run(task, report, revisions, stopper) if running else {"inspect": Inspection, "probe": Look, "compare": Comparison}[task["action"]](task, report, revisions)
+    running = task["action"] in ("run", "replay")
+    kinds = {"inspect": Inspection, "probe": Look, "compare": Comparison, "run": Run, "replay": Replay}
+    work = kinds[task["action"]](*[task, report, revisions] + [stopper] * running)
+    if task["action"] == "replay":
+        await_server(url)
     error = error_of(work, config)
     changed = not work.checked or work.statements.changed
     stopper.ignore()
@@ -1533,7 +1574,7 @@ def drive(task, report, stopper, output):
     if not work.calls:
         raise Problem("EnvPyDidNotRun", "env.py ended without calling context.run_migrations()")
     if running:
-        return work.conclude()
+        work.conclude()
     flush_standard_streams()
     payload = work.payload()
     frames = {} if payload is None else emit_frames(output, report.fields["nonce"], payload)

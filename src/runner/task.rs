@@ -42,6 +42,12 @@ pub enum Action {
     Compare,
     /// Take the database from one set of rows to another.
     Run(Run),
+    /// Do the same with a scratch database, and read the schema that comes of it.
+    Replay {
+        #[serde(flatten)]
+        run: Run,
+        catalog: BTreeMap<&'static str, String>,
+    },
 }
 
 /// A planned run. The runner computes the steps again and refuses when they are not these.
@@ -122,6 +128,11 @@ impl Task {
             version_table: spec.database.version_table.clone(),
             version_table_schema: spec.database.version_table_schema.clone(),
         }
+    }
+
+    /// The same on a scratch database, whose URL has no secret in it.
+    pub fn on_scratch(self) -> Self {
+        Self { connection: None, driver: None, ..self }
     }
 
     /// The value of the environment variable.

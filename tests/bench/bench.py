@@ -251,10 +251,15 @@ def planner():
         print(f"  {shape:10} operator {float(took):8.2f} ms   Alembic {NEWEST} {float(alembic):8.2f} ms   {float(alembic) / float(took):6.0f} times")
 
 
+def drift():
+    import drift
+    drift.main()
+
+
 if __name__ == "__main__":
-    parts = {"planner": planner, "latency": latency, "many": many}
+    parts = {"planner": planner, "drift": drift, "latency": latency, "many": many}
     wanted = sys.argv[1:] or list(parts)
-    if wanted != ["planner"]:
+    if not {"planner", "drift"}.issuperset(wanted):
         install()
     for name in wanted:
         parts[name]()

@@ -606,7 +606,14 @@ impl Kubelet {
                 let rows = world.databases.get(&database).and_then(|d| d.rows.clone());
                 let look = json!({ "dialect": "postgresql", "version": "15.1", "table": rows.is_some(),
                     "rows": rows.unwrap_or_default(), "tables": [] });
-                done(json!({ "state": "done", "look": look }))
+                let schema = world.databases.get(&database).map(Simulated::schema_of).unwrap_or_default();
+                reported(&schema, json!({ "look": look }))
+            }
+            Some("replay") => {
+                tokio::time::sleep(Duration::from_secs(3)).await;
+                let end = task["end"].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned);
+                let scratch = Database { rows: Some(end.collect()), ..Database::default() };
+                reported(&Simulated::schema_of(&scratch), json!({}))
             }
             Some("run") => self.migrate(&task, image, &database, pod).await,
             _ => Left { message: json!({ "state": "failed" }), log: String::new(), code: 1 },
@@ -683,9 +690,26 @@ fn inspected(image: &Image) -> Left {
         "transactional_ddl": true, "transaction_per_migration": false, "external_transaction": false,
         "revisions": image.revisions.iter().map(revision).collect::<Vec<_>>() })
     .to_string();
+    framed(&payload, json!({}))
+}
+
+/// A schema as the runner reports it.
+fn reported(schema: &Schema, fields: Value) -> Left {
+    let objects = schema.catalog.objects.keys().map(|object| {
+        let (kind, name) = object.split_once(' ').unwrap_or_default();
+        [kind, name, ""]
+    });
+    let payload =
+        json!({ "engine": schema.catalog.engine, "rows": schema.rows, "objects": objects.collect::<Vec<_>>() });
+    framed(&payload.to_string(), fields)
+}
+
+/// A report with its payload in the log.
+fn framed(payload: &str, fields: Value) -> Left {
     let mut packed = ZlibEncoder::new(Vec::new(), Compression::fast());
     let _ = packed.write_all(payload.as_bytes());
     let text = STANDARD.encode(packed.finish().unwrap_or_default());
-    let message = json!({ "state": "done", "nonce": "ab12", "frames": 1, "bytes": payload.len(), "sha256": hex(payload.as_bytes()) });
+    let mut message = json!({ "state": "done", "nonce": "ab12", "frames": 1, "bytes": payload.len(), "sha256": hex(payload.as_bytes()) });
+    super::patch::merge(&mut message, &fields);
     Left { message, log: format!("\n@alembic-operator ab12 0 {text}\n"), code: 0 }
 }

@@ -49,6 +49,7 @@ scenarios! {
     "suspended while the watch stands still" => stale_suspend race,
     "drift, and a run over it" => drift,
     "drift that blocks" => blocking_drift,
+    "drift from the history" => replayed_drift,
 }
 
 fn rows(ids: &str) -> Option<BTreeSet<String>> {
@@ -361,4 +362,21 @@ async fn blocking_drift(cluster: Arc<Cluster>) {
     cluster.settled().await;
     assert_eq!((cluster.reason("shop").as_str(), drifted(&cluster).as_str()), ("AtTarget", "InSync"));
     ran(&cluster, &[("upgrade", "a", "c"), ("upgrade", "c", "e")]);
+}
+
+async fn replayed_drift(cluster: Arc<Cluster>) {
+    shop(&cluster, Some("c"));
+    // It was there before the operator.
+    cluster.database("app", |database| database.tables.push("by_hand".to_owned()));
+    cluster.apply("shop", &json!({ "drift": { "mode": "Replay", "replay": { "image": "postgres:15" } } }));
+    cluster.settled().await;
+    assert_eq!((cluster.reason("shop").as_str(), drifted(&cluster).as_str()), ("AtTarget", "Unexpected"));
+    cluster.image("shop:2", "a b c d e", "");
+    cluster.patch("shop", &json!({ "image": "shop:2" }));
+    cluster.settled().await;
+    assert_eq!((cluster.reason("shop").as_str(), drifted(&cluster).as_str()), ("AtTarget", "Unexpected"));
+    cluster.database("app", |database| database.tables.clear());
+    cluster.settled().await;
+    assert_eq!(drifted(&cluster), "InSync");
+    ran(&cluster, &[("upgrade", "c", "e")]);
 }

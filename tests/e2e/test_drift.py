@@ -139,3 +139,61 @@ def test_a_migration_by_somebody_else(space, push):
     app.patch(targetRevision=TWO)
     app.wait_ready()
     assert "something else than this operator" in drifted(app, "Unknown", "NoBaseline")["message"]
+
+
+def server_image(engine):
+    """The image that the test's own server runs: a scratch server of the same version."""
+    return kubectl("get", "deployment", engine, "-n", "databases", "-o", "jsonpath={.spec.template.spec.containers[0].image}").stdout
+
+
+def replaying(engine, **more):
+    return {"mode": "Replay", "replay": {"image": server_image(engine)}, **FAST, **more}
+
+
+def test_drift_that_is_older_than_the_operator(space, push):
+    role = f"SET ROLE {space.database};"
+    line = [revision(ONE, **table("one")), revision(TWO, ONE, up="op.add_column('one', sa.Column('name', sa.Text(), nullable=False, server_default='x'))",
+                                                    dn="op.drop_column('one', 'name')")]
+    refused = space.migration(push(*line), name="odd", drift={"replay": {"image": "postgres:15"}}, check=False)
+    assert "drift.replay is for drift.mode Replay alone" in refused.stderr
+    # Made before there was an operator, and changed by hand since.
+    space.sql(f"{role} CREATE TABLE one (id serial PRIMARY KEY, name text); CREATE TABLE alembic_version (version_num varchar(32) PRIMARY KEY); INSERT INTO alembic_version VALUES ('{TWO}')")
+    app = space.migration(push(*line), drift=replaying("postgres"))
+    app.wait_ready()
+    message = drifted(app, "True", "Modified", 60)["message"]
+    assert "against what the revisions make" in message and "column public.one.name" in message
+    assert "- column public.one.name text not null default 'x'\n+ column public.one.name text\n" in report(app)["drift.diff"]
+    space.sql(f"{role} ALTER TABLE one ALTER name SET DEFAULT 'x', ALTER name SET NOT NULL")
+    drifted(app, "False", "InSync")
+    assert len(space.jobs("replay")) == 1, "once for each history"
+
+    # An old revision file that was edited makes another schema than the one that is there.
+    line[0] = revision(ONE, up="op.create_table('one', sa.Column('id', sa.Integer, primary_key=True), sa.Column('forgotten', sa.Integer))", dn="op.drop_table('one')")
+    app.patch(image=push(*line))
+    assert "missing column public.one.forgotten" in drifted(app, "True", "Missing", 60)["message"]
+    assert app.is_at("AtTarget") and space.rows() == [TWO]
+    # One that does not run at all is told, and is no drift.
+    line[0] = revision(ONE, up="op.execute('SELECT nothing')")
+    app.patch(image=push(*line))
+    eventually("why it does not run", lambda: "nothing" in drifted(app, "Unknown", "NoBaseline", 60)["message"], 60)
+
+
+def test_the_history_on_mariadb(mariadb_space, push):
+    space = mariadb_space
+    app = space.migration(push(revision(ONE, **table("one")), requirements=WITH_PYMYSQL), drift=replaying("mariadb"))
+    app.wait_ready()
+    assert "what the revisions make" in drifted(app, "False", "InSync", 90)["message"]
+    space.sql("CREATE INDEX by_hand ON one (id)")
+    assert "unexpected index one.by_hand" in drifted(app, "True", "Unexpected")["message"]
+
+
+def test_a_database_that_only_jobs_reach(mariadb_space, push):
+    space = mariadb_space
+    source = {"urlFrom": {"secretKeyRef": {"name": "app-db", "key": "url"}}, "probe": {"mode": "Job", "interval": "3s"}}
+    app = space.migration(push(revision(ONE, **table("one")), requirements=WITH_PYMYSQL), database=source, drift=FAST)
+    app.wait_ready()
+    assert "after run 1" in drifted(app, "False", "InSync", 60)["message"]
+    space.sql("ALTER TABLE one ADD COLUMN by_hand INT")
+    assert "unexpected column one.by_hand" in drifted(app, "True", "Unexpected", 60)["message"]
+    space.sql("ALTER TABLE one DROP COLUMN by_hand")
+    drifted(app, "False", "InSync", 60)

@@ -122,6 +122,14 @@ def test_sqlite_in_a_file_on_a_volume(space, push, tmp_path):
     migration.wait_ready(90)
     assert rows() == [("aaaa1111",)] and migration.condition("Drifted")["status"] == "False"
 
+    # So it is with the schema.
+    with sqlite3.connect(data / "shop.db") as connection:
+        connection.execute("CREATE TABLE by_hand (id INTEGER)")
+    eventually("the table is noticed", lambda: "table by_hand" in migration.condition("Drifted")["message"], 60)
+    with sqlite3.connect(data / "shop.db") as connection:
+        connection.execute("DROP TABLE by_hand")
+    eventually("it is gone", lambda: migration.condition("Drifted")["reason"] == "InSync", 60)
+
     # What others do is seen at the next look, and looks leave no heap of Jobs behind.
     with sqlite3.connect(data / "shop.db") as connection:
         connection.execute("CREATE TABLE two (id INTEGER)")

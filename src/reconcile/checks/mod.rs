@@ -4,6 +4,7 @@ mod drift;
 mod image;
 mod plan;
 mod refusal;
+mod replay;
 mod retry;
 mod run;
 mod schema;
@@ -15,7 +16,8 @@ pub use plan::{
     Chosen, Unmanaged, adoption, choose, direction_name, empty_downgrades, plan_problem, unmanaged, usable_graph,
 };
 pub use refusal::refused;
+pub use replay::replay;
 pub use retry::{Gate, gate, repeats_by_itself};
 pub use run::{pod_failed, reason_of_class, run_status, summary_of_run};
-pub use schema::{Compared, Look, Taken};
+pub use schema::{Compared, Look, Replayed, Taken};
 pub use spec::spec_problem;

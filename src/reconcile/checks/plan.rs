@@ -230,7 +230,8 @@ fn step_problem(chosen: &Chosen, step: &str, down: bool) -> Option<Problem> {
     Some(Problem::new(reason, format!("revision {step} ({}) {why}; nothing was run", text::clean(&revision.file, 200))))
 }
 
-fn identified(plan: Plan, pending: Vec<String>, image: &Arc<Inspected>) -> Result<Chosen, Problem> {
+/// A plan with what it is known by.
+pub(super) fn identified(plan: Plan, pending: Vec<String>, image: &Arc<Inspected>) -> Result<Chosen, Problem> {
     let file = |step: &String| Some((step.clone(), image.revision(step)?.sha256.clone()));
     let digest = steps_digest(plan.steps.iter().filter_map(file));
     let direction = direction_name(plan.direction);

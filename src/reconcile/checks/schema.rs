@@ -19,6 +19,14 @@ pub enum Taken {
     Accepted,
     /// Another server version spells definitions in another way.
     EngineUpgraded,
+    /// The history was run again on a scratch database.
+    Replayed,
+}
+
+/// What a replay of the history is known by, and the schema that it made, as far as there is one.
+pub struct Replayed<'a> {
+    pub key: &'a str,
+    pub catalog: Result<&'a Catalog, String>,
 }
 
 /// A comparison of the live schema.
@@ -43,6 +51,8 @@ pub struct Look<'a> {
     pub at_target: bool,
     pub exclude: &'a Exclude,
     pub accepted: &'a [&'a str],
+    /// In mode Replay: what the schema is compared with in place of itself.
+    pub replayed: Option<Replayed<'a>>,
 }
 
 impl Look<'_> {
@@ -67,7 +77,31 @@ impl Look<'_> {
     }
 
     fn baseline(&self) -> Result<(Baseline, Option<Taken>), String> {
-        let Some(kept) = self.kept else {
+        match &self.replayed {
+            Some(replayed) => self.replayed_baseline(replayed),
+            None => self.snapshot(),
+        }
+    }
+
+    fn replayed_baseline(&self, replayed: &Replayed) -> Result<(Baseline, Option<Taken>), String> {
+        let key = Some(replayed.key.to_owned());
+        if let Some(kept) = self.kept.filter(|kept| kept.replay == key && kept.comparable(self.catalog)) {
+            return Ok((kept.clone(), None));
+        }
+        let catalog = replayed.catalog.clone()?;
+        let made = Baseline { replay: key, ..Baseline::of(catalog, self.status.recorded_runs(), self.rows) };
+        if !made.comparable(self.catalog) {
+            return Err(format!(
+                "the history was run on {}, the database is on {}: name a server of that version in spec.drift.replay.image",
+                made.engine, self.catalog.engine
+            ));
+        }
+        Ok((made, Some(Taken::Replayed)))
+    }
+
+    fn snapshot(&self) -> Result<(Baseline, Option<Taken>), String> {
+        // One that was made by running the history is none that was taken from the database.
+        let Some(kept) = self.kept.filter(|kept| kept.replay.is_none()) else {
             return match self.run() {
                 Some(_) => Ok((self.now(), Some(Taken::AfterRun))),
                 None if self.at_target => Ok((self.now(), Some(Taken::First))),
@@ -103,7 +137,8 @@ impl Look<'_> {
     }
 
     fn now(&self) -> Baseline {
-        Baseline::of(self.catalog, self.status.recorded_runs(), self.rows)
+        let replay = self.replayed.as_ref().map(|replayed| replayed.key.to_owned());
+        Baseline { replay, ..Baseline::of(self.catalog, self.status.recorded_runs(), self.rows) }
     }
 }
 
@@ -147,6 +182,7 @@ mod tests {
                 at_target: self.at_target,
                 exclude: &exclude,
                 accepted: &self.accepted.into_iter().collect::<Vec<_>>(),
+                replayed: None,
             }
             .compare()
         }

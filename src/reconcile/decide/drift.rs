@@ -5,8 +5,8 @@ use crate::{
     api::{Change, ConditionType, DriftMode, DriftStatus, DriftedObject, OnDrift, Reason},
     db::{Exclude, Schema},
     reconcile::{
-        checks::{Compared, Drift, Look, Taken, accepted_drift},
-        observed::{JobView, Kept, ModelsView, Problem, SchemaView},
+        checks::{Compared, Drift, Look, Replayed, Taken, accepted_drift},
+        observed::{JobView, Kept, ModelsView, Problem, ReplayView, SchemaView},
         schema::{SchemaRecord, schema_name, shown},
     },
     runner::{Differences, Inspected, PodState},
@@ -44,7 +44,7 @@ impl Pass<'_> {
                 }
                 self.note_models();
             }
-            DriftMode::Snapshot if !changed => self.note_schema(rows, at_target),
+            DriftMode::Snapshot | DriftMode::Replay if !changed => self.note_schema(rows, at_target),
             DriftMode::Disabled if !changed => self.unknown("Disabled", "spec.drift.mode is Disabled"),
             _ => {
                 self.draft.status.drift = None;
@@ -75,7 +75,7 @@ impl Pass<'_> {
     pub(super) fn blocked_run(&self) -> Option<Problem> {
         let drift = &self.object.spec.drift;
         let looked = matches!(&self.observed.schema, SchemaView::Seen { schema, .. } if Some(&schema.rows) == self.rows().as_ref());
-        let relies = drift.on_drift == OnDrift::Block && drift.mode == DriftMode::Snapshot;
+        let relies = drift.on_drift == OnDrift::Block && drift.mode.by_catalog();
         self.blocking_drift().or_else(|| {
             let message = "spec.drift.onDrift is Block, and the schema was not looked at right before the run: somebody migrates it";
             (relies && !looked).then(|| Problem::new(Reason::DriftUnknown, message))
@@ -103,11 +103,16 @@ impl Pass<'_> {
             }
             // Changed since the version rows were read: the next look sees both.
             SchemaView::Seen { schema, .. } if schema.rows != *rows => {}
-            SchemaView::Seen { schema, kept, .. } => self.compare_schema(schema, kept.as_ref(), at_target),
+            SchemaView::Seen { schema, kept, replay, .. } => {
+                if let (ReplayView::Next { job, .. }, true) = (replay, at_target) {
+                    self.effects.push(Effect::Replay(job.clone()));
+                }
+                self.compare_schema(schema, kept.as_ref(), replay, at_target);
+            }
         }
     }
 
-    fn compare_schema(&mut self, schema: &Schema, kept: Option<&Kept>, at_target: bool) {
+    fn compare_schema(&mut self, schema: &Schema, kept: Option<&Kept>, replay: &ReplayView, at_target: bool) {
         let exclude = Exclude::new(&self.object.spec.drift.exclude);
         let before = kept.and_then(|kept| kept.baseline.as_deref());
         let look = Look {
@@ -118,6 +123,7 @@ impl Pass<'_> {
             at_target,
             exclude: &exclude,
             accepted: &accepted_drift(self.object),
+            replayed: replayed(replay),
         };
         let compared = match look.compare() {
             Ok(compared) => Arc::new(compared),
@@ -150,16 +156,19 @@ impl Pass<'_> {
                 );
                 self.tell(false, "DriftAccepted", &message, None);
             }
-            Some(Taken::AfterRun | Taken::First) | None => {}
+            Some(Taken::AfterRun | Taken::First | Taken::Replayed) | None => {}
         }
-        let since = match compared.baseline.run {
-            0 => "at the first look".to_owned(),
-            run => format!("after run {run}"),
+        let (against, same) = match (&compared.baseline.replay, compared.baseline.run) {
+            (Some(_), _) => {
+                ("against what the revisions make".to_owned(), "the schema is what the revisions make".to_owned())
+            }
+            (None, 0) => ("since the first look".to_owned(), "the schema is as it was at the first look".to_owned()),
+            (None, run) => (format!("since run {run}"), format!("the schema is as it was after run {run}")),
         };
         let stale = compared.stale.as_ref().map(|stale| format!(" (what was accepted, {stale}, is something else)"));
         self.found(Found {
-            against: format!("since it was looked at {since}"),
-            same: format!("the schema is as it was {since}"),
+            against,
+            same,
             status: DriftStatus {
                 fingerprint: Some(compared.fingerprint.clone()),
                 config_map: Some(schema_name(self.object)),
@@ -239,6 +248,22 @@ impl Pass<'_> {
             self.tell(true, "DriftDetected", &message, None);
         }
     }
+}
+
+fn replayed(replay: &ReplayView) -> Option<Replayed<'_>> {
+    let (key, catalog) = match replay {
+        ReplayView::NotWanted => return None,
+        ReplayView::Stored { key } => (key, Err("what was stored is gone".to_owned())),
+        ReplayView::Reported { key, catalog } => (key, Ok(catalog)),
+        ReplayView::Failed { key, problem } => (key, Err(problem.message.clone())),
+        ReplayView::Working { key, job: JobView { state: PodState::Blocked(trouble), name, .. } } => {
+            (key, Err(problem_of(trouble, name).message))
+        }
+        ReplayView::Working { key, .. } | ReplayView::Next { key, .. } => {
+            (key, Err("a Job runs the history on a scratch database first".to_owned()))
+        }
+    };
+    Some(Replayed { key, catalog })
 }
 
 fn counted(differences: &[DriftedObject]) -> DriftStatus {

@@ -16,12 +16,12 @@ use super::{
         Chosen, Drift, Unmanaged, adoption, choose, describe, drift, heads_condition, run_status, spec_problem,
         unmanaged, usable_graph,
     },
-    observed::{DatabaseView, ImageView, JobView, Observed, Problem, Wanted},
+    observed::{DatabaseView, ImageView, JobView, Observed, Problem, ReplayJob, Wanted},
     schema::SchemaRecord,
     status::Draft,
 };
 use crate::{
-    api::{ConditionType, DatabaseMigration, DatabaseMigrationStatus, DriftMode, Kind, Reason, parse_duration},
+    api::{ConditionType, DatabaseMigration, DatabaseMigrationStatus, Kind, Reason, parse_duration},
     db::VersionRows,
     revisions::{Direction, Target},
     runner::{Inspected, LookRecord, PodState, Run, RunRecord},
@@ -42,6 +42,8 @@ const WITHOUT_POD: Duration = Duration::from_secs(2);
 pub enum Effect {
     /// Create the Job that inspects the spec's image.
     Inspect(Wanted),
+    /// Create the Job that runs the history on a scratch database.
+    Replay(Box<ReplayJob>),
     /// Keep what an inspect Job reported in a ConfigMap.
     KeepInspection { key: String, image: Arc<Inspected> },
     /// Own a stored inspection together with the other objects that use it.
@@ -269,9 +271,7 @@ impl Pass<'_> {
         let spec = &self.object.spec;
         let interval = |text: &Option<String>| text.as_deref().and_then(parse_duration).unwrap_or(DEFAULT_INTERVAL);
         let looks = interval(&spec.database.probe.interval);
-        Next::Interval(match spec.drift.mode {
-            DriftMode::Snapshot => looks.min(interval(&spec.drift.interval)),
-            DriftMode::Models | DriftMode::Disabled => looks,
-        })
+        let checks = spec.drift.mode.by_catalog().then(|| interval(&spec.drift.interval));
+        Next::Interval(checks.map_or(looks, |checks| checks.min(looks)))
     }
 }

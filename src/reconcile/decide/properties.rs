@@ -124,7 +124,7 @@ proptest! {
             prop_assert!(!deleted && !object.spec.suspend && spec_problem(&object.spec).is_none());
             prop_assert!(run.direction != "downgrade" || spec["policy"]["downgrade"] == "Allow");
             prop_assert!(record.from != record.to && record.to == run.end);
-            let made = run_job(JobInput { object: &object, image: &record.image }, record, run.clone());
+            let made = run_job(JobInput { object: &object, image: &record.image, scratch: None }, record, run.clone());
             prop_assert!(made.is_ok_and(|job| job.name_any().len() <= 63));
         }
     }

@@ -23,6 +23,8 @@ pub struct Located {
     pub endpoint: Option<Endpoint>,
     /// The dialect that the URL names.
     pub dialect: String,
+    /// The same with the driver, where the URL names one.
+    pub scheme: String,
     hidden: Vec<SecretString>,
 }
 
@@ -59,28 +61,41 @@ impl Secrets<'_> {
                 Err(problem) => return Ok(Err(problem)),
             };
             if database.probe.mode == ProbeMode::Job {
-                return Ok(for_jobs(&url, &from.secret_key_ref));
+                let scheme = scheme(database, db::scheme_of(&url));
+                return Ok(for_jobs(&url, &from.secret_key_ref).map(|located| Located { scheme, ..located }));
             }
             let endpoint = Endpoint::parse(&url).map_err(|e| url_problem(&e, &from.secret_key_ref));
-            return Ok(endpoint.map(|endpoint| located(endpoint, vec![url])));
+            let scheme = scheme(database, db::scheme_of(&url));
+            return Ok(endpoint.map(|endpoint| Located { scheme, ..located(endpoint, vec![url]) }));
         }
         let Some(connection) = &database.connection else {
             let message = "set exactly one of spec.database.urlFrom and spec.database.connection";
             return Ok(Err(Problem::new(Reason::InvalidSpec, message)));
         };
-        self.connection(connection).await
+        let scheme = scheme(database, Some(connection.dialect.as_str().to_owned()));
+        let located = self.connection(connection).await?;
+        Ok(located.map(|located| Located { scheme, ..located }))
     }
 }
 
 fn located(endpoint: Endpoint, mut hidden: Vec<SecretString>) -> Located {
     hidden.extend(endpoint.secret_texts());
-    Located { dialect: endpoint.dialect().to_string(), endpoint: Some(endpoint), hidden }
+    Located { dialect: endpoint.dialect().to_string(), scheme: String::new(), endpoint: Some(endpoint), hidden }
+}
+
+/// As the runner makes it of a URL that names no driver.
+fn scheme(database: &Database, of_url: Option<String>) -> String {
+    let scheme = of_url.unwrap_or_default();
+    match &database.driver {
+        Some(driver) if !scheme.contains('+') => format!("{scheme}+{driver}"),
+        _ => scheme,
+    }
 }
 
 /// A URL that only the Jobs use: any that SQLAlchemy takes.
 fn for_jobs(url: &SecretString, key: &SecretKey) -> Result<Located, Problem> {
     let dialect = db::dialect_name(url).ok_or_else(|| url_problem(&UrlError::Malformed, key))?;
-    Ok(Located { endpoint: None, dialect, hidden: db::secret_texts(url) })
+    Ok(Located { endpoint: None, dialect, scheme: String::new(), hidden: db::secret_texts(url) })
 }
 
 fn url_problem(error: &UrlError, key: &SecretKey) -> Problem {

@@ -36,9 +36,10 @@ pub struct Jobs {
     pub inspections: Vec<InspectJob>,
     pub looks: Vec<LookView>,
     pub comparisons: Vec<LookView>,
+    pub replays: Vec<LookView>,
 }
 
-/// A probe or compare Job.
+/// A probe, compare or replay Job.
 pub struct LookView {
     pub record: LookRecord,
     pub pod: Option<String>,
@@ -65,7 +66,11 @@ pub async fn jobs(object: &DatabaseMigration, context: &Context) -> Result<Jobs,
         if let Some(look) = job.annotations().get(ANNOTATION_LOOK) {
             let (state, pod) = state(&job, context).await?;
             let record = serde_json::from_str(look).unwrap_or_default();
-            let looks = if action == Some("compare") { &mut found.comparisons } else { &mut found.looks };
+            let looks = match action {
+                Some("compare") => &mut found.comparisons,
+                Some("replay") => &mut found.replays,
+                _ => &mut found.looks,
+            };
             looks.push(LookView { record, pod, job: view(&job, state) });
             continue;
         }

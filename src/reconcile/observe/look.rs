@@ -67,6 +67,15 @@ pub fn compare(
     Looked { view: stands.unwrap_or(ModelsView::Comparing(newest.working)), next, old: newest.old, job: newest.stands }
 }
 
+/// The replays of one history: the Job at work is the view. One that has ended well stands for good.
+pub fn replays(looks: Vec<LookView>, record: &LookRecord, secrets: &[&str], now: Timestamp) -> Looked<Option<JobView>> {
+    let newest = newest(looks, record.epoch.clone(), secrets);
+    let good = newest.stands.as_ref().is_some_and(|job| reported(&job.ended).is_ok());
+    let next = newest.due(if good { Duration::MAX } else { AFTER_FAILURE * 10 }, now);
+    let next = next.map(|next| LookRecord { catalog: record.catalog.clone(), ..next });
+    Looked { view: newest.working, next, old: newest.old, job: newest.stands }
+}
+
 /// The looks of one epoch.
 struct Newest {
     /// The newest that has ended.

@@ -65,12 +65,13 @@ pub async fn observe(object: &DatabaseMigration, context: &Context) -> Result<Ob
     observed.wanted = Some(wanted);
 
     match &endpoint.endpoint {
-        Some(endpoint) => {
+        Some(server) => {
             let table = version_table(object, &observed.image);
-            observed.database = database::probe(object, context, endpoint, &table).await;
-            observed.schema = schema::look(object, context, endpoint, &table, &observed).await?;
+            observed.database = database::probe(object, context, server, &table).await;
+            let look = schema::SchemaLook::new(object, context, &endpoint, &mut observed, jobs.replays);
+            observed.schema = look.over_the_network(server, &table).await?;
         }
-        None => by_job(object, context, jobs.looks, &endpoint, &mut observed).await?,
+        None => by_job(object, context, jobs.looks, jobs.replays, &endpoint, &mut observed).await?,
     }
     by_models(object, context, jobs.comparisons, &endpoint.secrets(), &mut observed);
     observed.remembered = remembered(object, context, &observed);
@@ -82,6 +83,7 @@ async fn by_job(
     object: &DatabaseMigration,
     context: &Context,
     looks: Vec<jobs::LookView>,
+    replays: Vec<jobs::LookView>,
     located: &Located,
     observed: &mut Observed,
 ) -> Result<(), Error> {
@@ -93,12 +95,13 @@ async fn by_job(
         return Ok(());
     }
     let looked = look::look(object, looks, &located.secrets(), context.now());
-    let catalog = (object.spec.drift.mode == DriftMode::Snapshot).then(|| located.dialect.clone());
+    let catalog = object.spec.drift.mode.by_catalog().then(|| located.dialect.clone());
     observed.database = looked.view;
     observed.next_look = looked.next.map(|record| LookRecord { catalog, ..record });
     observed.old_jobs.extend(looked.old);
+    let look = schema::SchemaLook::new(object, context, located, observed, replays);
     if let Some(job) = looked.job {
-        observed.schema = schema::by_job(object, context, &job, located, observed).await?;
+        observed.schema = look.of_job(&job).await?;
     }
     Ok(())
 }

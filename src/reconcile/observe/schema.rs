@@ -2,8 +2,8 @@
 
 use super::{
     database::Located,
-    jobs::payload,
-    look::{EndedJob, reported},
+    jobs::{LookView, payload},
+    look::{self, EndedJob, reported},
 };
 use crate::{
     api::{
@@ -14,8 +14,12 @@ use crate::{
     reconcile::{
         Context,
         api::call,
-        checks::{accepted_drift, requested_at},
-        observed::{DatabaseView, Kept, Observed, Problem, SchemaView},
+        checks::{self, accepted_drift, requested_at},
+        observed::{
+            DatabaseView,
+            ImageView::{Reported, Stored},
+            JobView, Kept, Observed, Problem, ReplayJob, ReplayView, SchemaView,
+        },
         schema::{baseline, schema_name},
     },
     runner::CatalogReport,
@@ -23,7 +27,6 @@ use crate::{
 };
 use k8s_openapi::{api::core::v1::ConfigMap, jiff::Timestamp};
 use kube::{Api, ResourceExt};
-use secrecy::ExposeSecret;
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -70,91 +73,174 @@ impl Checks {
     }
 }
 
-/// Reads the schema when that is due: after a run and when something else is asked for at once, else at the interval.
-pub async fn look(
-    object: &DatabaseMigration,
-    context: &Context,
-    endpoint: &Endpoint,
-    table: &VersionTable,
-    observed: &Observed,
-) -> Result<SchemaView, Error> {
-    let check = reason(object, observed);
-    if !knows_table(object, observed) || !is_wanted(object, context, observed, &check) {
-        return Ok(SchemaView::NotLooked);
-    }
-    let timeout = object.spec.drift.timeout.as_deref().and_then(parse_duration).unwrap_or(DEFAULT_TIMEOUT);
-    let read = {
-        let Ok(_permit) = context.process.servers.permit(&endpoint.server()).await else {
-            return Ok(SchemaView::NotLooked);
-        };
-        context.process.prober.schema(endpoint, table, timeout).await
-    };
-    let secrets = endpoint.secret_texts();
-    let secrets: Vec<&str> = secrets.iter().map(ExposeSecret::expose_secret).collect();
-    match read {
-        Ok(schema) if schema.migrating => Ok(SchemaView::NotLooked),
-        Ok(schema) => seen(object, context, schema, &secrets, check).await,
-        Err(error) => Ok(SchemaView::Failed(super::database::probe_problem(&error))),
-    }
+/// One look at the schema.
+pub struct SchemaLook<'a> {
+    object: &'a DatabaseMigration,
+    context: &'a Context,
+    located: &'a Located,
+    /// Whether it is asked for, and there is something to look at.
+    wanted: bool,
+    /// What it is made for.
+    reason: String,
+    replay: Replay,
 }
 
-/// The schema as the Job read it that also read the version rows.
-pub async fn by_job(
-    object: &DatabaseMigration,
-    context: &Context,
-    job: &EndedJob,
-    located: &Located,
-    observed: &Observed,
-) -> Result<SchemaView, Error> {
-    let check = format!("{} by look {}", reason(object, observed), job.number);
-    if !is_wanted(object, context, observed, &check) {
-        return Ok(SchemaView::NotLooked);
+/// The history run again, as far as its Jobs have come.
+enum Replay {
+    NotWanted,
+    Impossible(Problem),
+    Wanted { job: Box<ReplayJob>, view: Option<EndedJob>, working: Option<JobView>, due: bool },
+}
+
+impl<'a> SchemaLook<'a> {
+    /// Sees what is to be looked at; replays that nobody needs any more are cleared away.
+    pub fn new(
+        object: &'a DatabaseMigration,
+        context: &'a Context,
+        located: &'a Located,
+        observed: &mut Observed,
+        replays: Vec<LookView>,
+    ) -> Self {
+        let is_seen = matches!(observed.database, DatabaseView::Seen(_)) && knows_table(object, observed);
+        let replay = replay(object, context, located, observed, replays);
+        let state = match &replay {
+            Replay::Wanted { job, view, working, .. } => {
+                let ended = view.as_ref().map(|job| job.number);
+                format!(" {} {ended:?} {}", job.record.epoch, working.is_some())
+            }
+            Replay::NotWanted | Replay::Impossible(_) => String::new(),
+        };
+        let wanted = object.spec.drift.mode.by_catalog() && is_seen;
+        let reason = reason(object, observed) + &state;
+        Self { object, context, located, wanted, reason, replay }
     }
-    let failed = |message: String| Ok(SchemaView::Failed(Problem::new(Reason::PodFailed, message)));
-    let report = match reported(&job.ended) {
-        Ok(report) => report,
-        Err(problem) => return Ok(SchemaView::Failed(problem)),
-    };
-    let why = report.look.and_then(|look| look.catalog_error);
-    let (Some(frames), Some(pod)) = (&report.frames, &job.pod) else {
-        return failed(why.unwrap_or_else(|| "the Job has not read it".to_owned()));
-    };
-    let read = payload(object, context, pod, frames).await?.map_err(|error| error.to_string());
-    let read = read.and_then(|json| serde_json::from_slice::<CatalogReport>(&json).map_err(|error| error.to_string()));
-    match read {
-        Err(error) => failed(error),
-        Ok(read) => {
-            let catalog = Catalog::new(text::clean(&read.engine, 64), read.objects);
-            let schema = Schema { catalog, rows: read.rows.into_iter().collect(), migrating: false };
-            seen(object, context, schema, &located.secrets(), check).await
+
+    /// Reads it when that is due: after a run and when something else is asked for at once, else at the interval.
+    pub async fn over_the_network(self, endpoint: &Endpoint, table: &VersionTable) -> Result<SchemaView, Error> {
+        if !self.is_due() {
+            return Ok(SchemaView::NotLooked);
+        }
+        let timeout = self.object.spec.drift.timeout.as_deref().and_then(parse_duration).unwrap_or(DEFAULT_TIMEOUT);
+        let read = {
+            let Ok(_permit) = self.context.process.servers.permit(&endpoint.server()).await else {
+                return Ok(SchemaView::NotLooked);
+            };
+            self.context.process.prober.schema(endpoint, table, timeout).await
+        };
+        match read {
+            Ok(schema) if schema.migrating => Ok(SchemaView::NotLooked),
+            Ok(schema) => self.seen(schema).await,
+            Err(error) => Ok(SchemaView::Failed(super::database::probe_problem(&error))),
+        }
+    }
+
+    /// The schema as the Job read it that also read the version rows.
+    pub async fn of_job(mut self, job: &EndedJob) -> Result<SchemaView, Error> {
+        self.reason += &format!(" by look {}", job.number);
+        if !self.is_due() {
+            return Ok(SchemaView::NotLooked);
+        }
+        match self.read(job).await? {
+            Ok(schema) => self.seen(schema).await,
+            Err(problem) => Ok(SchemaView::Failed(problem)),
+        }
+    }
+
+    fn is_due(&self) -> bool {
+        self.wanted && is_due(self.object, self.context, &self.object.uid().unwrap_or_default(), &self.reason)
+    }
+
+    async fn seen(self, mut schema: Schema) -> Result<SchemaView, Error> {
+        schema.catalog.hide(&self.located.secrets());
+        let kept = match kept(self.object, self.context).await? {
+            Ok(kept) => kept,
+            Err(problem) => return Ok(SchemaView::Failed(problem)),
+        };
+        let replay = self.replayed(kept.as_ref()).await?;
+        Ok(SchemaView::Seen { schema: Arc::new(schema), kept, check: self.reason, replay })
+    }
+
+    async fn replayed(&self, kept: Option<&Kept>) -> Result<ReplayView, Error> {
+        let (job, view, working, due) = match &self.replay {
+            Replay::NotWanted => return Ok(ReplayView::NotWanted),
+            Replay::Impossible(problem) => {
+                return Ok(ReplayView::Failed { key: String::new(), problem: problem.clone() });
+            }
+            Replay::Wanted { job, view, working, due } => (job, view, working, *due),
+        };
+        let key = job.record.epoch.clone();
+        if kept.and_then(|kept| kept.baseline.as_ref()).is_some_and(|kept| kept.replay.as_ref() == Some(&key)) {
+            return Ok(ReplayView::Stored { key });
+        }
+        Ok(match (view, working) {
+            (_, Some(job)) => ReplayView::Working { key, job: job.clone() },
+            (Some(_), None) | (None, None) if due => ReplayView::Next { key, job: job.clone() },
+            (Some(ended), None) => match self.read(ended).await? {
+                Ok(schema) => ReplayView::Reported { key, catalog: schema.catalog },
+                Err(problem) => {
+                    let message = format!("the history could not be run on a scratch database: {}", problem.message);
+                    ReplayView::Failed { key, problem: Problem { message, ..problem } }
+                }
+            },
+            (None, None) => ReplayView::Next { key, job: job.clone() },
+        })
+    }
+
+    /// What a Job has read and left in its log.
+    async fn read(&self, job: &EndedJob) -> Result<Result<Schema, Problem>, Error> {
+        let failed = |message: String| Ok(Err(Problem::new(Reason::PodFailed, message)));
+        let report = match reported(&job.ended) {
+            Ok(report) => report,
+            Err(problem) => return Ok(Err(problem)),
+        };
+        let why = report.look.and_then(|look| look.catalog_error);
+        let (Some(frames), Some(pod)) = (&report.frames, &job.pod) else {
+            return failed(why.unwrap_or_else(|| "the Job has not read the schema".to_owned()));
+        };
+        let read = payload(self.object, self.context, pod, frames).await?.map_err(|error| error.to_string());
+        let read = read.and_then(|json: Vec<u8>| {
+            serde_json::from_slice::<CatalogReport>(&json).map_err(|error| error.to_string())
+        });
+        match read {
+            Err(error) => failed(error),
+            Ok(read) => {
+                let catalog = Catalog::new(text::clean(&read.engine, 64), read.objects);
+                Ok(Ok(Schema { catalog, rows: read.rows.into_iter().collect(), migrating: false }))
+            }
         }
     }
 }
 
-async fn seen(
+fn replay(
     object: &DatabaseMigration,
     context: &Context,
-    mut schema: Schema,
-    secrets: &[&str],
-    check: String,
-) -> Result<SchemaView, Error> {
-    schema.catalog.hide(secrets);
-    Ok(match kept(object, context).await? {
-        Ok(kept) => SchemaView::Seen { schema: Arc::new(schema), kept, check },
-        Err(problem) => SchemaView::Failed(problem),
-    })
-}
-
-fn is_wanted(object: &DatabaseMigration, context: &Context, observed: &Observed, check: &str) -> bool {
-    let is_seen = matches!(observed.database, DatabaseView::Seen(_));
-    object.spec.drift.mode == DriftMode::Snapshot
-        && is_seen
-        && is_due(object, context, &object.uid().unwrap_or_default(), check)
+    located: &Located,
+    observed: &mut Observed,
+    replays: Vec<LookView>,
+) -> Replay {
+    let all = |replays: Vec<LookView>| replays.into_iter().map(|look| look.job.name);
+    let (true, Stored(image) | Reported { image, .. }, DatabaseView::Seen(snapshot)) =
+        (object.spec.drift.mode == DriftMode::Replay, &observed.image, &observed.database)
+    else {
+        if object.spec.drift.mode != DriftMode::Replay {
+            observed.old_jobs.extend(all(replays));
+        }
+        return Replay::NotWanted;
+    };
+    match checks::replay(object, image, &snapshot.rows.clone().into_set(), &located.scheme) {
+        Err(problem) => Replay::Impossible(problem),
+        Ok(job) => {
+            let looked = look::replays(replays, &job.record, &located.secrets(), context.now());
+            observed.old_jobs.extend(looked.old);
+            let record = looked.next.clone().unwrap_or_else(|| job.record.clone());
+            let job = Box::new(ReplayJob { record, ..job });
+            Replay::Wanted { job, view: looked.job, working: looked.view, due: looked.next.is_some() }
+        }
+    }
 }
 
 /// Without it the version table itself would be a part of the schema.
 fn knows_table(object: &DatabaseMigration, observed: &Observed) -> bool {
-    use crate::reconcile::observed::ImageView::{Reported, Stored};
     object.spec.database.version_table.is_some() || matches!(observed.image, Stored(_) | Reported { .. })
 }
 

@@ -1,0 +1,57 @@
+//! What a replay of the history has to do, and what it is known by; no I/O.
+
+use super::plan::{direction_name, identified, usable_graph};
+use crate::{
+    api::{DatabaseMigration, Reason},
+    reconcile::observed::{Problem, ReplayJob},
+    revisions::{Target, decide},
+    runner::{Inspected, Limit, LookRecord, Run, Scratch},
+};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+const LOCK_WAIT: Duration = Duration::from_secs(60);
+
+/// The Job that leads an empty database to the live rows; its record's epoch tells apart histories.
+pub fn replay(
+    object: &DatabaseMigration,
+    image: &Arc<Inspected>,
+    rows: &BTreeSet<String>,
+    scheme: &str,
+) -> Result<ReplayJob, Problem> {
+    let scratch = Scratch {
+        scheme: scheme.to_owned(),
+        image: object.spec.drift.replay.as_ref().and_then(|replay| replay.image.clone()),
+    };
+    if scratch.image.is_none() && scratch.dialect() != "sqlite" {
+        return Err(Problem::new(Reason::InvalidSpec, "set spec.drift.replay.image: a server to run the history on"));
+    }
+    let unusable =
+        |error: String| Problem::new(Reason::UnknownRevision, format!("the history can't be run again: {error}"));
+    let target = Target::revisions(rows.iter().cloned().collect());
+    let plan = decide(usable_graph(image)?, &BTreeSet::new(), &target).map_err(|e| unusable(e.to_string()))?;
+    if plan.steps.is_empty() {
+        return Err(unusable("at base there is none".to_owned()));
+    }
+    let chosen = identified(plan, Vec::new(), image)?;
+    let list = |rows: &BTreeSet<String>| rows.iter().cloned().collect::<Vec<_>>();
+    let run = Run {
+        direction: direction_name(chosen.plan.direction).to_owned(),
+        from: Vec::new(),
+        targets: chosen.plan.targets.clone(),
+        branch: chosen.plan.branch.clone(),
+        end: list(&chosen.plan.end),
+        steps: chosen.plan.steps.len(),
+        steps_digest: chosen.steps_digest.clone(),
+        lock_wait_seconds: LOCK_WAIT.as_secs(),
+        lock_timeout: Limit::new(None, LOCK_WAIT),
+        statement_timeout: None,
+        verify_models: false,
+    };
+    let server = scratch.image.clone().unwrap_or_default();
+    let record = LookRecord {
+        epoch: format!("{} {server}", chosen.hash),
+        number: 1,
+        catalog: Some(scratch.dialect().to_owned()),
+    };
+    Ok(ReplayJob { record, run, image: image.image.clone(), scratch })
+}
