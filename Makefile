@@ -22,7 +22,7 @@ test: test-unit test-faults test-runner test-catalog test-e2e ## Run every test
 
 .PHONY: test-unit
 test-unit: toolchain ## Test the Rust code (no cluster)
-	$(CARGO) test --locked --lib --bins --test golden --test oracle --test hostile
+	$(CARGO) test --locked --lib --bins --test golden --test oracle --test hostile --test lint
 
 .PHONY: test-faults
 test-faults: toolchain ## Sweep every write of every scenario with every fault, in memory (FAULTS=part of a name)

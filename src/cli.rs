@@ -1,10 +1,13 @@
 //! The command line, and what each command does; does all kinds of I/O by way of the modules that it wires together.
 
+mod fingerprint;
+mod lint;
+
 use crate::{
     api::{DatabaseMigration, MANAGER},
     backoff::BackOff,
     controller,
-    db::{self, Endpoint, Exclude, Fingerprint, Network, VersionTable},
+    db::Network,
     http,
     lease::{Candidate, Claim, Led},
     metrics::Metrics,
@@ -12,20 +15,17 @@ use crate::{
     telemetry::{self, LogFormat},
 };
 use anyhow::Context as _;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use k8s_openapi::jiff::Timestamp;
 use kube::{
     Client, CustomResourceExt,
     runtime::events::{Recorder, Reporter},
 };
-use secrecy::SecretString;
 use std::{
     io::Write,
     net::SocketAddr,
-    path::{Path, PathBuf},
     process::ExitCode,
     sync::{Arc, atomic::AtomicBool},
-    time::Duration,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -45,34 +45,9 @@ enum Command {
     /// Print the CustomResourceDefinition.
     Crd,
     /// Print the fingerprint of a database's schema, or how the schema differs from an earlier one (exit code 3).
-    Fingerprint(FingerprintArgs),
-}
-
-#[derive(Debug, Args)]
-struct FingerprintArgs {
-    /// Name of the environment variable that holds the database's URL.
-    #[arg(long, value_name = "VARIABLE")]
-    url_env: String,
-    /// Name of the version table, which is no part of the schema.
-    #[arg(long, default_value = "alembic_version")]
-    version_table: String,
-    /// An object that is left out, as in spec.drift.exclude; may be given several times.
-    #[arg(long, value_name = "GLOB")]
-    exclude: Vec<String>,
-    /// A fingerprint in JSON, as an earlier call has printed it.
-    #[arg(long, value_name = "FILE")]
-    compare: Option<PathBuf>,
-    #[arg(long, value_enum, default_value = "text")]
-    format: Format,
-    /// Seconds that the whole look may take.
-    #[arg(long, default_value_t = 30)]
-    timeout: u64,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Format {
-    Text,
-    Json,
+    Fingerprint(fingerprint::FingerprintArgs),
+    /// Look for hazards in migration SQL, such as `alembic upgrade --sql` prints.
+    Lint(lint::LintArgs),
 }
 
 #[derive(Debug, Args)]
@@ -105,9 +80,8 @@ impl Cli {
     pub fn execute(self) -> anyhow::Result<ExitCode> {
         match self.command {
             Command::Crd => print(&crd()?),
-            Command::Fingerprint(args) => {
-                tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(fingerprint(args))
-            }
+            Command::Fingerprint(args) => fingerprint::execute(args),
+            Command::Lint(args) => lint::execute(&args),
             Command::Run(args) => {
                 telemetry::init(args.log_format, &args.log).context("--log")?;
                 let runtime =
@@ -124,39 +98,6 @@ const WORKERS: usize = 2;
 fn print(text: &str) -> anyhow::Result<ExitCode> {
     std::io::stdout().write_all(text.as_bytes())?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// The exit code for a schema that is not as it was.
-const DIFFERENT: u8 = 3;
-
-async fn fingerprint(args: FingerprintArgs) -> anyhow::Result<ExitCode> {
-    let url = std::env::var(&args.url_env).with_context(|| format!("the variable {} is not set", args.url_env))?;
-    let endpoint = Endpoint::parse(&SecretString::from(url))?;
-    let expected = args.compare.as_deref().map(read_fingerprint).transpose()?;
-    let table = VersionTable { schema: None, name: args.version_table, measure: false };
-    let found = db::schema(&endpoint, &table, Duration::from_secs(args.timeout)).await?.catalog;
-    let exclude = Exclude::new(&args.exclude);
-    let Some(expected) = expected else {
-        let found = Fingerprint::of(&found, &exclude);
-        let lines = found.objects.iter().map(|(object, hash)| format!("{hash} {object}\n"));
-        let text = match args.format {
-            Format::Json => serde_json::to_string_pretty(&found)? + "\n",
-            Format::Text => lines.collect::<String>() + &format!("{} {}\n", found.fingerprint, found.engine),
-        };
-        return print(&text);
-    };
-    let differences = expected.compare(&found, &exclude)?;
-    let lines = differences.iter().map(|d| format!("{} {}\n", d.change.as_str(), d.object));
-    print(&match args.format {
-        Format::Json => serde_json::to_string_pretty(&differences)? + "\n",
-        Format::Text => lines.collect(),
-    })?;
-    Ok(if differences.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(DIFFERENT) })
-}
-
-fn read_fingerprint(file: &Path) -> anyhow::Result<Fingerprint> {
-    let text = std::fs::read_to_string(file).with_context(|| format!("--compare {}", file.display()))?;
-    serde_json::from_str(&text).with_context(|| format!("{} is not a fingerprint in JSON", file.display()))
 }
 
 /// The CustomResourceDefinition as YAML.

@@ -8,6 +8,7 @@ pub mod db;
 pub mod error;
 pub mod http;
 pub mod lease;
+pub mod lint;
 pub mod metrics;
 pub mod reconcile;
 pub mod revisions;

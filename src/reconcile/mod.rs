@@ -140,8 +140,8 @@ async fn pass(object: &DatabaseMigration, context: &Context) -> Result<Action, E
     let version = act::act(object, &decision.effects, context).await?;
     act::write_status(object, version, &decision.status, context).await?;
     act::act(object, &decision.after, context).await?;
-    if let SchemaView::Seen { check, .. } = observed.schema {
-        context.process.checks.done(&object.uid().unwrap_or_default(), check, context.now());
+    if let SchemaView::Seen(seen) = observed.schema {
+        context.process.checks.done(&object.uid().unwrap_or_default(), seen.check, context.now());
     }
     context.process.metrics.passed(begun.elapsed());
     Ok(next_look(object, decision.next, context))

@@ -103,16 +103,20 @@ pub enum ModelsView {
 /// The schema, and what it should be as far as that is kept.
 #[derive(Clone, Debug)]
 pub enum SchemaView {
-    /// `check` says what it was looked at for.
-    Seen {
-        schema: Arc<Schema>,
-        kept: Option<Kept>,
-        check: String,
-        replay: ReplayView,
-    },
+    Seen(Box<SeenSchema>),
     Failed(Problem),
     /// Nobody asked for it, it is not due yet, or somebody migrates right now.
     NotLooked,
+}
+
+/// The schema as it was read.
+#[derive(Clone, Debug)]
+pub struct SeenSchema {
+    pub schema: Schema,
+    pub kept: Option<Kept>,
+    /// What it was looked at for.
+    pub check: String,
+    pub replay: ReplayView,
 }
 
 /// What running the history again has come to.

@@ -3,10 +3,10 @@
 use super::{Effect, Pass, image::problem_of};
 use crate::{
     api::{Change, ConditionType, DriftMode, DriftStatus, DriftedObject, OnDrift, Reason},
-    db::{Exclude, Schema},
+    db::Exclude,
     reconcile::{
         checks::{Compared, Drift, Look, Replayed, Taken, accepted_drift},
-        observed::{JobView, Kept, ModelsView, Problem, ReplayView, SchemaView},
+        observed::{JobView, ModelsView, Problem, ReplayView, SchemaView, SeenSchema},
         schema::{SchemaRecord, schema_name, shown},
     },
     runner::{Differences, Inspected, PodState},
@@ -74,7 +74,8 @@ impl Pass<'_> {
     /// Why no run may start over the schema as it is: drift, or that nobody looked in this very pass.
     pub(super) fn blocked_run(&self) -> Option<Problem> {
         let drift = &self.object.spec.drift;
-        let looked = matches!(&self.observed.schema, SchemaView::Seen { schema, .. } if Some(&schema.rows) == self.rows().as_ref());
+        let looked =
+            matches!(&self.observed.schema, SchemaView::Seen(seen) if Some(&seen.schema.rows) == self.rows().as_ref());
         let relies = drift.on_drift == OnDrift::Block && drift.mode.by_catalog();
         self.blocking_drift().or_else(|| {
             let message = "spec.drift.onDrift is Block, and the schema was not looked at right before the run: somebody migrates it";
@@ -102,19 +103,20 @@ impl Pass<'_> {
                 self.unknown("ProbeFailed", &format!("the schema could not be read: {}", problem.message));
             }
             // Changed since the version rows were read: the next look sees both.
-            SchemaView::Seen { schema, .. } if schema.rows != *rows => {}
-            SchemaView::Seen { schema, kept, replay, .. } => {
-                if let (ReplayView::Next { job, .. }, true) = (replay, at_target) {
+            SchemaView::Seen(seen) if seen.schema.rows != *rows => {}
+            SchemaView::Seen(seen) => {
+                if let (ReplayView::Next { job, .. }, true) = (&seen.replay, at_target) {
                     self.effects.push(Effect::Replay(job.clone()));
                 }
-                self.compare_schema(schema, kept.as_ref(), replay, at_target);
+                self.compare_schema(seen, at_target);
             }
         }
     }
 
-    fn compare_schema(&mut self, schema: &Schema, kept: Option<&Kept>, replay: &ReplayView, at_target: bool) {
+    fn compare_schema(&mut self, seen: &SeenSchema, at_target: bool) {
+        let SeenSchema { schema, kept, replay, .. } = seen;
         let exclude = Exclude::new(&self.object.spec.drift.exclude);
-        let before = kept.and_then(|kept| kept.baseline.as_deref());
+        let before = kept.as_ref().and_then(|kept| kept.baseline.as_deref());
         let look = Look {
             catalog: &schema.catalog,
             rows: &schema.rows,
@@ -130,7 +132,7 @@ impl Pass<'_> {
             Err(why) => return self.unknown("NoBaseline", &why),
         };
         if before != Some(&compared.baseline) {
-            let record = SchemaRecord::new(compared.clone(), kept.map(|kept| kept.version.clone()));
+            let record = SchemaRecord::new(compared.clone(), kept.as_ref().map(|kept| kept.version.clone()));
             match record {
                 Ok(record) => self.effects.push(Effect::KeepSchema(Box::new(record))),
                 Err(error) => return self.unknown("ProbeFailed", &error.to_string()),

@@ -18,7 +18,7 @@ use crate::{
         observed::{
             DatabaseView,
             ImageView::{Reported, Stored},
-            JobView, Kept, Observed, Problem, ReplayJob, ReplayView, SchemaView,
+            JobView, Kept, Observed, Problem, ReplayJob, ReplayView, SchemaView, SeenSchema,
         },
         schema::{baseline, schema_name},
     },
@@ -89,7 +89,16 @@ pub struct SchemaLook<'a> {
 enum Replay {
     NotWanted,
     Impossible(Problem),
-    Wanted { job: Box<ReplayJob>, view: Option<EndedJob>, working: Option<JobView>, due: bool },
+    Wanted(Box<WantedReplay>),
+}
+
+struct WantedReplay {
+    job: ReplayJob,
+    /// The newest that has ended.
+    ended: Option<EndedJob>,
+    working: Option<JobView>,
+    /// Whether there is to be another one.
+    due: bool,
 }
 
 impl<'a> SchemaLook<'a> {
@@ -104,9 +113,9 @@ impl<'a> SchemaLook<'a> {
         let is_seen = matches!(observed.database, DatabaseView::Seen(_)) && knows_table(object, observed);
         let replay = replay(object, context, located, observed, replays);
         let state = match &replay {
-            Replay::Wanted { job, view, working, .. } => {
-                let ended = view.as_ref().map(|job| job.number);
-                format!(" {} {ended:?} {}", job.record.epoch, working.is_some())
+            Replay::Wanted(wanted) => {
+                let ended = wanted.ended.as_ref().map(|job| job.number);
+                format!(" {} {ended:?} {}", wanted.job.record.epoch, wanted.working.is_some())
             }
             Replay::NotWanted | Replay::Impossible(_) => String::new(),
         };
@@ -157,32 +166,33 @@ impl<'a> SchemaLook<'a> {
             Err(problem) => return Ok(SchemaView::Failed(problem)),
         };
         let replay = self.replayed(kept.as_ref()).await?;
-        Ok(SchemaView::Seen { schema: Arc::new(schema), kept, check: self.reason, replay })
+        Ok(SchemaView::Seen(Box::new(SeenSchema { schema, kept, check: self.reason, replay })))
     }
 
     async fn replayed(&self, kept: Option<&Kept>) -> Result<ReplayView, Error> {
-        let (job, view, working, due) = match &self.replay {
+        let wanted = match &self.replay {
             Replay::NotWanted => return Ok(ReplayView::NotWanted),
             Replay::Impossible(problem) => {
                 return Ok(ReplayView::Failed { key: String::new(), problem: problem.clone() });
             }
-            Replay::Wanted { job, view, working, due } => (job, view, working, *due),
+            Replay::Wanted(wanted) => wanted,
         };
-        let key = job.record.epoch.clone();
+        let key = wanted.job.record.epoch.clone();
         if kept.and_then(|kept| kept.baseline.as_ref()).is_some_and(|kept| kept.replay.as_ref() == Some(&key)) {
             return Ok(ReplayView::Stored { key });
         }
-        Ok(match (view, working) {
-            (_, Some(job)) => ReplayView::Working { key, job: job.clone() },
-            (Some(_), None) | (None, None) if due => ReplayView::Next { key, job: job.clone() },
-            (Some(ended), None) => match self.read(ended).await? {
-                Ok(schema) => ReplayView::Reported { key, catalog: schema.catalog },
-                Err(problem) => {
-                    let message = format!("the history could not be run on a scratch database: {}", problem.message);
-                    ReplayView::Failed { key, problem: Problem { message, ..problem } }
-                }
-            },
-            (None, None) => ReplayView::Next { key, job: job.clone() },
+        if let Some(job) = &wanted.working {
+            return Ok(ReplayView::Working { key, job: job.clone() });
+        }
+        let Some(ended) = wanted.ended.as_ref().filter(|_| !wanted.due) else {
+            return Ok(ReplayView::Next { key, job: Box::new(wanted.job.clone()) });
+        };
+        Ok(match self.read(ended).await? {
+            Ok(schema) => ReplayView::Reported { key, catalog: schema.catalog },
+            Err(problem) => {
+                let message = format!("the history could not be run on a scratch database: {}", problem.message);
+                ReplayView::Failed { key, problem: Problem { message, ..problem } }
+            }
         })
     }
 
@@ -233,8 +243,9 @@ fn replay(
             let looked = look::replays(replays, &job.record, &located.secrets(), context.now());
             observed.old_jobs.extend(looked.old);
             let record = looked.next.clone().unwrap_or_else(|| job.record.clone());
-            let job = Box::new(ReplayJob { record, ..job });
-            Replay::Wanted { job, view: looked.job, working: looked.view, due: looked.next.is_some() }
+            let job = ReplayJob { record, ..job };
+            let due = looked.next.is_some();
+            Replay::Wanted(Box::new(WantedReplay { job, ended: looked.job, working: looked.view, due }))
         }
     }
 }
@@ -247,8 +258,12 @@ fn knows_table(object: &DatabaseMigration, observed: &Observed) -> bool {
 fn reason(object: &DatabaseMigration, observed: &Observed) -> String {
     let recorded = object.status.as_ref().map_or(0, |s| s.recorded_runs());
     let runs = observed.run.as_ref().map_or(recorded, |run| run.record.number);
+    let rows = match &observed.database {
+        DatabaseView::Seen(snapshot) => Some(&snapshot.rows),
+        _ => None,
+    };
     let asked = (requested_at(object), accepted_drift(object));
-    format!("{:?} {runs} {asked:?}", object.metadata.generation)
+    format!("{:?} {runs} {rows:?} {asked:?}", object.metadata.generation)
 }
 
 fn is_due(object: &DatabaseMigration, context: &Context, uid: &str, reason: &str) -> bool {

@@ -1,0 +1,155 @@
+//! SQL hazards: what in a plan's SQL loses data, blocks, breaks clients or may fail. The only user of the SQL
+//! parsers; pure: no Kubernetes, no database, no I/O.
+
+mod allow;
+mod codes;
+mod cursor;
+mod objects;
+pub mod output;
+mod parsers;
+mod plan;
+mod read;
+mod squawk;
+mod statements;
+mod steps;
+mod tokens;
+
+pub use allow::{Allow, Unused, allows_of_revision};
+pub use codes::Code;
+
+use std::{collections::HashMap, fmt, thread};
+
+/// Whose SQL it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Dialect {
+    #[value(name = "postgresql")]
+    PostgreSql,
+    #[value(name = "mysql")]
+    MySql,
+    #[value(name = "mariadb")]
+    MariaDb,
+    Sqlite,
+}
+
+impl Dialect {
+    /// MySQL or MariaDB: the two differ in little that matters here.
+    fn is_mysql(self) -> bool {
+        matches!(self, Self::MySql | Self::MariaDb)
+    }
+}
+
+/// How bad a finding is; a higher one is greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, clap::ValueEnum)]
+pub enum Severity {
+    Low,
+    Medium,
+    High,
+    Critical,
+}
+
+impl Severity {
+    /// The word in every output.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::Critical => "critical",
+        }
+    }
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// One piece of a plan's SQL.
+#[derive(Clone, Debug, Default)]
+pub struct Section {
+    /// Alembic's comment `-- Running upgrade A -> B` in the SQL takes precedence.
+    pub revision: Option<String>,
+    pub sql: String,
+    /// It runs in a transaction that its SQL does not begin itself.
+    pub transactional: bool,
+}
+
+/// What to look at, in the order in which it runs.
+#[derive(Clone, Debug)]
+pub struct Input {
+    pub dialect: Dialect,
+    pub sections: Vec<Section>,
+    /// How many rows tables have, by name; leave out partitioned ones.
+    pub rows: HashMap<String, u64>,
+    pub allows: Vec<Allow>,
+    /// Alembic's version table: what happens to its rows is bookkeeping.
+    pub version_table: String,
+}
+
+impl Input {
+    /// SQL of one file.
+    pub fn file(dialect: Dialect, sql: impl Into<String>) -> Self {
+        let section = Section { revision: None, sql: sql.into(), transactional: false };
+        Self {
+            dialect,
+            sections: vec![section],
+            rows: HashMap::new(),
+            allows: Vec::new(),
+            version_table: "alembic_version".to_owned(),
+        }
+    }
+}
+
+/// A hazard that was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    pub code: Code,
+    pub severity: Severity,
+    pub revision: Option<String>,
+    /// Where its statement begins in the section's SQL, from 1.
+    pub line: usize,
+    /// The statement in one line, cut, its strings masked.
+    pub statement: String,
+    pub table: Option<String>,
+    /// Why, in one sentence.
+    pub message: String,
+    /// What to write instead.
+    pub advice: &'static str,
+}
+
+/// What the linter has to say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    pub findings: Vec<Finding>,
+    /// Findings that somebody allowed, and the reason.
+    pub allowed: Vec<(Finding, String)>,
+    pub unused: Vec<Unused>,
+}
+
+impl Report {
+    /// The worst of the findings that nobody allowed.
+    pub fn worst(&self) -> Option<Severity> {
+        self.findings.iter().map(|f| f.severity).max()
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum LintError {
+    #[error("no thread to parse in: {0}; give the process more memory or threads")]
+    Thread(std::io::Error),
+    #[error("the linter failed; please report this with the SQL")]
+    Panicked,
+}
+
+/// The parsers call themselves for each level of nesting; what they are given is bounded to fit (see `parsers`).
+const STACK: usize = 256 << 20;
+
+/// Looks at a plan's SQL.
+pub fn lint(input: &Input) -> Result<Report, LintError> {
+    thread::scope(|scope| {
+        let worker = thread::Builder::new().name("lint".to_owned()).stack_size(STACK);
+        let worker = worker.spawn_scoped(scope, || plan::lint(input)).map_err(LintError::Thread)?;
+        worker.join().map_err(|_| LintError::Panicked)
+    })
+}

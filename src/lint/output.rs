@@ -1,0 +1,124 @@
+//! A report as text, JSON and SARIF; no I/O.
+
+use super::{Code, Finding, Report, Severity};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+
+/// For people: one block for each finding, and a line that sums up.
+pub fn text(report: &Report, file: &str) -> String {
+    let mut out = String::new();
+    for finding in &report.findings {
+        let Finding { code, severity, line, statement, message, advice, .. } = finding;
+        let revision = finding.revision.as_ref().map(|r| format!(" in revision {r}")).unwrap_or_default();
+        // A String takes all that is written to it.
+        let _ = writeln!(out, "{file}:{line}: {severity} {}{revision}: {}", code.as_str(), code.title());
+        let _ = writeln!(out, "    {statement}\n    why: {message}\n    instead: {advice}\n");
+    }
+    for (finding, reason) in &report.allowed {
+        let _ = writeln!(out, "{file}:{}: {} allowed: {reason}", finding.line, finding.code.as_str());
+    }
+    for unused in &report.unused {
+        let place = unused.line.map(|line| format!("{file}:{line}: ")).unwrap_or_default();
+        let _ = writeln!(out, "{place}nothing to allow: {} ({})", unused.allow.code.as_str(), unused.allow.reason);
+    }
+    out.push_str(&summary(report));
+    out
+}
+
+fn summary(report: &Report) -> String {
+    let counts =
+        [Severity::Critical, Severity::High, Severity::Medium, Severity::Low].into_iter().filter_map(|severity| {
+            let count = report.findings.iter().filter(|f| f.severity == severity).count();
+            (count > 0).then(|| format!("{count} {severity}"))
+        });
+    let counts: Vec<_> = counts.collect();
+    let found = if counts.is_empty() { "no hazard".to_owned() } else { counts.join(", ") };
+    format!("{found}; {} allowed, {} allowed in vain\n", report.allowed.len(), report.unused.len())
+}
+
+/// For programs: a list of findings that nobody allowed.
+pub fn json(report: &Report) -> Value {
+    let finding = |f: &Finding| {
+        json!({
+            "code": f.code.as_str(),
+            "severity": f.severity.as_str(),
+            "line": f.line,
+            "statement": f.statement,
+            "table": f.table,
+            "message": f.message,
+            "revision": f.revision,
+            "title": f.code.title(),
+            "advice": f.advice,
+        })
+    };
+    report.findings.iter().map(finding).collect()
+}
+
+/// SARIF 2.1.0, for code scanning. What is allowed is in it as suppressed.
+pub fn sarif(report: &Report, file: &str) -> Value {
+    let rules = Code::ALL.iter().map(|code| {
+        json!({
+            "id": code.as_str(),
+            "shortDescription": {"text": code.title()},
+            "help": {"text": code.advice()},
+            "defaultConfiguration": {"level": level(code.severity())},
+            "properties": {"security-severity": score(code.severity()), "tags": ["migration"]},
+        })
+    });
+    let found = report.findings.iter().map(|finding| (finding, None));
+    let allowed = report.allowed.iter().map(|(finding, reason)| (finding, Some(reason)));
+    let results = found.chain(allowed).map(|(finding, reason)| {
+        let suppressions: Vec<_> =
+            reason.map(|reason| json!({"kind": "inSource", "justification": reason})).into_iter().collect();
+        json!({
+            "ruleId": finding.code.as_str(),
+            "ruleIndex": Code::ALL.iter().position(|code| *code == finding.code),
+            "level": level(finding.severity),
+            "message": {"text": format!("{}: {} Instead: {}", finding.code.title(), finding.message, finding.advice)},
+            "locations": [{"physicalLocation": {
+                "artifactLocation": {"uri": uri(file)},
+                "region": {"startLine": finding.line},
+            }}],
+            "suppressions": suppressions,
+        })
+    });
+    json!({
+        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
+        "version": "2.1.0",
+        "runs": [{
+            "tool": {"driver": {
+                "name": "alembic-operator",
+                "version": env!("CARGO_PKG_VERSION"),
+                "rules": rules.collect::<Vec<_>>(),
+            }},
+            "results": results.collect::<Vec<_>>(),
+        }],
+    })
+}
+
+fn level(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Critical | Severity::High => "error",
+        Severity::Medium => "warning",
+        Severity::Low => "note",
+    }
+}
+
+/// GitHub sorts by it.
+fn score(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Critical => "9.5",
+        Severity::High => "8.0",
+        Severity::Medium => "5.0",
+        Severity::Low => "2.0",
+    }
+}
+
+const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'.').remove(b'-').remove(b'_').remove(b'~');
+
+/// A path as the relative URI that SARIF wants.
+fn uri(file: &str) -> String {
+    let file = file.strip_prefix("./").unwrap_or(file);
+    utf8_percent_encode(file, PATH).to_string()
+}

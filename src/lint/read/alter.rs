@@ -1,0 +1,122 @@
+//! ALTER of anything, and MySQL's RENAME; no I/O.
+
+use super::{Kind, Reading, Subject, alter_table, object};
+use crate::lint::{Code, cursor::Cursor};
+
+/// Reads what follows ALTER.
+pub(super) fn read(mut at: Cursor<'_>) -> Reading {
+    let _ = at.eat_any(&["ONLINE", "OFFLINE", "IGNORE", "FOREIGN"]);
+    if at.eat("TABLE") {
+        return alter_table::read(at);
+    }
+    let mut out = Reading::of(Kind::Ddl);
+    let Some(kind) = at.eat_any(&[
+        "TYPE",
+        "DOMAIN",
+        "MATERIALIZED VIEW",
+        "VIEW",
+        "SEQUENCE",
+        "INDEX",
+        "SCHEMA",
+        "DATABASE",
+        "FUNCTION",
+        "PROCEDURE",
+        "ROUTINE",
+        "AGGREGATE",
+        "POLICY",
+        "DEFAULT PRIVILEGES",
+        "TRIGGER",
+        "STATISTICS",
+        "COLLATION",
+    ]) else {
+        out.unclear(format!("ALTER {} is not known to be harmless", at.shown()));
+        return out;
+    };
+    at.if_exists();
+    let name = if kind == "DEFAULT PRIVILEGES" { None } else { at.name() };
+    let on = object(name.clone());
+    let shown = name.map(|n| n.to_string()).unwrap_or_default();
+    match kind.as_str() {
+        "POLICY" => out.add(Code::D08, Subject::Nothing, format!("the policy {shown} shows or hides other rows")),
+        "DEFAULT PRIVILEGES" if at.mentions("REVOKE") => {
+            out.add(Code::D08, Subject::Nothing, "a grant that new objects had is not given any more");
+        }
+        "DEFAULT PRIVILEGES" | "STATISTICS" => {}
+        _ if at.has("OWNER TO") || at.has("DEPENDS ON EXTENSION") => {}
+        "INDEX" => index(at, on, &mut out),
+        // The index of the name is all that is asked by it.
+        "TRIGGER" if at.has("RENAME TO") => {}
+        _ if at.has("RENAME COLUMN") || at.has("RENAME ATTRIBUTE") => {
+            out.add(Code::C01, on, format!("clients that use this part of {shown} fail as soon as it is renamed"));
+        }
+        _ if at.has("RENAME") || at.has("SET SCHEMA") => {
+            out.add(Code::C02, on, format!("clients that use {shown} fail as soon as it is renamed"));
+        }
+        "TYPE" => data_type(at, on, &shown, &mut out),
+        "DOMAIN" => domain(at, on, &shown, &mut out),
+        "VIEW" | "MATERIALIZED VIEW" if at.at("AS") || at.mentions("DEFAULT") || at.at("SET") || at.at("RESET") => {}
+        "SEQUENCE" if !at.mentions("RESTART") => {}
+        "DATABASE" | "SCHEMA" if at.dialect.is_mysql() => {}
+        _ => out.unclear(format!("ALTER {kind} {} is not known to be harmless", at.shown())),
+    }
+    out
+}
+
+fn index(at: Cursor<'_>, on: Subject, out: &mut Reading) {
+    if at.has("SET TABLESPACE") {
+        out.add(Code::B06, on, "the index is written anew under a lock");
+    } else if !at.at_any(&["RENAME", "SET", "RESET", "ATTACH", "ALTER"]) {
+        out.unclear(format!("ALTER INDEX {} is not known to be harmless", at.shown()));
+    }
+}
+
+fn data_type(at: Cursor<'_>, on: Subject, shown: &str, out: &mut Reading) {
+    if at.at("ADD") && at.has("VALUE") {
+        return out.add(Code::C05, on, format!("clients may now read a value of {shown} that they do not know"));
+    }
+    for mut item in at.list() {
+        if item.eat("DROP ATTRIBUTE") {
+            out.add(Code::D02, on.clone(), format!("the attribute {} of {shown} goes, with its values", item.shown()));
+        } else if item.eat("ALTER ATTRIBUTE") {
+            out.add(Code::B06, on.clone(), format!("tables that use {shown} are rewritten"));
+            out.add(Code::F01, on.clone(), format!("it fails where a value of {shown} does not fit"));
+        } else if !item.eat("ADD ATTRIBUTE") && !item.eat("SET (") {
+            out.unclear(format!("ALTER TYPE {} is not known to be harmless", item.shown()));
+        }
+    }
+}
+
+fn domain(mut at: Cursor<'_>, on: Subject, shown: &str, out: &mut Reading) {
+    if at.at("ADD") || at.eat("SET NOT NULL") {
+        out.add(Code::C04, on.clone(), format!("values that break {shown} are refused from now on"));
+        if !at.has("NOT VALID") {
+            out.add(Code::B03, on.clone(), format!("every table that uses {shown} is checked while writes wait"));
+            out.add(Code::F01, on, format!("it fails where a value breaks {shown} already"));
+        }
+    } else if at.eat("DROP CONSTRAINT") {
+        out.add(Code::D06, on, format!("a constraint of {shown} goes"));
+    } else if at.eat("DROP NOT NULL") {
+        out.add(Code::C05, on, format!("clients may now read NULL from {shown}"));
+    } else if at.eat("DROP DEFAULT") {
+        out.add(Code::C04, on, format!("INSERTs that count on the default of {shown} fail or write NULL"));
+    } else if !at.at("VALIDATE") && !at.eat("SET DEFAULT") {
+        out.unclear(format!("ALTER DOMAIN {} is not known to be harmless", at.shown()));
+    }
+}
+
+/// Reads what follows MySQL's RENAME.
+pub(super) fn rename(mut at: Cursor<'_>) -> Reading {
+    let mut out = Reading::of(Kind::Ddl);
+    if at.eat("TABLE") || at.eat("TABLES") {
+        at.if_exists();
+        for mut item in at.list() {
+            let from = item.name();
+            let _ = item.eat("TO");
+            out.table = out.table.take().or(from.clone());
+            alter_table::renames_table(from, item.name(), &mut out);
+        }
+    } else {
+        out.unclear(format!("RENAME {} is not known to be harmless", at.shown()));
+    }
+    out
+}

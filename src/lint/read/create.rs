@@ -1,0 +1,184 @@
+//! CREATE; no I/O.
+
+use super::{Effect, Kind, Reading, Subject, about, column, is_postgres};
+use crate::lint::{Code, Dialect, cursor::Cursor};
+
+/// Reads what follows CREATE.
+pub(super) fn read(mut at: Cursor<'_>) -> Reading {
+    let mut out = Reading::of(Kind::Ddl);
+    let replaces = at.eat("OR REPLACE");
+    skip_modifiers(&mut at);
+    let temporary = at.eat_any(&["TEMP", "TEMPORARY", "GLOBAL TEMPORARY", "LOCAL TEMPORARY"]).is_some();
+    let _ = at.eat_any(&["UNLOGGED", "FOREIGN", "VIRTUAL", "CONSTRAINT", "TRUSTED", "RECURSIVE", "AGGREGATE"]);
+    let kind = at.eat_any(&["UNIQUE INDEX", "FULLTEXT INDEX", "SPATIAL INDEX", "INDEX", "VECTOR INDEX"]);
+    if at.eat("TABLE") {
+        table(at, replaces, temporary, &mut out);
+    } else if let Some(kind) = kind {
+        index(at, &kind, &mut out);
+    } else if at.eat("TRIGGER") {
+        trigger(at, &mut out);
+    } else if at.at("FUNCTION") || at.at("PROCEDURE") || at.at("PACKAGE") {
+        routine(&at, &mut out);
+    } else if let Some(kind) = at.eat_any(HARMLESS) {
+        let certain = !at.eat("IF NOT EXISTS") && !replaces;
+        let name = at.name().filter(|_| certain && kind != "POLICY");
+        let holds_others = kind == "SCHEMA" || kind == "DATABASE";
+        out.effects.extend(name.map(|n| Effect::CreatesObject(if holds_others { n.of_namespace() } else { n })));
+    } else {
+        out.unclear(format!("CREATE {} is not known to be harmless", at.shown()));
+    }
+    out
+}
+
+/// Making these touches nothing that is there.
+const HARMLESS: &[&str] = &[
+    "VIEW",
+    "MATERIALIZED VIEW",
+    "SEQUENCE",
+    "TYPE",
+    "DOMAIN",
+    "EXTENSION",
+    "SCHEMA",
+    "DATABASE",
+    "ROLE",
+    "USER MAPPING",
+    "USER",
+    "GROUP",
+    "COLLATION",
+    "STATISTICS",
+    "PUBLICATION",
+    "POLICY",
+    "SERVER",
+    "TEXT SEARCH",
+    "AGGREGATE",
+    "CONVERSION",
+];
+
+/// Words between CREATE and what is created that say nothing about hazards: DEFINER = a@b, ALGORITHM = MERGE.
+fn skip_modifiers(at: &mut Cursor<'_>) {
+    while at.at_any(&["DEFINER", "ALGORITHM", "SQL", "ONLINE"]) {
+        at.skip();
+        while !at.is_done()
+            && !at.at_any(&[
+                "VIEW",
+                "TRIGGER",
+                "PROCEDURE",
+                "FUNCTION",
+                "EVENT",
+                "SQL",
+                "DEFINER",
+                "INDEX",
+                "UNIQUE",
+                "AGGREGATE",
+            ])
+        {
+            at.skip();
+        }
+    }
+}
+
+fn table(mut at: Cursor<'_>, replaces: bool, temporary: bool, out: &mut Reading) {
+    let perhaps = at.eat("IF NOT EXISTS");
+    let Some(name) = at.name() else {
+        return out.unclear(format!("a table whose name can't be read: {}", at.shown()));
+    };
+    let on = Some(name.clone());
+    if replaces && !temporary {
+        out.add(Code::D01, about(&on), format!("CREATE OR REPLACE drops the table {name} that is there"));
+    }
+    if at.eat("PARTITION OF") && is_postgres(&at) {
+        let parent = at.name();
+        out.add(Code::B07, about(&parent), "a new partition locks its parent table");
+        out.locks.extend(parent);
+    }
+    let definitions = at.clone().parentheses().map(|tokens| Cursor::new(tokens, at.dialect));
+    let columns = definitions.map(|d| columns(&d, out)).unwrap_or_default();
+    if at.has("AS EXECUTE") {
+        out.unclear("what the prepared statement does is not seen here");
+    }
+    out.table = on;
+    if !perhaps {
+        out.effects.push(Effect::Creates { table: name, temporary, columns });
+    }
+}
+
+/// The names of the columns, in lower case.
+fn columns(definitions: &Cursor<'_>, out: &mut Reading) -> Vec<String> {
+    let mut names = Vec::new();
+    for item in definitions.list() {
+        const CONSTRAINTS: &[&str] = &[
+            "CONSTRAINT",
+            "PRIMARY",
+            "UNIQUE",
+            "FOREIGN",
+            "CHECK",
+            "EXCLUDE",
+            "INDEX",
+            "KEY",
+            "FULLTEXT",
+            "SPATIAL",
+            "LIKE",
+        ];
+        if item.at_any(CONSTRAINTS) {
+            continue;
+        }
+        if item.dialect == Dialect::MySql && item.has("REFERENCES") {
+            let name = item.clone().part().unwrap_or_default();
+            // It is a mistake in a new table too.
+            out.add(Code::O03, Subject::Nothing, column::ignored_reference(&name));
+        }
+        names.extend(item.clone().part().map(|name| name.to_lowercase()));
+    }
+    names
+}
+
+fn index(mut at: Cursor<'_>, kind: &str, out: &mut Reading) {
+    out.concurrently = at.eat("CONCURRENTLY");
+    let perhaps = at.eat("IF NOT EXISTS");
+    let name = if at.at("ON") { None } else { at.name() };
+    let table = at.after("ON").and_then(|mut t| {
+        let _ = t.eat("ONLY");
+        t.name()
+    });
+    let on = about(&table);
+    let blocks = match at.dialect {
+        Dialect::PostgreSql => !out.concurrently,
+        Dialect::Sqlite => true,
+        _ => kind.starts_with("FULLTEXT") || kind.starts_with("SPATIAL") || kind.starts_with("VECTOR"),
+    };
+    if blocks {
+        out.add(Code::B01, on.clone(), "writes to the table wait until the index is built");
+    }
+    if kind.starts_with("UNIQUE") {
+        out.add(Code::F01, on, "it fails where two rows are equal");
+    }
+    super::alter_table::online(&at, &table, out);
+    out.table = table;
+    if !perhaps {
+        out.effects.extend(name.map(Effect::CreatesObject));
+    }
+}
+
+fn trigger(mut at: Cursor<'_>, out: &mut Reading) {
+    let _ = at.eat("IF NOT EXISTS");
+    let name = at.name();
+    let table = at.after("ON").and_then(|mut t| t.name());
+    if at.dialect != Dialect::Sqlite {
+        out.add(Code::B07, about(&table), "a new trigger locks its table against writes");
+    }
+    out.table = table;
+    out.effects.extend(name.map(Effect::CreatesObject));
+}
+
+/// Making a function or procedure runs nothing; what it will do may be out of sight.
+fn routine(at: &Cursor<'_>, out: &mut Reading) {
+    let language = at.after("LANGUAGE").and_then(|mut l| l.part()).map(|l| l.to_lowercase());
+    let known = language.is_none_or(|l| matches!(l.as_str(), "sql" | "plpgsql"));
+    let dynamic = at.tokens.iter().any(|t| {
+        let text = t.text.to_ascii_uppercase();
+        text.contains("EXECUTE") || text.contains("PREPARE")
+    });
+    if at.at("PROCEDURE") || at.at("PACKAGE") || dynamic || !known {
+        out.unclear("what the routine does is only seen when it runs");
+    }
+}

@@ -1,0 +1,91 @@
+//! Locks, maintenance, rights, and everything whose first word is not known; no I/O.
+
+use super::{Kind, Reading, Subject, about, is_postgres};
+use crate::lint::{Code, Dialect, cursor::Cursor};
+
+/// Statements that touch neither rows nor what they mean.
+const HARMLESS: &[&str] = &[
+    "COMMENT ON",
+    "GRANT",
+    "ANALYZE TABLE",
+    "ANALYZE LOCAL TABLE",
+    "ANALYZE NO_WRITE_TO_BINLOG TABLE",
+    "ANALYSE",
+    "CHECK TABLE",
+    "CHECKSUM",
+    "UNLOCK",
+    "NOTIFY",
+    "LISTEN",
+    "UNLISTEN",
+    "CHECKPOINT",
+    "DEALLOCATE",
+    "CLOSE",
+    "HELP",
+];
+
+pub(super) fn read(mut at: Cursor<'_>) -> Reading {
+    let mut out = Reading::of(Kind::Ddl);
+    let whole = at.clone();
+    if at.eat_any(HARMLESS).is_some() || (at.at("ANALYZE") && !at.dialect.is_mysql()) {
+        return out;
+    }
+    if at.eat("REVOKE") {
+        out.add(Code::D08, Subject::Nothing, format!("whoever had {} loses it", at.shown()));
+    } else if at.eat("LOCK") {
+        lock(at, &mut out);
+    } else if at.eat("REINDEX") {
+        out.concurrently = at.mentions("CONCURRENTLY");
+        if !out.concurrently && is_postgres(&at) {
+            out.add(Code::B07, Subject::Nothing, "writes wait until the index is built anew");
+        }
+    } else if at.eat("REFRESH MATERIALIZED VIEW") {
+        if !at.eat("CONCURRENTLY") {
+            let view = at.name().map_or(Subject::Nothing, Subject::Object);
+            out.add(Code::B07, view, "reads of the view wait until it is filled anew");
+        }
+    } else if at.eat("VACUUM") {
+        vacuum(at, &mut out);
+    } else if at.at("CLUSTER") || at.at("OPTIMIZE") || at.at("REPACK") {
+        at.skip();
+        let _ = at.eat_any(&["NO_WRITE_TO_BINLOG TABLE", "LOCAL TABLE", "TABLE", "TABLES"]);
+        out.table = at.name();
+        out.add(Code::B06, about(&out.table), format!("{} writes the table anew under a lock", whole.shown()));
+    } else if at.eat("REASSIGN OWNED") {
+        out.add(Code::D08, Subject::Nothing, "everything gets another owner, who may do anything with it");
+    } else {
+        out.kind = Kind::Unknown;
+        out.unclear(format!("{} is not known to be harmless", whole.shown()));
+    }
+    out
+}
+
+fn lock(mut at: Cursor<'_>, out: &mut Reading) {
+    if at.at("INSTANCE") {
+        return out.unclear("LOCK INSTANCE is not known to be harmless");
+    }
+    let _ = at.eat_any(&["TABLES", "TABLE"]);
+    let _ = at.eat("ONLY");
+    let tables = at.names();
+    if tables.is_empty() {
+        out.add(Code::B07, Subject::Nothing, "a table is locked");
+    }
+    for table in tables {
+        out.add(Code::B07, Subject::Table(table.clone()), format!("everybody who needs {table} waits until the end"));
+        out.locks.push(table.clone());
+        out.table = out.table.take().or(Some(table));
+    }
+}
+
+fn vacuum(mut at: Cursor<'_>, out: &mut Reading) {
+    let full = match at.parentheses() {
+        Some(options) => Cursor::new(options, at.dialect).mentions("FULL"),
+        None => at.eat("FULL"),
+    };
+    if full {
+        let _ = at.eat_any(&["FREEZE", "VERBOSE", "ANALYZE"]);
+        out.table = at.name();
+    }
+    if full || at.dialect == Dialect::Sqlite {
+        out.add(Code::B06, about(&out.table), "everything is written anew under a lock");
+    }
+}

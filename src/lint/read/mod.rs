@@ -1,0 +1,185 @@
+//! What a statement does, read from its tokens: hazards, and what it changes for the statements after it; no I/O.
+
+mod alter;
+mod alter_column;
+mod alter_table;
+mod column;
+mod condition;
+mod create;
+mod data;
+mod drop;
+mod maintain;
+mod scan;
+mod settings;
+
+use super::{
+    Code, Dialect, Severity,
+    cursor::{Cursor, Name},
+};
+
+pub(super) use scan::words as scan_words;
+pub(super) use settings::calls_hazard;
+
+/// What a hazard is about; one that this plan made does not count.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Subject {
+    Table(Name),
+    /// Anything else with a name: an index, a view, a type.
+    Object(Name),
+    Nothing,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Hazard {
+    pub code: Code,
+    pub severity: Severity,
+    pub subject: Subject,
+    pub message: String,
+    /// Harmless where a validated CHECK says already that this column is not NULL.
+    pub not_null: Option<String>,
+}
+
+impl Hazard {
+    pub fn new(code: Code, subject: Subject, message: impl Into<String>) -> Self {
+        Self { code, severity: code.severity(), subject, message: message.into(), not_null: None }
+    }
+}
+
+/// What a statement changes for those after it.
+#[derive(Clone, Debug)]
+pub(super) enum Effect {
+    Begin,
+    Commit,
+    Rollback,
+    /// Where names without a schema are from now on.
+    Schema(String),
+    Creates {
+        table: Name,
+        temporary: bool,
+        columns: Vec<String>,
+    },
+    CreatesObject(Name),
+    Drops(Name),
+    Renames {
+        from: Name,
+        to: Name,
+    },
+    /// Rows of one table go into another one: the words of what is selected, whether rows are left out, values cast,
+    /// and whether all columns are taken.
+    Copies {
+        from: Name,
+        into: Name,
+        words: Vec<String>,
+        filtered: bool,
+        casts: bool,
+        all: bool,
+    },
+    /// A CHECK (column IS NOT NULL) without validation.
+    Checks {
+        table: Name,
+        constraint: String,
+        column: String,
+    },
+    Validates {
+        table: Name,
+        constraint: String,
+    },
+    ForeignKeys(bool),
+}
+
+/// What kind of statement it is, as far as it matters to transactions and to what may be shown of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// BEGIN, COMMIT, SET and the like.
+    Session,
+    Ddl,
+    /// Rows are read or written.
+    Data,
+    #[default]
+    Unknown,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Reading {
+    pub kind: Kind,
+    pub hazards: Vec<Hazard>,
+    pub effects: Vec<Effect>,
+    /// What the statement is about, where that is one table.
+    pub table: Option<Name>,
+    /// Everybody else has to wait for these tables.
+    pub locks: Vec<Name>,
+    /// Fails in a transaction.
+    pub concurrently: bool,
+}
+
+impl Reading {
+    fn of(kind: Kind) -> Self {
+        Self { kind, ..Self::default() }
+    }
+
+    fn add(&mut self, code: Code, subject: Subject, message: impl Into<String>) {
+        self.hazards.push(Hazard::new(code, subject, message));
+    }
+
+    fn add_with(&mut self, code: Code, severity: Severity, subject: Subject, message: impl Into<String>) {
+        self.hazards.push(Hazard { severity, ..Hazard::new(code, subject, message) });
+    }
+
+    /// Nothing stays of it.
+    pub fn only_reads(&self) -> bool {
+        self.kind == Kind::Session || (self.kind == Kind::Data && self.hazards.is_empty() && self.effects.is_empty())
+    }
+
+    /// It can't be judged.
+    fn unclear(&mut self, message: impl Into<String>) {
+        self.add(Code::O02, Subject::Nothing, message);
+    }
+}
+
+fn about(table: &Option<Name>) -> Subject {
+    table.clone().map_or(Subject::Nothing, Subject::Table)
+}
+
+fn object(name: Option<Name>) -> Subject {
+    name.map_or(Subject::Nothing, Subject::Object)
+}
+
+/// Reads one statement.
+pub(super) fn read(statement: Cursor<'_>, broken: bool) -> Reading {
+    let mut reading = verb(statement.clone(), 0);
+    if broken {
+        reading.unclear("a quote or a comment begins in it that never ends");
+    }
+    // What CREATE makes does not run now.
+    let unclear = !statement.at("CREATE") && reading.hazards.iter().any(|h| h.code == Code::O02);
+    if broken || unclear {
+        scan::into(&mut reading, &statement, 0);
+    }
+    reading
+}
+
+/// Reads the statement that begins here; `depth` counts texts within texts.
+fn verb(mut at: Cursor<'_>, depth: usize) -> Reading {
+    let Some(first) = at.tokens.first() else { return Reading::of(Kind::Session) };
+    let word = first.text.to_ascii_uppercase();
+    let whole = at.clone();
+    at.skip();
+    match word.as_str() {
+        "CREATE" => create::read(at),
+        "DROP" => drop::read(at),
+        "ALTER" => alter::read(at),
+        "RENAME" => alter::rename(at),
+        "SELECT" | "VALUES" | "TABLE" | "WITH" | "(" | "INSERT" | "REPLACE" | "UPDATE" | "DELETE" | "MERGE"
+        | "COPY" | "EXPLAIN" | "DESCRIBE" | "DESC" | "SHOW" | "TRUNCATE" | "LOAD" => data::read(whole, depth),
+        // MariaDB's ANALYZE runs the statement that follows.
+        "ANALYZE" if whole.dialect.is_mysql() && !at.mentions("TABLE") => data::read(whole, depth),
+        "BEGIN" | "START" | "COMMIT" | "END" | "ROLLBACK" | "ABORT" | "SAVEPOINT" | "RELEASE" | "SET" | "RESET"
+        | "USE" | "PRAGMA" => settings::read(whole),
+        _ => maintain::read(whole),
+    }
+}
+
+/// Whether a dialect is PostgreSQL, said often.
+fn is_postgres(at: &Cursor<'_>) -> bool {
+    at.dialect == Dialect::PostgreSql
+}

@@ -1,0 +1,104 @@
+//! squawk's rules for PostgreSQL as our codes; no I/O.
+
+use super::Code;
+use squawk_linter::{Linter, Rule};
+use squawk_syntax::{Parse, SourceFile};
+
+/// What squawk finds in one statement, in its words.
+pub(super) fn rules(parse: &Parse<SourceFile>, sql: &str) -> Vec<(Code, String)> {
+    let mut linter = Linter::with_rules(OPT_IN, &[]);
+    let found = linter.lint(parse, sql).into_iter();
+    found.filter_map(|violation| Some((code(violation.code)?, violation.message))).collect()
+}
+
+/// Rules that squawk leaves out unless it is asked for them.
+const OPT_IN: &[Rule] = &[
+    Rule::BanDropTrigger,
+    Rule::BanDropIndex,
+    Rule::BanDropPolicy,
+    Rule::BanAlterPolicyCondition,
+    Rule::BanAlterPolicyRoles,
+    Rule::BanAlterGeneratedExpression,
+    Rule::BanAlterRoleOptions,
+    Rule::BanAlterDatabaseOptions,
+    Rule::BanAlterSystemOptions,
+    Rule::BanAlterExtension,
+    Rule::BanAlterSequenceValues,
+];
+
+/// The one table of rules. A rule that a new release of squawk brings does not compile until it stands here.
+fn code(rule: Rule) -> Option<Code> {
+    match rule {
+        Rule::BanDropDatabase | Rule::BanDropTable | Rule::BanDropSchema => Some(Code::D01),
+        Rule::BanDropColumn => Some(Code::D02),
+        Rule::BanTruncateCascade => Some(Code::D03),
+        Rule::BanDropView
+        | Rule::BanDropFunction
+        | Rule::BanDropType
+        | Rule::BanDropTrigger
+        | Rule::BanDropSequence
+        | Rule::BanDropDomain
+        | Rule::BanDropExtension => Some(Code::D05),
+        Rule::BanDropConstraint | Rule::BanDropIndex => Some(Code::D06),
+        Rule::BanDropPolicy | Rule::BanAlterPolicyCondition | Rule::BanAlterPolicyRoles => Some(Code::D08),
+        Rule::RequireConcurrentIndexCreation => Some(Code::B01),
+        Rule::AddingForeignKeyConstraint => Some(Code::B03),
+        // A default that is not constant.
+        Rule::AddingFieldWithDefault | Rule::BanAlterGeneratedExpression => Some(Code::B06),
+        Rule::RequireConcurrentIndexDeletion
+        | Rule::RequireConcurrentPartitionDetach
+        | Rule::RequireConcurrentReindex => Some(Code::B07),
+        Rule::RenamingColumn => Some(Code::C01),
+        Rule::RenamingTable | Rule::BanSetSchema => Some(Code::C02),
+        Rule::AddingRequiredField => Some(Code::C03),
+        Rule::BanDropDefault | Rule::BanDropGeneratedExpression | Rule::BanAlterIdentity => Some(Code::C04),
+        Rule::BanAlterDomainWithAddConstraint => Some(Code::C04),
+        Rule::BanDropNotNull => Some(Code::C05),
+        Rule::BanAlterRoleOptions
+        | Rule::BanAlterDatabaseOptions
+        | Rule::BanAlterSystemOptions
+        | Rule::BanAlterExtension
+        | Rule::BanAlterSequenceValues
+        | Rule::BanDuplicateColumnAssignments => Some(Code::O02),
+        // `read` and `plan` look closer: at old names, validated checks, transactions, types that cost nothing.
+        Rule::ChangingColumnType
+        | Rule::AddingNotNullableField
+        | Rule::AddingSerialPrimaryKeyField
+        | Rule::DisallowedUniqueConstraint
+        | Rule::BanConcurrentIndexCreationInTransaction
+        | Rule::TransactionNesting
+        | Rule::BanUncommittedTransaction
+        | Rule::RenamingObject
+        | Rule::ConstraintMissingNotValid
+        | Rule::BanDetachInheritance
+        | Rule::BanDisableTrigger
+        | Rule::BanRevoke => None,
+        // The operator sets timeouts for each run.
+        Rule::RequireTimeoutSettings | Rule::RequireLockTimeout | Rule::RequireStatementTimeout => None,
+        // Style, and changes that break nothing.
+        Rule::PreferBigintOverInt
+        | Rule::PreferBigintOverSmallint
+        | Rule::PreferIdentity
+        | Rule::PreferRepack
+        | Rule::PreferRobustStmts
+        | Rule::PreferTextField
+        | Rule::PreferTimestampTz
+        | Rule::BanCharField
+        | Rule::UnusedIgnore
+        | Rule::BanCreateDomainWithConstraint
+        | Rule::RequireEnumValueOrdering
+        | Rule::RequireTableSchema
+        | Rule::IdentifierTooLong
+        | Rule::BanSetDefault
+        | Rule::BanReplicaIdentity
+        | Rule::BanReplaceViewFunction
+        | Rule::BanCreatePolicy
+        | Rule::BanAlterFunctionOptions
+        | Rule::BanAlterViewOptions
+        | Rule::BanAlterRowLevelSecurity
+        | Rule::BanNewWriteRestriction
+        | Rule::BanAddEnumValue
+        | Rule::BanAddCompositeAttribute
+        | Rule::BanAddColumn => None,
+    }
+}

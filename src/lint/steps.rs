@@ -1,0 +1,131 @@
+//! A plan's statements one after the other: revision, line, what each does, and what its comments allow; no I/O.
+
+use super::{
+    Code, Dialect, Input, allow,
+    cursor::Cursor,
+    parsers,
+    read::{self, Hazard, Kind, Reading, Subject},
+    statements::{Statement, split},
+    tokens::{Comment, Kind as TokenKind},
+};
+use crate::text;
+
+#[derive(Debug)]
+pub(super) struct Step {
+    pub section: usize,
+    pub revision: Option<String>,
+    pub line: usize,
+    /// As it may be shown.
+    pub shown: String,
+    pub reading: Reading,
+    pub allows: Vec<CommentAllow>,
+}
+
+/// A hazard of one statement that a comment allows.
+#[derive(Debug)]
+pub(super) struct CommentAllow {
+    pub code: Code,
+    pub reason: String,
+    pub line: usize,
+}
+
+/// Every statement of the plan.
+pub(super) fn steps(input: &Input) -> Vec<Step> {
+    let mut steps: Vec<Step> = Vec::new();
+    for (section, text) in input.sections.iter().enumerate() {
+        let mut revision = text.revision.clone();
+        let mut last_line = 0;
+        split(&text.sql, input.dialect, |statement| {
+            let mut allows = Vec::new();
+            for comment in statement.comments {
+                if let Some(running) = running(comment.text) {
+                    revision = Some(running);
+                }
+                let found = allowed(comment);
+                match steps.last_mut().filter(|step| step.section == section && comment.line == last_line) {
+                    // It stands behind the statement before.
+                    Some(before) => before.allows.extend(found),
+                    None => allows.extend(found),
+                }
+            }
+            // Comments that no statement follows have a step of their own: what they allow is not used.
+            if statement.tokens.is_empty() && allows.is_empty() {
+                return;
+            }
+            let line = statement.tokens.first().map_or(last_line, |first| first.line);
+            last_line = line + statement.sql.matches('\n').count();
+            let reading = judge(&statement, input.dialect);
+            let shown = shown(&statement, reading.kind);
+            steps.push(Step { section, revision: revision.clone(), line, shown, reading, allows });
+        });
+    }
+    steps
+}
+
+/// The revision that Alembic's comment names: what an upgrade applies, what a downgrade takes back.
+fn running(comment: &str) -> Option<String> {
+    let text = comment.trim_start_matches(['-', '#', ' ']).strip_prefix("Running ")?;
+    let (kind, ids) = text.split_once(' ')?;
+    let (from, to) = ids.split_once("->")?;
+    let id = if kind == "downgrade" { from } else { to };
+    Some(text::clean(id.trim(), 200)).filter(|id| !id.is_empty())
+}
+
+fn allowed(comment: &Comment<'_>) -> Vec<CommentAllow> {
+    let found = allow::of_comment(comment.text).into_iter();
+    found.map(|(code, reason)| CommentAllow { code, reason, line: comment.line }).collect()
+}
+
+/// What the tokens say, what the parser says, and squawk's rules, together.
+fn judge(statement: &Statement<'_>, dialect: Dialect) -> Reading {
+    let mut reading = read::read(Cursor::new(statement.tokens, dialect), statement.broken);
+    // The parser for the other dialects does not know much of their DDL.
+    if reading.kind == Kind::Session || (dialect != Dialect::PostgreSql && reading.kind != Kind::Data) {
+        return reading;
+    }
+    let opinion = parsers::parse(statement, dialect);
+    let subject = reading.table.clone().map_or(Subject::Nothing, Subject::Table);
+    for (code, message) in opinion.rules {
+        if !reading.hazards.iter().any(|h| h.code == code) {
+            reading.hazards.push(Hazard::new(code, subject.clone(), text::clean(&message, 300)));
+        }
+    }
+    if let Some(error) = opinion.error {
+        reading.hazards.push(Hazard::new(Code::O02, Subject::Nothing, text::clean(&error, 300)));
+        if !statement.tokens[0].is("CREATE") {
+            read::scan_words(&mut reading, &Cursor::new(statement.tokens, dialect));
+        }
+    }
+    // What DDL calls is only run where it fills a table.
+    let any = |word: &str| statement.tokens.iter().any(|t| t.is(word));
+    let fills = any("SELECT") && !any("FUNCTION") && (!any("VIEW") || any("MATERIALIZED"));
+    if reading.kind == Kind::Data || fills {
+        reading.hazards.extend(read::calls_hazard(&opinion.calls, dialect));
+    }
+    reading
+}
+
+/// A statement in one line, cut. Strings in it may be somebody's data or password: only DDL shows them.
+fn shown(statement: &Statement<'_>, kind: Kind) -> String {
+    let secret =
+        |word: &str| ["PASSWORD", "IDENTIFIED", "USER", "ROLE", "SERVER", "SUBSCRIPTION", "SYSTEM"].contains(&word);
+    let masks = kind != Kind::Ddl || statement.tokens.iter().any(|t| secret(&t.text.to_ascii_uppercase()));
+    let mut out = String::new();
+    let mut end = None;
+    for token in statement.tokens {
+        // What never ends may be a string too.
+        if out.len() > SHOWN * 4 || (statement.broken && matches!(token.text, "'" | "\"" | "$" | "`")) {
+            out.push('…');
+            break;
+        }
+        if end.is_some_and(|end| end != token.start) {
+            out.push(' ');
+        }
+        out.push_str(if masks && token.kind == TokenKind::Text { "'***'" } else { token.text });
+        end = Some(token.end());
+    }
+    text::clean(&out.replace(['\n', '\r'], " "), SHOWN)
+}
+
+/// How long a statement in a finding may be.
+const SHOWN: usize = 200;

@@ -1,0 +1,301 @@
+//! The linter on a corpus of statements, dangerous ones and those that only look so, and on hostile input. Prints
+//! precision and recall for each dialect.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
+
+use alembic_operator::lint::{Allow, Code, Dialect, Finding, Input, Section, Severity, lint, output};
+use proptest::prelude::*;
+use serde_json::Value;
+use std::{
+    collections::BTreeSet,
+    fmt::Write as _,
+    io::Write as _,
+    process::{Command, Stdio},
+};
+
+const CORPUS: [(Dialect, &str, &str); 4] = [
+    (Dialect::PostgreSql, "postgresql", include_str!("lint/postgresql.sql")),
+    (Dialect::MySql, "mysql", include_str!("lint/mysql.sql")),
+    (Dialect::MariaDb, "mariadb", include_str!("lint/mariadb.sql")),
+    (Dialect::Sqlite, "sqlite", include_str!("lint/sqlite.sql")),
+];
+
+/// SQL, and the codes that it should have.
+struct Case {
+    line: usize,
+    sql: String,
+    codes: BTreeSet<Code>,
+    /// Codes that are known to be missed, or found in vain.
+    misjudged: BTreeSet<Code>,
+}
+
+/// Cases begin with `=== CODES` (or `=== ok`); `misjudged: CODES` after them says what is known to be wrong.
+fn cases(text: &str) -> Vec<Case> {
+    let mut cases: Vec<Case> = Vec::new();
+    let codes = |text: &str| {
+        text.split_whitespace().filter(|w| *w != "ok").map(|w| w.parse().unwrap_or_else(|e| panic!("{e}"))).collect()
+    };
+    for (at, line) in text.lines().enumerate() {
+        match line.strip_prefix("===") {
+            Some(header) => {
+                let (expected, misjudged) = header.split_once("misjudged:").unwrap_or((header, ""));
+                let (codes, misjudged) = (codes(expected), codes(misjudged));
+                cases.push(Case { line: at + 1, sql: String::new(), codes, misjudged });
+            }
+            None => {
+                if let Some(case) = cases.last_mut() {
+                    case.sql.push_str(line);
+                    case.sql.push('\n');
+                }
+            }
+        }
+    }
+    cases
+}
+
+fn found(dialect: Dialect, sql: &str) -> BTreeSet<Code> {
+    lint(&Input::file(dialect, sql)).unwrap().findings.iter().map(|f| f.code).collect()
+}
+
+#[test]
+fn the_corpus_is_judged_as_it_says() {
+    let (mut wrong, mut total) = (String::new(), 0);
+    for (dialect, name, text) in CORPUS {
+        let cases = cases(text);
+        let (mut right, mut found_count, mut expected_count, mut known) = (0, 0, 0, 0);
+        for case in &cases {
+            let found = found(dialect, &case.sql);
+            right += found.intersection(&case.codes).count();
+            found_count += found.len();
+            expected_count += case.codes.len();
+            known += case.misjudged.len();
+            let differ: BTreeSet<Code> = found.symmetric_difference(&case.codes).copied().collect();
+            if differ != case.misjudged {
+                let _ = writeln!(wrong, "{name}.sql:{}: {:?}, found {found:?}\n{}", case.line, case.codes, case.sql);
+            }
+        }
+        let harmless = cases.iter().filter(|case| case.codes.is_empty()).count();
+        println!(
+            "{name}: {} cases ({harmless} harmless), precision {:.3}, recall {:.3}, {known} known to be misjudged",
+            cases.len(),
+            f64::from(right as u32) / f64::from(found_count as u32),
+            f64::from(right as u32) / f64::from(expected_count as u32),
+        );
+        total += cases.len();
+    }
+    println!("{total} cases");
+    assert!(wrong.is_empty(), "\n{wrong}");
+}
+
+fn corpus() -> Vec<(Dialect, Case)> {
+    CORPUS.into_iter().flat_map(|(dialect, _, text)| cases(text).into_iter().map(move |case| (dialect, case))).collect()
+}
+
+/// Dangerous cases of one line whose words can be set apart without a parser.
+fn plain() -> Vec<(Dialect, String)> {
+    let special = ['\n', '\'', '"', '`', '$', '[', '-', '/', '#'];
+    let plain = |case: &Case| !case.codes.is_empty() && !case.sql.trim_end().contains(special);
+    corpus().into_iter().filter(|(_, case)| plain(case)).map(|(dialect, case)| (dialect, case.sql)).collect()
+}
+
+fn any_dialect() -> impl Strategy<Value = Dialect> {
+    prop::sample::select(CORPUS.map(|(dialect, ..)| dialect).to_vec())
+}
+
+const GAPS: &[&str] = &[" ", "\n", "\t", "/**/", " /* DROP ; ' */ ", " -- it's;\n", "\r\n"];
+const BEFORE: &[&str] =
+    &["", "\u{feff}", "SELECT 1;", ";;", "-- x;\n", "SELECT 'it''s; /*';", "INSERT INTO x (a) VALUES (';');\n"];
+const AFTER: &[&str] = &["", ";", "; SELECT 1", " -- ; end", "\n/* ' */", ";SELECT '"];
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_text_is_answered(dialect in any_dialect(), text in any::<String>(), bytes in any::<Vec<u8>>()) {
+        lint(&Input::file(dialect, text)).unwrap();
+        lint(&Input::file(dialect, String::from_utf8_lossy(&bytes))).unwrap();
+    }
+
+    #[test]
+    fn damaged_statements_are_answered(
+        dialect in any_dialect(),
+        from in any::<prop::sample::Index>(),
+        edits in prop::collection::vec(
+            (any::<prop::sample::Index>(), any::<prop::sample::Index>(), "\\PC{0,3}|[\\x00';$\"/*()-]{0,4}"),
+            1..6,
+        ),
+    ) {
+        let mut letters: Vec<char> = from.get(&corpus()).1.sql.chars().collect();
+        for (at, length, with) in edits {
+            let at = at.index(letters.len() + 1);
+            let to = (at + length.index(6)).min(letters.len());
+            letters.splice(at..to, with.chars());
+        }
+        let report = lint(&Input::file(dialect, letters.into_iter().collect::<String>())).unwrap();
+        for finding in report.findings {
+            prop_assert!(finding.statement.chars().count() <= 200 && !finding.statement.contains(['\n', '\0']));
+        }
+    }
+
+    /// A dangerous statement stays one, whatever stands between its words and around it.
+    #[test]
+    fn dress_hides_nothing(
+        from in any::<prop::sample::Index>(),
+        gaps in prop::collection::vec(prop::sample::select(GAPS), 1..9),
+        upper in prop::collection::vec(any::<bool>(), 1..9),
+        before in prop::sample::select(BEFORE),
+        after in prop::sample::select(AFTER),
+    ) {
+        let (dialect, sql) = from.get(&plain()).clone();
+        let mut dressed = before.to_owned();
+        for (at, word) in sql.trim_end().trim_end_matches(';').split(' ').enumerate() {
+            // MySQL takes names by their case.
+            let upper = upper[at % upper.len()] && !matches!(dialect, Dialect::MySql | Dialect::MariaDb);
+            dressed.push_str(&if upper { word.to_uppercase() } else { word.to_owned() });
+            dressed.push_str(gaps[at % gaps.len()]);
+        }
+        dressed.push_str(after);
+        let (found, expected) = (found(dialect, &dressed), found(dialect, &sql));
+        prop_assert!(found.is_superset(&expected), "{dressed:?}: {found:?}, not {expected:?}");
+    }
+}
+
+#[test]
+fn deep_and_long_texts_are_answered_and_never_called_safe() {
+    let parts =
+        ["NOT ", "- ", "1 + ", "CASE WHEN ", "(SELECT ", "a AND ", "EXPLAIN ANALYZE ", "WITH a AS (", "/*", "$a$ $b$"];
+    for (dialect, ..) in CORPUS {
+        let deep = format!("SELECT {}1{}; DROP TABLE x", "(".repeat(10_000), ")".repeat(10_000));
+        assert_eq!(found(dialect, &deep), [Code::D01, Code::O02].into());
+        for part in parts {
+            lint(&Input::file(dialect, format!("SELECT {} 1", part.repeat(9_000)))).unwrap();
+        }
+        let values = format!("INSERT INTO t VALUES {}(1)", "('abc', 1),".repeat(450_000));
+        assert_eq!(found(dialect, &values), [Code::O02].into());
+    }
+}
+
+fn section(revision: &str, sql: &str) -> Section {
+    Section { revision: Some(revision.to_owned()), sql: sql.to_owned(), transactional: true }
+}
+
+#[test]
+fn a_plan_in_sections_is_one_plan() {
+    let mut input = Input::file(Dialect::PostgreSql, "");
+    input.sections = vec![
+        section("a", "CREATE TABLE t (id int)"),
+        section("b", "CREATE INDEX i ON t (id); CREATE INDEX CONCURRENTLY j ON u (id)"),
+        section("c", "DROP TABLE t;\nDROP TABLE u"),
+    ];
+    let report = lint(&input).unwrap();
+    let shown = |f: &Finding| (f.code, f.revision.clone().unwrap(), f.line, f.table.clone().unwrap());
+    let found: Vec<_> = report.findings.iter().map(shown).collect();
+    assert_eq!(found, [(Code::B02, "b".into(), 1, "u".to_owned()), (Code::D01, "c".into(), 2, "u".to_owned())]);
+}
+
+#[test]
+fn locks_on_small_tables_are_low() {
+    let sql = "CREATE INDEX i ON public.a (x); CREATE INDEX j ON b (x); DROP TABLE a;";
+    let mut input = Input::file(Dialect::PostgreSql, sql);
+    input.rows = [("a".to_owned(), 9_999), ("b".to_owned(), 10_000)].into();
+    let found: Vec<_> = lint(&input).unwrap().findings.iter().map(|f| (f.code, f.severity)).collect();
+    assert_eq!(found, [(Code::B01, Severity::Low), (Code::B01, Severity::High), (Code::D01, Severity::Critical)]);
+}
+
+#[test]
+fn what_is_allowed_is_told_and_what_is_not_used_too() {
+    let sql = "-- Running upgrade a -> b\n\n-- op: allow D01 \"archived\"\nDROP TABLE x;\nDROP TABLE y;\n\
+               -- Running upgrade b -> c\nDROP TABLE z; -- op: allow D01, B01 \"empty\"\n";
+    let mut input = Input::file(Dialect::PostgreSql, sql);
+    input.allows = ["D01:b=known", "D02=never"].iter().map(|a| a.parse::<Allow>().unwrap()).collect();
+    let report = lint(&input).unwrap();
+    assert_eq!(report.findings, []);
+    let reasons: Vec<_> = report.allowed.iter().map(|(f, reason)| (f.line, reason.as_str())).collect();
+    assert_eq!(reasons, [(4, "archived"), (5, "known"), (7, "empty")]);
+    let unused: Vec<_> = report.unused.iter().map(|u| (u.allow.code, u.line)).collect();
+    assert_eq!(unused, [(Code::D02, None), (Code::B01, Some(7))]);
+    // A comment behind a statement, on a line of its own, does not mean it.
+    let after = lint(&Input::file(Dialect::PostgreSql, "DROP TABLE x;\n-- op: allow D01 \"late\"\n")).unwrap();
+    assert_eq!((after.findings.len(), after.unused.len()), (1, 1));
+    // Another revision is not meant.
+    input.allows = vec!["D01:c=known".parse().unwrap()];
+    assert_eq!(lint(&input).unwrap().findings.len(), 1);
+}
+
+#[test]
+fn the_version_table_may_have_another_name() {
+    let sql = "UPDATE app.versions SET version_num = 'b';\nDELETE FROM alembic_version";
+    let mut input = Input::file(Dialect::PostgreSql, sql);
+    input.version_table = "versions".to_owned();
+    assert!(lint(&input).unwrap().findings.iter().all(|f| f.line == 2));
+}
+
+#[test]
+fn no_text_of_the_data_is_shown() {
+    for sql in [
+        "INSERT INTO t SELECT 'hunter2', E'hunter2', $$hunter2$$ FROM x",
+        "UPDATE t SET a = 'hunter2",
+        "CREATE ROLE x PASSWORD 'hunter2'; ALTER ROLE x PASSWORD 'hunter2'",
+        "DO $$ BEGIN EXECUTE 'CREATE USER x PASSWORD ''hunter2'''; END $$",
+        "FROB 'hunter2'",
+        "SELECT f('hunter2')",
+    ] {
+        for (dialect, ..) in CORPUS.into_iter().filter(|(d, ..)| *d == Dialect::PostgreSql || !sql.contains("$$")) {
+            let report = lint(&Input::file(dialect, sql)).unwrap();
+            let shown = output::text(&report, "f") + &output::sarif(&report, "f").to_string();
+            assert!(!shown.contains("hunter2"), "{shown}");
+        }
+    }
+}
+
+/// Runs the program on standard input: its exit code, and what it prints.
+fn program(args: &[&str], sql: &str) -> (i32, String) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_alembic-operator"))
+        .args(["lint"].iter().chain(args))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    // A program that refuses its arguments reads nothing.
+    let _ = child.stdin.take().unwrap().write_all(sql.as_bytes());
+    let out = child.wait_with_output().unwrap();
+    (out.status.code().unwrap(), String::from_utf8(out.stdout).unwrap())
+}
+
+#[test]
+fn the_exit_code_says_what_was_found() {
+    let code = |more: &[&str], sql: &str| program(&[&["-", "--dialect", "postgresql"], more].concat(), sql).0;
+    assert_eq!(code(&[], "SELECT 1"), 0);
+    assert_eq!(code(&[], "DROP TABLE x"), 1);
+    assert_eq!(code(&[], "CALL x()"), 0);
+    assert_eq!(code(&["--fail-on", "medium"], "CALL x()"), 1);
+    assert_eq!(code(&["--fail-on", "never"], "DROP TABLE x"), 0);
+    assert_eq!(code(&["--allow", "D01=archived"], "DROP TABLE x"), 0);
+    assert_eq!(code(&["--version-table", "x"], "DELETE FROM x"), 0);
+    assert_eq!(code(&["--allow", "D01"], ""), 2);
+    assert_eq!(program(&["-"], "").0, 2);
+    assert_eq!(program(&["-", "--dialect", "oracle"], "").0, 2);
+    assert_eq!(program(&["/nowhere/x.sql", "--dialect", "sqlite"], "").0, 2);
+}
+
+#[test]
+fn json_and_sarif_have_what_programs_read() {
+    let sql = "SELECT 1;\nDROP TABLE `a b`;\nALTER TABLE t DROP INDEX i";
+    let printed = |format: &str| -> Value {
+        serde_json::from_str(&program(&["-", "--dialect", "mysql", "--format", format], sql).1).unwrap()
+    };
+    let json = printed("json");
+    let keys = ["code", "severity", "line", "statement", "table", "message"];
+    assert!(json.as_array().unwrap().iter().all(|f| keys.iter().all(|key| !f[key].is_null())), "{json:#}");
+    let first = &json[0];
+    assert_eq!((&first["code"], &first["severity"], &first["line"]), (&"D01".into(), &"critical".into(), &2.into()));
+    assert_eq!(first["table"], "a b");
+    let sarif = printed("sarif");
+    let run = &sarif["runs"][0];
+    assert_eq!(sarif["version"], "2.1.0");
+    let result = &run["results"][0];
+    let rule = &run["tool"]["driver"]["rules"][result["ruleIndex"].as_u64().unwrap() as usize];
+    assert_eq!((&rule["id"], &result["ruleId"], &result["level"]), (&"D01".into(), &"D01".into(), &"error".into()));
+    assert_eq!(result["locations"][0]["physicalLocation"]["region"]["startLine"], 2);
+}

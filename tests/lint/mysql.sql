@@ -1,0 +1,281 @@
+=== D01
+DROP TABLE users;
+=== D01
+DROP TABLE IF EXISTS `a b`, shop.users CASCADE;
+=== D01
+DROP/**/TABLE users;
+=== D01
+/*!50000 DROP TABLE users */;
+=== D01
+/*! DROP DATABASE shop */
+=== D01
+DROP DATABASE IF EXISTS shop;
+=== D01
+DROP SCHEMA shop;
+=== D01
+ALTER TABLE events DROP PARTITION p2020, p2021;
+=== D01
+CREATE TEMPORARY TABLE t (id int); DROP TABLE t; DROP TABLE t;
+=== D01 F02
+SELECT 'it''s'; # DROP TABLE x
+DROP TABLE users; -- DELETE FROM t;
+DROP TABLE old;
+=== D01 O02
+SELECT 1 --DROP TABLE x
+;
+DROP TABLE users;
+=== D01
+SELECT "a\"; "; DROP TABLE users;
+=== D01
+DELIMITER //
+DROP TABLE users//
+DELIMITER ;
+=== D01 F02
+DELIMITER $$
+DROP TABLE a; DROP TABLE b$$
+DELIMITER ;
+=== D01 O02
+SET @sql = 'DROP TABLE users'; PREPARE s FROM @sql; EXECUTE s;
+=== D01 O02
+PREPARE s FROM 'DROP TABLE users';
+=== D02
+ALTER TABLE users DROP COLUMN name;
+=== D02
+ALTER TABLE `shop`.`users` DROP `name`;
+=== D02
+ALTER TABLE t DROP COLUMN a, ADD COLUMN b INT;
+=== D02
+ALTER TABLE t ADD COLUMN b INT, ALGORITHM=INSTANT, DROP COLUMN a;
+=== D02
+ALTER TABLE t /*!80000 DROP COLUMN a */;
+=== D03
+TRUNCATE users;
+=== D03
+TRUNCATE TABLE shop.users;
+=== D03
+ALTER TABLE events TRUNCATE PARTITION p1;
+=== D03
+ALTER TABLE events EXCHANGE PARTITION p1 WITH TABLE old;
+=== D03 B10
+DELETE FROM users;
+=== D03 B10
+DELETE QUICK FROM users WHERE 1;
+=== D03 B10
+DELETE FROM users WHERE 1=1 ORDER BY id LIMIT 10;
+=== D03 B10
+DELETE a, b FROM a INNER JOIN b ON a.id = b.id;
+=== B10
+DELETE a FROM a JOIN b ON a.id = b.a_id WHERE b.old = 1;
+=== B10
+DELETE FROM users WHERE id IN (1, 2, 3) ORDER BY id, name LIMIT 5;
+=== D04 B06 F01
+ALTER TABLE users MODIFY age TINYINT;
+=== D04 B06 F01
+ALTER TABLE users MODIFY COLUMN name VARCHAR(20) NULL;
+=== D04 B05 B06 C04 F01
+ALTER TABLE users MODIFY name VARCHAR(20) NOT NULL;
+=== D04 B06 F01
+ALTER TABLE users CHANGE name name CHAR(10);
+=== C01 D04 B06 F01
+ALTER TABLE users CHANGE COLUMN `name` `full_name` VARCHAR(100) NULL;
+=== C01
+ALTER TABLE users RENAME COLUMN name TO full_name;
+=== C05 D04 B06 F01
+ALTER TABLE users MODIFY mood ENUM('a', 'b', 'c');
+=== B06
+ALTER TABLE users MODIFY id BIGINT;
+=== D05
+DROP VIEW v;
+=== D05
+DROP TRIGGER IF EXISTS t;
+=== D05
+DROP PROCEDURE p;
+=== D05
+DROP FUNCTION f;
+=== D05
+DROP EVENT e;
+=== D06
+ALTER TABLE users DROP FOREIGN KEY fk;
+=== D06
+ALTER TABLE users DROP INDEX i;
+=== D06
+ALTER TABLE users DROP PRIMARY KEY;
+=== D06
+ALTER TABLE users DROP CHECK c;
+=== D06
+DROP INDEX i ON users;
+=== D08
+REVOKE ALL PRIVILEGES ON shop.* FROM 'reader'@'%';
+=== D08
+DROP USER 'reader'@'%';
+=== B01
+CREATE FULLTEXT INDEX i ON users (name);
+=== B01
+ALTER TABLE users ADD FULLTEXT KEY i (name);
+=== B01
+ALTER TABLE places ADD SPATIAL INDEX i (location);
+=== B03 C04 F01
+ALTER TABLE orders ADD CONSTRAINT fk FOREIGN KEY (user_id) REFERENCES users (id);
+=== B03 C04 F01
+ALTER TABLE users ADD CONSTRAINT c CHECK (age > 0);
+=== B04 C04 F01
+ALTER TABLE users ADD PRIMARY KEY (id);
+=== C04 F01
+ALTER TABLE users ADD UNIQUE KEY u (name);
+=== C04 F01
+ALTER TABLE users ADD CONSTRAINT u UNIQUE (name);
+=== F01
+CREATE UNIQUE INDEX i ON users (name);
+=== B06
+ALTER TABLE users CONVERT TO CHARACTER SET utf8mb4 COLLATE utf8mb4_0900_ai_ci;
+=== B06
+ALTER TABLE users ENGINE=InnoDB;
+=== B06
+ALTER TABLE users ADD COLUMN a INT, ALGORITHM=COPY;
+=== B06
+ALTER TABLE users ADD COLUMN u CHAR(36) DEFAULT (UUID());
+=== B06 B04
+ALTER TABLE users ADD COLUMN id INT NOT NULL AUTO_INCREMENT PRIMARY KEY;
+=== B06
+ALTER TABLE users ADD COLUMN total INT AS (a + b) STORED;
+=== B06
+ALTER TABLE events PARTITION BY HASH (id) PARTITIONS 4;
+=== B06
+OPTIMIZE TABLE users;
+=== B06
+ALTER TABLE users ROW_FORMAT=COMPRESSED;
+=== B07
+LOCK TABLES users WRITE;
+=== B07
+ALTER TABLE users ADD INDEX i (name), LOCK=EXCLUSIVE;
+=== B07
+CREATE TRIGGER t BEFORE INSERT ON users FOR EACH ROW SET NEW.a = 1;
+=== B10
+UPDATE users SET name = 'x';
+=== B10
+UPDATE users u JOIN old o ON o.id = u.id SET u.name = o.name WHERE o.a = 1;
+=== B10
+REPLACE INTO users (id, name) VALUES (1, 'a');
+=== B10
+INSERT INTO users (id) SELECT id FROM old;
+=== B10
+INSERT INTO users (id, n) VALUES (1, 2) ON DUPLICATE KEY UPDATE n = 2;
+=== B10
+CREATE TABLE t (id int); UPDATE t JOIN users ON t.id = users.id SET users.name = 'x';
+=== C02
+RENAME TABLE users TO people;
+=== C02
+ALTER TABLE users RENAME people;
+=== C02
+ALTER TABLE users RENAME TO people;
+=== D01 C02 F02
+CREATE TABLE new_users (id int); RENAME TABLE users TO old_users, new_users TO users; DROP TABLE old_users;
+=== C03
+ALTER TABLE users ADD COLUMN email VARCHAR(100) NOT NULL;
+=== C03
+ALTER TABLE users ADD (email VARCHAR(100) NOT NULL, name TEXT);
+=== C04
+ALTER TABLE users ALTER COLUMN a DROP DEFAULT;
+=== F02 D02
+ALTER TABLE a DROP COLUMN x;
+ALTER TABLE b ADD COLUMN x INT;
+=== F02
+CREATE TABLE a (id int);
+CREATE TABLE b (id int);
+=== O02
+CALL repair();
+=== O02
+CREATE PROCEDURE p() BEGIN DELETE FROM users; END;
+=== O02
+CREATE EVENT e ON SCHEDULE EVERY 1 DAY DO DELETE FROM users;
+=== O02
+SET GLOBAL sql_mode = '';
+=== O02
+SET sql_mode = 'ANSI_QUOTES';
+=== O02
+LOAD DATA INFILE '/tmp/x' INTO TABLE users;
+=== O02
+SELECT * FROM users INTO OUTFILE '/tmp/x';
+=== O02
+SELECT sys_exec('rm');
+=== O02
+FROB THE TABLE;
+=== O02
+ALTER TABLE users FROB;
+=== O03
+ALTER TABLE orders ADD COLUMN user_id INT REFERENCES users (id);
+=== O03
+CREATE TABLE orders (id INT PRIMARY KEY, user_id INT REFERENCES users (id));
+=== ok
+SELECT 'DROP TABLE users', "DELETE FROM users; it\"s", `drop` FROM t;
+=== ok
+/* DROP TABLE users; */ SELECT 1; # TRUNCATE users;
+=== ok
+CREATE TABLE `drop` (id INT AUTO_INCREMENT PRIMARY KEY, `delete` TEXT, FULLTEXT KEY f (`delete`), CONSTRAINT fk FOREIGN KEY (id) REFERENCES users (id)) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
+=== ok
+ALTER TABLE users ADD COLUMN a INT NULL AFTER name;
+=== ok
+ALTER TABLE users ADD COLUMN a INT NOT NULL DEFAULT 0 COMMENT 'DROP COLUMN b';
+=== ok
+CREATE INDEX i ON users (name);
+=== ok
+ALTER TABLE users ADD INDEX i (name), ALGORITHM=INPLACE, LOCK=NONE;
+=== ok
+ALTER TABLE users ADD KEY `drop` (name(10));
+=== ok
+ALTER TABLE users RENAME INDEX a TO b;
+=== ok
+ALTER TABLE users ALTER COLUMN a SET DEFAULT 1;
+=== ok
+ALTER TABLE users COMMENT = 'TRUNCATE';
+=== ok
+INSERT INTO users (id, name) VALUES (1, 'a\'); DROP TABLE users; -- ');
+=== ok
+INSERT IGNORE INTO users VALUES (1);
+=== ok
+SET FOREIGN_KEY_CHECKS=0; SET NAMES utf8mb4; SET @x = 'DROP of rain';
+=== ok
+CREATE OR REPLACE VIEW v AS SELECT id FROM users;
+=== ok
+UPDATE alembic_version SET version_num='b' WHERE alembic_version.version_num = 'a';
+=== ok
+CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL, CONSTRAINT pk PRIMARY KEY (version_num)); INSERT INTO alembic_version (version_num) VALUES ('a');
+=== ok
+DELIMITER //
+CREATE FUNCTION f() RETURNS INT DETERMINISTIC BEGIN DECLARE a INT; IF a THEN SET a = 1; END IF; RETURN a; END//
+DELIMITER ;
+SELECT 1;
+=== ok
+GRANT SELECT ON shop.* TO 'reader'@'%';
+=== ok
+DROP TEMPORARY TABLE IF EXISTS t;
+=== ok
+UNLOCK TABLES;
+=== ok
+ANALYZE TABLE users;
+=== ok
+USE shop;
+=== ok
+START TRANSACTION; SELECT now(); COMMIT;
+=== ok
+CREATE TABLE t LIKE users;
+=== D03 B10
+DELETE FROM users WHERE '1';
+=== D03 B10 misjudged: D03
+DELETE FROM users WHERE name REGEXP '.*';
+=== D03 B10
+WITH x AS (SELECT 1) DELETE FROM users;
+=== D03 B10
+/*! DELETE FROM users */
+=== O02
+FLUSH TABLES WITH READ LOCK;
+=== B06 misjudged: D04 F01
+ALTER TABLE users MODIFY code VARCHAR(2000);
+=== ok misjudged: B06
+ALTER TABLE users MODIFY code BIGINT COMMENT 'only the comment is new';
+=== B06
+ALTER TABLE users AUTO_INCREMENT=5 ENGINE=MyISAM;
+=== B06
+ALTER TABLE events REMOVE PARTITIONING;
+=== D06
+ALTER TABLE users DROP KEY `key`;

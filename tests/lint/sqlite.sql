@@ -1,0 +1,152 @@
+=== D01
+DROP TABLE users;
+=== D01
+DROP TABLE IF EXISTS [users];
+=== D01
+drop/**/table main."Users";
+=== D02
+ALTER TABLE users DROP COLUMN name;
+=== D02
+ALTER TABLE `users` DROP name;
+=== D03 B10
+DELETE FROM users;
+=== D03 B10
+DELETE FROM users WHERE 1;
+=== D05
+DROP VIEW v;
+=== D05
+DROP TRIGGER t;
+=== D06
+DROP INDEX i;
+=== B01
+CREATE INDEX i ON users (name);
+=== B01 F01
+CREATE UNIQUE INDEX IF NOT EXISTS main.i ON users (name);
+=== B06
+VACUUM;
+=== B10
+UPDATE users SET name = 'x' WHERE id = 1;
+=== B10
+UPDATE OR IGNORE users SET name = 'x';
+=== B10
+INSERT OR REPLACE INTO users (id) VALUES (1);
+=== B10
+REPLACE INTO users (id) VALUES (1);
+=== B10
+INSERT INTO users SELECT * FROM old;
+=== B10
+INSERT INTO users (id) VALUES (1) ON CONFLICT (id) DO UPDATE SET id = 2;
+=== C01
+ALTER TABLE users RENAME COLUMN a TO b;
+=== C01
+ALTER TABLE users RENAME a TO b;
+=== C02
+ALTER TABLE users RENAME TO people;
+=== C03
+ALTER TABLE users ADD COLUMN email TEXT NOT NULL;
+=== O02
+PRAGMA writable_schema=ON;
+=== O02
+ATTACH DATABASE 'x.db' AS x;
+=== O02
+SELECT load_extension('x');
+=== O02
+SELEC 1;
+=== B06 F02
+CREATE TABLE _alembic_tmp_users (id INTEGER NOT NULL, name VARCHAR(20), PRIMARY KEY (id));
+INSERT INTO _alembic_tmp_users (id, name) SELECT users.id, users.name FROM users;
+DROP TABLE users;
+ALTER TABLE _alembic_tmp_users RENAME TO users;
+=== B06 F02
+PRAGMA foreign_keys=OFF;
+CREATE TABLE new_users (id INTEGER PRIMARY KEY);
+INSERT INTO new_users SELECT id FROM users;
+DROP TABLE users;
+ALTER TABLE new_users RENAME TO users;
+PRAGMA foreign_keys=ON;
+=== B06 D07 F02
+PRAGMA foreign_keys = ON;
+CREATE TABLE _alembic_tmp_users (id INTEGER NOT NULL);
+INSERT INTO _alembic_tmp_users (id) SELECT users.id FROM users;
+DROP TABLE users;
+ALTER TABLE _alembic_tmp_users RENAME TO users;
+=== B06 D04 F02
+CREATE TABLE _alembic_tmp_users (id INTEGER, age INTEGER);
+INSERT INTO _alembic_tmp_users (id, age) SELECT users.id, CAST(users.age AS INTEGER) AS age FROM users;
+DROP TABLE users;
+ALTER TABLE _alembic_tmp_users RENAME TO users;
+=== B06 D03 F02
+CREATE TABLE _alembic_tmp_users (id INTEGER);
+INSERT INTO _alembic_tmp_users (id) SELECT users.id FROM users WHERE id < 10;
+DROP TABLE users;
+ALTER TABLE _alembic_tmp_users RENAME TO users;
+=== B06 D02 F02
+CREATE TABLE _alembic_tmp_users (id INTEGER, name TEXT);
+INSERT INTO _alembic_tmp_users (id, name) SELECT users.id, users.name FROM users;
+DROP TABLE users;
+ALTER TABLE _alembic_tmp_users RENAME TO users;
+CREATE TABLE _alembic_tmp_users (id INTEGER);
+INSERT INTO _alembic_tmp_users (id) SELECT users.id FROM users;
+DROP TABLE users;
+ALTER TABLE _alembic_tmp_users RENAME TO users;
+=== D01 F02
+CREATE TABLE _alembic_tmp_users (id INTEGER);
+INSERT INTO _alembic_tmp_users (id) SELECT users.id FROM users;
+DROP TABLE users;
+=== D01 F02
+CREATE TABLE _alembic_tmp_users (id INTEGER);
+DROP TABLE users;
+ALTER TABLE _alembic_tmp_users RENAME TO users;
+=== D01 F02
+CREATE TABLE _alembic_tmp_users (id INTEGER);
+INSERT INTO _alembic_tmp_users (id) SELECT other.id FROM other;
+DROP TABLE users;
+ALTER TABLE _alembic_tmp_users RENAME TO users;
+=== B06 D01 F02
+CREATE TABLE _alembic_tmp_users (id INTEGER);
+INSERT INTO _alembic_tmp_users (id) SELECT users.id FROM users;
+DROP TABLE users;
+ALTER TABLE _alembic_tmp_users RENAME TO users;
+DROP TABLE users;
+=== ok
+CREATE TABLE t (id INTEGER PRIMARY KEY AUTOINCREMENT, "drop" TEXT NOT NULL, FOREIGN KEY (id) REFERENCES users (id));
+=== ok
+SELECT 'DROP TABLE users; it''s' AS [delete from x];
+=== ok
+-- DROP TABLE users;
+SELECT 1; /* TRUNCATE */
+=== ok
+ALTER TABLE users ADD COLUMN a INTEGER;
+=== ok
+ALTER TABLE users ADD COLUMN a INTEGER NOT NULL DEFAULT 0;
+=== ok
+ALTER TABLE users ADD COLUMN owner INTEGER REFERENCES people (id);
+=== ok
+INSERT INTO users (id, name) VALUES (1, 'x'';DROP TABLE y;--');
+=== ok
+INSERT OR IGNORE INTO users (id) VALUES (1);
+=== ok
+CREATE TRIGGER t AFTER INSERT ON users BEGIN UPDATE log SET n = CASE WHEN n > 1 THEN 1 ELSE 0 END; DELETE FROM old; END;
+=== ok
+CREATE VIEW v AS SELECT * FROM users;
+=== ok
+PRAGMA foreign_keys=OFF;
+=== ok
+CREATE TEMP TABLE t (id); DROP TABLE t;
+=== ok
+BEGIN TRANSACTION; SELECT count(*) FROM users; COMMIT;
+=== ok
+UPDATE alembic_version SET version_num='b' WHERE alembic_version.version_num = 'a';
+=== ok
+CREATE VIRTUAL TABLE search USING fts5(title, body);
+=== B06 F02
+CREATE TABLE new_users (id INTEGER, name TEXT);
+INSERT INTO new_users SELECT * FROM users;
+DROP TABLE users;
+ALTER TABLE new_users RENAME TO users;
+CREATE TABLE new_users (id INTEGER, name VARCHAR(20));
+INSERT INTO new_users SELECT * FROM users;
+DROP TABLE users;
+ALTER TABLE new_users RENAME TO users;
+=== D02
+ALTER TABLE users DROP key;
