@@ -13,6 +13,7 @@ const BEGIN: &str = include_str!("sql/postgres_begin.sql");
 const READ_ROWS: &str = include_str!("sql/postgres_read_rows.sql");
 const WIDTH: &str = include_str!("sql/postgres_width.sql");
 const OTHER_TABLES: &str = include_str!("sql/postgres_other_tables.sql");
+const PREPARE: &str = include_str!("sql/postgres_catalog_settings.sql");
 pub const CATALOG: &str = include_str!("sql/postgres_catalog.sql");
 const RUNNING: &str = include_str!("sql/postgres_running.sql");
 
@@ -54,7 +55,7 @@ async fn read_schema(
         connection.execute("ROLLBACK").await?;
         connection.execute(AssertSqlSafe(begin)).await?;
     }
-    connection.execute("SET LOCAL search_path = pg_catalog").await?;
+    connection.execute(PREPARE).await?;
     let objects: Vec<(String, String, String)> = sqlx::query_as(CATALOG)
         .persistent(false)
         .bind(&table.name)
