@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use secrecy::SecretString;
 use std::{
+    io::Write,
     path::{Path, PathBuf},
     process::ExitCode,
     time::Duration,
@@ -51,7 +52,11 @@ async fn fingerprint(args: FingerprintArgs) -> anyhow::Result<ExitCode> {
     let endpoint = Endpoint::parse(&SecretString::from(url))?;
     let expected = args.compare.as_deref().map(read_fingerprint).transpose()?;
     let table = VersionTable { schema: None, name: args.version_table, measure: false };
-    let found = db::schema(&endpoint, &table, Duration::from_secs(args.timeout)).await?.catalog;
+    let schema = db::schema(&endpoint, &table, Duration::from_secs(args.timeout)).await?;
+    if schema.migrating {
+        writeln!(std::io::stderr(), "a migration of this database is running: its schema may be in between")?;
+    }
+    let found = schema.catalog;
     let exclude = Exclude::new(&args.exclude);
     let Some(expected) = expected else {
         let found = Fingerprint::of(&found, &exclude);

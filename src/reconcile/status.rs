@@ -1,7 +1,7 @@
 //! Building the next status from the one before it: conditions keep their transition times, lists stay short; no I/O.
 
 use super::{
-    checks::{Chosen, Drift, describe, direction_name, empty_downgrades},
+    checks::{Chosen, describe, direction_name, empty_downgrades},
     observed::Problem,
 };
 use crate::{
@@ -188,23 +188,6 @@ impl Draft {
         if let Some(before) = self.status.last_run.replace(run) {
             self.status.history.insert(0, before);
             self.status.history.truncate(MAX_HISTORY - 1);
-        }
-    }
-
-    /// The Drifted condition, as far as version rows tell.
-    pub fn drift(&mut self, drift: &Drift) {
-        match drift {
-            Drift::NotChecked => {
-                self.set(ConditionType::Drifted, "Unknown", "NotChecked", "there is no earlier look to compare with")
-            }
-            Drift::Unchanged => self.set(
-                ConditionType::Drifted,
-                "False",
-                "RevisionUnchanged",
-                "the version rows are those of the last look or run; the tables themselves are not compared",
-            ),
-            Drift::Changed { message } => self.set(ConditionType::Drifted, "True", "RevisionChanged", message),
-            Drift::StillChanged => {}
         }
     }
 }

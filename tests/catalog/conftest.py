@@ -9,7 +9,7 @@ import sys
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests" / "runner"))
+sys.path[:0] = [str(ROOT / "tests" / "runner"), str(ROOT / "src" / "runner")]
 
 import mariadb as mariadb_server  # noqa: E402
 import postgres as postgresql  # noqa: E402

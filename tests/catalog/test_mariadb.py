@@ -1,5 +1,6 @@
 """Each single change of a MariaDB schema is found under its name and gone when it is taken back; what changes no schema is not found."""
 
+import hashlib
 import os
 import subprocess
 
@@ -131,3 +132,18 @@ def test_dump_and_restore(shop):
         client = ["mariadb", "--no-defaults", "--socket", os.path.join(shop.server.folder, "socket"), "-u", "root", DATABASE]
         subprocess.run(client, check=True, input=text, text=True)
         assert shop.differences(baseline) == set()
+
+
+def test_a_migration_that_runs_is_known_by_its_lock(shop):
+    assert "migration" not in shop.command().stderr
+    digest = hashlib.sha256(f"{DATABASE}.alembic_version".encode()).hexdigest()[:40]  # as runner.MysqlLock names it
+    session = subprocess.Popen(["mariadb", "--no-defaults", "--socket", os.path.join(shop.server.folder, "socket"), "-u", "root", "-N", "--unbuffered", DATABASE],
+                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    session.stdin.write(f"SELECT GET_LOCK('alembic-operator:{digest}', 0);\n")
+    session.stdin.flush()
+    assert session.stdout.readline().strip() == "1"
+    try:
+        assert "a migration of this database is running" in shop.command().stderr
+    finally:
+        session.stdin.close()
+        session.wait(10)

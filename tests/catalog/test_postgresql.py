@@ -1,10 +1,14 @@
 """Each single change of a PostgreSQL schema is found under its name and gone when it is taken back; what changes no schema is not found."""
 
+import os
+import signal
 import subprocess
+import tempfile
 
 import pytest
+import runner
 from conftest import Database
-from postgres import DATABASE, OTHER_USER, USER
+from postgres import DATABASE, OTHER_USER, USER, Postgres, free_port, running, unprivileged
 
 SCHEMA = """
 CREATE SCHEMA shop; CREATE SCHEMA "Odd name";
@@ -181,6 +185,43 @@ def test_dump_and_restore(shop, tmp_path):
         shop.server.sql("CREATE DATABASE %s OWNER %s" % (DATABASE, USER))
         subprocess.run(tool("pg_restore", "-d", DATABASE, str(tmp_path / "dump")), check=True)
         assert shop.differences(baseline) == set()
+
+
+def test_a_failover_to_a_replica(shop, tmp_path):
+    baseline = shop.baseline()
+    primary = shop.server
+    folder = tempfile.mkdtemp(prefix="alembic-operator-replica-")
+    prefix, user = unprivileged()
+    os.chown(folder, user, -1)
+    data = os.path.join(folder, "data")
+    backup = [primary.binaries / "pg_basebackup", "-h", primary.folder, "-p", str(primary.port), "-U", "postgres", "-D", data, "-R", "-X", "stream", "-c", "fast", "--no-sync"]
+    subprocess.run([*prefix, *map(str, backup)], check=True, cwd=folder)
+    replica = Postgres(primary.binaries, folder, free_port())
+    command = [*prefix, primary.binaries / "postgres", "-D", data, "-k", folder, "-p", str(replica.port), "-c", "listen_addresses=127.0.0.1", "-c", "max_connections=40"]
+    with running(command, replica, 30, signal.SIGQUIT):
+        assert replica.sql("SELECT pg_is_in_recovery()") == [["t"]]
+        done = shop.command("--compare", baseline, url=replica.url())
+        assert (done.returncode, done.stdout) == (0, ""), (done.stdout, done.stderr)
+        replica.sql("SELECT pg_promote()")
+        done = shop.command("--compare", baseline, url=replica.url())
+        assert (done.returncode, done.stdout) == (0, ""), (done.stdout, done.stderr)
+
+
+def test_a_migration_that_runs_is_known_by_its_lock(shop):
+    shop.fingerprint()
+    assert "migration" not in shop.command().stderr
+    key = runner.postgresql_key("alembic-operator:shop.alembic_version")
+    session = subprocess.Popen([shop.server.binaries / "psql", "-XAtq", "-h", shop.server.folder, "-p", str(shop.server.port), "-U", "postgres", "-d", DATABASE],
+                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    session.stdin.write("SELECT pg_advisory_lock(%d);\n" % key)
+    session.stdin.flush()
+    session.stdout.readline()
+    try:
+        assert "a migration of this database is running" in shop.command().stderr
+        assert "migration" not in shop.command("--version-table", "another").stderr
+    finally:
+        session.stdin.close()
+        session.wait(10)
 
 
 def test_the_command(shop, tmp_path):

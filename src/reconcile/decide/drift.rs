@@ -20,6 +20,8 @@ const COMPARED: [&str; 6] = ["InSync", "Missing", "Unexpected", "Modified", "NoB
 const IN_STATUS: usize = 10;
 const MAX_DEFINITION: usize = 200;
 
+const NOT_AT_HEADS: &str = "models are of the image's heads, and the database is not there";
+
 /// What differs, as the condition and the status tell it.
 struct Found {
     /// What it was compared with, in words.
@@ -44,11 +46,14 @@ impl Pass<'_> {
                 }
                 self.note_models();
             }
+            DriftMode::Models if !changed => self.unknown("NotApplicable", NOT_AT_HEADS),
             DriftMode::Snapshot | DriftMode::Replay if !changed => self.note_schema(rows, at_target),
             DriftMode::Disabled if !changed => self.unknown("Disabled", "spec.drift.mode is Disabled"),
             _ => {
                 self.draft.status.drift = None;
-                self.draft.drift(if at_target { &Drift::Unchanged } else { drift });
+                if let Drift::Changed { message } = drift {
+                    self.draft.set(ConditionType::Drifted, "True", "RevisionChanged", message);
+                }
             }
         }
     }
@@ -191,9 +196,7 @@ impl Pass<'_> {
                 "ProbeFailed",
                 &format!("the tables could not be compared with the models: {}", problem.message),
             ),
-            ModelsView::NotAtHeads => {
-                self.unknown("NotApplicable", "models are of the image's heads, and the database is not there");
-            }
+            ModelsView::NotAtHeads => self.unknown("NotApplicable", NOT_AT_HEADS),
             ModelsView::Comparing(Some(JobView { state: PodState::Blocked(trouble), name, .. })) => {
                 let message = problem_of(trouble, name).message;
                 self.unknown("ProbeFailed", &message);
