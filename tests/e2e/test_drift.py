@@ -138,7 +138,7 @@ def test_a_migration_by_somebody_else(space, push):
     space.sql(f"SET ROLE {space.database}; BEGIN; CREATE TABLE two (id int); UPDATE alembic_version SET version_num = '{TWO}'; COMMIT")
     app.patch(targetRevision=TWO)
     app.wait_ready()
-    assert "something else than this operator" in drifted(app, "Unknown", "NoBaseline")["message"]
+    assert "something else than this object" in drifted(app, "Unknown", "NoBaseline")["message"]
 
 
 def server_image(engine):

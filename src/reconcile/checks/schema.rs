@@ -117,7 +117,7 @@ impl Look<'_> {
         }
         if kept.rows != *self.rows {
             return Err(format!(
-                "the version rows are {}, and the schema is known for {} alone: something else than this operator has changed it, or a run ended half-way",
+                "the version rows are {}, and the schema is known for {} alone: something else than this object has changed it, or a run ended half-way",
                 describe(self.rows),
                 describe(&kept.rows)
             ));

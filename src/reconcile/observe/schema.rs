@@ -119,7 +119,9 @@ impl<'a> SchemaLook<'a> {
             }
             Replay::NotWanted | Replay::Impossible(_) => String::new(),
         };
-        let wanted = object.spec.drift.mode.by_catalog() && is_seen;
+        // Without the image nobody knows what the history is.
+        let unknown = object.spec.drift.mode == DriftMode::Replay && matches!(replay, Replay::NotWanted);
+        let wanted = object.spec.drift.mode.by_catalog() && is_seen && !unknown;
         let reason = reason(object, observed) + &state;
         Self { object, context, located, wanted, reason, replay }
     }
@@ -188,7 +190,10 @@ impl<'a> SchemaLook<'a> {
             return Ok(ReplayView::Next { key, job: Box::new(wanted.job.clone()) });
         };
         Ok(match self.read(ended).await? {
-            Ok(schema) => ReplayView::Reported { key, catalog: schema.catalog },
+            Ok(Schema { mut catalog, .. }) => {
+                catalog.hide(&self.located.secrets());
+                ReplayView::Reported { key, catalog }
+            }
             Err(problem) => {
                 let message = format!("the history could not be run on a scratch database: {}", problem.message);
                 ReplayView::Failed { key, problem: Problem { message, ..problem } }
