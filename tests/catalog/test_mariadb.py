@@ -26,6 +26,9 @@ INSERT INTO makers VALUES (1, 'one'); INSERT INTO goods (name, amount, maker) VA
 """
 
 CHANGES = [
+    ("ALTER TABLE makers ADD SYSTEM VERSIONING", "ALTER TABLE makers DROP SYSTEM VERSIONING", "Modified table makers"),
+    (f"ALTER DATABASE {DATABASE} COLLATE utf8mb4_bin", None, "Modified database default"),
+    ("ALTER EVENT nightly ON SCHEDULE EVERY 1 DAY ENDS '2037-01-01'", None, "Modified event nightly"),
     ("CREATE TABLE extra (id INT)", "DROP TABLE extra", "Unexpected table extra"),
     ("RENAME TABLE log TO logs", "RENAME TABLE logs TO log", "Missing table log"),
     ("ALTER TABLE log REMOVE PARTITIONING", "ALTER TABLE log PARTITION BY RANGE (YEAR(at)) (PARTITION old VALUES LESS THAN (2020))", "Modified table log"),

@@ -41,6 +41,18 @@ INSERT INTO shop.goods (name, amount, state) SELECT 'n' || n, n, 'new' FROM gene
 
 # The change, what takes it back, and how it is told.
 CHANGES = [
+    ("ALTER TABLE shop.goods ALTER name SET STORAGE EXTERNAL", "ALTER TABLE shop.goods ALTER name SET STORAGE EXTENDED", "Modified column shop.goods.name"),
+    ("ALTER TABLE shop.goods ALTER name SET COMPRESSION pglz", "ALTER TABLE shop.goods ALTER name SET COMPRESSION default", "Modified column shop.goods.name"),
+    ("COMMENT ON FUNCTION shop.twice(integer) IS 'x'", "COMMENT ON FUNCTION shop.twice(integer) IS NULL", "Modified function shop.twice(x integer)"),
+    ("COMMENT ON TYPE shop.mood IS 'x'", "COMMENT ON TYPE shop.mood IS NULL", "Modified enum shop.mood"),
+    ("COMMENT ON SEQUENCE shop.numbers IS 'x'", "COMMENT ON SEQUENCE shop.numbers IS NULL", "Modified sequence shop.numbers"),
+    ("COMMENT ON TRIGGER goods_noted ON shop.goods IS 'x'", "COMMENT ON TRIGGER goods_noted ON shop.goods IS NULL", "Modified trigger shop.goods.goods_noted"),
+    ("COMMENT ON POLICY own ON shop.goods IS 'x'", "COMMENT ON POLICY own ON shop.goods IS NULL", "Modified policy shop.goods.own"),
+    ("CREATE COLLATION shop.plain (LOCALE = 'C')", "DROP COLLATION shop.plain", "Unexpected collation shop.plain"),
+    ("CREATE OPERATOR shop.### (LEFTARG = integer, RIGHTARG = integer, FUNCTION = int4pl)", "DROP OPERATOR shop.### (integer, integer)", "Unexpected operator shop.###(integer,integer)"),
+    ("CREATE CAST (shop.mood AS bytea) WITH INOUT", "DROP CAST (shop.mood AS bytea)", "Unexpected cast shop.mood as bytea"),
+    ("CREATE TEXT SEARCH CONFIGURATION shop.words (COPY = simple)", "DROP TEXT SEARCH CONFIGURATION shop.words", "Unexpected text search configuration shop.words"),
+    ("CREATE PUBLICATION changes FOR TABLE shop.makers", "DROP PUBLICATION changes", "Unexpected publication changes"),
     ("CREATE SCHEMA extra", "DROP SCHEMA extra", "Unexpected schema extra"),
     ("CREATE TABLE shop.extra (id integer)", "DROP TABLE shop.extra", "Unexpected table shop.extra"),
     ("ALTER TABLE shop.makers RENAME TO producers", "ALTER TABLE shop.producers RENAME TO makers", "Missing table shop.makers"),

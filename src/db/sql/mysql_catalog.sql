@@ -6,7 +6,7 @@ WITH own AS (
     WHERE t.table_schema = DATABASE() AND t.table_name <> {version_table}
       AND t.table_name NOT REGEXP '^_.*_(gho|ghc|del|new|old)$' AND t.table_name NOT LIKE '\_alembic\_tmp\_%'
 )
-SELECT CAST(IF(t.table_type = 'SEQUENCE', 'sequence', 'table') AS CHAR) AS kind, CAST(t.table_name AS CHAR) AS name, CAST(CONCAT_WS(' ', t.engine, t.table_collation,
+SELECT CAST(IF(t.table_type = 'SEQUENCE', 'sequence', 'table') AS CHAR) AS kind, CAST(t.table_name AS CHAR) AS name, CAST(CONCAT_WS(' ', NULLIF(t.table_type, 'BASE TABLE'), t.engine, t.table_collation,
            NULLIF(REPLACE(t.create_options, 'partitioned', ''), ''),
            CONCAT('partition by ', p.partitioning),
            CONCAT('comment ', QUOTE(NULLIF(t.table_comment, '')))) AS CHAR) AS definition
@@ -66,5 +66,9 @@ SELECT LOWER(r.routine_type), r.routine_name, CAST(CONCAT_WS(' ',
 FROM information_schema.routines AS r WHERE r.routine_schema = DATABASE()
 
 UNION ALL
-SELECT 'event', e.event_name, CAST(CONCAT_WS(' ', e.event_type, e.interval_value, e.interval_field, e.execute_at, e.status, e.on_completion, e.event_definition) AS CHAR)
+SELECT 'event', e.event_name, CAST(CONCAT_WS(' ', e.event_type, e.interval_value, e.interval_field, e.execute_at, CONCAT('ends ', e.ends), e.status, e.on_completion, e.event_definition) AS CHAR)
 FROM information_schema.events AS e WHERE e.event_schema = DATABASE()
+
+UNION ALL
+SELECT 'database', 'default', CAST(CONCAT_WS(' ', d.default_character_set_name, d.default_collation_name) AS CHAR)
+FROM information_schema.schemata AS d WHERE d.schema_name = DATABASE()
