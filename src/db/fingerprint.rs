@@ -71,7 +71,16 @@ pub struct Catalog {
 impl Catalog {
     /// From the rows of the catalog query: kind, name and definition.
     pub fn new(engine: String, rows: impl IntoIterator<Item = (String, String, String)>) -> Self {
-        let objects = rows.into_iter().map(|(kind, name, definition)| {
+        let rows: Vec<_> = rows.into_iter().collect();
+        // To MariaDB a sequence is a table with columns.
+        let sequences: BTreeSet<String> = match engine.starts_with("mariadb") {
+            true => rows.iter().filter(|row| row.0 == "sequence").map(|row| row.1.clone()).collect(),
+            false => BTreeSet::new(),
+        };
+        let of_a_table = |(kind, name, _): &(String, String, String)| {
+            kind != "column" || name.split_once('.').is_none_or(|(table, _)| !sequences.contains(table))
+        };
+        let objects = rows.into_iter().filter(of_a_table).map(|(kind, name, definition)| {
             let definition = match engine.split(' ').next() {
                 Some("postgresql") if spelled_anew(&kind) => steady(&definition),
                 // What somebody wrote, with their blanks and line breaks.

@@ -57,9 +57,13 @@ async fn read_catalog(
 ) -> Result<(String, Vec<(String, String, String)>), sqlx::Error> {
     let version = begin(connection, timeout).await?;
     connection.execute("SET SESSION group_concat_max_len = 1000000").await?;
-    let query = catalog_query(engine(&version).starts_with("mariadb")).replace("{version_table}", "?");
-    let mut rows: Vec<(String, String, String)> =
-        sqlx::query_as(AssertSqlSafe(query)).persistent(false).bind(&table.name).fetch_all(&mut *connection).await?;
+    let query = catalog_query(engine(&version).starts_with("mariadb"));
+    let parameters = query.matches("{version_table}").count();
+    let query = query.replace("{version_table}", "?");
+    let mut rows: Vec<(String, String, String)> = (0..parameters)
+        .fold(sqlx::query_as(AssertSqlSafe(query)).persistent(false), |query, _| query.bind(&table.name))
+        .fetch_all(&mut *connection)
+        .await?;
     for (_, name, definition) in rows.iter_mut().filter(|(kind, ..)| kind == "sequence") {
         let query = SEQUENCE.replace("{sequence}", &quoted_name(name));
         *definition = connection.fetch_one(AssertSqlSafe(query)).await?.try_get(0)?;

@@ -20,16 +20,20 @@ UNION ALL
 SELECT 'column', CONCAT(c.table_name, '.', c.column_name), CAST(CONCAT_WS(' ', c.column_type, CONCAT('collate ', c.collation_name),
            IF(c.is_nullable = 'NO', 'not null', NULL), CONCAT('default ', c.column_default), NULLIF(c.extra, ''),
            CONCAT('as ', NULLIF(c.generation_expression, '')), CONCAT('comment ', QUOTE(NULLIF(c.column_comment, '')))) AS CHAR)
-FROM information_schema.columns AS c JOIN own AS t ON t.table_name = c.table_name
-WHERE c.table_schema = DATABASE() AND t.table_type <> 'SEQUENCE'
+-- Joined with the tables these would take ten times as long.
+FROM information_schema.columns AS c
+WHERE c.table_schema = DATABASE() AND c.table_name <> {version_table}
+  AND c.table_name NOT REGEXP '^_.*_(gho|ghc|del|new|old)$' AND c.table_name NOT LIKE '\_alembic\_tmp\_%'
 
 UNION ALL
 SELECT 'index', CONCAT(s.table_name, '.', s.index_name), CAST(CONCAT_WS(' ', IF(MAX(s.non_unique) = 0, 'unique', NULL), MAX(s.index_type), 'on',
            GROUP_CONCAT(CONCAT(COALESCE(s.column_name, {expression}), COALESCE(CONCAT('(', s.sub_part, ')'), ''), IF(s.collation = 'D', ' desc', ''))
                         ORDER BY s.seq_in_index SEPARATOR ', '), {visible},
            CONCAT('comment ', QUOTE(NULLIF(MAX(s.index_comment), '')))) AS CHAR)
-FROM information_schema.statistics AS s JOIN own AS t ON t.table_name = s.table_name
-WHERE s.table_schema = DATABASE() GROUP BY s.table_name, s.index_name
+FROM information_schema.statistics AS s
+WHERE s.table_schema = DATABASE() AND s.table_name <> {version_table}
+  AND s.table_name NOT REGEXP '^_.*_(gho|ghc|del|new|old)$' AND s.table_name NOT LIKE '\_alembic\_tmp\_%'
+GROUP BY s.table_name, s.index_name
 
 UNION ALL
 SELECT 'foreign key', CONCAT(r.table_name, '.', r.constraint_name), CAST(CONCAT_WS(' ',
