@@ -42,7 +42,6 @@ INSERT INTO shop.goods (name, amount, state) SELECT 'n' || n, n, 'new' FROM gene
 # The change, what takes it back, and how it is told.
 CHANGES = [
     ("ALTER TABLE shop.goods ALTER name SET STORAGE EXTERNAL", "ALTER TABLE shop.goods ALTER name SET STORAGE EXTENDED", "Modified column shop.goods.name"),
-    ("ALTER TABLE shop.goods ALTER name SET COMPRESSION pglz", "ALTER TABLE shop.goods ALTER name SET COMPRESSION default", "Modified column shop.goods.name"),
     ("COMMENT ON FUNCTION shop.twice(integer) IS 'x'", "COMMENT ON FUNCTION shop.twice(integer) IS NULL", "Modified function shop.twice(x integer)"),
     ("COMMENT ON TYPE shop.mood IS 'x'", "COMMENT ON TYPE shop.mood IS NULL", "Modified enum shop.mood"),
     ("COMMENT ON SEQUENCE shop.numbers IS 'x'", "COMMENT ON SEQUENCE shop.numbers IS NULL", "Modified sequence shop.numbers"),
