@@ -221,6 +221,11 @@ impl Change {
     /// Every change, the gravest first.
     pub const ALL: [Self; 3] = [Self::Missing, Self::Unexpected, Self::Modified];
 
+    /// The change that a reason of the condition Drifted is about.
+    pub fn of_reason(reason: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|change| change.as_str() == reason)
+    }
+
     /// The reason in the condition Drifted.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -1,7 +1,7 @@
 //! A schema as it is kept to be compared with, and its packed form; no I/O.
 
 use super::{
-    ALGORITHM, Catalog, Definition, Exclude, Objects,
+    ALGORITHM, Catalog, Exclude, Objects,
     fingerprint::{Fingerprint, compare},
 };
 use crate::api::DriftedObject;
@@ -65,8 +65,7 @@ impl Baseline {
     pub fn after(catalog: &Catalog, run: i64, rows: &BTreeSet<String>, before: &Self) -> Self {
         let mut taken = Self::of(catalog, run, rows);
         for (object, was) in &before.drifted {
-            let is = catalog.objects.get(object).map(Definition::hash).unwrap_or_default();
-            if is != *was || before.left.contains(object) {
+            if catalog.hash_of(object) != *was || before.left.contains(object) {
                 continue;
             }
             match before.objects.get(object) {
@@ -89,10 +88,9 @@ impl Baseline {
 
     /// The same with what differs now; `failed` says that a run has failed since it was taken.
     pub fn noting(mut self, differences: &[DriftedObject], catalog: &Catalog, failed: bool) -> Self {
-        let hash = |object: &String| catalog.objects.get(object).map(Definition::hash).unwrap_or_default();
         let is_left = |object: &String| self.left.contains(object) || failed && !self.drifted.contains_key(object);
         self.left = differences.iter().map(|d| &d.object).filter(|object| is_left(object)).cloned().collect();
-        self.drifted = differences.iter().map(|d| (d.object.clone(), hash(&d.object))).collect();
+        self.drifted = differences.iter().map(|d| (d.object.clone(), catalog.hash_of(&d.object))).collect();
         self
     }
 
@@ -130,6 +128,7 @@ fn zip(baseline: &Baseline) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::db::Definition;
 
     fn catalog(objects: &[(&str, &str)]) -> Catalog {
         let rows = objects.iter().map(|(name, definition)| ("table".into(), (*name).into(), (*definition).into()));

@@ -93,6 +93,11 @@ impl Catalog {
         Self { engine, objects }
     }
 
+    /// The hash of an object; empty where there is none.
+    pub fn hash_of(&self, object: &str) -> String {
+        self.objects.get(object).map(Definition::hash).unwrap_or_default()
+    }
+
     /// Forgets the text of every definition that has a secret in it.
     pub fn hide(&mut self, secrets: &[&str]) {
         for definition in self.objects.values_mut() {

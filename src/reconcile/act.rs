@@ -111,9 +111,14 @@ pub async fn tell_unreadable(object: &Watched, error: &str, context: &Context) -
     let patch = json!({ "metadata": { "resourceVersion": object.resource_version() }, "status": status });
     // The answer is the object, which can't be read either.
     let api: Api<Watched> = Api::namespaced(context.client.clone(), &object.namespace().unwrap_or_default());
-    let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
+    let params = as_manager();
     call(&format!("write the status of {name}"), api.patch_status(&name, &params, &Patch::Merge(&patch))).await?;
     Ok(())
+}
+
+/// A patch that is no apply, in the operator's name.
+fn as_manager() -> PatchParams {
+    PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() }
 }
 
 struct Actor<'a> {
@@ -128,6 +133,10 @@ impl Actor<'_> {
     }
 
     fn jobs(&self) -> Api<Job> {
+        Api::namespaced(self.context.client.clone(), &self.namespace)
+    }
+
+    fn config_maps(&self) -> Api<ConfigMap> {
         Api::namespaced(self.context.client.clone(), &self.namespace)
     }
 
@@ -228,7 +237,7 @@ impl Actor<'_> {
     /// Joins the owners of a ConfigMap that several objects own, or creates it.
     async fn ensure_shared(&self, map: ConfigMap) -> Result<(), Error> {
         let name = map.name_any();
-        let api: Api<ConfigMap> = Api::namespaced(self.context.client.clone(), &self.namespace);
+        let api = self.config_maps();
         match call(&format!("get ConfigMap {name}"), api.get_metadata_opt(&name)).await? {
             Some(there) if !lacks_owner(&there, self.object) => return Ok(()),
             Some(_) if self.join_owners(&api, &name).await? => return Ok(()),
@@ -249,7 +258,7 @@ impl Actor<'_> {
     async fn join_owners(&self, api: &Api<ConfigMap>, name: &str) -> Result<bool, Error> {
         let owners: Vec<_> = shared_owner(self.object).into_iter().collect();
         let patch = json!({ "metadata": { "ownerReferences": owners } });
-        let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
+        let params = as_manager();
         match call(&format!("share ConfigMap {name}"), api.patch_metadata(name, &params, &Patch::Strategic(&patch)))
             .await
         {
@@ -261,7 +270,7 @@ impl Actor<'_> {
     /// Only over what was read, or an old process could bring back what the schema was before the last run.
     async fn keep_schema(&self, record: &SchemaRecord) -> Result<(), Error> {
         let name = schema_name(self.object);
-        let api: Api<ConfigMap> = Api::namespaced(self.context.client.clone(), &self.namespace);
+        let api = self.config_maps();
         let Some(version) = &record.version else {
             let map = serde_json::from_value(record.config_map(self.object, self.context.now()));
             let map = map.map_err(|e| self.internal("the schema", &e))?;
@@ -273,7 +282,7 @@ impl Actor<'_> {
         };
         let mut patch = record.content(self.context.now());
         patch["metadata"] = json!({ "resourceVersion": version });
-        let params = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
+        let params = as_manager();
         call(&format!("patch ConfigMap {name}"), api.patch_metadata(&name, &params, &Patch::Merge(&patch))).await?;
         Ok(())
     }

@@ -412,6 +412,13 @@ fn hex(bytes: &[u8]) -> String {
 /// Reads the simulated databases as the operator reads real ones.
 struct Simulated(Arc<Mutex<World>>);
 
+/// Where an endpoint leads, and the name of the database there.
+fn named(endpoint: &Endpoint) -> (String, String) {
+    let place = endpoint.place();
+    let name = place.rsplit('/').next().unwrap_or_default().to_owned();
+    (place, name)
+}
+
 impl Prober for Simulated {
     fn probe<'a>(
         &'a self,
@@ -419,8 +426,7 @@ impl Prober for Simulated {
         _table: &'a VersionTable,
         _timeout: Duration,
     ) -> BoxFuture<'a, Result<Snapshot, ProbeError>> {
-        let place = endpoint.place();
-        let name = place.rsplit('/').next().unwrap_or_default().to_owned();
+        let (place, name) = named(endpoint);
         let passwords: Vec<String> =
             endpoint.secret_texts().iter().map(|s| secrecy::ExposeSecret::expose_secret(s).to_owned()).collect();
         Box::pin(async move {
@@ -447,8 +453,7 @@ impl Prober for Simulated {
         _table: &'a VersionTable,
         _timeout: Duration,
     ) -> BoxFuture<'a, Result<Schema, ProbeError>> {
-        let place = endpoint.place();
-        let name = place.rsplit('/').next().unwrap_or_default().to_owned();
+        let (place, name) = named(endpoint);
         Box::pin(async move {
             tokio::time::sleep(Duration::from_millis(5)).await;
             let world = self.0.lock().unwrap_or_else(PoisonError::into_inner);

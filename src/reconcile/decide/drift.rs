@@ -65,12 +65,11 @@ impl Pass<'_> {
         if drift.on_drift != OnDrift::Block {
             return None;
         }
-        let is = |reasons: &[&str]| reasons.contains(&condition.reason.as_str());
-        if condition.status == "True" && Change::ALL.iter().any(|change| is(&[change.as_str()])) {
+        if condition.status == "True" && Change::of_reason(&condition.reason).is_some() {
             let message = format!("spec.drift.onDrift is Block, and the schema has changed {}", condition.message);
             return Some(Problem::new(Reason::DriftBlocked, message));
         }
-        is(&["ProbeFailed"]).then(|| {
+        (condition.reason == "ProbeFailed").then(|| {
             let message = format!("spec.drift.onDrift is Block, and nobody knows: {}", condition.message);
             Problem::new(Reason::DriftUnknown, message)
         })

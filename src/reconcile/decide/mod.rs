@@ -22,7 +22,6 @@ use super::{
 };
 use crate::{
     api::{ConditionType, DatabaseMigration, DatabaseMigrationStatus, Kind, Reason, parse_duration},
-    db::VersionRows,
     revisions::{Direction, Target},
     runner::{Inspected, LookRecord, PodState, Run, RunRecord},
 };
@@ -163,10 +162,7 @@ impl Pass<'_> {
 
     fn rows(&self) -> Option<BTreeSet<String>> {
         match &self.observed.database {
-            DatabaseView::Seen(snapshot) if self.table_is_known() => Some(match &snapshot.rows {
-                VersionRows::NoTable => BTreeSet::new(),
-                VersionRows::Rows(rows) => rows.clone(),
-            }),
+            DatabaseView::Seen(snapshot) if self.table_is_known() => Some(snapshot.rows.clone().into_set()),
             _ => None,
         }
     }

@@ -2,6 +2,7 @@
 
 use super::{tests::*, *};
 use crate::{
+    db::VersionRows,
     reconcile::{
         checks::spec_problem,
         observed::{ModelsView, RunView},

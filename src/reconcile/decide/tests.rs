@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     api::{DriftMode, RunResult, RunStatus},
-    db::Snapshot,
+    db::{Snapshot, VersionRows},
     reconcile::observed::{JobView, ModelsView, OldRun, RunView, SchemaView},
     runner::{Differences, Ended, Inspection, PodState, Trouble},
 };

@@ -34,7 +34,7 @@ use std::{
 };
 
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
-pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(300);
+const DEFAULT_INTERVAL: Duration = Duration::from_secs(300);
 
 /// When the schema of each object was last compared, by the object's UID. Nothing of it is kept: after a start the
 /// comparisons are spread over an interval, so that they do not all come at once.
@@ -293,8 +293,7 @@ fn is_due(object: &DatabaseMigration, context: &Context, uid: &str, reason: &str
 
 fn is_known(status: &DatabaseMigrationStatus) -> bool {
     let condition = status.condition(ConditionType::Drifted);
-    let known = |reason: &str| reason == "InSync" || Change::ALL.iter().any(|change| change.as_str() == reason);
-    condition.is_some_and(|condition| known(&condition.reason))
+    condition.is_some_and(|known| known.reason == "InSync" || Change::of_reason(&known.reason).is_some())
 }
 
 /// What is stored under the object's name for it, and is its own.
