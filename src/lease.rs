@@ -30,6 +30,8 @@ const CLAIM: Duration = Duration::from_secs(10);
 const RETRY: Duration = Duration::from_secs(2);
 /// A renewal that takes longer would come too late to be tried once more.
 const PATIENCE: Duration = Duration::from_secs(4);
+/// How often giving back is tried again after a conflict.
+const RELEASES: usize = 3;
 
 /// Whether this process may act.
 #[derive(Clone, Debug, Default)]
@@ -183,20 +185,28 @@ impl Candidate {
         }
     }
 
-    /// Lets the next one begin at once.
+    /// Lets the next one begin at once. A renewal that was under way when the work ended can still arrive in between.
     async fn release(&self) {
-        let freed = async {
-            let live = call(&format!("get Lease {}", self.name), self.api.get(&self.name)).await?;
-            if self.is_mine(&live) {
-                let free = |spec: LeaseSpec| LeaseSpec { holder_identity: Some(String::new()), ..spec };
-                self.write(live, free).await?;
+        let mut freed = self.free().await;
+        for _ in 0..RELEASES {
+            match &freed {
+                Err(error) if refusal(error) == Some(409) => freed = self.free().await,
+                _ => break,
             }
-            Ok::<(), Error>(())
-        };
-        match freed.await {
+        }
+        match freed {
             Ok(()) => tracing::info!("the leadership is given back"),
             Err(error) => tracing::warn!(%error, "the leadership is not given back; it runs out"),
         }
+    }
+
+    async fn free(&self) -> Result<(), Error> {
+        let live = call(&format!("get Lease {}", self.name), self.api.get(&self.name)).await?;
+        if self.is_mine(&live) {
+            let free = |spec: LeaseSpec| LeaseSpec { holder_identity: Some(String::new()), ..spec };
+            self.write(live, free).await?;
+        }
+        Ok(())
     }
 
     fn is_mine(&self, lease: &Lease) -> bool {
