@@ -18,7 +18,8 @@ end
 hs.message = ready.reason .. ": " .. (ready.message or "")
 if ready.status == "True" then
   hs.status = "Healthy"
-elseif ready.reason == "Suspended" then
+elseif ready.reason == "Suspended" or ready.reason == "AwaitingApproval" or ready.reason == "PlanOnly" then
+  -- Not Degraded: that would fail the sync wave that waits.
   hs.status = "Suspended"
 elseif by_type["Stalled"] ~= nil and by_type["Stalled"].status == "True" then
   hs.status = "Degraded"

@@ -24,6 +24,8 @@ pub const LABEL_INSPECTION: &str = "alembic-operator.dev/inspection";
 pub const ANNOTATION_REQUESTED_AT: &str = "alembic-operator.dev/requestedAt";
 /// The fingerprint of a schema that may stay as it is, as `spec.drift.acceptedFingerprint`.
 pub const ANNOTATION_ACCEPT_DRIFT: &str = "alembic-operator.dev/accept-drift";
+/// The hash of a plan that may run, as `spec.policy.approvedPlan`.
+pub const ANNOTATION_APPROVE: &str = "alembic-operator.dev/approve";
 /// On an inspect Job: the cache key of what it inspects. On a run Job: see [`ANNOTATION_RUN`].
 pub const ANNOTATION_KEY: &str = "alembic-operator.dev/inspection-key";
 /// On a run Job: what it was asked to do, as JSON (`runner::job::RunRecord`).

@@ -51,6 +51,7 @@ reasons! {
         Migrating = "Migrating": "Wait: a Job runs the upgrade; `kubectl logs job/NAME` shows it.",
         Adopting = "Adopting": "Wait: a Job writes the revision of `spec.adopt` into the version table.",
         Downgrading = "Downgrading": "Wait: a Job runs the downgrade; `kubectl logs job/NAME` shows it.",
+        AwaitingApproval = "AwaitingApproval": "Read the plan (status.plan and its ConfigMap); if it is meant, approve it by the command in the message or `spec.policy.approvedPlan`.",
         DatabaseUnreachable = "DatabaseUnreachable": "Bring the database or the network back; tried again with growing pauses.",
         DatabaseLocked = "DatabaseLocked": "Wait, or end the migration that the message names; tried again with growing pauses.",
         TableLocked = "TableLocked": "Wait, or end the session that uses the table; the run was taken back, and is tried again with growing pauses up to `spec.retry.limit` times.",
@@ -60,6 +61,7 @@ reasons! {
         RunInterrupted = "RunInterrupted": "Wait: the pod was taken away before it began anything; it is started again.",
     }
     Held {
+        PlanOnly = "PlanOnly": "Nothing, if plans are only to be shown; else change `spec.policy.approval.mode` from Never.",
         Suspended = "Suspended": "Set `spec.suspend` to false to let the pending steps run.",
     }
     Stalled {

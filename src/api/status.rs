@@ -13,7 +13,7 @@ pub struct DatabaseMigrationStatus {
     /// The generation of the spec that this status is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Ready, Reconciling and Stalled as kstatus means them, and Planned, SingleHead, Drifted.
+    /// Ready, Reconciling and Stalled as kstatus means them, and Planned, HazardFree, Approved, SingleHead, Drifted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
@@ -91,14 +91,24 @@ pub enum ConditionType {
     Reconciling,
     Stalled,
     Planned,
+    HazardFree,
+    Approved,
     SingleHead,
     Drifted,
 }
 
 impl ConditionType {
     /// Every type, in order.
-    pub const ALL: [Self; 6] =
-        [Self::Ready, Self::Reconciling, Self::Stalled, Self::Planned, Self::SingleHead, Self::Drifted];
+    pub const ALL: [Self; 8] = [
+        Self::Ready,
+        Self::Reconciling,
+        Self::Stalled,
+        Self::Planned,
+        Self::HazardFree,
+        Self::Approved,
+        Self::SingleHead,
+        Self::Drifted,
+    ];
 
     /// The `type` of the condition.
     pub fn as_str(self) -> &'static str {
@@ -107,6 +117,8 @@ impl ConditionType {
             Self::Reconciling => "Reconciling",
             Self::Stalled => "Stalled",
             Self::Planned => "Planned",
+            Self::HazardFree => "HazardFree",
+            Self::Approved => "Approved",
             Self::SingleHead => "SingleHead",
             Self::Drifted => "Drifted",
         }
@@ -125,8 +137,10 @@ pub struct Pending {
 
 /// A plan, as far as the status shows it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 pub struct PlanStatus {
-    /// Changes when the direction, the rows, the target, a step or a revision file changes.
+    /// Changes when the direction, the rows, the target, a step, a revision file or its SQL changes, and when the plan comes
+    /// up again after it has run: what an approval names.
     pub hash: String,
     /// `upgrade` or `downgrade`.
     pub direction: String,
@@ -137,7 +151,74 @@ pub struct PlanStatus {
     #[serde(default)]
     pub to: Vec<String>,
     /// Number of steps.
-    pub steps: i32,
+    #[serde(default)]
+    pub step_count: i32,
+    /// The first ten of them, in the order in which they run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<PlanStep>,
+    /// How many hazards it has that nobody allowed, the worst first, such as `1C 2H`: critical, high, medium, low.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hazard_summary: Option<String>,
+    /// The worst ten of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hazards: Vec<HazardStatus>,
+    /// Hazards that the spec or a revision file allows, and allowances that allow nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allowances: Vec<String>,
+    /// The ConfigMap with all of it: plan.sql is what would run, undo.sql the way back, plan.json the steps and hazards.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_map: Option<String>,
+}
+
+/// A step of a plan.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PlanStep {
+    /// The revision that it applies or takes back.
+    pub revision: String,
+    /// The revision's message: the first line of its docstring.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub title: String,
+    /// Whether there is a way back.
+    pub reversible: Reversible,
+    /// Why its SQL does not show everything that it does, or is not there at all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub opaque: Vec<String>,
+}
+
+/// Whether a step can be taken back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Reversible {
+    /// Nothing is lost on the way back.
+    Yes,
+    /// The way back drops what holds data.
+    LosesData,
+    /// There is no way back.
+    No,
+    /// Nobody can tell, since the SQL of the way back is not known.
+    #[default]
+    Unknown,
+}
+
+/// A hazard in a plan.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct HazardStatus {
+    /// Its code; the README lists them.
+    pub code: String,
+    /// `low`, `medium`, `high` or `critical`.
+    pub severity: String,
+    /// The revision.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
+    /// The table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table: Option<String>,
+    /// The statement in one line, cut, its values masked.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub statement: String,
+    /// Why it is one.
+    pub message: String,
+    /// What to write instead.
+    pub advice: String,
 }
 
 /// The database as it answered.

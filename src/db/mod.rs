@@ -14,7 +14,7 @@ pub use url::{CA_FILE, Dialect, Endpoint, TlsMode, dialect_name, scheme_of, secr
 
 use futures::future::BoxFuture;
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     time::Duration,
 };
 
@@ -81,6 +81,9 @@ pub struct Schema {
     pub migrating: bool,
 }
 
+/// About how many rows tables have, by name.
+pub type Sizes = HashMap<String, u64>;
+
 /// More rows than any revision graph has heads; a table with more is not Alembic's.
 const MAX_ROWS: usize = 1000;
 
@@ -101,6 +104,14 @@ pub trait Prober: Send + Sync {
         table: &'a VersionTable,
         timeout: Duration,
     ) -> BoxFuture<'a, Result<Schema, ProbeError>>;
+
+    /// Reads how large tables are, in `timeout` at the most.
+    fn sizes<'a>(
+        &'a self,
+        endpoint: &'a Endpoint,
+        table: &'a VersionTable,
+        timeout: Duration,
+    ) -> BoxFuture<'a, Result<Sizes, ProbeError>>;
 }
 
 /// Looks at real databases.
@@ -123,6 +134,15 @@ impl Prober for Network {
         timeout: Duration,
     ) -> BoxFuture<'a, Result<Schema, ProbeError>> {
         Box::pin(schema(endpoint, table, timeout))
+    }
+
+    fn sizes<'a>(
+        &'a self,
+        endpoint: &'a Endpoint,
+        table: &'a VersionTable,
+        timeout: Duration,
+    ) -> BoxFuture<'a, Result<Sizes, ProbeError>> {
+        Box::pin(sizes(endpoint, table, timeout))
     }
 }
 
@@ -147,6 +167,21 @@ pub async fn schema(endpoint: &Endpoint, table: &VersionTable, timeout: Duration
         }
     };
     in_time(endpoint, timeout, look).await
+}
+
+/// Reads about how many rows each table has, in `timeout` at the most.
+async fn sizes(endpoint: &Endpoint, table: &VersionTable, timeout: Duration) -> Result<Sizes, ProbeError> {
+    let look = async {
+        match endpoint.dialect {
+            Dialect::Postgresql => postgres::sizes(endpoint, table, timeout).await,
+            Dialect::Mysql | Dialect::Mariadb => mysql::sizes(endpoint, table, timeout).await,
+        }
+    };
+    in_time(endpoint, timeout, look).await
+}
+
+fn counted(sizes: Vec<(String, i64)>) -> Sizes {
+    sizes.into_iter().map(|(table, rows)| (table, u64::try_from(rows).unwrap_or(0))).collect()
 }
 
 async fn in_time<T>(

@@ -1,6 +1,8 @@
 //! The look at a MySQL or MariaDB database; does network I/O.
 
-use super::{Catalog, Endpoint, MAX_ROWS, ProbeError, Schema, Snapshot, TlsMode, VersionRows, VersionTable, shown};
+use super::{
+    Catalog, Endpoint, MAX_ROWS, ProbeError, Schema, Sizes, Snapshot, TlsMode, VersionRows, VersionTable, shown,
+};
 use secrecy::ExposeSecret;
 use sqlx::{
     AssertSqlSafe, ConnectOptions, Connection, Executor, Row,
@@ -15,6 +17,7 @@ const WIDTH: &str = include_str!("sql/mysql_width.sql");
 const OTHER_TABLES: &str = include_str!("sql/mysql_other_tables.sql");
 const CATALOG: &str = include_str!("sql/mysql_catalog.sql");
 const RUNNING: &str = include_str!("sql/mysql_running.sql");
+const SIZES: &str = include_str!("sql/mysql_sizes.sql");
 pub const SEQUENCE: &str = include_str!("sql/mariadb_sequence.sql");
 
 /// ER_NO_SUCH_TABLE
@@ -41,6 +44,16 @@ pub async fn schema(endpoint: &Endpoint, table: &VersionTable, timeout: Duration
     let migrating = running.fetch_one(&mut connection).await.map_err(told)?;
     let _ = connection.close().await;
     Ok(Schema { catalog: Catalog::new(engine(&version), objects), rows: rows.into_set(), migrating })
+}
+
+/// About how many rows each table has.
+pub async fn sizes(endpoint: &Endpoint, table: &VersionTable, timeout: Duration) -> Result<Sizes, ProbeError> {
+    let told = |error: sqlx::Error| explain(&error, endpoint, table);
+    let mut connection = options(endpoint).connect().await.map_err(told)?;
+    begin(&mut connection, timeout).await.map_err(told)?;
+    let sizes = sqlx::query_as(SIZES).persistent(false).fetch_all(&mut connection).await.map_err(told)?;
+    let _ = connection.close().await;
+    Ok(super::counted(sizes))
 }
 
 /// `10.11.6-MariaDB-log` is mariadb 10.11, `8.4.2` is mysql 8.4.

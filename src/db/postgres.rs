@@ -1,6 +1,8 @@
 //! The look at a PostgreSQL database; does network I/O.
 
-use super::{Catalog, Endpoint, MAX_ROWS, ProbeError, Schema, Snapshot, TlsMode, VersionRows, VersionTable, shown};
+use super::{
+    Catalog, Endpoint, MAX_ROWS, ProbeError, Schema, Sizes, Snapshot, TlsMode, VersionRows, VersionTable, shown,
+};
 use secrecy::ExposeSecret;
 use sqlx::{
     AssertSqlSafe, ConnectOptions, Connection, Executor, Row,
@@ -16,6 +18,7 @@ const OTHER_TABLES: &str = include_str!("sql/postgres_other_tables.sql");
 const PREPARE: &str = include_str!("sql/postgres_catalog_settings.sql");
 pub const CATALOG: &str = include_str!("sql/postgres_catalog.sql");
 const RUNNING: &str = include_str!("sql/postgres_running.sql");
+const SIZES: &str = include_str!("sql/postgres_sizes.sql");
 
 /// SQLSTATE undefined_table: neither the table nor, where one is named, its schema has to be there.
 const NO_TABLE: &str = "42P01";
@@ -37,6 +40,17 @@ pub async fn schema(endpoint: &Endpoint, table: &VersionTable, timeout: Duration
     let schema = read_schema(&mut connection, endpoint, table, timeout).await.map_err(told)?;
     let _ = connection.close().await;
     Ok(schema)
+}
+
+/// About how many rows each table has.
+pub async fn sizes(endpoint: &Endpoint, table: &VersionTable, timeout: Duration) -> Result<Sizes, ProbeError> {
+    let told = |error: sqlx::Error| explain(&error, endpoint, table);
+    let mut connection = options(endpoint).connect().await.map_err(told)?;
+    let begin = BEGIN.replace("{milliseconds}", &timeout.as_millis().to_string());
+    connection.execute(AssertSqlSafe(begin)).await.map_err(told)?;
+    let sizes = sqlx::query_as(SIZES).persistent(false).fetch_all(&mut connection).await.map_err(told)?;
+    let _ = connection.close().await;
+    Ok(super::counted(sizes))
 }
 
 async fn read_schema(

@@ -12,6 +12,14 @@ pub struct Allow {
     pub reason: String,
 }
 
+impl Allow {
+    /// Whether it is about a hazard of this kind in this revision. A prefix of an id is enough, as for a target.
+    pub(super) fn allows(&self, code: Code, revision: Option<&str>) -> bool {
+        let meant = |wanted: &String| revision.is_some_and(|id| !wanted.is_empty() && id.starts_with(wanted.as_str()));
+        self.code == code && self.revision.as_ref().is_none_or(meant)
+    }
+}
+
 /// An allowance that allowed nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unused {
@@ -22,7 +30,7 @@ pub struct Unused {
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AllowError {
-    #[error("{0} is not a code; the codes are D01 to O03, see the README")]
+    #[error("{0} is not a code; the codes are D01 to O04, see the README")]
     Code(String),
     #[error("there is no reason: write CODE[:REVISION]=REASON")]
     Reason,
@@ -64,10 +72,10 @@ pub(super) fn of_comment(comment: &str) -> Vec<(Code, String)> {
     codes.filter_map(Result::ok).map(|code| (code, reason.trim().to_owned())).collect()
 }
 
-/// What the comments `# op: allow D02 "reason"` of a revision file allow in that revision.
-pub fn allows_of_revision(revision: &str, python: &str) -> Vec<Allow> {
-    let comments = python.lines().filter_map(|line| line.split_once('#')).flat_map(|(_, comment)| of_comment(comment));
-    comments.map(|(code, reason)| Allow { code, revision: Some(revision.to_owned()), reason }).collect()
+/// What comments of a revision file, such as `# op: allow D02 "reason"`, allow in that revision.
+pub fn allows_of_revision<'a>(revision: &str, comments: impl IntoIterator<Item = &'a str>) -> Vec<Allow> {
+    let found = comments.into_iter().flat_map(of_comment);
+    found.map(|(code, reason)| Allow { code, revision: Some(revision.to_owned()), reason }).collect()
 }
 
 #[cfg(test)]
@@ -76,8 +84,9 @@ mod tests {
 
     #[test]
     fn a_revision_file_allows_with_a_reason() {
-        let file = "revision = 'a1'\n# op: allow D02, b06 \"unused since 1.4\"\n  # op: allow D01\n# op: allow D01 \"\"\n# op: allow X9 \"x\"\n";
-        let found = allows_of_revision("a1", file);
+        let comments =
+            ["op: allow D02, b06 \"unused since 1.4\"", "op: allow D01", "op: allow D01 \"\"", "op: allow X9 \"x\""];
+        let found = allows_of_revision("a1", comments);
         assert_eq!(found.iter().map(|a| a.code).collect::<Vec<_>>(), [Code::D02, Code::B06]);
         assert!(found.iter().all(|a| a.revision.as_deref() == Some("a1") && a.reason == "unused since 1.4"));
     }

@@ -4,7 +4,8 @@ use super::Severity;
 
 macro_rules! codes {
     ($($code:ident $severity:ident $title:literal: $advice:literal,)*) => {
-        /// A kind of hazard. D loses data, B blocks, C breaks clients, F fails or stops half-way, O can't be judged.
+        /// A kind of hazard. D loses data, B blocks, C breaks clients, F fails or stops half-way, I can't be
+        /// undone, O can't be judged.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Code { $($code,)* }
 
@@ -61,6 +62,10 @@ codes! {
     C06 Low "json has no equality": "Use jsonb.",
     F01 High "may fail on the rows that are there": "Look for rows that break it before the run, and repair them.",
     F02 Medium "stops half-way when a later statement fails": "One change for each revision, so that a failed one leaves nothing half done.",
+    I01 Medium "can't be undone": "Write a downgrade(), or plan how to go forward when the release fails.",
+    I02 Low "loses data when it is undone": "Know that going back drops what the new release has written; keep a copy where that matters.",
+    O01 Medium "does more than its SQL shows": "Read the revision file yourself; write plain SQL where you can.",
     O02 Medium "can't be judged": "Read it yourself; write plain SQL where you can.",
     O03 Low "is ignored by the engine": "Write it in the form that the engine obeys, such as ADD FOREIGN KEY.",
+    O04 Low "joins branches": "See that both branches were tested together.",
 }

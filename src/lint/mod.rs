@@ -4,6 +4,7 @@
 mod allow;
 mod codes;
 mod cursor;
+mod mask;
 mod objects;
 pub mod output;
 mod parsers;
@@ -16,6 +17,7 @@ mod tokens;
 
 pub use allow::{Allow, Unused, allows_of_revision};
 pub use codes::Code;
+pub use mask::mask;
 
 use std::{collections::HashMap, fmt, thread};
 
@@ -32,6 +34,18 @@ pub enum Dialect {
 }
 
 impl Dialect {
+    /// The dialect that SQLAlchemy calls so. It calls MariaDB `mysql` too, which only the server's version tells.
+    pub fn of(name: &str, server_version: &str) -> Option<Self> {
+        match name {
+            "postgresql" => Some(Self::PostgreSql),
+            "mysql" if server_version.contains("MariaDB") => Some(Self::MariaDb),
+            "mysql" => Some(Self::MySql),
+            "mariadb" => Some(Self::MariaDb),
+            "sqlite" => Some(Self::Sqlite),
+            _ => None,
+        }
+    }
+
     /// MySQL or MariaDB: the two differ in little that matters here.
     fn is_mysql(self) -> bool {
         matches!(self, Self::MySql | Self::MariaDb)
@@ -75,11 +89,22 @@ pub struct Section {
     pub transactional: bool,
 }
 
+/// A hazard that is known of a revision otherwise than by its SQL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fact {
+    pub code: Code,
+    pub severity: Severity,
+    pub revision: String,
+    pub message: String,
+}
+
 /// What to look at, in the order in which it runs.
 #[derive(Clone, Debug)]
 pub struct Input {
     pub dialect: Dialect,
     pub sections: Vec<Section>,
+    /// What is known beside it.
+    pub facts: Vec<Fact>,
     /// How many rows tables have, by name; leave out partitioned ones.
     pub rows: HashMap<String, u64>,
     pub allows: Vec<Allow>,
@@ -94,6 +119,7 @@ impl Input {
         Self {
             dialect,
             sections: vec![section],
+            facts: Vec::new(),
             rows: HashMap::new(),
             allows: Vec::new(),
             version_table: "alembic_version".to_owned(),
@@ -107,7 +133,7 @@ pub struct Finding {
     pub code: Code,
     pub severity: Severity,
     pub revision: Option<String>,
-    /// Where its statement begins in the section's SQL, from 1.
+    /// Where its statement begins in the section's SQL, from 1; 0 for the revision as a whole.
     pub line: usize,
     /// The statement in one line, cut, its strings masked.
     pub statement: String,

@@ -2,7 +2,7 @@
 //! are only seen in what came before; no I/O.
 
 use super::{
-    Allow, Code, Dialect, Finding, Input, Report, Severity, Unused,
+    Allow, Code, Dialect, Fact, Finding, Input, Report, Severity, Unused,
     cursor::Name,
     objects::{Key, Objects},
     read::{Effect, Hazard, Kind, Reading, Subject},
@@ -143,10 +143,10 @@ impl<'a> Walk<'a> {
         }
         let lock = matches!(hazard.code, Code::B01 | Code::B03 | Code::B04 | Code::B05 | Code::B06);
         if let (true, Subject::Table(name)) = (lock, &hazard.subject)
-            && let Some(rows) = self.rows.get(&self.objects.key(name)).filter(|rows| **rows < SMALL)
+            && self.rows.get(&self.objects.key(name)).is_some_and(|rows| *rows < SMALL)
         {
             hazard.severity = Severity::Low;
-            hazard.message.push_str(&format!(" (about {rows} rows, so it is short)"));
+            hazard.message.push_str(&format!(" (it has fewer than {SMALL} rows, so that is short)"));
         }
         Some(hazard)
     }
@@ -260,7 +260,7 @@ impl<'a> Walk<'a> {
         for (at, hazard) in self.found {
             let step = &self.steps[at];
             let comment = step.allows.iter().position(|allow| allow.code == hazard.code);
-            let allow = self.input.allows.iter().position(|allow| allows(allow, &hazard, step));
+            let allow = self.input.allows.iter().position(|allow| allow.allows(hazard.code, step.revision.as_deref()));
             used.extend(allow);
             used_comments.extend(comment.map(|place| (at, place)));
             let reason = comment
@@ -268,6 +268,15 @@ impl<'a> Walk<'a> {
                 .or_else(|| allow.map(|place| &self.input.allows[place].reason));
             let finding = finding(hazard, step);
             match reason {
+                Some(reason) => report.allowed.push((finding, reason.clone())),
+                None => report.findings.push(finding),
+            }
+        }
+        for fact in &self.input.facts {
+            let finding = of_fact(fact);
+            let allow = self.input.allows.iter().position(|allow| allow.allows(fact.code, Some(&fact.revision)));
+            used.extend(allow);
+            match allow.map(|place| &self.input.allows[place].reason) {
                 Some(reason) => report.allowed.push((finding, reason.clone())),
                 None => report.findings.push(finding),
             }
@@ -285,8 +294,17 @@ impl<'a> Walk<'a> {
     }
 }
 
-fn allows(allow: &Allow, hazard: &Hazard, step: &Step) -> bool {
-    allow.code == hazard.code && (allow.revision.is_none() || allow.revision == step.revision)
+fn of_fact(fact: &Fact) -> Finding {
+    Finding {
+        code: fact.code,
+        severity: fact.severity,
+        revision: Some(fact.revision.clone()),
+        line: 0,
+        statement: String::new(),
+        table: None,
+        message: crate::text::clean(&fact.message, 400),
+        advice: fact.code.advice(),
+    }
 }
 
 fn finding(hazard: Hazard, step: &Step) -> Finding {

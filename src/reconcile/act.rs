@@ -5,6 +5,7 @@ use super::{
     Context, Watched,
     api::{call, refusal},
     decide::Effect,
+    plan::plan_name,
     schema::{SchemaRecord, schema_name},
 };
 use crate::{
@@ -28,7 +29,7 @@ use kube::{
     api::{DeleteParams, PartialObjectMeta, Patch, PatchParams, PostParams},
     runtime::events::{Event, EventType},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Carries out effects in their order; the first failure ends the pass, and the next one begins anew. Returns the
 /// object's resource version where an effect has changed it.
@@ -58,6 +59,9 @@ pub async fn act(object: &DatabaseMigration, effects: &[Effect], context: &Conte
             Effect::Run(run) => version = actor.run(&run.0, &run.1).await?,
             Effect::RemoveFinalizer { recorded } => version = actor.release(*recorded).await?,
             Effect::KeepSchema(record) => actor.keep_schema(record).await?,
+            Effect::ShowPlan { map, over } => {
+                actor.keep(&plan_name(object), over.as_deref(), |_| (**map).clone()).await?;
+            }
             Effect::DeleteJob(name) => actor.delete_job(name).await?,
             Effect::Event { warning, reason, note, job } => actor.tell(*warning, reason, note, job.as_deref()).await,
         }
@@ -267,23 +271,28 @@ impl Actor<'_> {
         }
     }
 
-    /// Only over what was read, or an old process could bring back what the schema was before the last run.
     async fn keep_schema(&self, record: &SchemaRecord) -> Result<(), Error> {
-        let name = schema_name(self.object);
+        let now = self.context.now();
+        let whole = |first| if first { record.config_map(self.object, now) } else { record.content(now) };
+        self.keep(&schema_name(self.object), record.version.as_deref(), whole).await
+    }
+
+    /// Writes a ConfigMap of the object's own, only over the version that was read: an old process could bring back what
+    /// was before. `content` makes the whole for the first time, and else what is to be merged into it.
+    async fn keep(&self, name: &str, over: Option<&str>, content: impl Fn(bool) -> Value) -> Result<(), Error> {
         let api = self.config_maps();
-        let Some(version) = &record.version else {
-            let map = serde_json::from_value(record.config_map(self.object, self.context.now()));
-            let map = map.map_err(|e| self.internal("the schema", &e))?;
+        let Some(version) = over else {
+            let map = serde_json::from_value(content(true)).map_err(|e| self.internal(name, &e))?;
             let params = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
             return match call(&format!("create ConfigMap {name}"), api.create(&params, &map)).await {
-                Err(error) if refusal(&error) == Some(409) => Err(Error::Stale(name)),
+                Err(error) if refusal(&error) == Some(409) => Err(Error::Stale(name.to_owned())),
                 other => other.map(drop),
             };
         };
-        let mut patch = record.content(self.context.now());
-        patch["metadata"] = json!({ "resourceVersion": version });
+        let mut patch = content(false);
+        patch["metadata"]["resourceVersion"] = json!(version);
         let params = as_manager();
-        call(&format!("patch ConfigMap {name}"), api.patch_metadata(&name, &params, &Patch::Merge(&patch))).await?;
+        call(&format!("patch ConfigMap {name}"), api.patch_metadata(name, &params, &Patch::Merge(&patch))).await?;
         Ok(())
     }
 

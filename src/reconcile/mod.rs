@@ -6,6 +6,7 @@ mod checks;
 mod decide;
 mod observe;
 mod observed;
+mod plan;
 mod schema;
 mod status;
 

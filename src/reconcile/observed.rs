@@ -2,7 +2,7 @@
 
 use crate::{
     api::Reason,
-    db::{Baseline, Catalog, Schema, Snapshot},
+    db::{Baseline, Catalog, Schema, Sizes, Snapshot},
     runner::{Differences, Inspected, LookRecord, PodState, Run, RunRecord, Scratch},
 };
 use k8s_openapi::jiff::Timestamp;
@@ -187,4 +187,8 @@ pub struct Observed {
     pub joins: bool,
     /// The inspections of the images that this object was inspected with, newest first.
     pub remembered: Vec<Arc<Inspected>>,
+    /// How large the tables are, where something is pending.
+    pub sizes: Sizes,
+    /// Of the ConfigMap that shows the plan before, if there is one: it is written only over what was read.
+    pub shown_plan: Option<String>,
 }

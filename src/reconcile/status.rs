@@ -1,7 +1,7 @@
 //! Building the next status from the one before it: conditions keep their transition times, lists stay short; no I/O.
 
 use super::{
-    checks::{Chosen, describe, direction_name, empty_downgrades},
+    checks::{Approval, Chosen, describe, direction_name, empty_downgrades},
     observed::Problem,
 };
 use crate::{
@@ -10,6 +10,7 @@ use crate::{
         PlanStatus, Reason, RunStatus,
     },
     db::Snapshot,
+    lint::{Code, Finding, Severity},
     revisions::Direction,
     runner::Inspected,
     text,
@@ -89,9 +90,9 @@ impl Draft {
             let message = if status == "True" { message } else { "" };
             self.set(type_, status, reason.as_str(), message);
         }
-        self.refresh(ConditionType::Planned);
-        self.refresh(ConditionType::SingleHead);
-        self.refresh(ConditionType::Drifted);
+        for type_ in ConditionType::ALL {
+            self.refresh(type_);
+        }
     }
 
     /// What was looked at for an older generation and not again says so by its observedGeneration, but a condition
@@ -150,10 +151,50 @@ impl Draft {
         self.status.plan = None;
         self.status.pending = None;
         self.set(ConditionType::Planned, "False", reason, message);
+        self.set(ConditionType::HazardFree, "Unknown", "NotPlanned", "there is no plan to judge");
+        self.set(ConditionType::Approved, "Unknown", "NotPlanned", "there is no plan to approve");
+    }
+
+    /// What is dangerous about a plan. Low hazards are none to this condition, and what can't be seen is not safe.
+    fn hazards(&mut self, chosen: &Chosen) {
+        let judged = &chosen.judged;
+        let findings = &judged.report.findings;
+        let told = |finding: &Finding| {
+            let revision = finding.revision.as_deref().unwrap_or("?");
+            let more = match findings.len() {
+                0 | 1 => String::new(),
+                many => format!("; {} in all, see status.plan.hazards", many),
+            };
+            format!("{} in revision {revision}: {}{more}", finding.code.as_str(), finding.message)
+        };
+        let seen =
+            findings.iter().filter(|f| Some(f.severity) == judged.worst_seen()).find(|f| f.severity > Severity::Low);
+        let (status, reason, message) = match (seen, judged.blind()) {
+            (Some(finding), _) => {
+                let reason = match finding.severity {
+                    Severity::Critical => "Critical",
+                    Severity::High => "High",
+                    Severity::Medium | Severity::Low => "Medium",
+                };
+                ("False", reason, told(finding))
+            }
+            (None, Some(finding)) => {
+                let reason = if finding.code == Code::O01 { "Opaque" } else { "Unparsed" };
+                ("Unknown", reason, told(finding))
+            }
+            (None, None) => ("True", "None", "no hazard from medium on was found".to_owned()),
+        };
+        self.set(ConditionType::HazardFree, status, reason, &message);
+    }
+
+    /// Whether the plan may run.
+    pub fn approval(&mut self, approval: &Approval) {
+        let status = if approval.approved { "True" } else { "False" };
+        self.set(ConditionType::Approved, status, approval.reason, &approval.message);
     }
 
     /// The way to the target.
-    pub fn plan(&mut self, chosen: &Chosen) {
+    pub fn plan(&mut self, chosen: &Chosen, shown: PlanStatus) {
         let plan = &chosen.plan;
         let count = |steps: &[String]| i32::try_from(steps.len()).unwrap_or(i32::MAX);
         let revisions = chosen.pending.iter().take(MAX_PENDING).cloned().collect();
@@ -161,16 +202,12 @@ impl Draft {
         if plan.direction == Direction::None {
             self.status.plan = None;
             self.set(ConditionType::Planned, "True", "NothingToDo", "the version rows are the target's");
+            self.set(ConditionType::HazardFree, "True", "NothingToDo", "no plan is pending");
+            self.set(ConditionType::Approved, "True", "NothingToDo", "no plan is pending");
             return;
         }
-        let listed = |rows: &BTreeSet<String>| rows.iter().take(MAX_LISTED).cloned().collect();
-        self.status.plan = Some(PlanStatus {
-            hash: chosen.hash.clone(),
-            direction: direction_name(plan.direction).to_owned(),
-            from: listed(&plan.from),
-            to: listed(&plan.end),
-            steps: count(&plan.steps),
-        });
+        self.status.plan = Some(shown);
+        self.hazards(chosen);
         let empty = empty_downgrades(chosen);
         let stays = match empty.as_slice() {
             [] => String::new(),

@@ -1,12 +1,17 @@
 //! What an inspected image holds: its revision graph, file hashes and what env.py configures; no I/O.
 
-use crate::revisions::{Graph, LoadError, Script};
+use crate::{
+    lint::{self, Dialect},
+    revisions::{self, Graph, LoadError},
+    text,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Bounds on what an image may report; an id longer than Alembic's own version column is allowed and reported elsewhere.
 const MAX_REVISIONS: usize = 20_000;
 const MAX_ID: usize = 512;
+const MAX_REASONS: usize = 5;
 
 /// The runner's report on an image, as it is stored.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -56,6 +61,44 @@ pub struct Revision {
     /// Whether it leaves the transaction (autocommit_block, CONCURRENTLY and the like).
     #[serde(default)]
     pub autocommit: bool,
+    /// What it would run.
+    #[serde(default)]
+    pub sql: Scripts,
+    /// Comments of the file that allow hazards.
+    #[serde(default)]
+    pub allows: Vec<String>,
+}
+
+impl Revision {
+    /// What it would run, up or down.
+    pub fn script(&self, down: bool) -> &Script {
+        if down { &self.sql.downgrade } else { &self.sql.upgrade }
+    }
+}
+
+/// What a revision would run, each way, as far as Alembic can tell without a database.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Scripts {
+    pub upgrade: Script,
+    pub downgrade: Script,
+}
+
+/// What one function would run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Script {
+    /// Its SQL, the values of data statements masked; `None` when there is none to be had.
+    pub text: Option<String>,
+    /// SHA-256 of the SQL before it was masked.
+    pub sha256: Option<String>,
+    /// Why the SQL is not all, or is not there.
+    pub opaque: Vec<String>,
+}
+
+impl Default for Script {
+    /// Of an inspection that did not look for SQL.
+    fn default() -> Self {
+        Self { text: None, sha256: None, opaque: vec!["its SQL was not rendered".to_owned()] }
+    }
 }
 
 /// What a file's upgrade() or downgrade() is.
@@ -96,8 +139,22 @@ impl Inspection {
         }
     }
 
-    fn scripts(&self) -> Vec<Script> {
-        let script = |r: &Revision| Script {
+    /// Without the values of data statements, as it may be stored and shown.
+    pub fn masked(mut self) -> Self {
+        // The server's version is not known here, and the two of MySQL's have the same quotes.
+        let dialect = Dialect::of(&self.dialect, "");
+        for script in self.revisions.iter_mut().flat_map(|r| [&mut r.sql.upgrade, &mut r.sql.downgrade]) {
+            script.opaque.truncate(MAX_REASONS);
+            for reason in &mut script.opaque {
+                *reason = text::clean(reason, 200);
+            }
+            script.text = script.text.take().and_then(|sql| dialect.map(|dialect| lint::mask(&sql, dialect)));
+        }
+        self
+    }
+
+    fn scripts(&self) -> Vec<revisions::Script> {
+        let script = |r: &Revision| revisions::Script {
             revision: r.id.clone(),
             down: r.down.clone(),
             depends_on: r.deps.clone(),

@@ -9,7 +9,7 @@ use alembic_operator::{
     api::DatabaseMigration,
     backoff::BackOff,
     controller,
-    db::{Catalog, Endpoint, ProbeError, Prober, Schema, Snapshot, VersionRows, VersionTable},
+    db::{Catalog, Endpoint, ProbeError, Prober, Schema, Sizes, Snapshot, VersionRows, VersionTable},
     lease::{Candidate, Claim},
     reconcile::{Checks, InspectionCache, Process, Servers},
 };
@@ -463,6 +463,22 @@ impl Prober for Simulated {
             }
         })
     }
+
+    fn sizes<'a>(
+        &'a self,
+        endpoint: &'a Endpoint,
+        _table: &'a VersionTable,
+        _timeout: Duration,
+    ) -> BoxFuture<'a, Result<Sizes, ProbeError>> {
+        let (place, name) = named(endpoint);
+        Box::pin(async move {
+            let world = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            match world.databases.get(&name) {
+                Some(database) if !database.down => Ok(database.tables.iter().map(|t| (t.clone(), 1)).collect()),
+                _ => Err(ProbeError::Unreachable { place }),
+            }
+        })
+    }
 }
 
 impl Simulated {
@@ -690,7 +706,10 @@ fn done(message: Value) -> Left {
 
 /// The runner's report on an image, with its payload in the log.
 fn inspected(image: &Image) -> Left {
-    let revision = |(id, down): &(String, Vec<String>)| json!({ "id": id, "down": down, "file": format!("{id}.py"), "sha256": hex(id.as_bytes()), "upgrade": "present", "downgrade": "present" });
+    let revision = |(id, down): &(String, Vec<String>)| {
+        json!({ "id": id, "down": down, "file": format!("{id}.py"), "sha256": hex(id.as_bytes()), "upgrade": "present", "downgrade": "present",
+        "sql": { "upgrade": { "text": "", "sha256": "0", "opaque": [] }, "downgrade": { "text": "", "sha256": "0", "opaque": [] } } })
+    };
     let payload = json!({ "alembic": "1.20.1", "dialect": "postgresql", "version_table": "alembic_version", "version_table_schema": null,
         "transactional_ddl": true, "transaction_per_migration": false, "external_transaction": false,
         "revisions": image.revisions.iter().map(revision).collect::<Vec<_>>() })

@@ -101,7 +101,8 @@ class Space:
         return sorted(self.sql("SELECT version_num FROM alembic_version").split())
 
     def migration(self, image, target="head", name="app", annotations=None, database=None, check=True, **spec):
-        """Applies an object and returns it as a handle."""
+        """Applies an object and returns it as a handle. Its plans wait for nobody, unless the test says so."""
+        spec["policy"] = {"approval": {"mode": "Auto"}, **spec.get("policy", {})}
         source = {"urlFrom": {"secretKeyRef": {"name": "app-db", "key": "url"}}, "probe": {"interval": "5s"}}
         done = apply({
             "apiVersion": "alembic-operator.dev/v1alpha1", "kind": "DatabaseMigration",
@@ -154,8 +155,12 @@ class Migration:
         kubectl("wait", "-n", self.space.name, f"dbm/{self.name}", "--for=condition=Ready", f"--timeout={seconds}s")
         return self.status
 
-    def annotate(self, value):
-        kubectl("annotate", "--overwrite", "-n", self.space.name, f"dbm/{self.name}", f"alembic-operator.dev/requestedAt={value}")
+    def annotate(self, value, key="requestedAt", check=True, user=()):
+        name = f"dbm/{self.name}"
+        return kubectl("annotate", "--overwrite", "-n", self.space.name, name, f"alembic-operator.dev/{key}={value}", *user, check=check)
+
+    def approve(self, plan):
+        self.annotate(plan, "approve")
 
     def patch(self, **spec):
         kubectl("patch", "-n", self.space.name, f"dbm/{self.name}", "--type=merge", "-p", json.dumps({"spec": spec}))

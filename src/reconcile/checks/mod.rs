@@ -1,6 +1,8 @@
 //! The judgements of `decide`, each a small pure function over what was observed; no I/O.
 
+mod approval;
 mod drift;
+mod hazards;
 mod image;
 mod plan;
 mod refusal;
@@ -10,7 +12,9 @@ mod run;
 mod schema;
 mod spec;
 
+pub use approval::{Approval, approval};
 pub use drift::{Drift, describe, drift};
+pub use hazards::{Step, judge};
 pub use image::{Wish, accepted_drift, heads_condition, requested_at, wanted};
 pub use plan::{
     Chosen, Unmanaged, adoption, choose, direction_name, empty_downgrades, plan_problem, unmanaged, usable_graph,

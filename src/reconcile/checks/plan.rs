@@ -2,7 +2,10 @@
 
 use crate::{
     api::{Adopt, DatabaseMigrationStatus, DowngradePolicy, Reason, RunResult, Strategy},
-    reconcile::{checks::drift::describe, observed::Problem},
+    reconcile::{
+        checks::{drift::describe, hazards::Judged},
+        observed::Problem,
+    },
     revisions::{AlembicError, Direction, Graph, Plan, PlanError, Target, adopt, decide, first_step, steps_digest},
     runner::{Implementation, Inspected, hex},
     text,
@@ -20,6 +23,8 @@ pub struct Chosen {
     pub image: Arc<Inspected>,
     pub steps_digest: String,
     pub hash: String,
+    /// What it does, as far as anybody can tell; judged once it is known that it is to run.
+    pub judged: Judged,
 }
 
 /// Plans the way from the live rows to the target, which is resolved in the spec's own image. When that image does
@@ -50,15 +55,22 @@ pub fn choose(
         (Strategy::Stepwise, Ok(graph)) => first_step(graph, &plan).map_err(|e| refused(&e, image))?,
         _ => plan,
     };
-    identified(plan, pending, image)
+    identified(plan, pending, image, turn(status))
+}
+
+/// The number of the newest run that succeeded. A plan that comes up again after it has run is another one: the approval
+/// of the first must not stand for it.
+fn turn(status: &DatabaseMigrationStatus) -> i64 {
+    let mut runs = status.last_run.iter().chain(&status.history);
+    runs.find(|run| run.result == RunResult::Succeeded).map_or(0, |run| run.number)
 }
 
 /// The plan by which a database with tables and no version row becomes one of Alembic's.
-pub fn adoption(image: &Arc<Inspected>, spec: &Adopt) -> Result<Chosen, Problem> {
+pub fn adoption(image: &Arc<Inspected>, spec: &Adopt, status: &DatabaseMigrationStatus) -> Result<Chosen, Problem> {
     let invalid = |e: String| Problem::new(Reason::InvalidSpec, format!("spec.adopt.revision: {e}"));
     let target = Target::parse(&spec.revision).map_err(|e| invalid(e.to_string()))?;
     let plan = adopt(usable_graph(image)?, &target).map_err(|e| invalid(e.to_string()))?;
-    identified(plan, Vec::new(), image)
+    identified(plan, Vec::new(), image, turn(status))
 }
 
 /// Whether a database without version rows may be taken for an empty one.
@@ -231,14 +243,22 @@ fn step_problem(chosen: &Chosen, step: &str, down: bool) -> Option<Problem> {
 }
 
 /// A plan with what it is known by.
-pub(super) fn identified(plan: Plan, pending: Vec<String>, image: &Arc<Inspected>) -> Result<Chosen, Problem> {
+pub(super) fn identified(
+    plan: Plan,
+    pending: Vec<String>,
+    image: &Arc<Inspected>,
+    turn: i64,
+) -> Result<Chosen, Problem> {
     let file = |step: &String| Some((step.clone(), image.revision(step)?.sha256.clone()));
     let digest = steps_digest(plan.steps.iter().filter_map(file));
     let direction = direction_name(plan.direction);
-    let identity = serde_json::json!([1, direction, plan.from, plan.targets, plan.end, digest]);
+    let down = plan.direction == Direction::Downgrade;
+    let sql: Vec<Option<&String>> =
+        plan.steps.iter().map(|step| image.revision(step).and_then(|r| r.script(down).sha256.as_ref())).collect();
+    let identity = serde_json::json!([2, direction, plan.from, plan.targets, plan.end, digest, sql, turn]);
     let mut hash = hex(&Sha256::digest(identity.to_string().as_bytes()));
     hash.truncate(16);
-    Ok(Chosen { plan, pending, image: image.clone(), steps_digest: digest, hash })
+    Ok(Chosen { plan, pending, image: image.clone(), steps_digest: digest, hash, judged: Judged::default() })
 }
 
 /// The word for a direction in the status and in the runner's task.

@@ -32,7 +32,7 @@ pub fn replay(
     if plan.steps.is_empty() {
         return Err(unusable("at base there is none".to_owned()));
     }
-    let chosen = identified(plan, Vec::new(), image)?;
+    let chosen = identified(plan, Vec::new(), image, 0)?;
     let list = |rows: &BTreeSet<String>| rows.iter().cloned().collect::<Vec<_>>();
     let run = Run {
         direction: direction_name(chosen.plan.direction).to_owned(),

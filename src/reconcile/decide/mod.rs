@@ -1,6 +1,8 @@
 //! The decision: from what was observed to the effects, the next status and the time of the next look. Pure and total:
 //! no I/O, no clock, no failure.
 
+#[cfg(test)]
+mod approval_tests;
 mod drift;
 mod image;
 #[cfg(test)]
@@ -13,10 +15,11 @@ mod tests;
 use self::{image::problem_of, tell::transition};
 use super::{
     checks::{
-        Chosen, Drift, Unmanaged, adoption, choose, describe, drift, heads_condition, run_status, spec_problem,
+        Chosen, Drift, Unmanaged, adoption, choose, describe, drift, heads_condition, judge, run_status, spec_problem,
         unmanaged, usable_graph,
     },
     observed::{DatabaseView, ImageView, JobView, Observed, Problem, ReplayJob, Wanted},
+    plan::plan_status,
     schema::SchemaRecord,
     status::Draft,
 };
@@ -26,6 +29,7 @@ use crate::{
     runner::{Inspected, LookRecord, PodState, Run, RunRecord},
 };
 use k8s_openapi::jiff::Timestamp;
+use serde_json::Value;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(300);
@@ -57,6 +61,8 @@ pub enum Effect {
     Compare { record: LookRecord, image: String },
     /// Keep what the schema should be, and how it differs.
     KeepSchema(Box<SchemaRecord>),
+    /// Show a plan with all of its SQL in a ConfigMap.
+    ShowPlan { map: Box<Value>, over: Option<String> },
     /// Delete a Job and its pod.
     DeleteJob(String),
     /// Tell people; about a run with the name of its Job.
@@ -156,6 +162,13 @@ impl Pass<'_> {
         }
     }
 
+    fn server_version(&self) -> &str {
+        match &self.observed.database {
+            DatabaseView::Seen(snapshot) => &snapshot.server_version,
+            _ => "",
+        }
+    }
+
     fn deleting(&self) -> bool {
         self.object.metadata.deletion_timestamp.is_some()
     }
@@ -235,10 +248,13 @@ impl Pass<'_> {
         let status = self.draft.status.clone();
         let chosen = match unmanaged(rows, self.tables(), &status, spec.adopt.as_ref()) {
             Unmanaged::No => choose(image, &self.observed.remembered, &status, &target, rows, spec.strategy, foreign)?,
-            Unmanaged::Adopt(adopt) => adoption(image, adopt)?,
+            Unmanaged::Adopt(adopt) => adoption(image, adopt, &status)?,
             Unmanaged::Unsaid(problem) => return Err(problem),
         };
-        self.draft.plan(&chosen);
+        let (spec, sizes) = (&self.object.spec, &self.observed.sizes);
+        let judged = judge(&chosen, &spec.policy.hazards.allow, sizes, self.server_version());
+        let chosen = Chosen { judged, ..chosen };
+        self.draft.plan(&chosen, plan_status(self.object, &chosen));
         Ok(chosen)
     }
 

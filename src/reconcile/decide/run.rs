@@ -4,8 +4,12 @@ use super::{Effect, Next, Pass, WHILE_ACTIVE, WITHOUT_POD, image::problem_of};
 use crate::{
     api::{AdoptVerify, ConditionType, Reason, parse_duration},
     reconcile::{
-        checks::{Chosen, Gate, direction_name, gate, plan_problem, requested_at, run_status, summary_of_run},
+        checks::{
+            Approval, Chosen, Gate, approval, direction_name, gate, plan_problem, requested_at, run_status,
+            summary_of_run,
+        },
         observed::{JobView, RunView},
+        plan::plan_config_map,
         status::summary,
     },
     revisions::Direction,
@@ -64,6 +68,7 @@ impl Pass<'_> {
 
     pub(super) fn towards(&mut self, chosen: &Chosen) -> Next {
         let spec = &self.object.spec;
+        let approval = self.show(chosen);
         if let Some(problem) = plan_problem(chosen, spec.policy.downgrade, self.column()) {
             return self.stop(&problem);
         }
@@ -78,7 +83,10 @@ impl Pass<'_> {
         let requested = requested_at(self.object).map(str::to_owned);
         let limit = spec.retry.limit.unwrap_or(DEFAULT_ATTEMPTS);
         match gate(self.draft.status.last_run.as_ref(), generation, requested.as_deref(), limit, self.now) {
-            Gate::Open { attempts } => self.start(chosen, generation, requested, attempts),
+            Gate::Open { attempts } => match approval.problem {
+                Some(problem) => self.stop(&problem),
+                None => self.start(chosen, generation, requested, attempts),
+            },
             Gate::Closed(problem) => self.stop(&problem),
             Gate::Wait { pause, problem } => {
                 let message = format!("{}; tried again in {} s", problem.message, pause.as_secs().max(1));
@@ -91,6 +99,29 @@ impl Pass<'_> {
                 Next::After(pause)
             }
         }
+    }
+
+    /// Shows the plan and says whether it may run; a plan that is shown already costs nothing.
+    fn show(&mut self, chosen: &Chosen) -> Approval {
+        let before = self.object.status.as_ref();
+        let shown = &self.draft.status.plan;
+        if shown.as_ref().is_some_and(|plan| plan.config_map.is_some())
+            && before.map(|status| &status.plan) != Some(shown)
+        {
+            let map = Box::new(plan_config_map(self.object, chosen));
+            self.effects.push(Effect::ShowPlan { map, over: self.observed.shown_plan.clone() });
+        }
+        let approval = approval(self.object, chosen);
+        let told = before.is_some_and(|status| {
+            status
+                .condition(ConditionType::Approved)
+                .is_some_and(|c| c.reason == "Stale" && c.message == approval.message)
+        });
+        if approval.reason == "Stale" && !told {
+            self.tell(true, "ApprovalStale", &approval.message, None);
+        }
+        self.draft.approval(&approval);
+        approval
     }
 
     pub(super) fn start(

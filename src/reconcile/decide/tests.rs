@@ -18,13 +18,19 @@ pub(super) fn now() -> Timestamp {
 
 /// A line of revisions: `image("i", "a b c")`.
 fn image(name: &str, ids: &str) -> Arc<Inspected> {
+    let all = |_: &str| json!({"text": "", "sha256": "0", "opaque": []});
+    image_of(name, ids, |id| json!({"upgrade": all(id), "downgrade": all(id)}))
+}
+
+/// The same with the SQL of each revision.
+pub(super) fn image_of(name: &str, ids: &str, sql: impl Fn(&str) -> serde_json::Value) -> Arc<Inspected> {
     let ids: Vec<&str> = ids.split_whitespace().collect();
     let revisions: Vec<_> = ids
         .iter()
         .enumerate()
         .map(|(i, id)| {
             json!({"id": id, "down": i.checked_sub(1).map(|p| ids[p]).into_iter().collect::<Vec<_>>(), "file": format!("{id}.py"),
-                   "sha256": format!("hash of {id}"), "upgrade": "present", "downgrade": "present"})
+                   "sha256": format!("hash of {id}"), "upgrade": "present", "downgrade": "present", "sql": sql(id)})
         })
         .collect();
     let inspection = json!({"alembic": "1.20.1", "dialect": "postgresql", "version_table": "alembic_version", "version_table_schema": null,
@@ -46,7 +52,7 @@ fn wanted() -> Wanted {
     Wanted { key: "k".into(), id: "k".into(), job: "shop-inspect-1".into() }
 }
 
-fn seen(rows: &str) -> DatabaseView {
+pub(super) fn seen(rows: &str) -> DatabaseView {
     let rows = VersionRows::Rows(rows.split_whitespace().map(str::to_owned).collect());
     DatabaseView::Seen(Snapshot {
         dialect: "postgresql".into(),
@@ -57,7 +63,7 @@ fn seen(rows: &str) -> DatabaseView {
     })
 }
 
-fn observed(image: ImageView, database: DatabaseView) -> Observed {
+pub(super) fn observed(image: ImageView, database: DatabaseView) -> Observed {
     Observed {
         next_comparison: None,
         schema: SchemaView::NotLooked,
@@ -71,6 +77,8 @@ fn observed(image: ImageView, database: DatabaseView) -> Observed {
         database,
         joins: false,
         remembered: vec![],
+        sizes: Default::default(),
+        shown_plan: None,
     }
 }
 
@@ -95,7 +103,7 @@ pub(super) fn started(decision: &Decision) -> Option<&(RunRecord, Run)> {
     })
 }
 
-fn events(decision: &Decision) -> Vec<&str> {
+pub(super) fn events(decision: &Decision) -> Vec<&str> {
     let event = |e: &'_ Effect| matches!(e, Effect::Event { .. });
     decision
         .after
@@ -148,7 +156,7 @@ fn an_image_that_nobody_knows_is_inspected_and_then_planned_in_the_same_pass() {
     let reported = ImageView::Reported { job: "shop-inspect-1".into(), image: image("i", "a b") };
     let second = decide(&after(object("head"), &first), &observed(reported, seen("")), now());
     assert!(
-        matches!(second.effects.as_slice(), [Effect::KeepInspection { .. }, Effect::Run(_)]),
+        matches!(second.effects.as_slice(), [Effect::KeepInspection { .. }, Effect::ShowPlan { .. }, Effect::Run(_)]),
         "kept before it is used"
     );
     assert!(matches!(second.after.as_slice(), [Effect::Event { .. }, ..] | [Effect::DeleteJob(_), ..]));

@@ -2,7 +2,7 @@
 
 use crate::{
     api::{Connection, Database, DatabaseMigration, ProbeMode, Reason, SecretKey, parse_duration},
-    db::{self, Endpoint, ProbeError, UrlError, VersionTable},
+    db::{self, Endpoint, ProbeError, Sizes, UrlError, VersionTable},
     error::Error,
     reconcile::{
         Context,
@@ -180,6 +180,19 @@ pub async fn probe(
     match context.process.prober.probe(endpoint, table, timeout).await {
         Ok(snapshot) => DatabaseView::Seen(snapshot),
         Err(error) => DatabaseView::Failed(probe_problem(&error)),
+    }
+}
+
+/// How large the tables are, where somebody is going to change some; nothing where that can't be read.
+pub async fn sizes(object: &DatabaseMigration, context: &Context, endpoint: &Endpoint, table: &VersionTable) -> Sizes {
+    let timeout = object.spec.database.probe.timeout.as_deref().and_then(parse_duration).unwrap_or(DEFAULT_TIMEOUT);
+    let Ok(_permit) = context.process.servers.permit(&endpoint.server()).await else { return Sizes::default() };
+    match context.process.prober.sizes(endpoint, table, timeout).await {
+        Ok(sizes) => sizes,
+        Err(error) => {
+            tracing::warn!(object = object.name_any(), %error, "the sizes of tables can't be read");
+            Sizes::default()
+        }
     }
 }
 

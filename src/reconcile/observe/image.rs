@@ -133,7 +133,8 @@ async fn inspected(
     match (&report.frames, &job.pod) {
         (Some(frames), Some(pod)) => {
             let payload = payload(object, context, pod, frames).await?.map_err(|e| e.to_string());
-            let inspection = payload.and_then(|json| Inspection::parse(&json).map_err(|e| e.to_string()));
+            let inspection =
+                payload.and_then(|json| Inspection::parse(&json).map(Inspection::masked).map_err(|e| e.to_string()));
             Ok(match inspection {
                 Ok(inspection) => {
                     let (image, digest) = pinned(&object.spec.image, ended.image_id.as_deref().unwrap_or_default());

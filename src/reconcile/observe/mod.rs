@@ -14,16 +14,20 @@ use self::database::Located;
 
 use super::{
     Context,
+    api::call,
     checks::{Wish, wanted},
     observed::{DatabaseView, ImageView, ModelsView, Observed, SchemaView},
+    plan::plan_name,
 };
 use crate::{
     api::{DatabaseMigration, DriftMode},
-    db::{ALEMBICS_WIDTH, VersionRows, VersionTable},
+    db::{ALEMBICS_WIDTH, Sizes, VersionRows, VersionTable},
     error::Error,
     revisions::Target,
     runner::{Inspected, LookRecord},
 };
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::{Api, ResourceExt};
 use std::{collections::BTreeSet, sync::Arc};
 
 /// Looks at everything that one decision needs, and at nothing more: while a run is active neither the image nor the
@@ -43,6 +47,8 @@ pub async fn observe(object: &DatabaseMigration, context: &Context) -> Result<Ob
         database: DatabaseView::NotLooked,
         joins: false,
         remembered: Vec::new(),
+        sizes: Sizes::default(),
+        shown_plan: None,
     };
     if jobs.active || object.metadata.deletion_timestamp.is_some() {
         return Ok(observed);
@@ -70,8 +76,14 @@ pub async fn observe(object: &DatabaseMigration, context: &Context) -> Result<Ob
             observed.database = database::probe(object, context, server, &table).await;
             let look = schema::SchemaLook::new(object, context, &endpoint, &mut observed, jobs.replays);
             observed.schema = look.over_the_network(server, &table).await?;
+            if is_pending(object, &observed) {
+                observed.sizes = database::sizes(object, context, server, &table).await;
+            }
         }
         None => by_job(object, context, jobs.looks, jobs.replays, &endpoint, &mut observed).await?,
+    }
+    if is_pending(object, &observed) {
+        observed.shown_plan = shown_plan(object, context).await?;
     }
     by_models(object, context, jobs.comparisons, &endpoint.secrets(), &mut observed);
     observed.remembered = remembered(object, context, &observed);
@@ -132,6 +144,25 @@ fn by_models(
     observed.models = looked.view;
     observed.next_comparison = looked.next;
     observed.old_jobs.extend(looked.old);
+}
+
+async fn shown_plan(object: &DatabaseMigration, context: &Context) -> Result<Option<String>, Error> {
+    let api: Api<ConfigMap> = Api::namespaced(context.client.clone(), &object.namespace().unwrap_or_default());
+    let name = plan_name(object);
+    let map = call(&format!("get ConfigMap {name}"), api.get_metadata_opt(&name)).await?;
+    Ok(map.and_then(|map| map.resource_version()))
+}
+
+/// Whether the rows are others than the target's: then somebody wants to know what the way there does.
+fn is_pending(object: &DatabaseMigration, observed: &Observed) -> bool {
+    let (ImageView::Stored(image) | ImageView::Reported { image, .. }, DatabaseView::Seen(snapshot)) =
+        (&observed.image, &observed.database)
+    else {
+        return false;
+    };
+    let (Ok(graph), Ok(target)) = (&image.graph, Target::parse(&object.spec.target_revision)) else { return false };
+    let there = snapshot.rows.clone().into_set();
+    graph.resolve_target(&target).map_or(true, |target| BTreeSet::from_iter(target) != there)
 }
 
 /// The table that env.py uses, as far as it is known.

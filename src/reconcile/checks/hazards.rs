@@ -1,0 +1,176 @@
+//! What a plan does to the data and to those who use it: its SQL, the hazards in it, and what can't be seen; no I/O.
+
+use super::plan::Chosen;
+use crate::{
+    api::{AllowedHazard, Reversible},
+    db::Sizes,
+    lint::{Allow, Code, Dialect, Fact, Finding, Input, Report, Section, Severity, allows_of_revision, lint},
+    revisions::Direction,
+    runner::{Implementation, Revision},
+};
+
+/// A plan as it was judged.
+#[derive(Clone, Debug, Default)]
+pub struct Judged {
+    pub report: Report,
+    /// The steps in their order.
+    pub steps: Vec<Step>,
+}
+
+/// One step of a plan.
+#[derive(Clone, Debug)]
+pub struct Step {
+    pub revision: Revision,
+    pub reversible: Reversible,
+    /// Why its SQL is not all that it does, or is not there.
+    pub opaque: Vec<String>,
+}
+
+impl Judged {
+    /// The worst one that was seen, beside what could not be seen.
+    pub fn worst_seen(&self) -> Option<Severity> {
+        self.report.findings.iter().filter(|f| !is_blind(f)).map(|f| f.severity).max()
+    }
+
+    /// The first thing that could not be judged.
+    pub fn blind(&self) -> Option<&Finding> {
+        self.report.findings.iter().find(|f| is_blind(f))
+    }
+
+    /// The revisions whose way loses rows, columns or tables.
+    pub fn losing(&self) -> Vec<&str> {
+        let mut ids: Vec<&str> =
+            self.report.findings.iter().filter(|f| loses(f.code)).filter_map(|f| f.revision.as_deref()).collect();
+        ids.dedup();
+        ids
+    }
+}
+
+fn is_blind(finding: &Finding) -> bool {
+    matches!(finding.code, Code::O01 | Code::O02)
+}
+
+fn loses(code: Code) -> bool {
+    matches!(code, Code::D01 | Code::D02 | Code::D03 | Code::D04 | Code::D07)
+}
+
+/// Judges a plan. `server_version` is the database's own word; `sizes` tells which locks are short.
+pub fn judge(chosen: &Chosen, allowed: &[AllowedHazard], sizes: &Sizes, server_version: &str) -> Judged {
+    let plan = &chosen.plan;
+    let down = plan.direction == Direction::Downgrade;
+    if !matches!(plan.direction, Direction::Upgrade | Direction::Downgrade) {
+        return Judged::default();
+    }
+    let revisions: Vec<&Revision> = plan.steps.iter().filter_map(|step| chosen.image.revision(step)).collect();
+    let dialect = Dialect::of(&chosen.image.inspection.dialect, server_version);
+    let lossy = if down { Vec::new() } else { lossy_downgrades(&revisions, chosen, dialect) };
+    let steps: Vec<Step> = revisions.iter().map(|revision| step(revision, down, &lossy)).collect();
+    let mut allows: Vec<Allow> = allowed.iter().filter_map(of_spec).collect();
+    for revision in &revisions {
+        allows.extend(allows_of_revision(&revision.id, revision.allows.iter().map(String::as_str)));
+    }
+    let facts = steps.iter().flat_map(|step| facts(step, down)).collect();
+    let report = match dialect {
+        Some(dialect) => lint(&input(&revisions, chosen, down, dialect, facts, allows, sizes))
+            .unwrap_or_else(|error| unread(&revisions, &error.to_string())),
+        None => unread(&revisions, "the SQL of this dialect can't be read"),
+    };
+    Judged { report, steps }
+}
+
+/// Every step is one that nobody can judge.
+fn unread(revisions: &[&Revision], why: &str) -> Report {
+    let finding = |revision: &&Revision| Finding {
+        code: Code::O02,
+        severity: Severity::High,
+        revision: Some(revision.id.clone()),
+        line: 0,
+        statement: String::new(),
+        table: None,
+        message: why.to_owned(),
+        advice: Code::O02.advice(),
+    };
+    Report { findings: revisions.iter().map(finding).collect(), ..Report::default() }
+}
+
+/// The hazards that the spec allows; the API server has refused those without a known code.
+fn of_spec(allowed: &AllowedHazard) -> Option<Allow> {
+    let code = allowed.code.parse().ok()?;
+    Some(Allow { code, revision: allowed.revision.clone(), reason: allowed.reason.clone() })
+}
+
+fn input(
+    revisions: &[&Revision],
+    chosen: &Chosen,
+    down: bool,
+    dialect: Dialect,
+    facts: Vec<Fact>,
+    allows: Vec<Allow>,
+    sizes: &Sizes,
+) -> Input {
+    let inspection = &chosen.image.inspection;
+    let section = |revision: &&Revision| Section {
+        revision: Some(revision.id.clone()),
+        sql: revision.script(down).text.clone().unwrap_or_default(),
+        transactional: inspection.transactional_ddl,
+    };
+    Input {
+        dialect,
+        sections: revisions.iter().map(section).collect(),
+        facts,
+        rows: sizes.clone(),
+        allows,
+        version_table: inspection.version_table.clone(),
+    }
+}
+
+/// The upgrades whose downgrade drops what holds data.
+fn lossy_downgrades(revisions: &[&Revision], chosen: &Chosen, dialect: Option<Dialect>) -> Vec<(String, String)> {
+    let Some(dialect) = dialect else { return Vec::new() };
+    let back: Vec<&Revision> = revisions.iter().rev().copied().collect();
+    let input = input(&back, chosen, true, dialect, Vec::new(), Vec::new(), &Sizes::default());
+    let findings = lint(&input).map(|report| report.findings).unwrap_or_default();
+    let lossy = findings.into_iter().filter(|f| loses(f.code));
+    lossy.filter_map(|f| Some((f.revision?, f.message))).collect()
+}
+
+fn step(revision: &Revision, down: bool, lossy: &[(String, String)]) -> Step {
+    let back = if down { revision.upgrade } else { revision.downgrade };
+    let reversible = match back {
+        Implementation::Missing | Implementation::Raises => Reversible::No,
+        Implementation::Empty if revision.script(down).text.as_deref() != Some("") => Reversible::No,
+        _ if lossy.iter().any(|(id, _)| *id == revision.id) => Reversible::LosesData,
+        _ if revision.script(!down).text.is_none() => Reversible::Unknown,
+        _ => Reversible::Yes,
+    };
+    Step { revision: revision.clone(), reversible, opaque: revision.script(down).opaque.clone() }
+}
+
+/// What is known of a step beside its SQL.
+fn facts(step: &Step, down: bool) -> Vec<Fact> {
+    let revision = &step.revision;
+    let fact = |code: Code, severity: Severity, message: String| Fact {
+        code,
+        severity,
+        revision: revision.id.clone(),
+        message,
+    };
+    let mut facts = Vec::new();
+    if !step.opaque.is_empty() {
+        // Of a step without any SQL nobody knows what it drops.
+        let seen = revision.script(down).text.is_some();
+        let severity = if seen { Code::O01.severity() } else { Severity::High };
+        facts.push(fact(Code::O01, severity, step.opaque.join("; ")));
+    }
+    if !down && step.reversible == Reversible::No {
+        facts.push(fact(Code::I01, Code::I01.severity(), "its downgrade() is missing, empty or raises".to_owned()));
+    }
+    if !down && step.reversible == Reversible::LosesData {
+        facts.push(fact(Code::I02, Code::I02.severity(), "its downgrade() drops what holds data".to_owned()));
+    }
+    if revision.down.len() > 1 {
+        let message = format!("it merges {}", revision.down.join(" and "));
+        facts.push(fact(Code::O04, Code::O04.severity(), message));
+    }
+    facts
+}

@@ -1,0 +1,124 @@
+//! Which plans wait for whom, told by the conditions and by whether a run is started.
+
+use super::{
+    tests::{after, events, image_of, now, object, observed, reason, seen, started},
+    *,
+};
+use crate::api::{RunResult, RunStatus};
+use serde_json::json;
+
+/// An image whose revision `b` drops a column on the way up, and a table on the way down.
+fn dangerous(upgrade: &str) -> Arc<Inspected> {
+    let script = |text: &str| json!({"text": text, "sha256": text, "opaque": []});
+    image_of("shop@sha256:1", "a b c", |id| match id {
+        "b" => json!({"upgrade": script(upgrade), "downgrade": script("DROP TABLE goods;")}),
+        _ => json!({"upgrade": script(""), "downgrade": script("")}),
+    })
+}
+
+const DROPS: &str = "ALTER TABLE goods DROP COLUMN price;";
+
+fn waiting(decision: &Decision) -> (&str, &str, String) {
+    let condition = |type_| decision.status.condition(type_).unwrap();
+    let (hazards, approved) = (condition(ConditionType::HazardFree), condition(ConditionType::Approved));
+    (&hazards.reason, &approved.reason, reason(decision))
+}
+
+fn with_policy(target: &str, policy: serde_json::Value) -> DatabaseMigration {
+    let mut object = object(target);
+    object.spec.policy = serde_json::from_value(policy).unwrap();
+    object
+}
+
+#[test]
+fn a_plan_that_loses_data_waits_for_its_own_approval() {
+    let observed = |sql: &str| observed(ImageView::Stored(dangerous(sql)), seen("a"));
+    let asked = decide(&object("b"), &observed(DROPS), now());
+    assert_eq!(waiting(&asked), ("Critical", "Required", "AwaitingApproval".into()));
+    assert!(started(&asked).is_none());
+    assert!(asked.effects.iter().any(
+        |e| matches!(e, Effect::ShowPlan { map, .. } if map["data"]["plan.sql"].as_str().unwrap().contains(DROPS))
+    ));
+    let plan = asked.status.plan.clone().unwrap();
+    assert_eq!((plan.hazard_summary.as_deref(), plan.hazards[0].code.as_str()), (Some("1C 1L"), "D02"));
+    assert!(asked.status.condition(ConditionType::Ready).unwrap().message.contains(&format!("approve={}", plan.hash)));
+
+    // Shown once.
+    let again = decide(&after(object("b"), &asked), &observed(DROPS), now());
+    assert!(again.effects.is_empty() && again.after.is_empty());
+
+    let mut annotated = after(object("b"), &asked);
+    annotated.metadata.annotations = Some([(crate::api::ANNOTATION_APPROVE.to_owned(), plan.hash.clone())].into());
+    let approved = decide(&annotated, &observed(DROPS), now());
+    assert_eq!(waiting(&approved), ("Critical", "ApprovedByAnnotation", "Migrating".into()));
+    assert_eq!(started(&approved).unwrap().0.plan_hash, plan.hash);
+
+    // Another SQL is another plan.
+    let changed = decide(&annotated, &observed("ALTER TABLE goods DROP COLUMN name;"), now());
+    assert_eq!(waiting(&changed), ("Critical", "Stale", "AwaitingApproval".into()));
+    assert!(started(&changed).is_none() && events(&changed).contains(&"ApprovalStale"));
+    let told = decide(&after(annotated, &changed), &observed("ALTER TABLE goods DROP COLUMN name;"), now());
+    assert!(events(&told).is_empty());
+
+    let in_spec = with_policy("b", json!({"approvedPlan": plan.hash}));
+    assert_eq!(waiting(&decide(&in_spec, &observed(DROPS), now())).1, "ApprovedInSpec");
+}
+
+#[test]
+fn an_approval_does_not_stand_for_the_same_plan_after_it_has_run() {
+    let observed = observed(ImageView::Stored(dangerous(DROPS)), seen("a"));
+    let mut object = object("b");
+    let hash = decide(&object, &observed, now()).status.plan.unwrap().hash;
+    object.metadata.annotations = Some([(crate::api::ANNOTATION_APPROVE.to_owned(), hash)].into());
+    let run = |number, result| RunStatus { number, result, generation: 0, ..RunStatus::default() };
+    object.status = Some(DatabaseMigrationStatus {
+        last_run: Some(run(2, RunResult::Succeeded)),
+        ..DatabaseMigrationStatus::default()
+    });
+    assert_eq!(waiting(&decide(&object, &observed, now())).1, "Stale");
+    // A failed run is no turn: what was approved may be asked for again.
+    object.status.as_mut().unwrap().last_run = Some(run(2, RunResult::Failed));
+    assert_eq!(waiting(&decide(&object, &observed, now())).1, "ApprovedByAnnotation");
+}
+
+#[test]
+fn the_policy_says_what_waits() {
+    let cases = [
+        (json!({}), "b", "a", "AwaitingApproval"),
+        (json!({"approval": {"mode": "Auto"}}), "b", "a", "Migrating"),
+        (json!({"approval": {"mode": "Never"}}), "b", "a", "PlanOnly"),
+        (json!({"approval": {"mode": "Always"}}), "c", "b", "AwaitingApproval"),
+        (json!({}), "c", "b", "Migrating"),
+        (json!({"hazards": {"allow": [{"code": "D02", "reason": "unused"}]}}), "b", "a", "Migrating"),
+        (
+            json!({"hazards": {"allow": [{"code": "D02", "revision": "c", "reason": "unused"}]}}),
+            "b",
+            "a",
+            "AwaitingApproval",
+        ),
+        (json!({"downgrade": "Allow"}), "a", "b", "AwaitingApproval"),
+        (json!({"downgrade": "Allow"}), "b", "c", "Downgrading"),
+        (json!({"downgrade": "Allow", "approval": {"mode": "Auto"}}), "a", "b", "Downgrading"),
+    ];
+    for (policy, target, rows, expected) in cases {
+        let observed = observed(ImageView::Stored(dangerous(DROPS)), seen(rows));
+        let decision = decide(&with_policy(target, policy.clone()), &observed, now());
+        assert_eq!(reason(&decision), expected, "{policy} to {target} from {rows}");
+        assert_eq!(started(&decision).is_some(), !["AwaitingApproval", "PlanOnly"].contains(&expected));
+    }
+}
+
+#[test]
+fn what_can_not_be_seen_is_not_safe() {
+    let none = json!({"text": null, "sha256": null, "opaque": ["SQLite batch mode"]});
+    let some = json!({"text": "SELECT 1;", "sha256": "1", "opaque": ["reads the database"]});
+    let image = |script: serde_json::Value| {
+        image_of("shop@sha256:1", "a b", move |_| json!({"upgrade": script, "downgrade": script}))
+    };
+    let decision = |script| decide(&object("b"), &observed(ImageView::Stored(image(script)), seen("a")), now());
+    assert_eq!(waiting(&decision(none)), ("Opaque", "Required", "AwaitingApproval".into()));
+    let seen_in_part = decision(some);
+    assert_eq!(waiting(&seen_in_part), ("Opaque", "AutoApproved", "Migrating".into()));
+    assert_eq!(seen_in_part.status.condition(ConditionType::HazardFree).unwrap().status, "Unknown");
+    assert_eq!(seen_in_part.status.plan.unwrap().steps[0].opaque, ["reads the database"]);
+}

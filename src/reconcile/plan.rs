@@ -1,0 +1,170 @@
+//! A plan as people see it: the part of the status, and the ConfigMap with all of its SQL; no I/O.
+
+use super::checks::{Chosen, direction_name};
+use crate::{
+    api::{DatabaseMigration, HazardStatus, LABEL_OBJECT, MANAGER, PlanStatus, PlanStep},
+    lint::{Finding, Severity},
+    revisions::Direction,
+    runner::{label_value, name_part, short_hash},
+    text,
+};
+use kube::{Resource, ResourceExt};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+/// Entries of the status, which every watch carries; the ConfigMap has the rest.
+const STEPS: usize = 10;
+const HAZARDS: usize = 10;
+const ALLOWANCES: usize = 10;
+const ROWS: usize = 50;
+/// Bytes of each part of the ConfigMap, which holds a megabyte.
+const MAX_SQL: usize = 350 * 1024;
+const MAX_JSON: usize = 150 * 1024;
+
+/// Name of the ConfigMap: one for each object, with its newest plan.
+pub fn plan_name(object: &DatabaseMigration) -> String {
+    format!("{}-plan-{}", name_part(object), short_hash(&[&object.uid().unwrap_or_default()], 6))
+}
+
+/// What the status shows of a plan.
+pub fn plan_status(object: &DatabaseMigration, chosen: &Chosen) -> PlanStatus {
+    let plan = &chosen.plan;
+    let listed = |rows: &BTreeSet<String>| rows.iter().take(ROWS).cloned().collect();
+    PlanStatus {
+        hash: chosen.hash.clone(),
+        direction: direction_name(plan.direction).to_owned(),
+        from: listed(&plan.from),
+        to: listed(&plan.end),
+        step_count: i32::try_from(plan.steps.len()).unwrap_or(i32::MAX),
+        steps: chosen.judged.steps.iter().take(STEPS).map(|step| shown_step(step, 120)).collect(),
+        hazard_summary: hazard_summary(chosen),
+        hazards: worst_first(chosen).take(HAZARDS).map(shown_hazard).collect(),
+        allowances: allowances(chosen).into_iter().take(ALLOWANCES).collect(),
+        config_map: (plan.direction != Direction::Stamp).then(|| plan_name(object)),
+    }
+}
+
+fn shown_step(step: &super::checks::Step, max: usize) -> PlanStep {
+    PlanStep {
+        revision: text::clean(&step.revision.id, 128),
+        title: text::clean(&step.revision.message, max),
+        reversible: step.reversible,
+        opaque: step.opaque.iter().map(|why| text::clean(why, 200)).collect(),
+    }
+}
+
+fn worst_first(chosen: &Chosen) -> impl Iterator<Item = &Finding> {
+    let mut findings: Vec<&Finding> = chosen.judged.report.findings.iter().collect();
+    findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+    findings.into_iter()
+}
+
+fn shown_hazard(finding: &Finding) -> HazardStatus {
+    HazardStatus {
+        code: finding.code.as_str().to_owned(),
+        severity: finding.severity.to_string(),
+        revision: finding.revision.clone(),
+        table: finding.table.clone(),
+        statement: text::clean(&finding.statement, 160),
+        message: text::clean(&finding.message, 300),
+        advice: finding.advice.to_owned(),
+    }
+}
+
+/// `1C 2H`; nothing where there is no hazard.
+fn hazard_summary(chosen: &Chosen) -> Option<String> {
+    let letters = [(Severity::Critical, 'C'), (Severity::High, 'H'), (Severity::Medium, 'M'), (Severity::Low, 'L')];
+    let count = |severity| chosen.judged.report.findings.iter().filter(|f| f.severity == severity).count();
+    let counts = letters.map(|(severity, letter)| (count(severity), letter));
+    let words: Vec<String> = counts.iter().filter(|(n, _)| *n > 0).map(|(n, letter)| format!("{n}{letter}")).collect();
+    (!words.is_empty()).then(|| words.join(" "))
+}
+
+/// What was allowed, and what allows nothing.
+fn allowances(chosen: &Chosen) -> Vec<String> {
+    let report = &chosen.judged.report;
+    let of = |revision: &Option<String>| revision.as_ref().map(|id| format!(" in {id}")).unwrap_or_default();
+    let used = report
+        .allowed
+        .iter()
+        .map(|(finding, reason)| format!("{}{} is allowed: {reason}", finding.code.as_str(), of(&finding.revision)));
+    let unused = report.unused.iter().map(|unused| {
+        format!(
+            "the allowance of {}{} allows nothing in this plan",
+            unused.allow.code.as_str(),
+            of(&unused.allow.revision)
+        )
+    });
+    unused.chain(used).map(|line| text::clean(&line, 200)).collect()
+}
+
+/// The ConfigMap as it is applied.
+pub fn plan_config_map(object: &DatabaseMigration, chosen: &Chosen) -> Value {
+    let down = chosen.plan.direction == Direction::Downgrade;
+    json!({
+        "metadata": {
+            "name": plan_name(object),
+            "labels": { "app.kubernetes.io/managed-by": MANAGER, LABEL_OBJECT: label_value(&object.name_any()) },
+            "ownerReferences": object.controller_owner_ref(&()).into_iter().collect::<Vec<_>>(),
+        },
+        "data": {
+            "about": "The newest plan: plan.sql is what would run, undo.sql the way back; plan.json has its steps and hazards. Values of data statements are masked.",
+            "hash": chosen.hash,
+            "plan.sql": sql(chosen, down, false),
+            "undo.sql": sql(chosen, !down, true),
+            "plan.json": plan_json(chosen),
+        },
+    })
+}
+
+/// The SQL of every step, one way; what can't be shown is said.
+fn sql(chosen: &Chosen, down: bool, backwards: bool) -> String {
+    let mut steps: Vec<_> = chosen.judged.steps.iter().map(|step| &step.revision).collect();
+    if backwards {
+        steps.reverse();
+    }
+    let way = if down { "downgrade" } else { "upgrade" };
+    let mut out = String::new();
+    for (number, revision) in steps.iter().enumerate() {
+        let script = revision.script(down);
+        let mut part =
+            format!("-- {way} of {} ({})\n", text::clean(&revision.id, 128), text::clean(&revision.message, 120));
+        for why in &script.opaque {
+            part += &format!("-- opaque: {}\n", text::clean(why, 200).replace('\n', " "));
+        }
+        match script.text.as_deref() {
+            None => part += "-- its SQL is not known\n",
+            Some("") => part += "-- nothing\n",
+            Some(sql) => part += &(text::clean(sql, MAX_SQL) + "\n"),
+        }
+        if out.len() + part.len() > MAX_SQL {
+            return out + &format!("-- ... and {} more revisions\n", steps.len() - number);
+        }
+        out += &part;
+        out.push('\n');
+    }
+    out
+}
+
+fn plan_json(chosen: &Chosen) -> String {
+    let mut size = 0;
+    let mut fits = |value: &Value| {
+        size += value.to_string().len();
+        size <= MAX_JSON
+    };
+    let hazards: Vec<Value> = worst_first(chosen).map(|f| json!(shown_hazard(f))).take_while(&mut fits).collect();
+    let steps: Vec<Value> =
+        chosen.judged.steps.iter().map(|s| json!(shown_step(s, 400))).take_while(&mut fits).collect();
+    let plan = &chosen.plan;
+    json!({
+        "hash": chosen.hash,
+        "direction": direction_name(plan.direction),
+        "from": plan.from,
+        "to": plan.end,
+        "image": chosen.image.image,
+        "steps": steps,
+        "hazards": hazards,
+        "allowances": allowances(chosen),
+    })
+    .to_string()
+}

@@ -1,0 +1,172 @@
+"""A plan is seen with its dangers before it runs, and the dangerous ones wait for somebody."""
+import json
+
+import pytest
+
+from conftest import install
+from harness import OPERATOR, apply, eventually, get, kubectl, revision
+
+GOODS = revision("aaaa1111", up="op.create_table('goods', sa.Column('id', sa.Integer, primary_key=True), sa.Column('price', sa.Integer),"
+                 " sa.Column('name', sa.Text))", dn="op.drop_table('goods')")
+ON_HAZARD = {"approval": {"mode": "OnHazard"}}
+
+
+def drops(column, comment=""):
+    return revision("bbbb2222", "aaaa1111", up=f"{comment}\nop.drop_column('goods', '{column}')",
+                    dn=f"op.add_column('goods', sa.Column('{column}', sa.Integer))")
+
+
+def columns(space):
+    return set(space.sql("SELECT column_name FROM information_schema.columns WHERE table_name = 'goods'").split())
+
+
+def shown(migration):
+    return get("configmap", "-n", migration.space.name, migration.status["plan"]["configMap"])["data"]
+
+
+@pytest.mark.parametrize("engine", ["space", "mariadb_space"])
+def test_a_dropped_column_waits_for_an_approval_of_that_plan(engine, request, push):
+    space = request.getfixturevalue(engine)
+    migration = space.migration(push(GOODS), policy=ON_HAZARD)
+    migration.wait_ready()
+    assert migration.condition("HazardFree")["reason"] == migration.condition("Approved")["reason"] == "NothingToDo"
+
+    migration.patch(image=push(GOODS, drops("price")))
+    status = migration.wait("AwaitingApproval")
+    plan = status["plan"]
+    assert plan["steps"] == [{"revision": "bbbb2222", "title": "revision bbbb2222", "reversible": "Yes"}]
+    assert plan["hazardSummary"].startswith("1C") and plan["hazards"][0]["code"] == "D02"
+    assert f"alembic-operator.dev/approve={plan['hash']}" in migration.message()
+    conditions = {c["type"]: (c["status"], c["reason"]) for c in status["conditions"]}
+    assert conditions["Approved"] == ("False", "Required") and conditions["HazardFree"] == ("False", "Critical")
+    assert conditions["Reconciling"][0] == "True" and conditions["Stalled"][0] == "False"
+    assert "DROP COLUMN price" in shown(migration)["plan.sql"] and "ADD COLUMN price" in shown(migration)["undo.sql"]
+    assert json.loads(shown(migration)["plan.json"])["hash"] == plan["hash"]
+
+    # Another content of the revision before somebody has approved: the old approval is void.
+    migration.patch(image=push(GOODS, drops("name")))
+    eventually("another plan", lambda: migration.status["plan"]["hash"] != plan["hash"], 40)
+    migration.approve(plan["hash"])
+    eventually("void", lambda: migration.condition("Approved")["reason"] == "Stale", 20)
+    assert eventually("told", lambda: space.events("ApprovalStale"), 10)
+    assert len(space.jobs("run")) == 1 and {"price", "name"} <= columns(space)
+    migration.approve(migration.status["plan"]["hash"])
+    migration.wait_ready()
+    assert columns(space) == {"id", "price"} and migration.status["lastRun"]["planHash"] != plan["hash"]
+
+
+def test_approval_in_git_and_a_downgrade_that_loses_data(space, push):
+    image = push(GOODS)
+    migration = space.migration(image, policy={**ON_HAZARD, "downgrade": "Allow"})
+    migration.wait_ready()
+    space.sql("INSERT INTO goods VALUES (1, 2, 'x')")
+    migration.patch(targetRevision="base")
+    status = migration.wait("AwaitingApproval")
+    assert status["plan"]["hazards"][0]["code"] == "D01" and space.sql("SELECT count(*) FROM goods") == "1"
+    first = status["plan"]["hash"]
+    migration.patch(policy={"approvedPlan": first})
+    assert migration.wait_ready()["lastRun"]["direction"] == "downgrade"
+    # Up and down again is another plan: what was approved has run.
+    migration.patch(targetRevision="head")
+    migration.wait_ready()
+    migration.patch(targetRevision="base")
+    assert migration.wait("AwaitingApproval")["plan"]["hash"] != first
+    assert migration.condition("Approved")["reason"] == "Stale"
+    migration.patch(policy={"approvedPlan": None, "approval": {"mode": "Never"}})
+    migration.wait("PlanOnly")
+    assert len(space.jobs("run")) == 3
+
+
+def test_what_is_allowed_is_shown_and_does_not_wait(space, push):
+    comment = "# op: allow D02 \"nobody reads it since 1.4\""
+    allow = [{"code": "D01", "reason": "none is dropped"}]
+    migration = space.migration(push(GOODS), policy={**ON_HAZARD, "hazards": {"allow": allow}})
+    migration.wait_ready()
+    migration.patch(suspend=True, image=push(GOODS, drops("price", comment)))
+    plan = migration.wait("Suspended")["plan"]
+    assert plan["allowances"] == ["the allowance of D01 allows nothing in this plan", "D02 in bbbb2222 is allowed: nobody reads it since 1.4"]
+    assert migration.condition("Approved")["reason"] == "AutoApproved"
+    migration.patch(suspend=False)
+    migration.wait_ready()
+    assert "price" not in columns(space)
+
+
+def test_what_is_seen_and_what_is_not(space, push):
+    """Values are masked, what reads the database is opaque, and a short lock is none."""
+    migration = space.migration(push(GOODS), policy=ON_HAZARD)
+    migration.wait_ready()
+    data = revision("bbbb2222", "aaaa1111", up="""
+        op.execute("INSERT INTO goods (id, price, name) VALUES (1, 4111, 'hunter2')")
+        for row in op.get_bind().execute(sa.text("SELECT id FROM goods")):
+            print(row)
+        """)
+    migration.patch(suspend=True, image=push(GOODS, data))
+    plan = migration.wait("Suspended")["plan"]
+    assert "op.get_bind" in " ".join(plan["steps"][0]["opaque"]) or "reads the database" in " ".join(plan["steps"][0]["opaque"]), plan
+    assert {hazard["code"] for hazard in plan["hazards"]} >= {"O01"}
+    everything = json.dumps([shown(migration), migration.get()])
+    assert "hunter2" not in everything and "4111" not in everything
+    assert migration.condition("HazardFree")["status"] != "True"
+
+    index = revision("bbbb2222", "aaaa1111", up="op.create_index('goods_name', 'goods', ['name'])", dn="op.drop_index('goods_name')")
+    image = push(GOODS, index)
+    migration.patch(image=image)
+    small = eventually("small", lambda: (p := migration.status.get("plan")) and p["hazards"] and p["hazards"][0]["code"] == "B01" and p, 40)
+    assert small["hazards"][0]["severity"] == "low" and migration.condition("Approved")["reason"] == "AutoApproved"
+    space.sql("INSERT INTO goods SELECT n, n, 'x' FROM generate_series(1, 200000) AS n; ANALYZE goods")
+    eventually("large", lambda: migration.status["plan"]["hazards"][0]["severity"] == "high", 40)
+    assert migration.condition("Approved")["reason"] == "Required"
+
+
+def test_senseless_combinations_are_refused(space):
+    def refusal(**policy):
+        done = space.migration("app:1", check=False, policy=policy)
+        assert done.returncode != 0
+        return done.stderr
+
+    assert "threshold is for" in refusal(approval={"mode": "Auto", "threshold": "Low"})
+    assert "approvedPlan approves nothing" in refusal(approval={"mode": "Never"}, approvedPlan="abc")
+    assert "approvedPlan" in refusal(approvedPlan="Not a hash")
+    assert "code" in refusal(hazards={"allow": [{"code": "Z99", "reason": "x"}]})
+    assert "reason" in refusal(hazards={"allow": [{"code": "D02"}]})
+
+
+@pytest.fixture
+def restricted():
+    install("--set", "approval.restrict=true")
+    yield
+    install("--set", "approval.restrict=false")
+
+
+def test_only_those_who_may_approve(space, push, restricted):
+    """Two users on the real API server: one may edit, the other may approve too."""
+    for user, role in (("ed", f"{OPERATOR}-edit"), ("ann", f"{OPERATOR}-approver")):
+        apply({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": user, "namespace": space.name},
+               "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+               "subjects": [{"kind": "User", "name": user, "apiGroup": "rbac.authorization.k8s.io"}]})
+    apply({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "see", "namespace": space.name},
+           "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": f"{OPERATOR}-view"},
+           "subjects": [{"kind": "User", "name": "ed", "apiGroup": "rbac.authorization.k8s.io"}]})
+    migration = space.migration(push(GOODS), policy=ON_HAZARD)
+    migration.wait_ready()
+    migration.patch(image=push(GOODS, drops("price")))
+    plan = migration.wait("AwaitingApproval")["plan"]["hash"]
+
+    def patch(user, spec):
+        name = f"dbm/{migration.name}"
+        return kubectl("patch", "-n", space.name, name, "--type=merge", "-p", json.dumps({"spec": spec}), "--as", user, check=False)
+
+    def refused():
+        done = migration.annotate(plan, "approve", check=False, user=("--as", "ed"))
+        return done.returncode and "may not approve plans" in done.stderr
+
+    eventually("the policy holds", refused, 60)
+    for spec in ({"policy": {"approvedPlan": plan}}, {"policy": {"approval": {"mode": "Auto"}}},
+                 {"policy": {"hazards": {"allow": [{"code": "D02", "reason": "x"}]}}}):
+        done = patch("ed", spec)
+        assert done.returncode and "may not approve plans" in done.stderr, (spec, done.stderr)
+    assert patch("ed", {"historyLimit": 5}).returncode == 0, "what is no approval goes on as before"
+    assert migration.is_at("AwaitingApproval") and "price" in columns(space)
+    assert migration.annotate(plan, "approve", user=("--as", "ann")).returncode == 0
+    migration.wait_ready()
+    assert "price" not in columns(space)
