@@ -14,6 +14,7 @@ import re
 import signal
 import sys
 import time
+from functools import lru_cache
 from hashlib import sha256
 from urllib.parse import quote, quote_plus, unquote
 
@@ -799,20 +800,26 @@ class Sight:
             self.look(full, "(%s, line %d)" % (written[-80:], line), call)
 
     def look(self, full, place, call):
-        for what, pattern in NEVER_CALLED:
-            if pattern.match(full):
-                self.prevents.append("not rendered, because it %s %s" % (what, place))
-                return
-        if FILE_READS.match(full):
-            self.prevents.append("not rendered, because it changes files " + place) if call and writes(call) else self.lacks.append("reads a file " + place)
-        elif BINDS.match(full):
-            self.binds.append("reads the database " + place)
-        elif READS.match(full):
-            self.lacks.append("reads the database " + place)
-        elif ONLINE_ONLY.match(full):
-            self.lacks.append("the part for online mode isn't shown " + place)
-        elif call and ANEW.match(full):
-            self.lacks.append("has values that are made anew each time " + place)
+        what, group = significance(full)
+        if what == "reads a file" and call and writes(call):
+            what, group = "changes files", "prevents"
+        if what is None or (what == "has values that are made anew each time" and not call):
+            return
+        before = "not rendered, because it " if group == "prevents" else ""
+        getattr(self, group).append("%s%s %s" % (before, what, place))
+
+
+@lru_cache(maxsize=None)
+def significance(full):
+    """What a full name does, and whether that prevents a call, is lacked by the text, or is harmless in itself."""
+    for what, pattern in NEVER_CALLED:
+        if pattern.match(full):
+            return what, "prevents"
+    for what, pattern, group in (("reads a file", FILE_READS, "lacks"), ("reads the database", BINDS, "binds"), ("reads the database", READS, "lacks"),
+                                 ("the part for online mode isn't shown", ONLINE_ONLY, "lacks"), ("has values that are made anew each time", ANEW, "lacks")):
+        if pattern.match(full):
+            return what, group
+    return None, None
 
 
 def writes(call):
@@ -901,6 +908,19 @@ class Guard:
                                    (Engine, "before_cursor_execute", "a statement on a connection"), (Engine, "begin", "a transaction"),
                                    (Pool, "connect", "a new connection"), (Pool, "checkout", "a connection of a pool")):
             event.listen(target, name, self.listener(what))
+
+    def close_doors(self):
+        """What goes past SQLAlchemy's events and Python's audit: drivers written in C, and the driver's part of an open connection."""
+        from sqlalchemy.engine import Connection
+
+        saved = [(Connection, "connection", Connection.connection)]
+        Connection.connection = property(lambda _connection: self.refuse("the driver's connection"))
+        for module, name in (("psycopg2", "_connect"), ("psycopg.generators", "connect"), ("MySQLdb.connections", "Connection")):
+            module = sys.modules.get(module)
+            if hasattr(module, name):
+                saved.append((module, name, getattr(module, name)))
+                setattr(module, name, lambda *_arguments, **_options: self.refuse("a new connection"))
+        return saved
 
     def listener(self, what):
         def listen(*_arguments):
@@ -1087,6 +1107,7 @@ class Rendering:
         self.silence = open(os.devnull, "w")
         self.alarm.__enter__()
         sys.dont_write_bytecode = True
+        self.saved += self.guard.close_doors()
         return self
 
     def __exit__(self, *error):
@@ -1098,8 +1119,14 @@ class Rendering:
         if self.proxy is not None:  # env.py went round context.run_migrations()
             self.proxy._install_proxy()
 
-    def script(self, module, path, names, function, kind):
+    def script(self, *arguments):
         """The SQL of one function of a revision file, and what it doesn't show."""
+        try:
+            return self.script_of(*arguments)
+        except Exception as error:  # whatever a revision did to Alembic's objects
+            return NoRendering(error).script()
+
+    def script_of(self, module, path, names, function, kind):
         if kind in ("missing", "empty"):
             return sql_script("")
         if names is None:
@@ -1188,6 +1215,29 @@ class Rendering:
         if isinstance(error, TooLong):
             return "too long to be shown: more than %d bytes of SQL" % SQL_LIMIT_HARD
         return "could not be rendered: %s%s" % (clean(error_text(error))[:150].strip(), line_of(error, path))
+
+
+class NoRendering:
+    """Where it can't even be set up, as with a dialect that is like no other; the inspection is worth something without it."""
+
+    def __init__(self, error):
+        self.error = error
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_error):
+        pass
+
+    def script(self, *_arguments):
+        return sql_script(None, ["could not be rendered: %s" % clean(error_text(self.error))[:150]])
+
+
+def rendering_of(*arguments):
+    try:
+        return Rendering(*arguments)
+    except Exception as error:
+        return NoRendering(error)
 
 
 def line_of(error, path):
@@ -1339,7 +1389,7 @@ class Inspection(Reading):
             "external_transaction": external_transaction(context),
         }
         self.report.update(transactional=self.facts["transactional_ddl"])
-        with Rendering(context, self.environment, self.arguments, self.stopper) as rendering:
+        with rendering_of(context, self.environment, self.arguments, self.stopper) as rendering:
             for script in newest_first(self.revisions.loaded):
                 self.entries[script.revision] = self.revision(script, rendering)
         self.finished = True
