@@ -931,7 +931,9 @@ class Guard:
 
     def refuse(self, what, does="reads the database"):
         line = self.line()
-        self.tried.append("%s (%s%s)" % (does, what[:80], ", line %d" % line if line else ""))
+        reason = "%s (%s%s)" % (does, what[:80], ", line %d" % line if line else "")
+        if len(self.tried) < REASONS_LIMIT and reason not in self.tried:
+            self.tried.append(reason)
         raise Touched("while only the SQL is asked for, nothing may be done: %s" % what)
 
     def line(self):

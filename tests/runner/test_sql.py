@@ -332,6 +332,18 @@ def test_engines_of_the_application_are_refused(project, database, release, swal
     assert database.tables() == set()
 
 
+@pytest.mark.parametrize("release", ENDS)
+def test_no_statement_more_than_without_revisions(project, database, release):
+    count = "import sqlalchemy\nlog = open('statements', 'a')\n"
+    count += "@sqlalchemy.event.listens_for(sqlalchemy.engine.Engine, 'after_cursor_execute')\ndef count(_c, _cursor, statement, *_more): print(repr(statement), file=log)\n"
+    project.env(setup=count)
+    project.inspect().done()
+    before = (project.folder / "statements").read_text()
+    (project.folder / "statements").unlink()
+    upgrades(project, *READS, *["try:\n%s\nexcept Exception: pass" % textwrap.indent(body, "    ") for body in READS], "op.create_table('t')")
+    assert (project.folder / "statements").read_text() == before != ""
+
+
 @pytest.mark.parametrize("driver", ["psycopg2", "psycopg"])
 def test_drivers_in_c_are_refused(pg_project, pg, driver):
     pg_project.write("shop_app.py", "import %s as driver\nfrom %s import connect\ndef write(url):\n    with connect(url) as c: c.cursor().execute('CREATE TABLE evil (id INTEGER)')\n"
