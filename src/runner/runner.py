@@ -7,12 +7,14 @@ It shares its process with code it does not know (env.py, revision files), so it
 records its verdicts before it raises them, and trusts rows read back from the database rather than the absence of an exception.
 """
 
+import io
 import json
 import os
 import re
 import signal
 import sys
 import time
+from functools import lru_cache
 from hashlib import sha256
 from urllib.parse import quote, quote_plus, unquote
 
@@ -67,7 +69,8 @@ class Secrets:
     """Every spelling of the password and the URL that an error message or a traceback may contain."""
 
     GENERIC = [
-        (re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*://)[^\s\"'<>]*@"), r"\1***@"),
+        # The scheme is bounded: without a bound, a long word without blanks takes time by the square of its length.
+        (re.compile(r"([A-Za-z][A-Za-z0-9+.\-]{0,40}://)[^\s\"'<>]*@"), r"\1***@"),
         (re.compile(r"((?:PG|MYSQL_|DB_)?PASS(?:WORD|WD)?|MYSQL_PWD)(\s*=\s*|\s+)('[^']*'|\"[^\"]*\")", re.I), r"\1\2***"),
         (re.compile(r"((?:PG|MYSQL_|DB_)?PASS(?:WORD|WD)|MYSQL_PWD)(\s*=\s*)[^\s'\"]+", re.I), r"\1\2***"),
     ]
@@ -698,6 +701,576 @@ def parsed(content):
         return None  # byte code of a sourceless project
 
 
+# ---------------------------------------------------------------- what a function does besides its SQL
+
+
+NEVER_CALLED = [  # by the full names that imports give; whatever does this is not run for its SQL
+    ("starts or ends a process", r"(subprocess|multiprocessing|pty)\.|os\.(system|popen|exec\w+|spawn\w+|posix_spawn\w*|fork\w*|kill\w*|abort|_exit)$"),
+    ("uses the network", r"(socket|requests|httpx|aiohttp|urllib3|boto3|botocore|smtplib|ftplib|paramiko|redis|pymongo|kafka|pika|grpc|elasticsearch)\."
+                         r"|urllib\.request\b|http\.client\b|google\.cloud\b|azure\."),
+    ("changes files", r"(shutil|tempfile)\.|os\.(open|write|remove|unlink|rename|renames|replace|mkdir|makedirs|rmdir|removedirs|link|symlink|truncate|"
+                      r"chmod|chown|chdir)$|.*\.(write_text|write_bytes|unlink|touch|rmdir|mkdir)$"),
+    ("opens a connection of its own", r".*\.(create_engine|create_async_engine|create_pool|engine_from_config|async_engine_from_config)$"
+                                      r"|(psycopg2?|asyncpg|sqlite3|aiosqlite|pymysql|MySQLdb|mysql|mariadb|pg8000|oracledb|pyodbc)\.(.*\.)?[cC]onnect$"),
+    ("runs code beside Alembic", r"(asyncio|threading|concurrent|signal|atexit|ctypes|anyio|trio)\.|alembic\.command\.|.*\.run_async$"),
+    ("runs code that isn't in the file", r"builtins\.(exec|eval|compile)$|runpy\."),
+]
+NEVER_CALLED = [(what, re.compile(names)) for what, names in NEVER_CALLED]
+READS = re.compile(r".*\.(Session|sessionmaker|scoped_session|AsyncSession|inspect|Inspector|reflect|has_table|has_index|get_table_names|get_columns|"
+                   r"get_indexes|get_foreign_keys|get_unique_constraints|get_current_revision|get_current_heads|raw_connection|autoload|autoload_with)$")
+BINDS = re.compile(r"(?!builtins\.bind$).*\.(get_bind|bind)$|.*get_context\(\)\.connection$")  # harmless as long as nothing is read through them
+ONLINE_ONLY = re.compile(r".*\.(is_offline_mode|as_sql)$")
+ANEW = re.compile(r"datetime\.(datetime\.|date\.)?(now|utcnow|today)$|time\.time$|uuid\.uuid[14]$|os\.urandom$|(random|secrets)\.")
+FILE_READS = re.compile(r"(builtins|io|codecs)\.open$|.*\.(read_text|read_bytes)$|.*\bPath\(\)(\..*)?\.open$")
+WRITING_MODE = re.compile(r"(?=.*[wax+])[rwaxbtU+]{1,3}$")
+
+
+class Names:
+    """The full names that a file's functions mention, with their lines; helpers and variables of the same file are looked into."""
+
+    def __init__(self, tree):
+        import ast
+
+        self.imports, self.definitions = {}, {}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                self.imports.update((item.asname or item.name.partition(".")[0], item.name if item.asname else item.name.partition(".")[0])
+                                    for item in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                self.imports.update((item.asname or item.name, "%s.%s" % (node.module or "", item.name)) for item in node.names)
+        self.define(tree.body)
+
+    def define(self, body):
+        """Also what is defined under a module's `if` or `try`."""
+        for node in body:
+            names = [getattr(node, "name", None)] + [getattr(target, "id", None) for target in getattr(node, "targets", [getattr(node, "target", None)])]
+            for name in filter(None, names):
+                self.definitions.setdefault(name, []).append(node)
+            if type(node).__name__ in ("If", "Try", "With"):
+                for part in [node.body, getattr(node, "orelse", []), getattr(node, "finalbody", [])]:
+                    self.define(part)
+                for handler in getattr(node, "handlers", []):
+                    self.define(handler.body)
+
+    def mentioned(self, name):
+        """(full name, as written, line, the call or None) of everything that the function `name` mentions, in the order of the lines."""
+        import ast
+
+        found, waiting, seen = [], [name], set()
+        while waiting:
+            name = waiting.pop()
+            for definition in [] if name in seen else self.definitions.get(name, []):
+                nodes = list(ast.walk(definition))
+                calls = {id(node.func): node for node in nodes if isinstance(node, ast.Call)}
+                inner = {id(node.value) for node in nodes if isinstance(node, ast.Attribute)}
+                for node in nodes:
+                    if isinstance(node, ast.Name) and node.id != name:
+                        waiting.append(node.id)
+                    if isinstance(node, (ast.Name, ast.Attribute)) and id(node) not in inner:
+                        call = calls.get(id(node))
+                        found.append((self.full(node), self.written(node) + "()" * bool(call), node.lineno, call))
+                    elif isinstance(node, ast.Call):
+                        found.extend((".%s" % word.arg, "%s=" % word.arg, node.lineno, None) for word in node.keywords if word.arg in ("autoload", "autoload_with"))
+            seen.add(name)
+        return sorted(found, key=lambda mention: mention[2])
+
+    def full(self, node):
+        return self.dotted(node, lambda name: self.imports.get(name) or ("?." if name in self.definitions else "builtins.") + name)
+
+    def written(self, node):
+        return self.dotted(node, str)
+
+    def dotted(self, node, root):
+        kind = type(node).__name__
+        if kind == "Name":
+            return root(node.id)
+        if kind == "Attribute":
+            return "%s.%s" % (self.dotted(node.value, root), node.attr)
+        if kind == "Call":
+            return self.dotted(node.func, root) + "()"
+        return "?"
+
+
+class Sight:
+    """What a function can be seen to do that its SQL doesn't show: why it isn't called, and what its text lacks."""
+
+    def __init__(self, names, function):
+        self.prevents, self.lacks, self.binds = [], [], []
+        for full, written, line, call in names.mentioned(function):
+            self.look(full, "(%s, line %d)" % (written[-80:], line), call)
+
+    def look(self, full, place, call):
+        what, group = significance(full)
+        if what == "reads a file" and call and writes(call):
+            what, group = "changes files", "prevents"
+        if what is None or (what == "has values that are made anew each time" and not call):
+            return
+        before = "not rendered, because it " if group == "prevents" else ""
+        getattr(self, group).append("%s%s %s" % (before, what, place))
+
+
+@lru_cache(maxsize=None)
+def significance(full):
+    """What a full name does, and whether that prevents a call, is lacked by the text, or is harmless in itself."""
+    for what, pattern in NEVER_CALLED:
+        if pattern.match(full):
+            return what, "prevents"
+    for what, pattern, group in (("reads a file", FILE_READS, "lacks"), ("reads the database", BINDS, "binds"), ("reads the database", READS, "lacks"),
+                                 ("the part for online mode isn't shown", ONLINE_ONLY, "lacks"), ("has values that are made anew each time", ANEW, "lacks")):
+        if pattern.match(full):
+            return what, group
+    return None, None
+
+
+def writes(call):
+    """Whether a call of open() names a mode for writing."""
+    texts = [text_of(argument) for argument in call.args] + [text_of(word.value) for word in call.keywords if word.arg == "mode"]
+    return any(WRITING_MODE.match(text) for text in texts)
+
+
+def allowances(content):
+    """The comments of a file that allow a hazard."""
+    import tokenize
+
+    found = []
+    if b"op: allow " in content:
+        try:
+            for token in tokenize.tokenize(io.BytesIO(content).readline):
+                if token.type == tokenize.COMMENT and "op: allow " in token.string:
+                    found.append(scrubbed(token.string[1:].strip())[:300])
+        except Exception:  # it reads bytes that Python itself would refuse, too
+            pass
+    return found[:20]
+
+
+# ---------------------------------------------------------------- the SQL of a revision
+
+
+SQL_SECONDS = 5  # for one function
+SQL_SECONDS_TOGETHER = 60
+SQL_LIMIT = 200 * 1000  # bytes of one script
+SQL_LIMIT_TOGETHER = 2000 * 1000
+SQL_LIMIT_HARD = 20 * 1000 * 1000  # where a function that goes on and on is ended
+REASONS_LIMIT = 5
+
+
+class Touched(Exception):
+    """A revision reached for the database, or for more than that, while only its SQL was asked for."""
+
+
+class TooSlow(BaseException):
+    """Not an Exception, so that a retry loop does not swallow it."""
+
+
+class TooLong(BaseException):
+    pass
+
+
+def scrubbed(text):
+    # Twice: removing a control character may complete a secret's spelling.
+    return SECRETS.scrub(valid_text(SECRETS.scrub(text)))
+
+
+def hide_environment(environ):
+    """A revision may put a password from the environment into its SQL."""
+    for name, value in environ.items():
+        # A plain word or a path may be anything, and would be blanked out everywhere.
+        if re.search("PASS|PWD|SECRET|TOKEN|KEY|CREDENTIAL", name, re.I) and re.match(r"(?!/)(?=.*[^a-z])\S{8,}$|[a-z]{16,}$", value):
+            SECRETS.add_password(value)
+
+
+class Guard:
+    """Refuses every connection and statement of any engine, and files, network and processes, while revisions run for their SQL.
+
+    What was tried is remembered, so that a revision that catches the refusal is not taken for one that needs nothing.
+    """
+
+    PROCESSES = {"subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork", "os.forkpty", "os.kill", "pty.spawn"}
+    NETWORK = {"socket.connect", "socket.sendto", "socket.sendmsg", "socket.bind"}
+    FILES = {"os.remove", "os.rename", "os.rmdir", "os.mkdir", "os.link", "os.symlink", "os.truncate", "os.chmod", "os.chown"}
+    WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+
+    def __init__(self):
+        self.active = False
+        self.path = None
+        self.tried = []
+        self.watch_engines()
+        if hasattr(sys, "addaudithook"):  # Python 3.8
+            sys.addaudithook(self.audit)
+
+    def watch_engines(self):
+        """For good, as removing listeners of classes isn't reliable in all releases; they do nothing unless active."""
+        from sqlalchemy import event
+        from sqlalchemy.engine import Engine
+        from sqlalchemy.pool import Pool
+
+        for target, name, what in ((Engine, "do_connect", "a new connection"), (Engine, "before_execute", "a statement on a connection"),
+                                   (Engine, "before_cursor_execute", "a statement on a connection"), (Engine, "begin", "a transaction"),
+                                   (Pool, "connect", "a new connection"), (Pool, "checkout", "a connection of a pool")):
+            event.listen(target, name, self.listener(what))
+
+    def close_doors(self):
+        """What goes past SQLAlchemy's events and Python's audit: drivers written in C, and the driver's part of an open connection."""
+        from sqlalchemy.engine import Connection
+
+        saved = [(Connection, "connection", Connection.connection)]
+        Connection.connection = property(lambda _connection: self.refuse("the driver's connection"))
+        for module, name in (("psycopg2", "_connect"), ("psycopg.generators", "connect"), ("MySQLdb.connections", "Connection")):
+            module = sys.modules.get(module)
+            if hasattr(module, name):
+                saved.append((module, name, getattr(module, name)))
+                setattr(module, name, lambda *_arguments, **_options: self.refuse("a new connection"))
+        return saved
+
+    def listener(self, what):
+        def listen(*_arguments):
+            if self.active:
+                self.refuse(what)
+
+        return listen
+
+    def refuse(self, what, does="reads the database"):
+        line = self.line()
+        reason = "%s (%s%s)" % (does, what[:80], ", line %d" % line if line else "")
+        if len(self.tried) < REASONS_LIMIT and reason not in self.tried:
+            self.tried.append(reason)
+        raise Touched("while only the SQL is asked for, nothing may be done: %s" % what)
+
+    def line(self):
+        frame = sys._getframe(1)
+        while frame is not None and frame.f_code.co_filename != self.path:
+            frame = frame.f_back
+        return frame.f_lineno if frame else None
+
+    def audit(self, event, arguments):
+        if not self.active:
+            return
+        if event in self.PROCESSES:
+            self.refuse(event, "starts or ends a process")
+        if event in self.NETWORK:
+            self.refuse(event, "uses the network")
+        if event == "sqlite3.connect":
+            self.refuse(event, "opens a connection of its own")
+        writing = event == "open" and isinstance(arguments[2], int) and arguments[2] & self.WRITING and arguments[0] != os.devnull
+        if writing or event in self.FILES or event.startswith("shutil."):
+            self.refuse(event, "changes files")
+
+
+class Unread:
+    """The result of a statement that was written down and not run: it may be thrown away, and not looked at."""
+
+    def __init__(self, guard):
+        self.__dict__["guard"] = guard
+
+    def close(self):
+        pass
+
+    def look(self, *_arguments):
+        self.guard.refuse("the result of a statement")
+
+    __getattr__ = __iter__ = __next__ = __len__ = __bool__ = __getitem__ = __enter__ = __exit__ = __contains__ = look
+
+
+def stand_in(offline, guard):
+    """What op.get_bind() gives: it has the dialect, writes statements down, and refuses what would need a database."""
+    from sqlalchemy import inspection
+
+    def refusing(name):
+        return lambda *_arguments, **_options: guard.refuse("%s() of the connection" % name)
+
+    class Bind(type(offline.connection)):
+        __enter__ = __exit__ = refusing("with")
+        connect, contextual_connect, begin, scalar, run_callable = (
+            refusing(name) for name in ("connect", "contextual_connect", "begin", "scalar", "run_callable"))
+
+        def exec_driver_sql(self, statement, parameters=None, *_arguments, **_options):
+            if parameters:
+                guard.refuse("exec_driver_sql() with parameters")
+            offline.impl.static_output(statement.strip() + offline.impl.command_terminator)
+            return Unread(guard)
+
+        def __getattr__(self, name):
+            asked_by_alembic = sys._getframe(1).f_globals.get("__name__", "").startswith("alembic.")  # whether this is a mock
+            if name.startswith("_") or (name == "in_transaction" and asked_by_alembic):
+                raise AttributeError(name)
+            guard.refuse("%s of the connection" % name)
+
+    def write_down(construct, *multiple, **parameters):
+        for one in with_parameters(construct, multiple, parameters):
+            offline.impl._exec(one)
+        return Unread(guard)
+
+    inspection._inspects(Bind)(lambda _bind: guard.refuse("inspect()"))
+    return Bind(offline.dialect, write_down)
+
+
+def with_parameters(construct, multiple, parameters):
+    """The statement for each set of its parameters, which become part of it: offline mode itself would drop them."""
+    from sqlalchemy import text
+
+    sets = [parameters] if parameters else []
+    for given in multiple:
+        sets.extend(given if isinstance(given, (list, tuple)) else [given] if given else [])
+    if not sets:
+        return [construct]
+    construct = text(construct) if isinstance(construct, str) else construct
+    fill = getattr(construct, "bindparams", None) or (construct.values if getattr(construct, "is_dml", hasattr(construct, "values")) else construct.params)
+    return [fill(**one) for one in sets]
+
+
+def offline_dialect(dialect):
+    """A copy of the initialised dialect (only the server knows whether it is MariaDB) that leaves percent signs as they are."""
+    import copy
+    from weakref import WeakKeyDictionary
+
+    offline = copy.copy(dialect)
+    offline.__dict__["_type_memos"] = WeakKeyDictionary()  # of processors made for the other one
+    offline.paramstyle, offline.positional = "named", False
+    offline.identifier_preparer = copy.copy(dialect.identifier_preparer)
+    offline.identifier_preparer.dialect = offline
+    offline.identifier_preparer._double_percents = False
+    return offline
+
+
+class Output(io.StringIO):
+    """Ends a function that writes without end."""
+
+    def write(self, text):
+        if self.tell() + len(text) > SQL_LIMIT_HARD:
+            raise TooLong()
+        return super().write(text)
+
+
+class Alarm:
+    """Ends a function that takes too long, as far as signals can: in the main thread and not in a call of C."""
+
+    def __init__(self):
+        import threading
+
+        self.armed = False
+        self.usable = threading.current_thread() is threading.main_thread()
+
+    def __enter__(self):
+        if self.usable:
+            self.handler = signal.signal(signal.SIGALRM, self.ring)
+            self.timer = signal.setitimer(signal.ITIMER_REAL, 0)
+        return self
+
+    def __exit__(self, *_error):
+        if self.usable:
+            signal.signal(signal.SIGALRM, self.handler if self.handler is not None else signal.SIG_DFL)
+            signal.setitimer(signal.ITIMER_REAL, *self.timer)
+
+    def ring(self, _signal, _frame):
+        if self.armed:
+            self.rang = True
+            raise TooSlow()
+
+    def call(self, seconds, function, arguments):
+        """Rings again and again: a bare except may swallow it once."""
+        self.armed, self.rang = True, False
+        try:
+            if self.usable:
+                signal.setitimer(signal.ITIMER_REAL, seconds, 0.5)
+            result = function(**arguments)
+            if self.rang:
+                raise TooSlow()
+            return result
+        finally:
+            self.armed = False
+            if self.usable:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+class Rendering:
+    """Runs revisions' functions in Alembic's offline mode, beside the online one that env.py has set up, and puts all back at the end."""
+
+    def __init__(self, context, environment, arguments, stopper):
+        from alembic.migration import MigrationContext
+
+        self.environment, self.arguments, self.stopper = environment, arguments, stopper
+        self.guard, self.alarm = Guard(), Alarm()
+        self.deadline = time.monotonic() + SQL_SECONDS_TOGETHER
+        self.room = SQL_LIMIT_TOGETHER
+        without = ("fn", "output_encoding", "on_version_apply", "starting_rev", "purge")
+        self.options = {key: value for key, value in context.opts.items() if key not in without}
+        self.options.update(as_sql=True, literal_binds=True, output_buffer=Output())
+        self.offline = MigrationContext(offline_dialect(context.dialect), None, self.options, environment)
+        self.bind = stand_in(self.offline, self.guard)
+        self.saved = [(environment, name, getattr(environment, name)) for name in ("context_opts", "_migration_context", "run_migrations", "configure")]
+        self.saved.append((sys, "dont_write_bytecode", sys.dont_write_bytecode))
+        self.stdout = sys.stdout
+        hide_environment(os.environ)
+
+    def __enter__(self):
+        import alembic.op
+
+        self.proxy = getattr(alembic.op, "_proxy", None)
+        self.silence = open(os.devnull, "w")
+        self.alarm.__enter__()
+        sys.dont_write_bytecode = True
+        self.saved += self.guard.close_doors()
+        return self
+
+    def __exit__(self, *error):
+        self.guard.active = False
+        self.alarm.__exit__(*error)
+        for holder, name, value in self.saved:
+            setattr(holder, name, value)
+        self.silence.close()
+        if self.proxy is not None:  # env.py went round context.run_migrations()
+            self.proxy._install_proxy()
+
+    def script(self, *arguments):
+        """The SQL of one function of a revision file, and what it doesn't show."""
+        try:
+            return self.script_of(*arguments)
+        except Exception as error:  # whatever a revision did to Alembic's objects
+            return NoRendering(error).script()
+
+    def script_of(self, module, path, names, function, kind):
+        if kind in ("missing", "empty"):
+            return sql_script("")
+        if names is None:
+            return sql_script(None, ["not rendered, because there is no source to look at"])
+        sight = Sight(names, function)
+        if sight.prevents:
+            return sql_script(None, sight.prevents + sight.lacks)
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            return sql_script(None, ["not rendered: the SQL of all revisions took more than %g s" % SQL_SECONDS_TOGETHER])
+        self.guard.path = path
+        error = self.call(getattr(module, function), min(left, SQL_SECONDS))
+        text = self.options["output_buffer"].getvalue().strip()
+        reasons = self.reasons(sight, error)
+        if error is None:
+            return self.fitting(text, reasons)
+        if self.is_batch(error):
+            return sql_script(None, ["SQLite batch mode can't be rendered without the table" + line_of(error, path)] + sight.lacks)
+        if isinstance(error, Touched) and reasons:
+            return sql_script(None, reasons)
+        return sql_script(None, [self.failure(error, path)] + reasons)
+
+    def reasons(self, sight, error):
+        """What was seen in the source is named first; what the guard refused, where the source doesn't tell it."""
+        reasons = (sight.binds if self.guard.tried or error else []) + sight.lacks
+        told = any(reason.startswith("reads the database") for reason in reasons)
+        return reasons + [reason for reason in self.guard.tried if not (told and reason.startswith("reads the database"))]
+
+    def fitting(self, text, reasons):
+        size = len(text.encode("utf-8", "replace"))
+        if size > SQL_LIMIT:
+            return sql_script(None, ["too long to be shown: %d bytes of SQL, more than %d" % (size, SQL_LIMIT)] + reasons)
+        if size > self.room:
+            return sql_script(None, ["too long to be shown beside the newer revisions: %d bytes of SQL, more than %d together"
+                                     % (size, SQL_LIMIT_TOGETHER)] + reasons)
+        self.room -= size
+        return sql_script(text, reasons)
+
+    def call(self, function, seconds):
+        """The error that ended the function, or none. A signal that a revision caught ends the run nevertheless."""
+        self.prepare()
+        try:
+            result = self.alarm.call(seconds, function, self.arguments)
+            if hasattr(result, "cr_frame"):
+                result.close()
+                raise TypeError("the function is asynchronous, and Alembic never awaits it")
+            error = None
+        except BaseException as caught:
+            self.alarm.armed = False
+            error = caught
+        finally:
+            self.guard.active = False
+            self.op._remove_proxy()
+            sys.stdout = self.stdout
+        if self.stopper.stopped:
+            raise Stopped("stopped by SIGTERM")
+        return error
+
+    def prepare(self):
+        """Afresh for each function, whatever the one before did to it."""
+        from alembic.operations import Operations
+
+        self.guard.tried = []
+        self.options["output_buffer"].seek(0)
+        self.options["output_buffer"].truncate()
+        self.offline.impl.memo.clear()
+        self.offline.connection = self.offline.impl.connection = self.bind
+        self.environment.context_opts = dict(self.options)
+        self.environment._migration_context = self.offline
+        self.environment.run_migrations = self.environment.configure = self.forbidden
+        self.op = Operations(self.offline)
+        self.op._install_proxy()
+        sys.stdout = self.silence
+        self.guard.active = True
+
+    def forbidden(self, *_arguments, **_options):
+        self.guard.refuse("context.run_migrations() or configure()", "runs Alembic itself")
+
+    def is_batch(self, error):
+        files = [frame.f_code.co_filename.replace(os.sep, "/") for frame in frames_of(error)]
+        return self.offline.dialect.name == "sqlite" and any(file.endswith("alembic/operations/batch.py") for file in files)
+
+    def failure(self, error, path):
+        if isinstance(error, TooSlow):
+            return "not rendered: it takes more than %g s" % SQL_SECONDS
+        if isinstance(error, TooLong):
+            return "too long to be shown: more than %d bytes of SQL" % SQL_LIMIT_HARD
+        return "could not be rendered: %s%s" % (clean(error_text(error))[:150].strip(), line_of(error, path))
+
+
+class NoRendering:
+    """Where it can't even be set up, as with a dialect that is like no other; the inspection is worth something without it."""
+
+    def __init__(self, error):
+        self.error = error
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_error):
+        pass
+
+    def script(self, *_arguments):
+        return sql_script(None, ["could not be rendered: %s" % clean(error_text(self.error))[:150]])
+
+
+def rendering_of(*arguments):
+    try:
+        return Rendering(*arguments)
+    except Exception as error:
+        return NoRendering(error)
+
+
+def line_of(error, path):
+    lines = [trace.tb_lineno for trace in traces_of(error) if trace.tb_frame.f_code.co_filename == path]
+    return " (line %d)" % lines[-1] if lines else ""
+
+
+def sql_script(text, reasons=()):
+    reasons = [clean(reason)[:200] for reason in dict.fromkeys(reasons)][:REASONS_LIMIT]
+    digest = None if text is None else sha256(text.encode("utf-8", "replace")).hexdigest()
+    return {"text": None if text is None else scrubbed(text), "sha256": digest, "opaque": reasons}
+
+
+def newest_first(scripts):
+    """Each revision after all that come from it; level by level, so that no branch uses up the room of the others."""
+    by_id = {script.revision: script for script in scripts}
+    above = dict.fromkeys(by_id, 0)  # how many revisions name it as theirs
+    for script in scripts:
+        for down in script._all_down_revisions:
+            above[down] += 1
+    level = sorted(revision for revision, count in above.items() if not count)
+    while level:
+        yield from (by_id[revision] for revision in level)
+        below = set()
+        for down in (down for revision in level for down in by_id[revision]._all_down_revisions):
+            above[down] -= 1
+            if not above[down]:
+                below.add(down)
+        level = sorted(below)
+
+
 # ---------------------------------------------------------------- env.py
 
 
@@ -707,6 +1280,8 @@ class Work:
     options = {}
     finished = False  # all that was to be done inside env.py has been done
     checked = False  # of a run: nothing speaks against the first step
+    environment = None
+    arguments = {}  # that env.py hands to the revisions' functions
 
     def __init__(self, task, report, revisions):
         self.task = task
@@ -749,9 +1324,11 @@ class Work:
 
         environment = EnvironmentContext(config, self.script, fn=self.migrations, as_sql=False, tag=None, **self.options)
         run_migrations = environment.run_migrations
+        self.environment = environment
 
         def enter_first(**arguments):
             self.entered = False
+            self.arguments = arguments
             self.enter(environment.get_context())
             return run_migrations(**arguments)
 
@@ -793,9 +1370,14 @@ class Reading(Work):
 
 
 class Inspection(Reading):
-    """Loads the graph and looks at the configuration, inside env.py, without a step and without a write."""
+    """Loads the graph, looks at the configuration and renders the SQL, inside env.py, without a step and without a write."""
 
     facts = None
+
+    def __init__(self, task, report, revisions, stopper):
+        super().__init__(task, report, revisions)
+        self.stopper = stopper
+        self.entries = {}
 
     def begin(self, context):
         self.revisions.load()
@@ -809,6 +1391,9 @@ class Inspection(Reading):
             "external_transaction": external_transaction(context),
         }
         self.report.update(transactional=self.facts["transactional_ddl"])
+        with rendering_of(context, self.environment, self.arguments, self.stopper) as rendering:
+            for script in newest_first(self.revisions.loaded):
+                self.entries[script.revision] = self.revision(script, rendering)
         self.finished = True
 
     def payload(self):
@@ -821,14 +1406,17 @@ class Inspection(Reading):
             alembic=alembic.__version__,
             sqlalchemy=sqlalchemy.__version__,
             python="%d.%d.%d" % sys.version_info[:3],
-            revisions=[self.revision(script) for script in self.revisions.loaded],
+            revisions=[self.entries[script.revision] for script in self.revisions.loaded],
             warnings=[clean(text)[:300] for text in self.revisions.warnings[:20]],
         )
 
-    def revision(self, script):
+    def revision(self, script, rendering):
         content, digest = file_digest(script.path)
         tree = parsed(content) if str(script.path).endswith(".py") else None
         upgrade, downgrade = (function_kind(tree, script.module, name) for name in ("upgrade", "downgrade"))
+        names = Names(tree) if tree else None
+        sql = {name: rendering.script(script.module, str(script.path), names, name, kind)
+               for name, kind in (("upgrade", upgrade), ("downgrade", downgrade))}
         return {
             "id": script.revision,
             "down": list(script._versioned_down_revisions),
@@ -840,6 +1428,8 @@ class Inspection(Reading):
             "upgrade": "present" if upgrade == "raises" else upgrade,
             "downgrade": downgrade,
             "autocommit": bool(tree) and mentions_autocommit(tree),
+            "sql": sql,
+            "allows": allowances(content),
         }
 
 
@@ -1459,11 +2049,15 @@ def chain(error):
         error = error.__cause__ or error.__context__
 
 
-def frames_of(link):
+def traces_of(link):
     trace = link.__traceback__
     while trace is not None:
-        yield trace.tb_frame
+        yield trace
         trace = trace.tb_next
+
+
+def frames_of(link):
+    return (trace.tb_frame for trace in traces_of(link))
 
 
 def link_through(error, file, names):
@@ -1556,8 +2150,9 @@ def drive(task, report, stopper, output):
         config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
     revisions = Revisions(load_script_directory(config))
     running = task["action"] in ("run", "replay")
+    stoppable = running or task["action"] == "inspect"
     kinds = {"inspect": Inspection, "probe": Look, "compare": Comparison, "run": Run, "replay": Replay}
-    work = kinds[task["action"]](*[task, report, revisions] + [stopper] * running)
+    work = kinds[task["action"]](*[task, report, revisions] + [stopper] * stoppable)
     if task["action"] == "replay":
         await_server(url)
     error = error_of(work, config)

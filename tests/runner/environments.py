@@ -16,6 +16,7 @@ POSTGRES = ["psycopg2-binary==2.9.13"]
 REQUIREMENTS = {
     "1.5.8": ["alembic==1.5.8", "SQLAlchemy==1.4.54"],
     "1.6.5": ["alembic==1.6.5", "SQLAlchemy==1.4.54", *POSTGRES],
+    "SQLAlchemy 1.3": ["alembic==1.6.5", "SQLAlchemy==1.3.24", *POSTGRES],
     "1.9.4": ["alembic==1.9.4", "SQLAlchemy==1.4.54", *POSTGRES],
     "1.13.3": ["alembic==1.13.3", "SQLAlchemy==2.0.58", *POSTGRES],
     "1.18.5": ["alembic==1.18.5", "SQLAlchemy==2.0.58", *POSTGRES],
@@ -34,6 +35,7 @@ REQUIREMENTS = {
 OLDEST_REFUSED = "1.5.8"
 WITHOUT_ALEMBIC = "none"
 WITH_PYMYSQL = "mariadb"
+OLDEST_SQLALCHEMY = "SQLAlchemy 1.3"
 NEWEST = "1.20.1"
 SUPPORTED = ["1.6.5", "1.9.4", "1.13.3", "1.18.5", NEWEST]
 ENDS = [SUPPORTED[0], NEWEST]  # where the releases in between cannot differ

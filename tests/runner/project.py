@@ -155,6 +155,7 @@ class Project:
         self.files = {}
         self.runs = 0
         self.environ = {}
+        self.runner = [str(RUNNER)]
 
     def write(self, path, text):
         path = self.folder / path
@@ -220,7 +221,7 @@ class Project:
         environ = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "ALEMBIC", "PYTHON", "DATABASE"))}
         environ.update(ALEMBIC_OPERATOR_TASK=json.dumps(dict(defaults, **task)), ALEMBIC_OPERATOR_TERMINATION_LOG=str(termination_log))
         environ.update({"DATABASE_URL": self.url} if self.url else {}, **self.environ)
-        process = subprocess.Popen([str(self.python), str(RUNNER)], cwd=self.folder, env=environ, stdin=subprocess.DEVNULL,
+        process = subprocess.Popen([str(self.python), *self.runner], cwd=self.folder, env=environ, stdin=subprocess.DEVNULL,
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         return Running(process, termination_log, self.secrets)
 
