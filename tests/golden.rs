@@ -61,6 +61,16 @@ fn the_readme_explains_every_reason() {
     assert!(missing.is_empty(), "README.md lacks:\n{}", missing.join("\n"));
 }
 
+/// YAML reads some words as booleans, and the API server then knows no such value.
+#[test]
+fn no_value_of_the_crd_is_a_boolean_in_yaml() {
+    let text = fs::read_to_string(root("crds/alembic-operator.dev_databasemigrations.yaml")).unwrap();
+    let value = |line: &str| line.trim().strip_prefix("- ").map(|word| word.trim_matches(['"', '\'']).to_lowercase());
+    let read_otherwise = ["yes", "no", "on", "off", "true", "false", "y", "n", "null"];
+    let found: Vec<_> = text.lines().filter_map(value).filter(|word| read_otherwise.contains(&word.as_str())).collect();
+    assert!(found.is_empty(), "{found:?}");
+}
+
 /// The README's table of hazards has each code as the linter knows it.
 #[test]
 fn the_readme_lists_every_hazard() {

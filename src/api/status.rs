@@ -189,11 +189,11 @@ pub struct PlanStep {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Reversible {
     /// Nothing is lost on the way back.
-    Yes,
+    Clean,
     /// The way back drops what holds data.
     LosesData,
     /// There is no way back.
-    No,
+    Irreversible,
     /// Nobody can tell, since the SQL of the way back is not known.
     #[default]
     Unknown,

@@ -34,7 +34,7 @@ def test_a_dropped_column_waits_for_an_approval_of_that_plan(engine, request, pu
     migration.patch(image=push(GOODS, drops("price")))
     status = migration.wait("AwaitingApproval")
     plan = status["plan"]
-    assert plan["steps"] == [{"revision": "bbbb2222", "title": "revision bbbb2222", "reversible": "Yes"}]
+    assert plan["steps"] == [{"revision": "bbbb2222", "title": "revision bbbb2222", "reversible": "Clean"}]
     assert plan["hazardSummary"].startswith("1C") and plan["hazards"][0]["code"] == "D02"
     assert f"alembic-operator.dev/approve={plan['hash']}" in migration.message()
     conditions = {c["type"]: (c["status"], c["reason"]) for c in status["conditions"]}

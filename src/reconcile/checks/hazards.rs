@@ -137,11 +137,11 @@ fn lossy_downgrades(revisions: &[&Revision], chosen: &Chosen, dialect: Option<Di
 fn step(revision: &Revision, down: bool, lossy: &[(String, String)]) -> Step {
     let back = if down { revision.upgrade } else { revision.downgrade };
     let reversible = match back {
-        Implementation::Missing | Implementation::Raises => Reversible::No,
-        Implementation::Empty if revision.script(down).text.as_deref() != Some("") => Reversible::No,
+        Implementation::Missing | Implementation::Raises => Reversible::Irreversible,
+        Implementation::Empty if revision.script(down).text.as_deref() != Some("") => Reversible::Irreversible,
         _ if lossy.iter().any(|(id, _)| *id == revision.id) => Reversible::LosesData,
         _ if revision.script(!down).text.is_none() => Reversible::Unknown,
-        _ => Reversible::Yes,
+        _ => Reversible::Clean,
     };
     Step { revision: revision.clone(), reversible, opaque: revision.script(down).opaque.clone() }
 }
@@ -162,7 +162,7 @@ fn facts(step: &Step, down: bool) -> Vec<Fact> {
         let severity = if seen { Code::O01.severity() } else { Severity::High };
         facts.push(fact(Code::O01, severity, step.opaque.join("; ")));
     }
-    if !down && step.reversible == Reversible::No {
+    if !down && step.reversible == Reversible::Irreversible {
         facts.push(fact(Code::I01, Code::I01.severity(), "its downgrade() is missing, empty or raises".to_owned()));
     }
     if !down && step.reversible == Reversible::LosesData {
