@@ -334,7 +334,7 @@ def test_engines_of_the_application_are_refused(project, database, release, swal
 
 @pytest.mark.parametrize("release", ENDS)
 def test_no_statement_more_than_without_revisions(project, database, release):
-    count = "import sqlalchemy\nlog = open('statements', 'a')\n"
+    count = "import sqlalchemy\nlog = open('statements', 'a', buffering=1)\n"
     count += "@sqlalchemy.event.listens_for(sqlalchemy.engine.Engine, 'after_cursor_execute')\ndef count(_c, _cursor, statement, *_more): print(repr(statement), file=log)\n"
     project.env(setup=count)
     project.inspect().done()
