@@ -92,6 +92,7 @@ impl Draft {
         self.refresh(ConditionType::Planned);
         self.refresh(ConditionType::SingleHead);
         self.refresh(ConditionType::Drifted);
+        self.refresh(ConditionType::BackedUp);
     }
 
     /// What was looked at for an older generation and not again says so by its observedGeneration, but a condition

@@ -1,5 +1,6 @@
 //! The judgements of `decide`, each a small pure function over what was observed; no I/O.
 
+mod backup;
 mod drift;
 mod image;
 mod plan;
@@ -9,7 +10,10 @@ mod retry;
 mod run;
 mod schema;
 mod spec;
+mod stage;
+mod verify;
 
+pub use backup::{BackupAsk, backup_ask, backup_progress, not_required};
 pub use drift::{Drift, describe, drift};
 pub use image::{Wish, accepted_drift, heads_condition, requested_at, wanted};
 pub use plan::{
@@ -21,3 +25,5 @@ pub use retry::{Gate, gate, repeats_by_itself};
 pub use run::{pod_failed, reason_of_class, run_status, summary_of_run};
 pub use schema::{Compared, Look, Replayed, Taken};
 pub use spec::spec_problem;
+pub use stage::Progress;
+pub use verify::{VerifyAsk, gone_back, verify_ask, verify_progress, way_back};

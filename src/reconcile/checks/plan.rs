@@ -22,6 +22,13 @@ pub struct Chosen {
     pub hash: String,
 }
 
+impl Chosen {
+    /// Whether running it can lose data.
+    pub fn dangerous(&self) -> bool {
+        self.plan.direction == Direction::Downgrade
+    }
+}
+
 /// Plans the way from the live rows to the target, which is resolved in the spec's own image. When that image does
 /// not know the live rows, as after a reverted commit, an image that was inspected before and knows them is used.
 /// `foreign` says that something else than this operator wrote the rows.

@@ -6,6 +6,7 @@ mod image;
 mod jobs;
 mod look;
 mod schema;
+mod stages;
 
 pub use image::InspectionCache;
 pub use schema::Checks;
@@ -15,7 +16,7 @@ use self::database::Located;
 use super::{
     Context,
     checks::{Wish, wanted},
-    observed::{DatabaseView, ImageView, ModelsView, Observed, SchemaView},
+    observed::{DatabaseView, ImageView, ModelsView, Observed, SchemaView, Stages},
 };
 use crate::{
     api::{DatabaseMigration, DriftMode},
@@ -33,6 +34,7 @@ pub async fn observe(object: &DatabaseMigration, context: &Context) -> Result<Ob
     let mut observed = Observed {
         run: jobs.run,
         old_runs: jobs.old_runs,
+        stages: Stages::default(),
         old_jobs: Vec::new(),
         next_look: None,
         next_comparison: None,
@@ -57,6 +59,7 @@ pub async fn observe(object: &DatabaseMigration, context: &Context) -> Result<Ob
     if let Some(run) = &mut observed.run {
         jobs::redact(&mut run.job, &endpoint.secrets());
     }
+    observed.stages = stages::stages(object, context, jobs.backups, jobs.verifications, &endpoint.secrets()).await?;
     let Wish { wanted, any_stored } = wanted(object, &endpoint.dialect);
     let looked = image::look(object, context, &wanted, any_stored, &jobs.inspections, &endpoint.secrets()).await?;
     observed.old_jobs = looked.old_jobs;
