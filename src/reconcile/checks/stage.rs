@@ -24,8 +24,9 @@ pub enum Progress {
     },
 }
 
-/// The kubelet ends a pod at its deadline and says so; only a pod that never gets that far is given up here.
-const GRACE: Duration = Duration::from_secs(30);
+/// The kubelet ends a pod at its deadline and says so, once its containers have had their time to end; only a pod that never
+/// gets that far is given up here.
+const GRACE: Duration = Duration::from_secs(90);
 /// Longest part of what a container left behind, from its end.
 const MAX_WORDS: usize = 500;
 
@@ -114,10 +115,10 @@ mod tests {
     #[test]
     fn what_never_ends_is_given_up() {
         let pull = || PodState::Blocked(Trouble::ImagePull("no such image".into()));
-        assert!(matches!(of(pull(), 80), Progress::Working(Some(_))));
-        assert_eq!(of(PodState::Running, 80), Progress::Working(None));
+        assert!(matches!(of(pull(), 140), Progress::Working(Some(_))));
+        assert_eq!(of(PodState::Running, 140), Progress::Working(None));
         assert!(
-            matches!(of(pull(), 91), Progress::Failed { message, .. } if message == "it did not end within 60 s: no such image")
+            matches!(of(pull(), 151), Progress::Failed { message, .. } if message == "it did not end within 60 s: no such image")
         );
     }
 }

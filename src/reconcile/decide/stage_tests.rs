@@ -290,6 +290,23 @@ fn an_upgrade_that_is_not_verified_is_taken_back_where_that_is_clean() {
 }
 
 #[test]
+fn a_way_back_without_its_backup_is_not_gone() {
+    let (mut object, mut world, _) = not_verified(OnFailure::Downgrade, &stored("a b", "b"));
+    object.spec.backup = backed_up(BackupWhen::OnHazard).spec.backup;
+    let first = decide(&object, &world, now());
+    let ask = asked(&first).unwrap();
+    assert!(reason(&first) == "BackingUp" && started(&first).is_none());
+    world.stages.backups = vec![stage(&ask.name, &ask.record, PodState::Running)];
+    let working = again(object.clone(), &first, &world);
+    assert_eq!(again(object.clone(), &working, &world).status, working.status, "not even a time");
+    world.stages.backups = vec![stage(&ask.name, &ask.record, exit(1))];
+    let held = again(object, &working, &world);
+    let message = &held.status.condition(ConditionType::Ready).unwrap().message;
+    assert!(reason(&held) == "VerifyFailed" && message.contains("BackupFailed"), "{message}");
+    assert!(started(&held).is_none() && condition(&held) == pair("False", "Failed"));
+}
+
+#[test]
 fn nothing_goes_back_where_that_is_not_clean() {
     use Implementation::{Empty, Missing, Present, Raises};
     for (upgrade, downgrade) in [(Present, Empty), (Present, Missing), (Present, Raises)] {

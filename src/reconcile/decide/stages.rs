@@ -4,7 +4,7 @@
 use super::{Effect, Next, Pass, WHILE_ACTIVE, WITHOUT_POD, image::problem_of};
 use crate::{
     api::{
-        BackupMethod, BackupResult, BackupStatus, ConditionType, OnFailure, Reason, RunStatus, VerifyResult,
+        BackupMethod, BackupResult, BackupStatus, ConditionType, Kind, OnFailure, Reason, RunStatus, VerifyResult,
         VerifyStatus,
     },
     reconcile::{
@@ -29,6 +29,8 @@ impl Pass<'_> {
         let first = self.draft.status.recorded_runs().saturating_add(1).saturating_sub(tried);
         let ask = backup_ask(self.object, chosen, first, requested_at(self.object));
         self.give_up_stages(&self.observed.stages.backups, ask.as_ref().map(|ask| ask.name.as_str()));
+        // What the run changes is not to be verified meanwhile.
+        self.give_up_stages(&self.observed.stages.verifications, None);
         let Some(ask) = ask else { return Ok(()) };
         self.backs_up = true;
         let progress = backup_progress(&ask, self.draft.status.backup.as_ref(), &self.observed.stages, self.now);
@@ -83,6 +85,10 @@ impl Pass<'_> {
     ) -> Next {
         if known.is_none_or(|known| known.result != BackupResult::Failed) {
             self.note_backup(ask, known, BackupResult::Failed, Some(message), at.or(Some(self.now)));
+            if self.takes_back.is_some() {
+                // Elsewhere the Ready condition tells it.
+                self.tell(true, "BackupFailed", &format!("{what}: {message}"), job_of(ask));
+            }
         }
         self.give_up_stages(&self.observed.stages.backups, None);
         let message = format!(
@@ -207,18 +213,29 @@ impl Pass<'_> {
         image: &Arc<Inspected>,
     ) -> Next {
         let failed = format!("run {} was not verified by Job {job}: {message}", run.number);
-        let held = match self.object.spec.on_failure {
-            OnFailure::Hold => failed,
+        let why = match self.object.spec.on_failure {
+            OnFailure::Hold => return self.stop(&Problem::new(Reason::VerifyFailed, failed)),
             OnFailure::Downgrade => match way_back(self.object, run, rows, image) {
-                Ok(chosen) => {
-                    self.draft.plan(&chosen);
-                    self.takes_back = Some(run.number);
-                    return self.towards(&chosen);
-                }
-                Err(why) => format!("{failed}; it was not gone back, since {why}"),
+                Ok(chosen) => return self.go_back(run, &chosen, &failed),
+                Err(why) => why,
             },
         };
-        self.stop(&Problem::new(Reason::VerifyFailed, held))
+        self.stop(&Problem::new(Reason::VerifyFailed, format!("{failed}; it was not gone back, since {why}")))
+    }
+
+    /// As any other run. What keeps it from its beginning is told beside what it is for; what became of it, by itself.
+    fn go_back(&mut self, run: &RunStatus, chosen: &Chosen, failed: &str) -> Next {
+        self.draft.plan(chosen);
+        self.takes_back = Some(run.number);
+        let next = self.towards(chosen);
+        let begun = self.draft.status.recorded_runs() > run.number;
+        let told = self.draft.status.condition(ConditionType::Ready).cloned();
+        let held = told.filter(|told| Reason::parse(&told.reason).is_some_and(|r| r.kind() == Kind::Stalled));
+        if let (Some(held), false) = (held, begun) {
+            let message = format!("{failed}; it was not gone back, since {}: {}", held.reason, held.message);
+            self.draft.verdict(Reason::VerifyFailed, &message);
+        }
+        next
     }
 
     /// Takes away Jobs that nobody waits for any more and that still work.
