@@ -3,11 +3,13 @@
 mod duration;
 mod reasons;
 mod spec;
+mod stages;
 mod status;
 
 pub use duration::parse_duration;
 pub use reasons::{Kind, Reason};
 pub use spec::*;
+pub use stages::*;
 pub use status::*;
 
 /// Value of `app.kubernetes.io/managed-by` on everything that the operator makes, and its field manager.
@@ -15,7 +17,7 @@ pub const MANAGER: &str = "alembic-operator";
 
 /// Label on Jobs and pods: the name of the object they work for.
 pub const LABEL_OBJECT: &str = "alembic-operator.dev/object";
-/// Label on Jobs and pods: `inspect`, `probe`, `compare` or `run`.
+/// Label on Jobs and pods: `inspect`, `probe`, `compare`, `replay`, `backup`, `run` or `verify`.
 pub const LABEL_ACTION: &str = "alembic-operator.dev/action";
 /// Label on the ConfigMaps that hold an inspected image.
 pub const LABEL_INSPECTION: &str = "alembic-operator.dev/inspection";
@@ -31,6 +33,8 @@ pub const ANNOTATION_KEY: &str = "alembic-operator.dev/inspection-key";
 /// On a run Job: what it was asked to do, as JSON (`runner::job::RunRecord`).
 pub const ANNOTATION_RUN: &str = "alembic-operator.dev/run";
 
+/// On a backup or verify Job, and on a Backup: what it was made for, as JSON (`runner::StageRecord`).
+pub const ANNOTATION_STAGE: &str = "alembic-operator.dev/stage";
 /// On a probe or compare Job: which look it is, as JSON (`runner::job::LookRecord`).
 pub const ANNOTATION_LOOK: &str = "alembic-operator.dev/probe";
 

@@ -48,10 +48,12 @@ reasons! {
     Working {
         Inspecting = "Inspecting": "Wait: a Job reads the image's revision files (once per image).",
         Probing = "Probing": "Wait: a Job reads the version table (`spec.database.probe.mode: Job`).",
+        BackingUp = "BackingUp": "Wait: a backup is made before the run (`status.backup`).",
         Migrating = "Migrating": "Wait: a Job runs the upgrade; `kubectl logs job/NAME` shows it.",
         Adopting = "Adopting": "Wait: a Job writes the revision of `spec.adopt` into the version table.",
         Downgrading = "Downgrading": "Wait: a Job runs the downgrade; `kubectl logs job/NAME` shows it.",
         AwaitingApproval = "AwaitingApproval": "Read the plan (status.plan and its ConfigMap); if it is meant, approve it by the command in the message or `spec.policy.approvedPlan`.",
+        Verifying = "Verifying": "Wait: the Job of `spec.verify` runs; `kubectl logs job/NAME` shows it.",
         DatabaseUnreachable = "DatabaseUnreachable": "Bring the database or the network back; tried again with growing pauses.",
         DatabaseLocked = "DatabaseLocked": "Wait, or end the migration that the message names; tried again with growing pauses.",
         TableLocked = "TableLocked": "Wait, or end the session that uses the table; the run was taken back, and is tried again with growing pauses up to `spec.retry.limit` times.",
@@ -108,10 +110,12 @@ reasons! {
         IrreversibleRevision = "IrreversibleRevision": "Write the missing downgrade(), or restore from a backup.",
         RevisionIdTooLong = "RevisionIdTooLong": "Shorten the revision's id, or widen the column version_num of the version table.",
         UnusableRevision = "UnusableRevision": "Write the missing upgrade() of the revision that the message names.",
+        BackupFailed = "BackupFailed": "See the message and the log of `status.backup.ref`: nothing was run. Correct it, then change the spec or set the annotation `alembic-operator.dev/requestedAt`.",
         MigrationFailed = "MigrationFailed": "Correct the revision and ship a new image, or set the annotation `alembic-operator.dev/requestedAt` to try again.",
         StatementTimeout = "StatementTimeout": "Raise `spec.timeouts.statement`, or divide the revision's work; the run was taken back.",
         PartiallyApplied = "PartiallyApplied": "The database can't take back DDL: see what the revision left, take it back or complete it by hand, then ship a new image or set the annotation `alembic-operator.dev/requestedAt`.",
         RolledBack = "RolledBack": "The run ended well but its work is not in the database: look at the transactions in env.py.",
+        VerifyFailed = "VerifyFailed": "See the message and the log of `status.verify.job`; ship an image that passes, correct `spec.verify`, or set the annotation `alembic-operator.dev/requestedAt` to try again.",
         RunLost = "RunLost": "See in the database what was done, then set the annotation `alembic-operator.dev/requestedAt` to go on.",
     }
 }

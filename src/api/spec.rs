@@ -3,6 +3,7 @@
 // kube's derives copy some attributes twice.
 #![allow(clippy::duplicated_attributes)]
 
+use super::stages::{Backup, OnFailure, Verify};
 use crate::lint::Code;
 use kube::{CustomResource, KubeSchema};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -91,6 +92,12 @@ use std::collections::BTreeMap;
     printcolumn(name = "Suspended", type_ = "boolean", json_path = ".spec.suspend", priority = 1)
 )]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!has(self.onFailure) || self.onFailure != 'Downgrade' || has(self.verify)")
+        .message("onFailure Downgrade needs verify: without it no run fails that the database did not take back"),
+    validation = Rule::new("!has(self.onFailure) || self.onFailure != 'Downgrade' || has(self.policy) && has(self.policy.downgrade) && self.policy.downgrade == 'Allow'")
+        .message("onFailure Downgrade needs policy.downgrade: Allow")
+)]
 pub struct DatabaseMigrationSpec {
     /// The application's own image, as it is deployed: it holds Alembic and the revision files. A reference with a
     /// digest always means the same files; behind a tag the operator remembers the digest that it inspected.
@@ -132,6 +139,21 @@ pub struct DatabaseMigrationSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adopt: Option<Adopt>,
 
+    /// A backup that must be complete before a run starts (default: none).
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub backup: Backup,
+
+    /// A Job that tells whether the application works with the database after a run. Ready stays False until it has
+    /// succeeded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verify: Option<Verify>,
+
+    /// What follows when the verification of an upgrade fails: Hold (the default), nothing; Downgrade, the database goes back to
+    /// the version rows from before the run, where each of its revisions can be undone. It goes up again when the spec changes
+    /// or the annotation alembic-operator.dev/requestedAt asks for it.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub on_failure: OnFailure,
+
     /// Whether all pending revisions go in one run (Together, the default), or each in a run of its own with the
     /// version rows read back in between (Stepwise).
     #[serde(default, skip_serializing_if = "is_default")]
@@ -157,7 +179,7 @@ pub struct DatabaseMigrationSpec {
     #[serde(default, skip_serializing_if = "is_default")]
     pub suspend: bool,
 
-    /// How many finished run Jobs are kept, for their logs (default 3).
+    /// How many finished run Jobs are kept, for their logs, and of those that back up and verify (default 3 of each).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100))]
     pub history_limit: Option<i32>,
@@ -168,7 +190,7 @@ pub struct DatabaseMigrationSpec {
     pub pod_template: Option<PodTemplate>,
 }
 
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+pub(super) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
@@ -627,7 +649,7 @@ pub struct PodMetadata {
     pub annotations: BTreeMap<String, String>,
 }
 
-fn duration_schema(_: &mut SchemaGenerator) -> Schema {
+pub(super) fn duration_schema(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "string",
         "maxLength": 32,

@@ -1,5 +1,6 @@
 //! What the operator found and did: the status of a `DatabaseMigration`. No I/O.
 
+use super::stages::{BackupStatus, VerifyStatus};
 use crate::api::Reason;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::KubeSchema;
@@ -13,7 +14,7 @@ pub struct DatabaseMigrationStatus {
     /// The generation of the spec that this status is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Ready, Reconciling and Stalled as kstatus means them, and Planned, HazardFree, Approved, SingleHead, Drifted.
+    /// Ready, Reconciling and Stalled as kstatus means them, and Planned, HazardFree, Approved, SingleHead, Drifted, BackedUp.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
@@ -51,6 +52,12 @@ pub struct DatabaseMigrationStatus {
     /// What the last comparison of the schema found; absent when nothing was compared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drift: Option<DriftStatus>,
+    /// The newest backup, made by spec.backup.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup: Option<BackupStatus>,
+    /// The newest verification, made by spec.verify.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verify: Option<VerifyStatus>,
     /// The newest run that has ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_run: Option<RunStatus>,
@@ -78,6 +85,11 @@ impl DatabaseMigrationStatus {
         self.condition(type_).is_some_and(|c| c.reason == reason.as_str())
     }
 
+    /// The runs that are recorded, newest first.
+    pub fn runs(&self) -> impl Iterator<Item = &RunStatus> {
+        self.last_run.iter().chain(&self.history)
+    }
+
     /// Number of the newest run whose end is recorded; 0 before the first.
     pub fn recorded_runs(&self) -> i64 {
         self.last_run.as_ref().map_or(0, |run| run.number)
@@ -95,11 +107,12 @@ pub enum ConditionType {
     Approved,
     SingleHead,
     Drifted,
+    BackedUp,
 }
 
 impl ConditionType {
     /// Every type, in order.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Ready,
         Self::Reconciling,
         Self::Stalled,
@@ -108,6 +121,7 @@ impl ConditionType {
         Self::Approved,
         Self::SingleHead,
         Self::Drifted,
+        Self::BackedUp,
     ];
 
     /// The `type` of the condition.
@@ -121,6 +135,7 @@ impl ConditionType {
             Self::Approved => "Approved",
             Self::SingleHead => "SingleHead",
             Self::Drifted => "Drifted",
+            Self::BackedUp => "BackedUp",
         }
     }
 }
@@ -356,6 +371,9 @@ pub struct RunStatus {
     /// The value of the requestedAt annotation when it was started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requested_at: Option<String>,
+    /// Number of the run that this one took back, as spec.onFailure asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub took_back: Option<i64>,
     /// When its Job was created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Time>,

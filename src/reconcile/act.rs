@@ -4,16 +4,19 @@
 use super::{
     Context, Watched,
     api::{call, refusal},
+    checks::{BackupAsk, VerifyAsk},
+    cnpg,
     decide::Effect,
     plan::plan_name,
     schema::{SchemaRecord, schema_name},
 };
 use crate::{
-    api::{ConditionType, DatabaseMigration, DatabaseMigrationStatus, FINALIZER, MANAGER, Reason},
+    api::{BackupMethod, ConditionType, DatabaseMigration, DatabaseMigrationStatus, FINALIZER, MANAGER, Reason},
     error::Error,
     runner::{
-        Inspected, JobInput, PodTemplateError, Run, RunRecord, compare_job, inspect_job, inspection_config_map,
-        lacks_owner, look_job, program_config_map, replay_job, run_job, run_jobs, shared_owner,
+        Inspected, JobInput, PodTemplateError, Run, RunRecord, StageRecord, backup_job, cnpg_object, compare_job,
+        inspect_job, inspection_config_map, lacks_owner, look_job, program_config_map, replay_job, run_job, run_jobs,
+        shared_owner, verify_job,
     },
     text,
 };
@@ -26,7 +29,7 @@ use k8s_openapi::{
 };
 use kube::{
     Api, Resource, ResourceExt,
-    api::{DeleteParams, PartialObjectMeta, Patch, PatchParams, PostParams},
+    api::{DeleteParams, DynamicObject, PartialObjectMeta, Patch, PatchParams, PostParams},
     runtime::events::{Event, EventType},
 };
 use serde_json::{Value, json};
@@ -56,6 +59,8 @@ pub async fn act(object: &DatabaseMigration, effects: &[Effect], context: &Conte
             Effect::KeepInspection { key, image } | Effect::ShareInspection { key, image } => {
                 actor.ensure_shared(actor.inspection(key, image)?).await?;
             }
+            Effect::BackUp(ask) => actor.back_up(ask).await?,
+            Effect::Verify(ask) => actor.verify(ask).await?,
             Effect::Run(run) => version = actor.run(&run.0, &run.1).await?,
             Effect::RemoveFinalizer { recorded } => version = actor.release(*recorded).await?,
             Effect::KeepSchema(record) => actor.keep_schema(record).await?,
@@ -166,6 +171,49 @@ impl Actor<'_> {
         let job = job.map_err(|e| self.internal(what, &e))?;
         self.ensure_shared(program_config_map(self.object)).await?;
         self.create_job(job).await
+    }
+
+    /// Begins a backup, by whatever makes it; as with a look, not for what was answered already.
+    async fn back_up(&self, ask: &BackupAsk) -> Result<(), Error> {
+        self.confirm(|live| live.status == self.object.status).await?;
+        let spec = &self.object.spec.backup;
+        match (ask.method, &spec.job, &spec.cnpg) {
+            (BackupMethod::Job, Some(job), _) => {
+                let job = backup_job(self.object, &ask.name, &ask.record, &job.template, ask.timeout);
+                self.create_job(job.map_err(|e| self.internal("the backup Job", &e))?).await
+            }
+            (BackupMethod::Cnpg, _, Some(cnpg)) => {
+                let backup = cnpg_object(self.object, &ask.name, &ask.record, cnpg);
+                self.create_cnpg(&ask.name, &backup.map_err(|e| self.internal("the Backup", &e))?).await
+            }
+            // The spec that asked for it is this one.
+            (BackupMethod::Job | BackupMethod::Cnpg, _, _) => Err(Error::Stale(self.object.name_any())),
+        }
+    }
+
+    /// Creates a Backup of CloudNativePG; one of the same name that was made for this object is the same one.
+    async fn create_cnpg(&self, name: &str, backup: &DynamicObject) -> Result<(), Error> {
+        let what = format!("{} {name}", cnpg::CREATE);
+        if !self.context.process.claim.holds() {
+            return Err(Error::NotLeading { what: format!("Backup {name}") });
+        }
+        let api = cnpg::api(self.context.client.clone(), &self.namespace);
+        match call(&what, api.create(&PostParams::default(), backup)).await {
+            Err(error) if refusal(&error) == Some(409) => {
+                let there = call(&format!("{} {name}", cnpg::GET), api.get(name)).await?;
+                let ours = StageRecord::of(&there).is_some_and(|record| Some(record.uid) == self.object.uid());
+                if ours { Ok(()) } else { Err(Error::Foreign { what: format!("Backup {name}") }) }
+            }
+            other => other.map(drop),
+        }
+    }
+
+    async fn verify(&self, ask: &VerifyAsk) -> Result<(), Error> {
+        self.confirm(|live| live.status == self.object.status).await?;
+        let Some(verify) = &self.object.spec.verify else { return Err(Error::Stale(self.object.name_any())) };
+        let input = JobInput { object: self.object, image: &ask.image, scratch: None };
+        let job = verify_job(input, &ask.name, &ask.record, verify, ask.timeout);
+        self.create_job(job.map_err(|e| self.internal("the verify Job", &e))?).await
     }
 
     /// The decision was made on a watched copy, which can be old. Before a Job is made of it the API server itself is

@@ -3,6 +3,7 @@
 mod act;
 mod api;
 mod checks;
+mod cnpg;
 mod decide;
 mod observe;
 mod observed;

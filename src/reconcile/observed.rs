@@ -3,7 +3,7 @@
 use crate::{
     api::Reason,
     db::{Baseline, Catalog, Schema, Sizes, Snapshot},
-    runner::{Differences, Inspected, LookRecord, PodState, Run, RunRecord, Scratch},
+    runner::{Differences, Inspected, LookRecord, PodState, Run, RunRecord, Scratch, StageRecord},
 };
 use k8s_openapi::jiff::Timestamp;
 use std::sync::Arc;
@@ -44,6 +44,40 @@ pub struct RunView {
 pub struct OldRun {
     pub job: String,
     pub number: i64,
+}
+
+/// A Job that backs up or verifies.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StageView {
+    pub record: StageRecord,
+    pub job: JobView,
+}
+
+/// A Backup of CloudNativePG that was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CnpgView {
+    Working {
+        name: String,
+    },
+    Completed {
+        name: String,
+    },
+    Failed {
+        name: String,
+        message: String,
+    },
+    /// Somebody deleted it.
+    Gone {
+        name: String,
+    },
+}
+
+/// What backs up before runs and verifies after them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Stages {
+    pub backups: Vec<StageView>,
+    pub verifications: Vec<StageView>,
+    pub cnpg: Option<CnpgView>,
 }
 
 /// Which inspection the object needs now.
@@ -172,6 +206,7 @@ pub struct Kept {
 pub struct Observed {
     pub run: Option<RunView>,
     pub old_runs: Vec<OldRun>,
+    pub stages: Stages,
     /// Other Jobs of this object that nobody waits for any more.
     pub old_jobs: Vec<String>,
     /// The look at the database that a Job has to make next.

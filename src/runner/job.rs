@@ -2,7 +2,7 @@
 
 use super::{
     Inspected, Inspection, PROGRAM, hex,
-    pod_template::{PodTemplateError, pod_template},
+    pod_template::{Payload, PodTemplateError, pod_template},
     scratch::Scratch,
     task::{Action, Run, Task},
 };
@@ -16,7 +16,7 @@ use k8s_openapi::{
     ByteString,
     api::{
         batch::v1::{Job, JobSpec},
-        core::v1::ConfigMap,
+        core::v1::{ConfigMap, PodTemplateSpec},
     },
     apimachinery::pkg::apis::meta::v1::OwnerReference,
 };
@@ -54,6 +54,9 @@ pub struct RunRecord {
     /// Whether a failed run leaves nothing behind.
     #[serde(default)]
     pub transactional: bool,
+    /// Number of the run that this one takes back, since it was not verified.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub took_back: Option<i64>,
 }
 
 impl RunRecord {
@@ -133,9 +136,13 @@ pub fn run_job(input: JobInput, record: &RunRecord, run: Run) -> Result<Job, Pod
     let spec = &input.object.spec;
     let deadline = spec.timeouts.run.as_deref().and_then(parse_duration).map(|d| d.as_secs() as i64);
     let task = Task::new(input.object, Action::Run(run));
-    let record_json = serde_json::to_string(record).map_err(PodTemplateError)?;
+    let record_json = to_json(record)?;
     let annotations = BTreeMap::from([(ANNOTATION_RUN.to_owned(), record_json)]);
     build(input, run_name(input.object, record.number), "run", annotations, &task, deadline)
+}
+
+fn to_json(record: &impl Serialize) -> Result<String, PodTemplateError> {
+    serde_json::to_string(record).map_err(|error| PodTemplateError::new("the record", error))
 }
 
 /// The epoch of a look that is made now. `image` is the one whose content matters to it, if any.
@@ -165,7 +172,7 @@ pub fn replay_job(input: JobInput, record: &LookRecord, run: Run) -> Result<Job,
 fn again_job(input: JobInput, record: &LookRecord, name: &str, action: Action) -> Result<Job, PodTemplateError> {
     let task = Task::new(input.object, action);
     let task = if input.scratch.is_some() { task.on_scratch() } else { task };
-    let annotations = BTreeMap::from([(ANNOTATION_LOOK.to_owned(), serde_json::to_string(record)?)]);
+    let annotations = BTreeMap::from([(ANNOTATION_LOOK.to_owned(), to_json(record)?)]);
     let hash = short_hash(&[&input.object.uid().unwrap_or_default(), &record.epoch], 6);
     let job = format!("{}-{name}-{}-{hash}", name_part(input.object), record.number);
     let deadline = if input.scratch.is_some() { REPLAY_DEADLINE } else { LOOK_DEADLINE };
@@ -185,19 +192,37 @@ fn build(
     task: &Task,
     deadline: Option<i64>,
 ) -> Result<Job, PodTemplateError> {
-    let labels = BTreeMap::from([
+    let labels = stage_labels(input.object, action);
+    let user = input.object.spec.pod_template.as_ref();
+    let payload = Payload::Runner { task, program: &program_name() };
+    let template = pod_template(input, user, &labels, &payload, deadline)?;
+    Ok(wrap(input.object, name, labels, annotations, template))
+}
+
+/// The labels of a Job and its pod.
+pub(super) fn stage_labels(object: &DatabaseMigration, action: &str) -> BTreeMap<String, String> {
+    BTreeMap::from([
         ("app.kubernetes.io/managed-by".to_owned(), MANAGER.to_owned()),
-        (LABEL_OBJECT.to_owned(), label_value(&input.object.name_any())),
+        (LABEL_OBJECT.to_owned(), label_value(&object.name_any())),
         (LABEL_ACTION.to_owned(), action.to_owned()),
-    ]);
-    let template = pod_template(input, &labels, task, &program_name(), deadline)?;
-    Ok(Job {
+    ])
+}
+
+/// A Job that starts one pod, once.
+pub(super) fn wrap(
+    object: &DatabaseMigration,
+    name: String,
+    labels: BTreeMap<String, String>,
+    annotations: BTreeMap<String, String>,
+    template: PodTemplateSpec,
+) -> Job {
+    Job {
         metadata: ObjectMeta {
             name: Some(name),
-            namespace: input.object.namespace(),
+            namespace: object.namespace(),
             labels: Some(labels),
             annotations: Some(annotations),
-            owner_references: Some(input.object.controller_owner_ref(&()).into_iter().collect()),
+            owner_references: Some(object.controller_owner_ref(&()).into_iter().collect()),
             ..ObjectMeta::default()
         },
         spec: Some(JobSpec {
@@ -210,7 +235,7 @@ fn build(
             ..JobSpec::default()
         }),
         status: None,
-    })
+    }
 }
 
 fn program_name() -> String {

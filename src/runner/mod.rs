@@ -6,6 +6,7 @@ mod pod;
 mod pod_template;
 mod report;
 mod scratch;
+mod stage_job;
 mod task;
 
 pub use inspection::{Implementation, Inspected, Inspection, InspectionError, Revision};
@@ -15,10 +16,13 @@ pub use job::{
     name_part, pinned, program_config_map, read_inspection, replay_job, run_job, run_jobs, run_name, shared_owner,
     short_hash,
 };
-pub use pod::{Ended, PodState, Trouble, pod_state};
-pub use pod_template::{PodTemplateError, check as check_pod_template};
+pub use pod::{Ended, PodState, Trouble, pod_state, whole_pod_state};
+pub use pod_template::{FIELD as POD_TEMPLATE_FIELD, PodTemplateError, check as check_pod_template};
 pub use report::{CatalogReport, Differences, Failure, Frames, Look, Report, ReportError, RunState, hex, join_frames};
 pub use scratch::Scratch;
+pub use stage_job::{
+    BACKUP_FIELD, StageRecord, VERIFY_FIELD, backup_job, backup_name, cnpg_backup, cnpg_object, verify_job, verify_name,
+};
 pub use task::{Action, ConnectionTask, Limit, Run, Task};
 
 /// The runner's source, mounted into every Job.

@@ -84,6 +84,35 @@ pub fn pod_state(pod: &Pod) -> PodState {
     }
 }
 
+/// Reads the state of a pod of which every container counts: one that failed stands for all.
+pub fn whole_pod_state(pod: &Pod) -> PodState {
+    let Some(status) = &pod.status else { return PodState::Waiting };
+    let all = || status.init_container_statuses.iter().flatten().chain(status.container_statuses.iter().flatten());
+    let ended = |c: &&ContainerStatus| c.state.as_ref().is_some_and(|s| s.terminated.is_some());
+    let terminated = |c: &ContainerStatus| c.state.clone().and_then(|state| state.terminated);
+    match status.phase.as_deref() {
+        Some("Succeeded") => PodState::Ended(Ended {
+            ran: true,
+            exit_code: Some(0),
+            finished_at: all().filter_map(|c| terminated(c)?.finished_at).map(|t| t.0).max(),
+            ..Ended::default()
+        }),
+        Some("Failed") => {
+            let failed = all().filter_map(|c| Some((c, terminated(c)?))).find(|(_, ended)| ended.exit_code != 0);
+            match failed {
+                Some((container, ended)) => {
+                    PodState::Ended(ended_container(container, &ended, status.reason.as_deref()))
+                }
+                None => pod_state(pod),
+            }
+        }
+        _ if all().any(|c| c.state.as_ref().is_some_and(|s| s.running.is_some())) || all().any(|c| ended(&c)) => {
+            trouble(pod).map_or(PodState::Running, PodState::Blocked)
+        }
+        _ => trouble(pod).map_or(PodState::Waiting, PodState::Blocked),
+    }
+}
+
 fn ended_container(container: &ContainerStatus, ended: &ContainerStateTerminated, pod_reason: Option<&str>) -> Ended {
     Ended {
         message: ended.message.clone(),
@@ -166,6 +195,32 @@ mod tests {
         let full = state(json!({"phase": "Pending", "conditions": [
             {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes"}]}));
         assert!(matches!(full, PodState::Blocked(Trouble::Rejected(m)) if m.contains("0/1 nodes")));
+    }
+
+    #[test]
+    fn of_a_backup_every_container_counts() {
+        let whole = |status: Value| {
+            whole_pod_state(&serde_json::from_value(json!({ "metadata": {}, "status": status })).unwrap())
+        };
+        let ended = |name: &str, code: i32, message: &str| {
+            json!({"name": name, "image": "i", "imageID": "", "ready": false, "restartCount": 0,
+            "state": {"terminated": {"exitCode": code, "reason": "Error", "message": message, "finishedAt": "2026-01-01T00:00:00Z"}}})
+        };
+        let one = json!({"phase": "Running", "containerStatuses": [ended("dump", 0, ""), {"name": "upload", "image": "i", "imageID": "",
+            "ready": true, "restartCount": 0, "state": {"running": {}}}]});
+        assert_eq!(whole(one), PodState::Running);
+        let failed = whole(
+            json!({"phase": "Failed", "containerStatuses": [ended("dump", 0, ""), ended("upload", 1, "no bucket")]}),
+        );
+        assert!(
+            matches!(failed, PodState::Ended(Ended { exit_code: Some(1), message: Some(m), .. }) if m == "no bucket")
+        );
+        let done = whole(json!({"phase": "Succeeded", "containerStatuses": [ended("dump", 0, "")]}));
+        assert!(matches!(done, PodState::Ended(Ended { exit_code: Some(0), finished_at: Some(_), .. })));
+        let late = whole(json!({"phase": "Failed", "reason": "DeadlineExceeded", "message": "too long"}));
+        assert!(
+            matches!(late, PodState::Ended(Ended { exit_code: None, reason: Some(r), .. }) if r.contains("DeadlineExceeded"))
+        );
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::{
     task::{PASSWORD_ENV, Task, USERNAME_ENV},
 };
 use crate::{
-    api::{LABEL_OBJECT, SecretKey, ValueFrom},
+    api::{DatabaseMigration, LABEL_OBJECT, PodMetadata, PodTemplate, SecretKey, ValueFrom, Verify},
     db::CA_FILE,
 };
 use k8s_openapi::api::core::v1::{PodSpec, PodTemplateSpec};
@@ -20,48 +20,76 @@ const PROGRAM_DIR: &str = "/alembic-operator";
 const PROGRAM_VOLUME: &str = "alembic-operator-runner";
 const TLS_VOLUME: &str = "alembic-operator-tls";
 
-/// Why no pod can be made of `spec.podTemplate`.
+/// Why no pod can be made of what the user gave.
 #[derive(Debug, thiserror::Error)]
-#[error("spec.podTemplate.spec is not a pod spec: {0}")]
-pub struct PodTemplateError(#[from] pub serde_json::Error);
+#[error("{field} is not a pod spec: {source}")]
+pub struct PodTemplateError {
+    field: &'static str,
+    source: serde_json::Error,
+}
 
-/// The pod template of a Job.
+impl PodTemplateError {
+    /// `field` is where it stands in the object.
+    pub fn new(field: &'static str, source: serde_json::Error) -> Self {
+        Self { field, source }
+    }
+}
+
+/// Where the user's part of most pods stands.
+pub const FIELD: &str = "spec.podTemplate.spec";
+
+/// What the container named `alembic` does.
+pub enum Payload<'a> {
+    /// A task of the runner, whose program is in a ConfigMap.
+    Runner { task: &'a Task, program: &'a str },
+    /// Something of the user's.
+    Command(&'a Verify),
+}
+
+/// The pod template of a Job; `user` is what is merged into it.
 pub fn pod_template(
     input: JobInput,
+    user: Option<&PodTemplate>,
     labels: &BTreeMap<String, String>,
-    task: &Task,
-    program: &str,
+    payload: &Payload,
     deadline: Option<i64>,
 ) -> Result<PodTemplateSpec, PodTemplateError> {
-    let user = input.object.spec.pod_template.clone().unwrap_or_default();
-    check(&user.spec)?;
+    let user = user.cloned().unwrap_or_default();
+    check(&user.spec, FIELD)?;
     let mut spec = defaults(runs_as_default_user(&user.spec));
     merge(&mut spec, Value::Object(user.spec));
-    merge(&mut spec, fixed(input, task, program, deadline)?);
+    merge(&mut spec, fixed(input, payload, deadline)?);
     if let Some(server) = input.scratch.and_then(Scratch::server) {
         merge(&mut spec, server);
     }
-    let spec: PodSpec = serde_json::from_value(spec)?;
-
-    let mut annotations = BTreeMap::from(DO_NOT_DISTURB.map(|(k, v)| (k.to_owned(), v.to_owned())));
-    annotations.extend(user.metadata.annotations);
-    annotations.insert(LABEL_OBJECT.to_owned(), input.object.name_any());
-    let mut all_labels = user.metadata.labels;
-    all_labels.extend(labels.clone());
     Ok(PodTemplateSpec {
-        metadata: Some(ObjectMeta {
-            labels: Some(all_labels),
-            annotations: Some(annotations),
-            ..ObjectMeta::default()
-        }),
-        spec: Some(spec),
+        metadata: Some(pod_metadata(input.object, user.metadata, labels)),
+        spec: Some(read_pod_spec(spec, FIELD)?),
     })
 }
 
+/// A pod spec out of JSON.
+pub(super) fn read_pod_spec(spec: Value, field: &'static str) -> Result<PodSpec, PodTemplateError> {
+    serde_json::from_value(spec).map_err(|error| PodTemplateError::new(field, error))
+}
+
+/// The user's labels and annotations, and over them those by which the pod is found.
+pub(super) fn pod_metadata(
+    object: &DatabaseMigration,
+    user: PodMetadata,
+    labels: &BTreeMap<String, String>,
+) -> ObjectMeta {
+    let mut annotations = BTreeMap::from(DO_NOT_DISTURB.map(|(k, v)| (k.to_owned(), v.to_owned())));
+    annotations.extend(user.annotations);
+    annotations.insert(LABEL_OBJECT.to_owned(), object.name_any());
+    let mut all_labels = user.labels;
+    all_labels.extend(labels.clone());
+    ObjectMeta { labels: Some(all_labels), annotations: Some(annotations), ..ObjectMeta::default() }
+}
+
 /// Whether the user's part is a pod spec, by itself: what the merge replaces would hide a mistake.
-pub fn check(spec: &Map<String, Value>) -> Result<(), PodTemplateError> {
-    serde_json::from_value::<PodSpec>(Value::Object(spec.clone()))?;
-    Ok(())
+pub fn check(spec: &Map<String, Value>, field: &'static str) -> Result<(), PodTemplateError> {
+    read_pod_spec(Value::Object(spec.clone()), field).map(drop)
 }
 
 /// Autoscalers must not move a migration to another node.
@@ -71,65 +99,83 @@ const DO_NOT_DISTURB: [(&str, &str); 2] =
 /// Many images name no user, or one by name, and both are refused under the restricted Pod Security Standard.
 const DEFAULT_USER: i64 = 65532;
 
-fn runs_as_default_user(user: &Map<String, Value>) -> bool {
+/// Whether nothing says which user a pod runs as.
+pub(super) fn runs_as_default_user(user: &Map<String, Value>) -> bool {
     let own = |spec: &Value| spec.pointer("/securityContext/runAsUser").is_some();
     let container_has = user.get("containers").and_then(Value::as_array).is_some_and(|c| c.iter().any(own));
     !container_has && user.get("securityContext").and_then(|s| s.get("runAsUser")).is_none()
 }
 
-/// What the user's template may change.
-fn defaults(default_user: bool) -> Value {
+/// What the user's template may change of any pod.
+pub(super) fn default_pod(default_user: bool) -> Value {
     let mut security = json!({ "runAsNonRoot": true, "seccompProfile": { "type": "RuntimeDefault" } });
+    if default_user {
+        merge(&mut security, json!({ "runAsUser": DEFAULT_USER, "runAsGroup": DEFAULT_USER, "fsGroup": DEFAULT_USER }));
+    }
+    json!({ "automountServiceAccountToken": false, "enableServiceLinks": false, "securityContext": security })
+}
+
+/// The same of a container.
+pub(super) fn default_container_security() -> Value {
+    json!({ "allowPrivilegeEscalation": false, "capabilities": { "drop": ["ALL"] } })
+}
+
+/// What the user's template may change of a pod in the application's image.
+fn defaults(default_user: bool) -> Value {
     let mut env = vec![
         json!({ "name": "PYTHONUNBUFFERED", "value": "1" }),
         json!({ "name": "PYTHONDONTWRITEBYTECODE", "value": "1" }),
     ];
     if default_user {
-        merge(&mut security, json!({ "runAsUser": DEFAULT_USER, "runAsGroup": DEFAULT_USER, "fsGroup": DEFAULT_USER }));
         // This user has no home in the image, and tools such as uv want to write there.
         env.push(json!({ "name": "HOME", "value": "/tmp" }));
     }
-    json!({
-        "automountServiceAccountToken": false,
-        "enableServiceLinks": false,
-        "securityContext": security,
-        "containers": [{
-            "name": CONTAINER,
-            "env": env,
-            "securityContext": { "allowPrivilegeEscalation": false, "capabilities": { "drop": ["ALL"] } },
-        }],
-    })
+    let mut pod = default_pod(default_user);
+    pod["containers"] = json!([{ "name": CONTAINER, "env": env, "securityContext": default_container_security() }]);
+    pod
 }
 
 /// What it may not.
-fn fixed(input: JobInput, task: &Task, program: &str, deadline: Option<i64>) -> Result<Value, PodTemplateError> {
+fn fixed(input: JobInput, payload: &Payload, deadline: Option<i64>) -> Result<Value, PodTemplateError> {
     let spec = &input.object.spec;
-    let mut command = spec.alembic.command.clone();
-    if command.is_empty() {
-        command.push("python3".to_owned());
+    let mut container =
+        json!({ "name": CONTAINER, "image": input.image, "terminationMessagePath": "/dev/termination-log" });
+    let mut pod = json!({ "restartPolicy": "Never" });
+    match payload {
+        Payload::Runner { task, program } => {
+            let mut command = spec.alembic.command.clone();
+            if command.is_empty() {
+                command.push("python3".to_owned());
+            }
+            command.push(format!("{PROGRAM_DIR}/runner.py"));
+            let mount = json!({ "name": PROGRAM_VOLUME, "mountPath": PROGRAM_DIR, "readOnly": true });
+            let task = task.to_json().map_err(|error| PodTemplateError::new("the task", error))?;
+            let mut env = vec![json!({ "name": "ALEMBIC_OPERATOR_TASK", "value": task })];
+            env.extend(database_env(input));
+            let runner = json!({ "command": command, "args": [], "env": env, "terminationMessagePolicy": "File", "volumeMounts": [mount] });
+            merge(&mut container, runner);
+            pod["volumes"] =
+                json!([{ "name": PROGRAM_VOLUME, "configMap": { "name": program, "defaultMode": 0o444 } }]);
+        }
+        Payload::Command(verify) => {
+            let mut env = connection_env(input);
+            env.extend(database_env(input));
+            // Without a word of its own, the last lines of its log tell why it failed.
+            merge(&mut container, json!({ "env": env, "terminationMessagePolicy": "FallbackToLogsOnError" }));
+            for (field, words) in [("command", &verify.command), ("args", &verify.args)] {
+                if !words.is_empty() {
+                    container[field] = json!(words);
+                }
+            }
+        }
     }
-    command.push(format!("{PROGRAM_DIR}/runner.py"));
-    let mut container = json!({
-        "name": CONTAINER,
-        "image": input.image,
-        "command": command,
-        "args": [],
-        "env": env(input, task)?,
-        "terminationMessagePath": "/dev/termination-log",
-        "terminationMessagePolicy": "File",
-        "volumeMounts": [{ "name": PROGRAM_VOLUME, "mountPath": PROGRAM_DIR, "readOnly": true }],
-    });
     if let Some(policy) = spec.image_pull_policy {
         container["imagePullPolicy"] = policy.as_str().into();
     }
     if let Some(dir) = &spec.alembic.working_dir {
         container["workingDir"] = dir.as_str().into();
     }
-    let mut pod = json!({
-        "restartPolicy": "Never",
-        "containers": [container],
-        "volumes": [{ "name": PROGRAM_VOLUME, "configMap": { "name": program, "defaultMode": 0o444 } }],
-    });
+    pod["containers"] = json!([container]);
     if let (Some(tls), None) = (&spec.database.tls, input.scratch) {
         let key = &tls.ca_from.secret_key_ref;
         let (dir, file) = CA_FILE.rsplit_once('/').unwrap_or(("", CA_FILE));
@@ -146,14 +192,14 @@ fn fixed(input: JobInput, task: &Task, program: &str, deadline: Option<i64>) -> 
     Ok(pod)
 }
 
-fn env(input: JobInput, task: &Task) -> Result<Vec<Value>, PodTemplateError> {
+/// The variables by which an application finds its database.
+fn database_env(input: JobInput) -> Vec<Value> {
     let database = &input.object.spec.database;
     let from = |name: &str, key: &SecretKey| json!({ "name": name, "valueFrom": { "secretKeyRef": { "name": key.name, "key": key.key } } });
-    let mut env = vec![json!({ "name": "ALEMBIC_OPERATOR_TASK", "value": task.to_json()? })];
     if let Some(scratch) = input.scratch {
-        env.extend(database.env_names().iter().map(|name| json!({ "name": name, "value": scratch.url() })));
-        return Ok(env);
+        return database.env_names().iter().map(|name| json!({ "name": name, "value": scratch.url() })).collect();
     }
+    let mut env = Vec::new();
     if let Some(ValueFrom { secret_key_ref }) = &database.url_from {
         env.extend(database.env_names().iter().map(|name| from(name, secret_key_ref)));
     }
@@ -165,12 +211,25 @@ fn env(input: JobInput, task: &Task) -> Result<Vec<Value>, PodTemplateError> {
         env.push(json!({ "name": "PGSSLROOTCERT", "value": CA_FILE }));
         env.push(json!({ "name": "PGSSLMODE", "value": "verify-full" }));
     }
-    Ok(env)
+    env
+}
+
+/// The parts of the URL that are no secret; the runner has them in its task.
+fn connection_env(input: JobInput) -> Vec<Value> {
+    let Some(connection) = &input.object.spec.database.connection else { return Vec::new() };
+    let variable = |name: &str, value: &str| json!({ "name": format!("ALEMBIC_OPERATOR_DB_{name}"), "value": value });
+    let mut env = vec![
+        variable("DIALECT", connection.dialect.as_str()),
+        variable("HOST", &connection.host),
+        variable("NAME", &connection.name),
+    ];
+    env.extend(connection.port.map(|port| variable("PORT", &port.to_string())));
+    env
 }
 
 /// Lays one JSON value over another as a strategic merge does: objects by key, lists of named things by their name
 /// (mounts by their path), everything else replaced.
-fn merge(base: &mut Value, over: Value) {
+pub(super) fn merge(base: &mut Value, over: Value) {
     match (base, over) {
         (Value::Object(base), Value::Object(over)) => {
             for (key, value) in over {
@@ -207,7 +266,7 @@ fn merge_lists(base: &mut Vec<Value>, over: Vec<Value>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{api::DatabaseMigration, runner::task::Action};
+    use crate::runner::task::Action;
 
     fn pod(spec: Value) -> Result<PodTemplateSpec, PodTemplateError> {
         let object: DatabaseMigration = serde_json::from_value(json!({
@@ -218,9 +277,9 @@ mod tests {
         let task = Task::new(&object, Action::Inspect);
         pod_template(
             JobInput { object: &object, image: "shop@sha256:ab", scratch: None },
+            object.spec.pod_template.as_ref(),
             &BTreeMap::new(),
-            &task,
-            "program",
+            &Payload::Runner { task: &task, program: "program" },
             None,
         )
     }

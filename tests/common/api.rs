@@ -22,7 +22,7 @@ pub struct View {
 }
 
 /// Resources: path, group and version, kind.
-const RESOURCES: [(&str, &str, &str, &str); 8] = [
+const RESOURCES: [(&str, &str, &str, &str); 9] = [
     (
         "databasemigrations",
         "alembic-operator.dev/v1alpha1",
@@ -35,6 +35,7 @@ const RESOURCES: [(&str, &str, &str, &str); 8] = [
     ("secrets", "v1", "Secret", "secrets"),
     ("events", "v1", "Event", "events"),
     ("events", "events.k8s.io/v1", "Event", "events.events.k8s.io"),
+    ("backups", "postgresql.cnpg.io/v1", "Backup", "backups.postgresql.cnpg.io"),
     ("leases", "coordination.k8s.io/v1", "Lease", "leases.coordination.k8s.io"),
 ];
 

@@ -36,6 +36,8 @@ pub const LOG: &str = "log";
 const QUIET: Duration = Duration::from_secs(420);
 /// How long a run works.
 const RUN_TAKES: Duration = Duration::from_secs(20);
+/// How long a backup or a verification does.
+const STAGE_TAKES: Duration = Duration::from_secs(8);
 const PATIENCE: Duration = Duration::from_secs(6 * 3600);
 
 thread_local! {
@@ -57,8 +59,11 @@ pub struct Database {
     pub tables: Vec<String>,
     pub password: String,
     pub down: bool,
-    /// Each run that changed it: direction, rows before, rows after.
+    /// Each run that changed it: direction, rows before, rows after; and each `backup` and `verify` that ended well, with the
+    /// rows that it saw.
     pub runs: Vec<(String, Vec<String>, Vec<String>)>,
+    /// Actions around a run that fail: `backup`, `verify`.
+    pub failing: BTreeSet<&'static str>,
     /// Runs at work now, and the most there ever were.
     pub working: usize,
     pub most_working: usize,
@@ -378,13 +383,17 @@ fn key(resource: &'static str, name: &str) -> Key {
     Key { resource, namespace: NAMESPACE.to_owned(), name: name.to_owned() }
 }
 
+/// CloudNativePG's backups.
+const CNPG: &str = "backups.postgresql.cnpg.io";
+
 fn object(name: &str) -> Key {
     key("databasemigrations.alembic-operator.dev", name)
 }
 
 /// Removes what tells when something was, and what follows from it.
 fn timeless(value: &mut Value) {
-    const MOMENTS: [&str; 9] = [
+    const MOMENTS: [&str; 10] = [
+        "completedAt",
         "resourceVersion",
         "creationTimestamp",
         "deletionTimestamp",
@@ -518,6 +527,8 @@ impl Kubelet {
                     let _ = self.store.delete(&change.key, &Value::Null);
                 } else if change.key.resource == "jobs.batch" {
                     tokio::spawn(self.clone().job(change.key.clone(), made.clone()));
+                } else if change.key.resource == CNPG {
+                    tokio::spawn(self.clone().cnpg(change.key.clone()));
                 }
             }
             seen = now;
@@ -543,6 +554,19 @@ impl Kubelet {
         self.store.get(key).is_some_and(|object| object["metadata"]["uid"] == *uid)
     }
 
+    /// CloudNativePG, which backs up the one database that there is.
+    async fn cnpg(self, backup: Key) {
+        *self.world().jobs.entry("cnpg".to_owned()).or_default() += 1;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        self.tell(&backup, json!({ "phase": "running" }), None);
+        let left = self.around("app", "backup", &backup).await;
+        let status = match left.code {
+            0 => json!({ "phase": "completed" }),
+            _ => json!({ "phase": "failed", "error": left.message }),
+        };
+        self.tell(&backup, status, None);
+    }
+
     async fn job(self, job_key: Key, job: Arc<Value>) {
         let action = job["metadata"]["labels"]["alembic-operator.dev/action"].as_str().unwrap_or_default().to_owned();
         *self.world().jobs.entry(action).or_default() += 1;
@@ -562,19 +586,20 @@ impl Kubelet {
         }
         tokio::time::sleep(Duration::from_millis(900)).await;
         let container = &pod["spec"]["containers"][0];
+        let name = container["name"].clone();
         let reference = container["image"].as_str().unwrap_or_default().to_owned();
         let Some(image) = self.found(&reference) else {
             let waiting = json!({ "reason": "ImagePullBackOff", "message": "no such image" });
             return self.tell(
                 &pod_key,
-                json!({ "phase": "Pending", "containerStatuses": [{ "name": "alembic", "image": reference,
+                json!({ "phase": "Pending", "containerStatuses": [{ "name": name, "image": reference,
                 "imageID": "", "ready": false, "restartCount": 0, "state": { "waiting": waiting } }] }),
                 None,
             );
         };
         let image_id = format!("{}@{}", reference.split(['@', ':']).next().unwrap_or_default(), image.digest);
         let status = |phase: &str, state: Value| {
-            json!({ "phase": phase, "containerStatuses": [{ "name": "alembic", "image": reference, "imageID": image_id,
+            json!({ "phase": phase, "containerStatuses": [{ "name": name, "image": reference, "imageID": image_id,
                 "ready": false, "restartCount": 0, "state": state }] })
         };
         self.tell(&pod_key, status("Running", json!({ "running": { "startedAt": seconds(clock()) } })), None);
@@ -616,7 +641,12 @@ impl Kubelet {
         let task: Value = serde_json::from_str(task["value"].as_str().unwrap_or_default()).unwrap_or_default();
         let database =
             env("DATABASE_URL").and_then(|e| self.named(&e["valueFrom"]["secretKeyRef"])).unwrap_or_default();
-        match task["action"].as_str() {
+        let stage = self
+            .store
+            .get(pod)
+            .and_then(|pod| pod["metadata"]["labels"]["alembic-operator.dev/action"].as_str().map(str::to_owned));
+        match task["action"].as_str().or(stage.as_deref()) {
+            Some(stage @ ("backup" | "verify")) => self.around(&database, stage, pod).await,
             Some("inspect") => {
                 tokio::time::sleep(Duration::from_secs(2)).await;
                 inspected(image)
@@ -646,6 +676,23 @@ impl Kubelet {
         let secret = self.store.get(&key("secrets", reference["name"].as_str()?))?;
         let url = STANDARD.decode(secret["data"][reference["key"].as_str()?].as_str()?).ok()?;
         String::from_utf8(url).ok()?.rsplit('/').next().map(str::to_owned)
+    }
+
+    /// What comes before and after a run: it looks at a database and leaves it as it is.
+    async fn around(&self, database: &str, stage: &str, by: &Key) -> Left {
+        tokio::time::sleep(STAGE_TAKES).await;
+        let alive = self.store.get(by).is_some();
+        let mut world = self.world();
+        let Some(database) = world.databases.get_mut(database).filter(|_| alive) else {
+            return Left { message: json!("killed"), log: String::new(), code: 137 };
+        };
+        if database.failing.contains(stage) {
+            return Left { message: json!("it does not work"), log: String::new(), code: 1 };
+        }
+        assert_eq!(database.working, 0, "a {stage} while a run is at work");
+        let rows: Vec<String> = database.rows.clone().unwrap_or_default().into_iter().collect();
+        database.runs.push((stage.to_owned(), rows.clone(), rows));
+        done(json!("done"))
     }
 
     async fn migrate(&self, task: &Value, image: &Image, database: &str, pod: &Key) -> Left {

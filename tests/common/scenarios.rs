@@ -50,6 +50,13 @@ scenarios! {
     "drift, and a run over it" => drift,
     "drift that blocks" => blocking_drift,
     "drift from the history" => replayed_drift,
+    "a backup by Job before each run" => backup,
+    "a backup that fails, then asked anew" => failing_backup,
+    "a backup by CloudNativePG" => backup_by_cnpg,
+    "one backup for several attempts" => backup_once race,
+    "a backup that can't begin gives way" => change_during_backup,
+    "not verified, then asked anew" => failing_verification,
+    "not verified, and gone back" => gone_back,
 }
 
 fn rows(ids: &str) -> Option<BTreeSet<String>> {
@@ -379,4 +386,114 @@ async fn replayed_drift(cluster: Arc<Cluster>) {
     cluster.settled().await;
     assert_eq!(drifted(&cluster), "InSync");
     ran(&cluster, &[("upgrade", "c", "e")]);
+}
+
+fn dump(when: &str) -> serde_json::Value {
+    let env = json!([{ "name": "DATABASE_URL", "valueFrom": { "secretKeyRef": { "name": "db", "key": "url" } } }]);
+    let pod = json!({ "containers": [{ "name": "dump", "image": "dump:1", "env": env }] });
+    json!({ "when": when, "job": { "template": { "spec": pod } } })
+}
+
+async fn backup(cluster: Arc<Cluster>) {
+    shop(&cluster, Some("a"));
+    cluster.image("dump:1", "", "");
+    cluster.image("shop:2", "a b c d e", "");
+    cluster.apply("shop", &json!({ "backup": dump("Always"), "historyLimit": 1 }));
+    cluster.settled().await;
+    assert_eq!(cluster.reason("shop"), "AtTarget");
+    cluster.patch("shop", &json!({ "image": "shop:2" }));
+    cluster.settled().await;
+    assert_eq!(cluster.reason("shop"), "AtTarget");
+    ran(&cluster, &[("backup", "a", "a"), ("upgrade", "a", "c"), ("backup", "c", "c"), ("upgrade", "c", "e")]);
+}
+
+async fn failing_backup(cluster: Arc<Cluster>) {
+    shop(&cluster, Some("a"));
+    cluster.image("dump:1", "", "");
+    cluster.database("app", |database| database.failing = ["backup"].into());
+    cluster.apply("shop", &json!({ "backup": dump("Always") }));
+    cluster.settled().await;
+    assert_eq!(cluster.reason("shop"), "BackupFailed");
+    ran(&cluster, &[]);
+    cluster.database("app", |database| database.failing.clear());
+    cluster.request("shop", "again");
+    cluster.settled().await;
+    assert_eq!(cluster.reason("shop"), "AtTarget");
+    ran(&cluster, &[("backup", "a", "a"), ("upgrade", "a", "c")]);
+}
+
+async fn backup_by_cnpg(cluster: Arc<Cluster>) {
+    shop(&cluster, Some("c"));
+    let backup = json!({ "when": "OnHazard", "cnpg": { "cluster": "main" } });
+    cluster.apply("shop", &json!({ "backup": backup, "policy": { "downgrade": "Allow" } }));
+    cluster.settled().await;
+    cluster.patch("shop", &json!({ "targetRevision": "a" }));
+    cluster.settled().await;
+    assert_eq!(cluster.reason("shop"), "AtTarget");
+    cluster.patch("shop", &json!({ "targetRevision": "b" }));
+    cluster.settled().await;
+    ran(&cluster, &[("backup", "c", "c"), ("downgrade", "c", "a"), ("upgrade", "a", "b")]);
+    cluster.delete("shop");
+    cluster.settled().await;
+    assert!(cluster.end().keys().any(|name| name.starts_with("backups.")), "a backup outlives the object");
+}
+
+async fn backup_once(cluster: Arc<Cluster>) {
+    shop(&cluster, Some("a"));
+    cluster.image("dump:1", "", "");
+    cluster.apply("shop", &json!({ "backup": dump("Always"), "timeouts": { "lock": "1s" } }));
+    cluster.wait("a backup", || !cluster.seen("app").runs.is_empty()).await;
+    // Somebody else migrates, so the run is refused and tried again.
+    cluster.database("app", |database| database.working = 1);
+    cluster.until("shop", "DatabaseLocked").await;
+    cluster.database("app", |database| database.working = 0);
+    cluster.settled().await;
+    assert_eq!(cluster.reason("shop"), "AtTarget");
+    ran(&cluster, &[("backup", "a", "a"), ("upgrade", "a", "c")]);
+}
+
+async fn change_during_backup(cluster: Arc<Cluster>) {
+    shop(&cluster, Some("a"));
+    // The image of the backup is not there, so that it can't begin.
+    cluster.apply("shop", &json!({ "backup": dump("Always") }));
+    cluster.until("shop", "ImagePullFailed").await;
+    ran(&cluster, &[]);
+    cluster.image("dump:1", "", "");
+    cluster.patch("shop", &json!({ "targetRevision": "b" }));
+    cluster.settled().await;
+    assert_eq!(cluster.reason("shop"), "AtTarget");
+    ran(&cluster, &[("backup", "a", "a"), ("upgrade", "a", "b")]);
+}
+
+async fn failing_verification(cluster: Arc<Cluster>) {
+    shop(&cluster, Some("a"));
+    cluster.database("app", |database| database.failing = ["verify"].into());
+    cluster.apply("shop", &json!({ "verify": { "command": ["./smoke"] } }));
+    cluster.settled().await;
+    assert_eq!(cluster.reason("shop"), "VerifyFailed");
+    ran(&cluster, &[("upgrade", "a", "c")]);
+    cluster.database("app", |database| database.failing.clear());
+    cluster.request("shop", "again");
+    cluster.settled().await;
+    assert_eq!(cluster.reason("shop"), "AtTarget");
+    ran(&cluster, &[("upgrade", "a", "c"), ("verify", "c", "c")]);
+}
+
+async fn gone_back(cluster: Arc<Cluster>) {
+    shop(&cluster, Some("a"));
+    cluster.image("dump:1", "", "");
+    cluster.database("app", |database| database.failing = ["verify"].into());
+    let spec = json!({ "verify": { "command": ["./smoke"] }, "onFailure": "Downgrade", "policy": { "downgrade": "Allow" },
+        "backup": dump("OnHazard") });
+    cluster.apply("shop", &spec);
+    cluster.settled().await;
+    assert_eq!(cluster.reason("shop"), "VerifyFailed");
+    let there = [("upgrade", "a", "c"), ("backup", "c", "c"), ("downgrade", "c", "a")];
+    ran(&cluster, &there);
+    cluster.database("app", |database| database.failing.clear());
+    cluster.image("shop:2", "a b c d", "");
+    cluster.patch("shop", &json!({ "image": "shop:2" }));
+    cluster.settled().await;
+    assert_eq!(cluster.reason("shop"), "AtTarget");
+    ran(&cluster, &[&there[..], &[("upgrade", "a", "d"), ("verify", "d", "d")]].concat());
 }

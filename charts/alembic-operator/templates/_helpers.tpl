@@ -74,4 +74,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | quote }}
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]
+{{- if .Values.backup.cnpg }}
+# Never deleted: a backup outlives the object that it was made for.
+- apiGroups: [postgresql.cnpg.io]
+  resources: [backups]
+  verbs: [get, create]
+{{- end }}
 {{- end }}

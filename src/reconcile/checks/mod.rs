@@ -1,6 +1,7 @@
 //! The judgements of `decide`, each a small pure function over what was observed; no I/O.
 
 mod approval;
+mod backup;
 mod drift;
 mod hazards;
 mod image;
@@ -11,8 +12,11 @@ mod retry;
 mod run;
 mod schema;
 mod spec;
+mod stage;
+mod verify;
 
 pub use approval::{Approval, approval};
+pub use backup::{BackupAsk, backup_ask, backup_progress, not_required};
 pub use drift::{Drift, describe, drift};
 pub use hazards::{Step, judge};
 pub use image::{Wish, accepted_drift, heads_condition, requested_at, wanted};
@@ -25,3 +29,5 @@ pub use retry::{Gate, gate, repeats_by_itself};
 pub use run::{pod_failed, reason_of_class, run_status, summary_of_run};
 pub use schema::{Compared, Look, Replayed, Taken};
 pub use spec::spec_problem;
+pub use stage::Progress;
+pub use verify::{VerifyAsk, gone_back, verify_ask, verify_progress, way_back};

@@ -2,6 +2,7 @@
 
 use crate::{
     api::{Adopt, DatabaseMigrationStatus, DowngradePolicy, Reason, RunResult, Strategy},
+    lint::Severity,
     reconcile::{
         checks::{drift::describe, hazards::Judged},
         observed::Problem,
@@ -25,6 +26,13 @@ pub struct Chosen {
     pub hash: String,
     /// What it does, as far as anybody can tell; judged once it is known that it is to run.
     pub judged: Judged,
+}
+
+impl Chosen {
+    /// Whether it has a high hazard or a worse one that nobody allowed.
+    pub fn dangerous(&self) -> bool {
+        self.judged.report.worst().is_some_and(|worst| worst >= Severity::High)
+    }
 }
 
 /// Plans the way from the live rows to the target, which is resolved in the spec's own image. When that image does

@@ -3,7 +3,7 @@
 use crate::{
     api::Reason,
     error::{Class, Error},
-    reconcile::observed::Problem,
+    reconcile::{cnpg, observed::Problem},
     text,
 };
 
@@ -11,6 +11,9 @@ use crate::{
 pub fn refused(error: &Error) -> Option<Problem> {
     if error.class() != Class::Permanent {
         return None;
+    }
+    if let Some(problem) = without_cnpg(error) {
+        return Some(problem);
     }
     let reason = match error {
         Error::Api { what, .. } if what.starts_with("create Job") => Reason::PodRejected,
@@ -22,6 +25,25 @@ pub fn refused(error: &Error) -> Option<Problem> {
         _ => return None,
     };
     Some(Problem::new(reason, text::clean(&error.to_string(), 900)))
+}
+
+/// CloudNativePG need not be there, and the operator need not have rights on what it has.
+fn without_cnpg(error: &Error) -> Option<Problem> {
+    let Error::Api { what, source } = error else { return None };
+    let kube::Error::Api(status) = source.as_ref() else { return None };
+    let creates = what.starts_with(cnpg::CREATE);
+    if !creates && !what.starts_with(cnpg::GET) {
+        return None;
+    }
+    let (reason, what_to_do) = match status.code {
+        403 => (Reason::Forbidden, "; set the chart's value backup.cnpg to true"),
+        404 if creates => (
+            Reason::BackupFailed,
+            "; the cluster has no Backups of postgresql.cnpg.io: install CloudNativePG, or set spec.backup.job",
+        ),
+        _ => (Reason::BackupFailed, ""),
+    };
+    Some(Problem::new(reason, text::clean(&format!("{error}{what_to_do}"), 900)))
 }
 
 #[cfg(test)]
@@ -40,6 +62,9 @@ mod tests {
         assert_eq!(api("create Job shop-run-1", 422), Some(Reason::PodRejected));
         assert_eq!(api("create Job shop-run-1", 403), Some(Reason::PodRejected));
         assert_eq!(api("get Secret shop", 403), Some(Reason::Forbidden));
+        assert_eq!(api("create Backup shop-backup-1", 404), Some(Reason::BackupFailed));
+        assert_eq!(api("create Backup shop-backup-1", 403), Some(Reason::Forbidden));
+        assert_eq!(api("create Backup shop-backup-1", 500), None);
         assert_eq!(api("get Secret shop", 500), None);
         assert_eq!(api("write the status of shop", 409), None);
     }

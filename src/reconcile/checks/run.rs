@@ -41,6 +41,7 @@ pub fn run_status(run: &RunView, rows: Option<&BTreeSet<String>>) -> Option<RunS
         attempts: record.attempts,
         generation: record.generation,
         requested_at: record.requested_at,
+        took_back: record.took_back,
         started_at: run.job.created.map(Time),
         finished_at: ended.finished_at.or(run.job.created).map(Time),
     })

@@ -1,27 +1,50 @@
 //! What the API server's schema can't check of a spec; no I/O.
 
 use crate::{
-    api::{DatabaseMigrationSpec, Reason, parse_duration},
+    api::{BackupWhen, DatabaseMigrationSpec, DowngradePolicy, OnFailure, Reason, parse_duration},
     reconcile::observed::Problem,
     revisions::Target,
-    runner::check_pod_template,
+    runner::{BACKUP_FIELD, POD_TEMPLATE_FIELD, VERIFY_FIELD, check_pod_template},
 };
 
 /// The first thing that is wrong with a spec.
 pub fn spec_problem(spec: &DatabaseMigrationSpec) -> Option<Problem> {
-    duration_problem(spec).or_else(|| pod_template_problem(spec)).or_else(|| {
+    duration_problem(spec).or_else(|| pod_template_problem(spec)).or_else(|| stage_problem(spec)).or_else(|| {
         let refused = Target::parse(&spec.target_revision).err()?;
         Some(Problem::new(Reason::InvalidTarget, format!("spec.targetRevision: {refused}")))
     })
 }
 
 fn pod_template_problem(spec: &DatabaseMigrationSpec) -> Option<Problem> {
-    let error = check_pod_template(&spec.pod_template.as_ref()?.spec).err()?;
+    let verify = spec.verify.as_ref().and_then(|verify| verify.pod_template.as_ref());
+    let templates = [
+        (POD_TEMPLATE_FIELD, spec.pod_template.as_ref().map(|template| &template.spec)),
+        (VERIFY_FIELD, verify.map(|template| &template.spec)),
+        (BACKUP_FIELD, spec.backup.job.as_ref().map(|job| &job.template.spec)),
+    ];
+    let error = templates.into_iter().find_map(|(field, template)| check_pod_template(template?, field).err())?;
     Some(Problem::new(Reason::InvalidSpec, error.to_string()))
+}
+
+/// What the API server refuses by the CRD's rules, where it has these.
+fn stage_problem(spec: &DatabaseMigrationSpec) -> Option<Problem> {
+    let invalid = |message: &str| Some(Problem::new(Reason::InvalidSpec, message));
+    let backup = &spec.backup;
+    if backup.when != BackupWhen::Never && backup.job.is_some() == backup.cnpg.is_some() {
+        return invalid("spec.backup: set exactly one of job and cnpg");
+    }
+    if spec.on_failure == OnFailure::Downgrade
+        && (spec.verify.is_none() || spec.policy.downgrade != DowngradePolicy::Allow)
+    {
+        return invalid("spec.onFailure: Downgrade needs spec.verify and spec.policy.downgrade: Allow");
+    }
+    None
 }
 
 fn duration_problem(spec: &DatabaseMigrationSpec) -> Option<Problem> {
     let fields = [
+        ("backup.timeout", &spec.backup.timeout),
+        ("verify.timeout", spec.verify.as_ref().map_or(&None, |verify| &verify.timeout)),
         ("database.probe.interval", &spec.database.probe.interval),
         ("database.probe.timeout", &spec.database.probe.timeout),
         ("timeouts.lock", &spec.timeouts.lock),

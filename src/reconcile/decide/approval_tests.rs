@@ -8,7 +8,7 @@ use crate::api::{RunResult, RunStatus};
 use serde_json::json;
 
 /// An image whose revision `b` drops a column on the way up, and a table on the way down.
-fn dangerous(upgrade: &str) -> Arc<Inspected> {
+pub(super) fn dangerous(upgrade: &str) -> Arc<Inspected> {
     let script = |text: &str| json!({"text": text, "sha256": text, "opaque": []});
     image_of("shop@sha256:1", "a b c", |id| match id {
         "b" => json!({"upgrade": script(upgrade), "downgrade": script("DROP TABLE goods;")}),

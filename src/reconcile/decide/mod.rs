@@ -8,6 +8,9 @@ mod image;
 #[cfg(test)]
 mod properties;
 mod run;
+#[cfg(test)]
+mod stage_tests;
+mod stages;
 mod tell;
 #[cfg(test)]
 mod tests;
@@ -15,8 +18,8 @@ mod tests;
 use self::{image::problem_of, tell::transition};
 use super::{
     checks::{
-        Chosen, Drift, Unmanaged, adoption, choose, describe, drift, heads_condition, judge, run_status, spec_problem,
-        unmanaged, usable_graph,
+        BackupAsk, Chosen, Drift, Unmanaged, VerifyAsk, adoption, choose, describe, drift, heads_condition, judge,
+        run_status, spec_problem, unmanaged, usable_graph,
     },
     observed::{DatabaseView, ImageView, JobView, Observed, Problem, ReplayJob, Wanted},
     plan::plan_status,
@@ -51,6 +54,10 @@ pub enum Effect {
     KeepInspection { key: String, image: Arc<Inspected> },
     /// Own a stored inspection together with the other objects that use it.
     ShareInspection { key: String, image: Arc<Inspected> },
+    /// Create the Job or Backup that makes a backup.
+    BackUp(Box<BackupAsk>),
+    /// Create the Job that verifies a run.
+    Verify(Box<VerifyAsk>),
     /// Create the Job of a run, with everything that it needs around it.
     Run(Box<(RunRecord, Run)>),
     /// Let a deletion go through, unless there is a run of a higher number than those that are recorded.
@@ -92,8 +99,17 @@ pub struct Decision {
 
 /// Decides on one object.
 pub fn decide(object: &DatabaseMigration, observed: &Observed, now: Timestamp) -> Decision {
-    let mut pass =
-        Pass { object, observed, now, draft: Draft::new(object, now), effects: Vec::new(), after: Vec::new() };
+    let mut pass = Pass {
+        object,
+        observed,
+        now,
+        draft: Draft::new(object, now),
+        effects: Vec::new(),
+        after: Vec::new(),
+        news_first: false,
+        backs_up: false,
+        takes_back: None,
+    };
     let next = pass.decide();
     pass.clean_up();
     pass.after.extend(transition(object, &pass.draft.status));
@@ -104,6 +120,9 @@ pub fn decide(object: &DatabaseMigration, observed: &Observed, now: Timestamp) -
 pub fn told(object: &DatabaseMigration, problem: &Problem, now: Timestamp) -> Decision {
     let mut draft = Draft::new(object, now);
     draft.problem(problem);
+    if problem.reason == Reason::BackupFailed {
+        draft.set(ConditionType::BackedUp, "False", "Failed", &problem.message);
+    }
     let after = transition(object, &draft.status).into_iter().collect();
     Decision { effects: Vec::new(), status: draft.status, after, next: Next::BackOff }
 }
@@ -115,6 +134,12 @@ struct Pass<'a> {
     draft: Draft,
     effects: Vec<Effect>,
     after: Vec<Effect>,
+    /// Whether the status has to be stored before a run starts.
+    news_first: bool,
+    /// Whether the condition BackedUp is about the run of this pass.
+    backs_up: bool,
+    /// The run that the next one takes back.
+    takes_back: Option<i64>,
 }
 
 impl Pass<'_> {
@@ -126,6 +151,7 @@ impl Pass<'_> {
                 Some(status) => {
                     self.tell_end(&status);
                     self.draft.record(status);
+                    self.news_first = true;
                     ours = true;
                 }
                 None => match self.active(run) {
@@ -214,8 +240,11 @@ impl Pass<'_> {
                 self.draft.unplanned(problem.reason.as_str(), &problem.message);
                 self.stop(&problem)
             }
-            Ok(chosen) if at_target => self.at_target(&chosen),
-            Ok(chosen) => self.towards(&chosen),
+            Ok(chosen) => {
+                let next = if at_target { self.at_target(&chosen, &image, &rows) } else { self.towards(&chosen) };
+                self.note_no_backup(&chosen, at_target);
+                next
+            }
         }
     }
 
@@ -251,16 +280,24 @@ impl Pass<'_> {
             Unmanaged::Adopt(adopt) => adoption(image, adopt, &status)?,
             Unmanaged::Unsaid(problem) => return Err(problem),
         };
-        let (spec, sizes) = (&self.object.spec, &self.observed.sizes);
-        let judged = judge(&chosen, &spec.policy.hazards.allow, sizes, self.server_version());
-        let chosen = Chosen { judged, ..chosen };
-        self.draft.plan(&chosen, plan_status(self.object, &chosen));
-        Ok(chosen)
+        Ok(self.judged(chosen))
     }
 
-    fn at_target(&mut self, chosen: &Chosen) -> Next {
+    /// A plan with its hazards, as the status tells it.
+    fn judged(&mut self, chosen: Chosen) -> Chosen {
+        let allowed = &self.object.spec.policy.hazards.allow;
+        let judged = judge(&chosen, allowed, &self.observed.sizes, self.server_version());
+        let chosen = Chosen { judged, ..chosen };
+        self.draft.plan(&chosen, plan_status(self.object, &chosen));
+        chosen
+    }
+
+    fn at_target(&mut self, chosen: &Chosen, image: &Arc<Inspected>, rows: &BTreeSet<String>) -> Next {
         if let Some(problem) = self.blocking_drift() {
             return self.stop(&problem);
+        }
+        if let Err(next) = self.verified(image, rows) {
+            return next;
         }
         self.draft.verdict(Reason::AtTarget, &format!("the version rows are {}", describe(&chosen.plan.end)));
         self.interval()

@@ -2,10 +2,11 @@
 
 use super::{tests::*, *};
 use crate::{
+    api::BackupResult,
     db::VersionRows,
     reconcile::{
         checks::spec_problem,
-        observed::{ModelsView, RunView},
+        observed::{ModelsView, RunView, StageView},
     },
     runner::{Ended, JobInput, Trouble, run_job},
 };
@@ -127,6 +128,34 @@ proptest! {
             prop_assert!(record.from != record.to && record.to == run.end);
             let made = run_job(JobInput { object: &object, image: &record.image, scratch: None }, record, run.clone());
             prop_assert!(made.is_ok_and(|job| job.name_any().len() <= 63));
+        }
+    }
+
+    #[test]
+    fn no_run_starts_before_its_backup_is_complete(spec in spec(), observed in world(), state in state()) {
+        let Some(mut object) = with(&spec) else { return Ok(()) };
+        let pod = json!({ "containers": [{ "name": "dump", "image": "i" }] });
+        object.spec.backup = serde_json::from_value(json!({ "when": "Always", "job": { "template": { "spec": pod } } })).unwrap();
+        let first = decide(&object, &observed, now());
+        let stamps = |decision: &Decision| started(decision).is_some_and(|(_, run)| run.direction == "stamp");
+        prop_assert!(started(&first).is_none() || stamps(&first));
+        let ask = first.effects.iter().find_map(|effect| match effect {
+            Effect::BackUp(ask) => Some(ask.clone()),
+            _ => None,
+        });
+        let Some(ask) = ask else { return Ok(()) };
+        let mut later = observed.clone();
+        later.run = None;
+        let job = JobView { name: ask.name.clone(), ..job(state.clone()) };
+        later.stages.backups = vec![StageView { record: ask.record.clone(), job }];
+        let second = decide(&after(object, &first), &later, now());
+        let complete = matches!(&state, PodState::Ended(ended) if ended.ran && ended.exit_code == Some(0));
+        let run = started(&second).map(|(record, _)| record.plan_hash.clone());
+        prop_assert!(run.is_none() || complete);
+        if let Some(hash) = run {
+            let backup = second.status.backup.unwrap();
+            prop_assert_eq!((backup.result, backup.plan_hash), (BackupResult::Completed, hash));
+            prop_assert!(second.after.iter().any(|e| matches!(e, Effect::Run(_))), "its end is stored first");
         }
     }
 

@@ -5,7 +5,7 @@ use crate::{
     api::{AdoptVerify, ConditionType, Reason, parse_duration},
     reconcile::{
         checks::{
-            Approval, Chosen, Gate, approval, direction_name, gate, plan_problem, requested_at, run_status,
+            Approval, Chosen, Gate, approval, direction_name, gate, gone_back, plan_problem, requested_at, run_status,
             summary_of_run,
         },
         observed::{JobView, RunView},
@@ -81,11 +81,17 @@ impl Pass<'_> {
         }
         let generation = self.object.metadata.generation.unwrap_or_default();
         let requested = requested_at(self.object).map(str::to_owned);
+        if let Some(problem) = gone_back(&self.draft.status, generation, requested.as_deref()) {
+            return self.stop(&problem);
+        }
         let limit = spec.retry.limit.unwrap_or(DEFAULT_ATTEMPTS);
         match gate(self.draft.status.last_run.as_ref(), generation, requested.as_deref(), limit, self.now) {
             Gate::Open { attempts } => match approval.problem {
                 Some(problem) => self.stop(&problem),
-                None => self.start(chosen, generation, requested, attempts),
+                None => match self.back_up(chosen, attempts) {
+                    Ok(()) => self.start(chosen, generation, requested, attempts),
+                    Err(next) => next,
+                },
             },
             Gate::Closed(problem) => self.stop(&problem),
             Gate::Wait { pause, problem } => {
@@ -147,6 +153,7 @@ impl Pass<'_> {
             // What leaves the transaction is done for good, whatever the database.
             transactional: chosen.image.inspection.transactional_ddl
                 && !plan.steps.iter().any(|s| chosen.image.revision(s).is_some_and(|r| r.autocommit)),
+            took_back: self.takes_back,
         };
         let timeouts = &self.object.spec.timeouts;
         let lock = timeouts.lock.as_deref().and_then(parse_duration);
@@ -175,8 +182,8 @@ impl Pass<'_> {
         self.draft.verdict(reason, &format!("{} in {}", summary(chosen), record.image));
         let job = run_name(self.object, record.number);
         self.tell(false, "MigrationStarted", &format!("{} in {}", summary(chosen), record.image), Some(job));
-        // The record of a run must be stored before the next one starts, or a crash in between would lose it.
-        let order = if self.observed.run.is_some() { &mut self.after } else { &mut self.effects };
+        // The record of a run, and of a backup, must be stored before the next one starts, or a crash in between would lose it.
+        let order = if self.news_first { &mut self.after } else { &mut self.effects };
         order.push(Effect::Run(Box::new((record, run))));
         Next::After(WITHOUT_POD)
     }

@@ -25,6 +25,7 @@ impl Pass<'_> {
         let surplus = runs.into_iter().skip(limit.saturating_sub(just_ended)).map(|run| Effect::DeleteJob(run.job));
         let old = self.observed.old_jobs.iter().cloned().map(Effect::DeleteJob);
         self.after.extend(surplus.chain(old));
+        self.after.extend(self.surplus_stages(limit).into_iter().map(Effect::DeleteJob));
     }
 
     pub(super) fn tell(&mut self, warning: bool, reason: &str, note: &str, job: Option<String>) {
@@ -53,7 +54,7 @@ pub(super) fn transition(object: &DatabaseMigration, status: &DatabaseMigrationS
     let reason = |status: &DatabaseMigrationStatus| status.condition(ConditionType::Ready).map(|c| c.reason.clone());
     let before = object.status.as_ref().and_then(reason);
     let ready = status.condition(ConditionType::Ready)?;
-    let told = ["Migrating", "Downgrading", "Inspecting", "MigrationFailed", "NotChecked"];
+    let told = ["BackingUp", "Migrating", "Downgrading", "Verifying", "Inspecting", "MigrationFailed", "NotChecked"];
     if before.as_deref() == Some(ready.reason.as_str()) || told.contains(&ready.reason.as_str()) {
         return None;
     }

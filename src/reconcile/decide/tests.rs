@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     api::{DriftMode, RunResult, RunStatus},
     db::{Snapshot, VersionRows},
-    reconcile::observed::{JobView, ModelsView, OldRun, RunView, SchemaView},
+    reconcile::observed::{JobView, ModelsView, OldRun, RunView, SchemaView, Stages},
     runner::{Differences, Ended, Inspection, PodState, Trouble},
 };
 use kube::ResourceExt;
@@ -17,7 +17,7 @@ pub(super) fn now() -> Timestamp {
 }
 
 /// A line of revisions: `image("i", "a b c")`.
-fn image(name: &str, ids: &str) -> Arc<Inspected> {
+pub(super) fn image(name: &str, ids: &str) -> Arc<Inspected> {
     let all = |_: &str| json!({"text": "", "sha256": "0", "opaque": []});
     image_of(name, ids, |id| json!({"upgrade": all(id), "downgrade": all(id)}))
 }
@@ -70,6 +70,7 @@ pub(super) fn observed(image: ImageView, database: DatabaseView) -> Observed {
         models: ModelsView::NotLooked,
         run: None,
         old_runs: vec![],
+        stages: Stages::default(),
         old_jobs: vec![],
         next_look: None,
         wanted: Some(wanted()),
@@ -120,7 +121,7 @@ pub(super) fn job(state: PodState) -> JobView {
     JobView { name: "shop-run-1".into(), created: Some(now()), state }
 }
 
-fn run(state: PodState) -> RunView {
+pub(super) fn run(state: PodState) -> RunView {
     let record = RunRecord {
         number: 1,
         direction: "upgrade".into(),
@@ -135,7 +136,7 @@ fn run(state: PodState) -> RunView {
     RunView { job: job(state), record, holder: None }
 }
 
-fn ended(message: &str) -> PodState {
+pub(super) fn ended(message: &str) -> PodState {
     PodState::Ended(Ended {
         message: Some(message.into()),
         ran: true,

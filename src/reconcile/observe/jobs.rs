@@ -2,14 +2,17 @@
 //! where the stores leave something open. Does network I/O.
 
 use crate::{
-    api::{ANNOTATION_LOOK, DatabaseMigration, LABEL_ACTION, LABEL_OBJECT},
+    api::{ANNOTATION_LOOK, ANNOTATION_STAGE, DatabaseMigration, LABEL_ACTION, LABEL_OBJECT},
     error::Error,
     reconcile::{
         Context,
         api::call,
-        observed::{JobView, OldRun, RunView},
+        observed::{JobView, OldRun, RunView, StageView},
     },
-    runner::{CONTAINER, Ended, Frames, LookRecord, PodState, ReportError, RunRecord, Trouble, join_frames, pod_state},
+    runner::{
+        CONTAINER, Ended, Frames, LookRecord, PodState, ReportError, RunRecord, StageRecord, Trouble, join_frames,
+        pod_state, whole_pod_state,
+    },
     text,
 };
 use k8s_openapi::api::{
@@ -37,6 +40,8 @@ pub struct Jobs {
     pub looks: Vec<LookView>,
     pub comparisons: Vec<LookView>,
     pub replays: Vec<LookView>,
+    pub backups: Vec<StageView>,
+    pub verifications: Vec<StageView>,
 }
 
 /// A probe, compare or replay Job.
@@ -72,6 +77,17 @@ pub async fn jobs(object: &DatabaseMigration, context: &Context) -> Result<Jobs,
                 _ => &mut found.looks,
             };
             looks.push(LookView { record, pod, job: view(&job, state) });
+            continue;
+        }
+        if job.annotations().contains_key(ANNOTATION_STAGE) {
+            let record = StageRecord::of(&*job).unwrap_or_default();
+            if action == Some("backup") {
+                let (state, _) = state_by(&job, context, whole_pod_state).await?;
+                found.backups.push(StageView { record, job: view(&job, as_its_job(&job, state)) });
+            } else {
+                let (state, _) = state(&job, context).await?;
+                found.verifications.push(StageView { record, job: view(&job, as_its_job(&job, state)) });
+            }
             continue;
         }
         let Some(record) = RunRecord::of(&*job) else {
@@ -151,6 +167,14 @@ fn view(job: &Job, state: PodState) -> JobView {
 
 /// How far the newest pod of a Job has come, and its name.
 async fn state(job: &Job, context: &Context) -> Result<(PodState, Option<String>), Error> {
+    state_by(job, context, pod_state).await
+}
+
+async fn state_by(
+    job: &Job,
+    context: &Context,
+    read: fn(&Pod) -> PodState,
+) -> Result<(PodState, Option<String>), Error> {
     let uid = job.uid().unwrap_or_default();
     let mut pods = context.stores.pods.state_filter(|pod| pod.owner_references().iter().any(|owner| owner.uid == uid));
     if pods.is_empty() && finished(job) {
@@ -161,14 +185,28 @@ async fn state(job: &Job, context: &Context) -> Result<(PodState, Option<String>
     }
     pods.sort_by_key(|pod| pod.creation_timestamp().map(|t| t.0));
     match pods.pop() {
-        Some(pod) => Ok((pod_state(&pod), Some(pod.name_any()))),
+        Some(pod) => Ok((read(&pod), Some(pod.name_any()))),
         None => Ok((refused_pod(job, context).await?, None)),
     }
 }
 
 fn finished(job: &Job) -> bool {
-    let conditions = job.status.iter().flat_map(|s| s.conditions.iter().flatten());
-    conditions.into_iter().any(|c| (c.type_ == "Complete" || c.type_ == "Failed") && c.status == "True")
+    has_condition(job, "Complete") || has_condition(job, "Failed")
+}
+
+fn has_condition(job: &Job, type_: &str) -> bool {
+    let mut conditions = job.status.iter().flat_map(|s| s.conditions.iter().flatten());
+    conditions.any(|c| c.type_ == type_ && c.status == "True")
+}
+
+/// Where the pod is gone and left no exit code, its Job still tells whether it ended well.
+fn as_its_job(job: &Job, state: PodState) -> PodState {
+    match state {
+        PodState::Ended(ended) if ended.exit_code.is_none() && has_condition(job, "Complete") => {
+            PodState::Ended(Ended { exit_code: Some(0), ran: true, ..ended })
+        }
+        state => state,
+    }
 }
 
 /// The watch of Jobs can be ahead of the watch of pods.

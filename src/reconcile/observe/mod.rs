@@ -6,6 +6,7 @@ mod image;
 mod jobs;
 mod look;
 mod schema;
+mod stages;
 
 pub use image::InspectionCache;
 pub use schema::Checks;
@@ -16,11 +17,11 @@ use super::{
     Context,
     api::call,
     checks::{Wish, wanted},
-    observed::{DatabaseView, ImageView, ModelsView, Observed, SchemaView},
+    observed::{DatabaseView, ImageView, ModelsView, Observed, SchemaView, Stages},
     plan::plan_name,
 };
 use crate::{
-    api::{DatabaseMigration, DriftMode},
+    api::{DatabaseMigration, DriftMode, OnFailure},
     db::{ALEMBICS_WIDTH, Sizes, VersionRows, VersionTable},
     error::Error,
     revisions::Target,
@@ -37,6 +38,7 @@ pub async fn observe(object: &DatabaseMigration, context: &Context) -> Result<Ob
     let mut observed = Observed {
         run: jobs.run,
         old_runs: jobs.old_runs,
+        stages: Stages::default(),
         old_jobs: Vec::new(),
         next_look: None,
         next_comparison: None,
@@ -63,6 +65,7 @@ pub async fn observe(object: &DatabaseMigration, context: &Context) -> Result<Ob
     if let Some(run) = &mut observed.run {
         jobs::redact(&mut run.job, &endpoint.secrets());
     }
+    observed.stages = stages::stages(object, context, jobs.backups, jobs.verifications, &endpoint.secrets()).await?;
     let Wish { wanted, any_stored } = wanted(object, &endpoint.dialect);
     let looked = image::look(object, context, &wanted, any_stored, &jobs.inspections, &endpoint.secrets()).await?;
     observed.old_jobs = looked.old_jobs;
@@ -162,7 +165,9 @@ fn is_pending(object: &DatabaseMigration, observed: &Observed) -> bool {
     };
     let (Ok(graph), Ok(target)) = (&image.graph, Target::parse(&object.spec.target_revision)) else { return false };
     let there = snapshot.rows.clone().into_set();
-    graph.resolve_target(&target).map_or(true, |target| BTreeSet::from_iter(target) != there)
+    // A verification that fails may lead back from the target.
+    object.spec.on_failure == OnFailure::Downgrade
+        || graph.resolve_target(&target).map_or(true, |target| BTreeSet::from_iter(target) != there)
 }
 
 /// The table that env.py uses, as far as it is known.

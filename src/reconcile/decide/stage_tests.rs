@@ -1,0 +1,339 @@
+//! What is decided about backups and verifications, told by the effects and the conditions.
+
+use super::{tests::*, *};
+use crate::{
+    api::{ANNOTATION_REQUESTED_AT, Backup, BackupResult, BackupWhen, DowngradePolicy, OnFailure, VerifyResult},
+    db::VersionRows,
+    reconcile::observed::StageView,
+    runner::{Ended, Implementation, Inspection, StageRecord},
+};
+use kube::ResourceExt;
+use serde_json::json;
+
+const DONE: &str = r#"{"state":"done","started":true}"#;
+
+fn backed_up(when: BackupWhen) -> DatabaseMigration {
+    let mut object = object("head");
+    let pod = json!({ "containers": [{ "name": "dump", "image": "postgres:15" }] });
+    object.spec.backup = Backup {
+        when,
+        job: serde_json::from_value(json!({ "template": { "spec": pod } })).unwrap(),
+        ..Backup::default()
+    };
+    object
+}
+
+fn asked(decision: &Decision) -> Option<BackupAsk> {
+    decision.effects.iter().find_map(|effect| match effect {
+        Effect::BackUp(ask) => Some((**ask).clone()),
+        _ => None,
+    })
+}
+
+fn verification(decision: &Decision) -> Option<VerifyAsk> {
+    decision.effects.iter().find_map(|effect| match effect {
+        Effect::Verify(ask) => Some((**ask).clone()),
+        _ => None,
+    })
+}
+
+fn stage(name: &str, record: &StageRecord, state: PodState) -> StageView {
+    StageView { record: record.clone(), job: JobView { name: name.into(), created: Some(now()), state } }
+}
+
+fn exit(code: i32) -> PodState {
+    let message = Some("disk full".to_owned());
+    PodState::Ended(Ended { ran: true, exit_code: Some(code), message, finished_at: Some(now()), ..Ended::default() })
+}
+
+fn condition(decision: &Decision) -> (String, String) {
+    let condition = decision.status.condition(ConditionType::BackedUp).unwrap();
+    (condition.status.clone(), condition.reason.clone())
+}
+
+fn pair(status: &str, reason: &str) -> (String, String) {
+    (status.to_owned(), reason.to_owned())
+}
+
+/// The same world again, once what was decided is stored.
+fn again(object: DatabaseMigration, decision: &Decision, observed: &Observed) -> Decision {
+    decide(&after(object, decision), observed, Timestamp::from_second(now().as_second() + 7).unwrap())
+}
+
+#[test]
+fn a_run_waits_for_its_backup_and_then_for_the_record_of_it() {
+    let object = backed_up(BackupWhen::Always);
+    let first = decide(&object, &stored("a b c", "a"), now());
+    let ask = asked(&first).unwrap();
+    assert_eq!((reason(&first).as_str(), condition(&first)), ("BackingUp", pair("False", "Running")));
+    assert!(started(&first).is_none() && events(&first) == ["BackupStarted"]);
+    assert_eq!((ask.record.from.join(","), ask.record.to.join(","), ask.record.run), ("a".into(), "c".into(), 1));
+
+    // The watch has not brought the Job yet: it is asked for again, under the same name.
+    let second = again(object.clone(), &first, &stored("a b c", "a"));
+    assert_eq!((asked(&second), events(&second), &second.status), (Some(ask.clone()), vec![], &first.status));
+
+    let mut world = stored("a b c", "a");
+    world.stages.backups = vec![stage(&ask.name, &ask.record, PodState::Running)];
+    let working = again(object.clone(), &second, &world);
+    assert!(asked(&working).is_none() && started(&working).is_none() && reason(&working) == "BackingUp");
+    assert_eq!(again(object.clone(), &working, &world).status, working.status, "not even a time");
+
+    world.stages.backups = vec![stage(&ask.name, &ask.record, exit(0))];
+    let complete = again(object.clone(), &working, &world);
+    assert!(complete.after.iter().any(|e| matches!(e, Effect::Run(_))) && started(&complete).is_some());
+    assert!(!complete.effects.iter().any(|e| matches!(e, Effect::Run(_))), "its end is stored first");
+    assert_eq!((condition(&complete), events(&complete)[0]), (pair("True", "Completed"), "BackupCompleted"));
+    let recorded = complete.status.backup.clone().unwrap();
+    assert_eq!((recorded.result, recorded.reference.as_str()), (BackupResult::Completed, ask.name.as_str()));
+
+    // The process died before the run was made, and somebody has deleted the Job.
+    let restarted = again(object, &complete, &stored("a b c", "a"));
+    assert!(restarted.effects.iter().any(|e| matches!(e, Effect::Run(_))) && asked(&restarted).is_none());
+}
+
+#[test]
+fn a_backup_that_failed_blocks_until_it_is_asked_anew() {
+    let object = backed_up(BackupWhen::Always);
+    let first = decide(&object, &stored("a b", "a"), now());
+    let ask = asked(&first).unwrap();
+    let mut world = stored("a b", "a");
+    world.stages.backups = vec![stage(&ask.name, &ask.record, exit(1))];
+    let failed = again(object.clone(), &first, &world);
+    let message = &failed.status.condition(ConditionType::Ready).unwrap().message;
+    assert!(
+        message.contains("exit code 1") && message.contains("disk full") && message.contains("requestedAt"),
+        "{message}"
+    );
+    assert_eq!((reason(&failed).as_str(), condition(&failed)), ("BackupFailed", pair("False", "Failed")));
+    assert!(started(&failed).is_none() && events(&failed) == ["BackupFailed"]);
+    let still = again(object.clone(), &failed, &world);
+    assert_eq!((&still.status, events(&still)), (&failed.status, vec![]));
+
+    let mut object = object;
+    object.annotations_mut().insert(ANNOTATION_REQUESTED_AT.into(), "now".into());
+    let anew = asked(&again(object.clone(), &still, &world)).unwrap();
+    object.annotations_mut().clear();
+    object.metadata.generation = Some(2);
+    let changed = asked(&again(object, &still, &world)).unwrap();
+    assert!(anew.name != ask.name && changed.name != ask.name && changed.name != anew.name);
+}
+
+#[test]
+fn a_backup_that_nobody_waits_for_is_taken_away() {
+    let object = backed_up(BackupWhen::Always);
+    let ask = asked(&decide(&object, &stored("a b", "a"), now())).unwrap();
+    let deleted = |object: &DatabaseMigration, world: &Observed| {
+        decide(object, world, now()).after.iter().any(|e| matches!(e, Effect::DeleteJob(name) if *name == ask.name))
+    };
+    let at = |rows: &str| {
+        let mut world = stored("a b", rows);
+        world.stages.backups = vec![stage(&ask.name, &ask.record, PodState::Running)];
+        world
+    };
+    assert!(!deleted(&object, &at("a")) && deleted(&object, &at("b")), "somebody else went to the target");
+    let mut other = object;
+    other.metadata.generation = Some(2);
+    assert!(deleted(&other, &at("a")));
+}
+
+#[test]
+fn only_what_can_lose_data_is_backed_up_on_hazard() {
+    let mut object = backed_up(BackupWhen::OnHazard);
+    object.spec.policy.approval.mode = crate::api::ApprovalMode::Auto;
+    let stored = |rows: &str| observed(ImageView::Stored(super::approval_tests::dangerous("")), seen(rows));
+    let up = decide(&object, &stored("a"), now());
+    assert!(started(&up).is_some() && condition(&up) == pair("True", "NotRequired"));
+    object.spec.target_revision = "a".into();
+    object.spec.policy.downgrade = DowngradePolicy::Allow;
+    let down = decide(&object, &stored("b"), now());
+    assert!(started(&down).is_none() && asked(&down).is_some());
+    object.spec.suspend = true;
+    let held = decide(&object, &stored("b"), now());
+    assert_eq!((reason(&held).as_str(), asked(&held)), ("Suspended", None));
+    assert_eq!(condition(&held), pair("Unknown", "NotChecked"));
+}
+
+#[test]
+fn a_retry_of_the_same_ask_uses_the_same_backup() {
+    let mut object = backed_up(BackupWhen::Always);
+    let first = asked(&decide(&object, &stored("a b", "a"), now())).unwrap();
+    let last = |result, reason: &str, object: &mut DatabaseMigration| {
+        let run = crate::api::RunStatus {
+            number: 1,
+            result,
+            reason: Some(reason.into()),
+            attempts: 1,
+            generation: 1,
+            ..Default::default()
+        };
+        object.status = Some(DatabaseMigrationStatus { last_run: Some(run), ..Default::default() });
+        asked(&decide(object, &stored("a b", "a"), now())).unwrap().name
+    };
+    assert_eq!(last(crate::api::RunResult::Failed, "TableLocked", &mut object), first.name);
+    assert_ne!(last(crate::api::RunResult::Succeeded, "", &mut object), first.name, "another run of the same plan");
+}
+
+/// An object whose run has just ended at its target, and that world.
+fn verified(on_failure: OnFailure) -> (DatabaseMigration, Observed) {
+    let mut object = object("head");
+    object.spec.verify = serde_json::from_value(json!({ "command": ["./smoke"] })).unwrap();
+    object.spec.on_failure = on_failure;
+    object.spec.policy.downgrade = DowngradePolicy::Allow;
+    let mut observed = stored("a b", "b");
+    observed.run = Some(run(ended(DONE)));
+    (object, observed)
+}
+
+#[test]
+fn ready_waits_for_the_verification_of_the_run() {
+    let (object, observed) = verified(OnFailure::Hold);
+    let first = decide(&object, &observed, now());
+    let ask = verification(&first).unwrap();
+    assert_eq!((reason(&first).as_str(), ask.record.run, ask.image.as_str()), ("Verifying", 1, "shop@sha256:1"));
+    let mut world = stored("a b", "b");
+    world.stages.verifications = vec![stage(&ask.name, &ask.record, exit(0))];
+    let passed = again(object.clone(), &first, &world);
+    assert_eq!(
+        (reason(&passed).as_str(), passed.status.verify.as_ref().unwrap().result),
+        ("AtTarget", VerifyResult::Passed)
+    );
+    world.stages.verifications.clear();
+    let settled = after(object, &passed);
+    let still = decide(&settled, &world, now());
+    assert!(reason(&still) == "AtTarget" && still.status == passed.status);
+
+    let mut other = settled.clone();
+    other.spec.image = "shop:2".into();
+    other.annotations_mut().insert(ANNOTATION_REQUESTED_AT.into(), "now".into());
+    assert_eq!(reason(&decide(&other, &world, now())), "AtTarget", "it passed, and no run came since");
+    other.spec.verify.as_mut().unwrap().command = vec!["./other".into()];
+    assert!(verification(&decide(&other, &world, now())).is_some());
+
+    // A database that was there before the first run, or that somebody else brought there, is not ours to verify.
+    let mut nobodys = settled;
+    nobodys.status = None;
+    assert_eq!(reason(&decide(&nobodys, &world, now())), "AtTarget");
+}
+
+/// After a verification that failed.
+fn not_verified(on_failure: OnFailure, ids: &Observed) -> (DatabaseMigration, Observed, Decision) {
+    let (object, observed) = verified(on_failure);
+    let first = decide(&object, &observed, now());
+    let ask = verification(&first).unwrap();
+    let mut world = ids.clone();
+    world.stages.verifications = vec![stage(&ask.name, &ask.record, exit(1))];
+    let failed = again(object.clone(), &first, &world);
+    (after(object, &failed), world, failed)
+}
+
+#[test]
+fn a_failed_verification_holds_until_something_is_asked_anew() {
+    let (object, world, failed) = not_verified(OnFailure::Hold, &stored("a b", "b"));
+    let message = &failed.status.condition(ConditionType::Ready).unwrap().message;
+    assert!(reason(&failed) == "VerifyFailed" && message.contains("disk full"), "{message}");
+    assert!(started(&failed).is_none() && failed.status.is_true(ConditionType::Stalled));
+    assert_eq!(decide(&object, &world, now()).status, failed.status);
+    let anew = |change: fn(&mut DatabaseMigration)| {
+        let mut object = object.clone();
+        change(&mut object);
+        verification(&decide(&object, &world, now()))
+    };
+    assert!(anew(|object| object.metadata.generation = Some(2)).is_none());
+    assert!(
+        anew(|object| drop(object.annotations_mut().insert(ANNOTATION_REQUESTED_AT.into(), "now".into()))).is_some()
+    );
+    assert!(anew(|object| object.spec.image = "shop:2".into()).is_some());
+}
+
+fn with_downgrade(upgrade: Implementation, downgrade: Implementation) -> Observed {
+    let mut observed = stored("a b", "b");
+    let image = super::tests::image("shop@sha256:1", "a b");
+    let mut inspection: Inspection = image.inspection.clone();
+    for revision in &mut inspection.revisions {
+        (revision.upgrade, revision.downgrade) = (upgrade, downgrade);
+    }
+    observed.image = ImageView::Stored(Arc::new(Inspected::new(image.image.clone(), None, inspection)));
+    observed
+}
+
+#[test]
+fn an_upgrade_that_is_not_verified_is_taken_back_where_that_is_clean() {
+    let (object, mut world, back) = not_verified(OnFailure::Downgrade, &stored("a b", "b"));
+    let (record, run) = started(&back).unwrap().clone();
+    assert_eq!((run.direction.as_str(), run.end.join(","), record.took_back), ("downgrade", "a".into(), Some(1)));
+    assert_eq!(reason(&back), "Downgrading");
+
+    // It has gone back: nothing goes up again by itself, and nothing is verified.
+    world.stages.verifications.clear();
+    let VersionRows::Rows(rows) =
+        (if let DatabaseView::Seen(s) = stored("a b", "a").database { s.rows } else { VersionRows::NoTable })
+    else {
+        panic!()
+    };
+    if let DatabaseView::Seen(snapshot) = &mut world.database {
+        snapshot.rows = VersionRows::Rows(rows);
+    }
+    let job = JobView { name: "shop-run-2".into(), ..job(ended(DONE)) };
+    world.run = Some(crate::reconcile::observed::RunView { job, record, holder: None });
+    let down = decide(&object, &world, now());
+    let message = &down.status.condition(ConditionType::Ready).unwrap().message;
+    assert!(
+        reason(&down) == "VerifyFailed" && message.contains("gone back to a") && message.contains("disk full"),
+        "{message}"
+    );
+    assert!(started(&down).is_none() && verification(&down).is_none());
+    world.run = None;
+    let mut object = after(object, &down);
+    assert_eq!(decide(&object, &world, now()).status, down.status);
+    object.metadata.generation = Some(2);
+    let up = started(&decide(&object, &world, now())).unwrap().clone();
+    assert_eq!((up.1.direction.as_str(), up.0.took_back, up.0.number), ("upgrade", None, 3));
+}
+
+#[test]
+fn a_way_back_without_its_backup_is_not_gone() {
+    let (mut object, mut world, _) = not_verified(OnFailure::Downgrade, &stored("a b", "b"));
+    object.spec.backup = backed_up(BackupWhen::Always).spec.backup;
+    let first = decide(&object, &world, now());
+    let ask = asked(&first).unwrap();
+    assert!(reason(&first) == "BackingUp" && started(&first).is_none());
+    world.stages.backups = vec![stage(&ask.name, &ask.record, PodState::Running)];
+    let working = again(object.clone(), &first, &world);
+    assert_eq!(again(object.clone(), &working, &world).status, working.status, "not even a time");
+    world.stages.backups = vec![stage(&ask.name, &ask.record, exit(1))];
+    let held = again(object, &working, &world);
+    let message = &held.status.condition(ConditionType::Ready).unwrap().message;
+    assert!(reason(&held) == "VerifyFailed" && message.contains("BackupFailed"), "{message}");
+    assert!(started(&held).is_none() && condition(&held) == pair("False", "Failed"));
+}
+
+#[test]
+fn nothing_goes_back_where_that_is_not_clean() {
+    use Implementation::{Empty, Missing, Present, Raises};
+    for (upgrade, downgrade) in [(Present, Empty), (Present, Missing), (Present, Raises)] {
+        let (_, _, held) = not_verified(OnFailure::Downgrade, &with_downgrade(upgrade, downgrade));
+        let message = &held.status.condition(ConditionType::Ready).unwrap().message;
+        assert!(
+            reason(&held) == "VerifyFailed" && message.contains("not gone back, since downgrade() of revision b"),
+            "{message}"
+        );
+        assert!(started(&held).is_none());
+    }
+    let (_, _, merge) = not_verified(OnFailure::Downgrade, &with_downgrade(Empty, Empty));
+    assert!(started(&merge).is_some(), "a merge leaves nothing");
+}
+
+#[test]
+fn finished_stages_are_kept_like_runs() {
+    let mut world = stored("a b", "b");
+    let of = |run: i64| {
+        let record = StageRecord { run, ..StageRecord::default() };
+        stage(&format!("backup-{run}"), &record, exit(0))
+    };
+    world.stages.backups = (1..=5).map(of).collect();
+    let settled = after(object("head"), &decide(&object("head"), &stored("a b", "b"), now()));
+    let deleted: Vec<_> = decide(&settled, &world, now()).after;
+    let names: Vec<_> = deleted.iter().map(|e| format!("{e:?}")).collect();
+    assert_eq!(names, ["DeleteJob(\"backup-2\")", "DeleteJob(\"backup-1\")"]);
+}
