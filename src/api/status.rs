@@ -193,6 +193,9 @@ pub struct PlanStep {
     /// The revision's message: the first line of its docstring.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub title: String,
+    /// What its author wrote below that.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
     /// Whether there is a way back.
     pub reversible: Reversible,
     /// Why its SQL does not show everything that it does, or is not there at all.

@@ -48,6 +48,7 @@ fn shown_step(step: &super::checks::Step, max: usize) -> PlanStep {
     PlanStep {
         revision: text::clean(&step.revision.id, 128),
         title: text::clean(&step.revision.message, max),
+        message: text::clean(&step.revision.notes, max),
         reversible: step.reversible,
         opaque: step.opaque.iter().map(|why| text::clean(why, 200)).collect(),
     }

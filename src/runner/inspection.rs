@@ -56,6 +56,9 @@ pub struct Revision {
     /// First line of the docstring.
     #[serde(default)]
     pub message: String,
+    /// What its author wrote below.
+    #[serde(default)]
+    pub notes: String,
     pub upgrade: Implementation,
     pub downgrade: Implementation,
     /// Whether it leaves the transaction (autocommit_block, CONCURRENTLY and the like).
@@ -149,6 +152,17 @@ impl Inspection {
                 *reason = text::clean(reason, 200);
             }
             script.text = script.text.take().and_then(|sql| dialect.map(|dialect| lint::mask(&sql, dialect)));
+        }
+        self
+    }
+
+    /// Without the SQL of more than `most` bytes, for want of room; its hash stays, and with it the plan's.
+    pub fn without_sql_over(mut self, most: usize) -> Self {
+        for script in self.revisions.iter_mut().flat_map(|r| [&mut r.sql.upgrade, &mut r.sql.downgrade]) {
+            if script.text.as_ref().is_some_and(|text| text.len() > most) {
+                script.text = None;
+                script.opaque.push("its SQL is not kept, since all of the image's has no room".to_owned());
+            }
         }
         self
     }

@@ -36,6 +36,8 @@ const NAME_PART: usize = 30;
 const DATA: &str = "inspection";
 const IMAGE: &str = "image";
 const DIGEST: &str = "digest";
+/// Bytes of a packed inspection; a ConfigMap holds a megabyte.
+const MAX_PACKED: usize = 900 * 1024;
 const MAX_STORED: u64 = 32 * 1024 * 1024;
 
 /// What a run Job was asked to do, as its annotation keeps it: all that is needed to record the run after a restart.
@@ -261,19 +263,34 @@ pub fn inspection_config_map(
     digest: Option<&str>,
     inspection: &Inspection,
 ) -> std::io::Result<ConfigMap> {
-    let json = serde_json::to_vec(inspection)?;
+    let (json, packed) = packed(inspection)?;
     let content = short_hash(&[image, digest.unwrap_or_default(), &hex(&Sha256::digest(&json))], 10);
-    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::best());
-    encoder.write_all(&json)?;
     let mut data = BTreeMap::from([(IMAGE.to_owned(), image.to_owned())]);
     data.extend(digest.map(|d| (DIGEST.to_owned(), d.to_owned())));
     let labels = BTreeMap::from([(LABEL_INSPECTION.to_owned(), key.to_owned())]);
     Ok(ConfigMap {
         metadata: shared_metadata(object, format!("alembic-inspection-{key}-{content}"), labels),
         data: Some(data),
-        binary_data: Some(BTreeMap::from([(DATA.to_owned(), ByteString(encoder.finish()?))])),
+        binary_data: Some(BTreeMap::from([(DATA.to_owned(), ByteString(packed))])),
         immutable: Some(true),
     })
+}
+
+/// An inspection as JSON, and packed; without long SQL, or any, when it would have no room otherwise.
+fn packed(inspection: &Inspection) -> std::io::Result<(Vec<u8>, Vec<u8>)> {
+    let pack = |inspection: &Inspection| {
+        let json = serde_json::to_vec(inspection)?;
+        let mut encoder = ZlibEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(&json)?;
+        Ok::<_, std::io::Error>((json, encoder.finish()?))
+    };
+    let mut whole = pack(inspection)?;
+    for most in [8 * 1024, 1024, 0] {
+        if whole.1.len() > MAX_PACKED {
+            whole = pack(&inspection.clone().without_sql_over(most))?;
+        }
+    }
+    Ok(whole)
 }
 
 /// Reads a ConfigMap that keeps an inspection; `None` when it is not one or is damaged.
@@ -416,6 +433,24 @@ mod tests {
         assert!(name.len() <= 63 && name == run_name(&long, i64::MAX), "{name}");
         assert_ne!(run_name(&long, 1), run_name(&long, 2));
         assert!(!name.contains('.'));
+    }
+
+    #[test]
+    fn an_inspection_with_much_sql_is_stored_without_it() {
+        let revision = |n: usize| {
+            // Nothing that packs well.
+            let noise = (0..4000).map(|i| short_hash(&[&n.to_string(), &i.to_string()], 2)).collect::<String>();
+            let script = serde_json::json!({ "text": noise, "sha256": n.to_string(), "opaque": [] });
+            serde_json::json!({ "id": n.to_string(), "file": "", "sha256": "", "upgrade": "present", "downgrade": "present",
+                "sql": { "upgrade": script, "downgrade": script } })
+        };
+        let json = serde_json::json!({ "alembic": "1", "dialect": "postgresql", "version_table": "v", "version_table_schema": null,
+            "transactional_ddl": true, "transaction_per_migration": false, "external_transaction": false,
+            "revisions": (0..400).map(revision).collect::<Vec<_>>() });
+        let inspection = Inspection::parse(json.to_string().as_bytes()).unwrap();
+        let map = inspection_config_map(&object("shop"), "0123", "i", None, &inspection).unwrap();
+        let script = read_inspection(&map).unwrap().revision("7").unwrap().sql.upgrade.clone();
+        assert_eq!((script.text, script.sha256.as_deref(), script.opaque.len()), (None, Some("7"), 1));
     }
 
     #[test]

@@ -616,6 +616,16 @@ def first_line(script):
     return valid_text(lines[0].strip())[:120] if lines else ""
 
 
+GENERATED = re.compile(r"^(Revision ID|Revises|Create Date)\s*:")
+
+
+def further_lines(script):
+    """What the author wrote below the first line of the docstring, without what Alembic's template puts there."""
+    lines = str(script.module.__doc__ or "").strip().splitlines()[1:]
+    kept = [line.strip() for line in lines if not GENERATED.match(line.strip())]
+    return clean("\n".join(kept).strip())[:500]
+
+
 def file_digest(path):
     with open(str(path), "rb") as file:
         content = file.read()
@@ -1425,6 +1435,7 @@ class Inspection(Reading):
             "file": self.revisions.file_of(script),
             "sha256": digest,
             "message": first_line(script),
+            "notes": further_lines(script),
             "upgrade": "present" if upgrade == "raises" else upgrade,
             "downgrade": downgrade,
             "autocommit": bool(tree) and mentions_autocommit(tree),

@@ -82,6 +82,7 @@ def test_an_example_is_applied_and_its_backup_restored(request, push, tmp_path, 
     assert "first" in notes
 
     app.patch(image=second)
+    app.approve(app.wait("AwaitingApproval", 90)["plan"]["hash"])
     status = app.wait_ready(90)
     assert status["current"] == TWO and fingerprint(space, "app-db") != before
     backup = status["backup"]

@@ -3,6 +3,7 @@
 use crate::{
     api::{Reason, RunResult, RunStatus},
     reconcile::observed::Problem,
+    runner::short_hash,
 };
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use std::time::Duration;
@@ -62,8 +63,16 @@ fn remaining(last: &RunStatus, now: Timestamp) -> Option<Duration> {
     let ended = last.finished_at.as_ref().or(last.started_at.as_ref())?.0;
     let doublings = u32::try_from(last.attempts.saturating_sub(1).clamp(0, 16)).unwrap_or(0);
     let pause = FIRST_PAUSE.saturating_mul(1 << doublings).min(LONGEST_PAUSE);
-    let left = SignedDuration::from_secs(pause as i64) - now.duration_since(ended);
+    let pause = Duration::from_secs(pause).mul_f64(jitter(last));
+    let left = SignedDuration::try_from(pause).ok()? - now.duration_since(ended);
     Duration::try_from(left).ok().filter(|left| !left.is_zero())
+}
+
+/// 0.8 to 1.2, another one for each run, so that many that were stopped by one lock do not all come back at once. It follows
+/// from the run's name: looking again must not move it.
+fn jitter(last: &RunStatus) -> f64 {
+    let digits = short_hash(&[&last.job, &last.number.to_string()], 4);
+    0.8 + 0.4 * f64::from(u16::from_str_radix(&digits, 16).unwrap_or_default()) / f64::from(u16::MAX)
 }
 
 #[cfg(test)]
@@ -99,10 +108,16 @@ mod tests {
     #[test]
     fn a_refusal_is_repeated_with_growing_pauses() {
         let refused = run(RunResult::Refused, Reason::DatabaseLocked, 3);
-        assert!(matches!(gate(Some(&refused), 3, None, 10, at(5)), Gate::Wait { pause, .. } if pause.as_secs() == 15));
-        assert_eq!(gate(Some(&refused), 3, None, 10, at(20)), Gate::Open { attempts: 4 });
+        assert!(
+            matches!(gate(Some(&refused), 3, None, 10, at(5)), Gate::Wait { pause, .. } if (11..=19).contains(&pause.as_secs()))
+        );
+        assert_eq!(gate(Some(&refused), 3, None, 10, at(24)), Gate::Open { attempts: 4 });
         let many = run(RunResult::Refused, Reason::PlanOutdated, i32::MAX);
-        assert!(matches!(gate(Some(&many), 3, None, 10, at(0)), Gate::Wait { pause, .. } if pause.as_secs() == 300));
+        assert!(
+            matches!(gate(Some(&many), 3, None, 10, at(0)), Gate::Wait { pause, .. } if (240..=360).contains(&pause.as_secs()))
+        );
+        let waits = |job: &str| jitter(&RunStatus { job: job.to_owned(), ..RunStatus::default() });
+        assert!((0..100).map(|n| waits(&n.to_string())).all(|j| (0.8..=1.2).contains(&j)) && waits("a") != waits("b"));
         let final_ = run(RunResult::Refused, Reason::ExternalTransaction, 1);
         assert!(matches!(gate(Some(&final_), 3, None, 10, at(9999)), Gate::Closed(_)));
     }
