@@ -268,7 +268,17 @@ impl Cluster {
 
     /// Sets the annotation that asks for another look.
     pub fn request(&self, name: &str, value: &str) {
-        let patch = json!({ "metadata": { "annotations": { "alembic-operator.dev/requestedAt": value } } });
+        self.annotate(name, "requestedAt", value);
+    }
+
+    /// As a person approves the plan that the status shows.
+    pub fn approve(&self, name: &str) {
+        let plan = self.object(name).and_then(|object| object.status?.plan);
+        self.annotate(name, "approve", &plan.map(|plan| plan.hash).unwrap_or_default());
+    }
+
+    fn annotate(&self, name: &str, key: &str, value: &str) {
+        let patch = json!({ "metadata": { "annotations": { format!("alembic-operator.dev/{key}"): value } } });
         let patched = self.store.update(&object(name), false, |object| {
             super::patch::merge(object, &patch);
             Ok(())
@@ -753,9 +763,12 @@ fn done(message: Value) -> Left {
 
 /// The runner's report on an image, with its payload in the log.
 fn inspected(image: &Image) -> Left {
+    let script = |sql: &str| json!({ "text": sql, "sha256": hex(sql.as_bytes()), "opaque": [] });
     let revision = |(id, down): &(String, Vec<String>)| {
+        // Such a one is dangerous.
+        let upgrade = if id.starts_with("drop") { "DROP TABLE goods;" } else { "" };
         json!({ "id": id, "down": down, "file": format!("{id}.py"), "sha256": hex(id.as_bytes()), "upgrade": "present", "downgrade": "present",
-        "sql": { "upgrade": { "text": "", "sha256": "0", "opaque": [] }, "downgrade": { "text": "", "sha256": "0", "opaque": [] } } })
+        "sql": { "upgrade": script(upgrade), "downgrade": script("") } })
     };
     let payload = json!({ "alembic": "1.20.1", "dialect": "postgresql", "version_table": "alembic_version", "version_table_schema": null,
         "transactional_ddl": true, "transaction_per_migration": false, "external_transaction": false,

@@ -50,6 +50,7 @@ scenarios! {
     "drift, and a run over it" => drift,
     "drift that blocks" => blocking_drift,
     "drift from the history" => replayed_drift,
+    "a dangerous plan, backed up once it is approved" => approval,
     "a backup by Job before each run" => backup,
     "a backup that fails, then asked anew" => failing_backup,
     "a backup by CloudNativePG" => backup_by_cnpg,
@@ -394,6 +395,28 @@ fn dump(when: &str) -> serde_json::Value {
     json!({ "when": when, "job": { "template": { "spec": pod } } })
 }
 
+async fn approval(cluster: Arc<Cluster>) {
+    shop(&cluster, Some("a"));
+    cluster.image("dump:1", "", "");
+    cluster.apply("shop", &json!({ "backup": dump("OnHazard") }));
+    cluster.settled().await;
+    cluster.image("shop:2", "a b c drop1", "");
+    cluster.patch("shop", &json!({ "image": "shop:2" }));
+    cluster.settled().await;
+    assert_eq!(cluster.reason("shop"), "AwaitingApproval");
+    // Another plan: what would be approved now is not what was seen before.
+    cluster.image("shop:3", "a b c drop2", "");
+    let seen = cluster.object("shop").and_then(|object| object.status?.plan).map(|plan| plan.hash);
+    cluster.patch("shop", &json!({ "image": "shop:3", "policy": { "approvedPlan": seen } }));
+    cluster.settled().await;
+    assert_eq!(cluster.reason("shop"), "AwaitingApproval");
+    ran(&cluster, &[("upgrade", "a", "c")]);
+    cluster.approve("shop");
+    cluster.settled().await;
+    assert_eq!(cluster.reason("shop"), "AtTarget");
+    ran(&cluster, &[("upgrade", "a", "c"), ("backup", "c", "c"), ("upgrade", "c", "drop2")]);
+}
+
 async fn backup(cluster: Arc<Cluster>) {
     shop(&cluster, Some("a"));
     cluster.image("dump:1", "", "");
@@ -424,7 +447,7 @@ async fn failing_backup(cluster: Arc<Cluster>) {
 
 async fn backup_by_cnpg(cluster: Arc<Cluster>) {
     shop(&cluster, Some("c"));
-    let backup = json!({ "when": "OnHazard", "cnpg": { "cluster": "main" } });
+    let backup = json!({ "when": "Always", "cnpg": { "cluster": "main" } });
     cluster.apply("shop", &json!({ "backup": backup, "policy": { "downgrade": "Allow" } }));
     cluster.settled().await;
     cluster.patch("shop", &json!({ "targetRevision": "a" }));
@@ -432,7 +455,7 @@ async fn backup_by_cnpg(cluster: Arc<Cluster>) {
     assert_eq!(cluster.reason("shop"), "AtTarget");
     cluster.patch("shop", &json!({ "targetRevision": "b" }));
     cluster.settled().await;
-    ran(&cluster, &[("backup", "c", "c"), ("downgrade", "c", "a"), ("upgrade", "a", "b")]);
+    ran(&cluster, &[("backup", "c", "c"), ("downgrade", "c", "a"), ("backup", "a", "a"), ("upgrade", "a", "b")]);
     cluster.delete("shop");
     cluster.settled().await;
     assert!(cluster.end().keys().any(|name| name.starts_with("backups.")), "a backup outlives the object");
@@ -484,16 +507,16 @@ async fn gone_back(cluster: Arc<Cluster>) {
     cluster.image("dump:1", "", "");
     cluster.database("app", |database| database.failing = ["verify"].into());
     let spec = json!({ "verify": { "command": ["./smoke"] }, "onFailure": "Downgrade", "policy": { "downgrade": "Allow" },
-        "backup": dump("OnHazard") });
+        "backup": dump("Always") });
     cluster.apply("shop", &spec);
     cluster.settled().await;
     assert_eq!(cluster.reason("shop"), "VerifyFailed");
-    let there = [("upgrade", "a", "c"), ("backup", "c", "c"), ("downgrade", "c", "a")];
+    let there = [("backup", "a", "a"), ("upgrade", "a", "c"), ("backup", "c", "c"), ("downgrade", "c", "a")];
     ran(&cluster, &there);
     cluster.database("app", |database| database.failing.clear());
     cluster.image("shop:2", "a b c d", "");
     cluster.patch("shop", &json!({ "image": "shop:2" }));
     cluster.settled().await;
     assert_eq!(cluster.reason("shop"), "AtTarget");
-    ran(&cluster, &[&there[..], &[("upgrade", "a", "d"), ("verify", "d", "d")]].concat());
+    ran(&cluster, &[&there[..], &[("backup", "a", "a"), ("upgrade", "a", "d"), ("verify", "d", "d")]].concat());
 }
