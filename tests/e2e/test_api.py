@@ -67,7 +67,7 @@ def test_columns_and_waiting(space, shop):
     conditions = app.wait("UnknownTarget")["conditions"]
     generation = app.get()["metadata"]["generation"]
     assert {c["observedGeneration"] for c in conditions} == {generation}
-    assert [c["type"] for c in conditions] == ["Ready", "Reconciling", "Stalled", "Planned", "SingleHead", "Drifted"]
+    assert [c["type"] for c in conditions] == ["Ready", "Reconciling", "Stalled", "Planned", "HazardFree", "Approved", "SingleHead", "Drifted", "BackedUp"]
 
 
 def test_nothing_is_written_when_nothing_happens(space, shop):
