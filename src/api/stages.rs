@@ -21,8 +21,8 @@ use serde_json::{Map, Value};
         .message("backup.when needs a method: set one of backup.job (a pod of yours) and backup.cnpg (CloudNativePG)")
 )]
 pub struct Backup {
-    /// Before which runs: Never (the default); OnHazard, those that can lose data; Always, every one. An adoption changes
-    /// no data and needs none.
+    /// Before which runs: Never (the default); OnHazard, those whose plan has a high or critical hazard that nobody allowed;
+    /// Always, every one. An adoption changes no data and needs none.
     #[serde(default, skip_serializing_if = "is_default")]
     pub when: BackupWhen,
     /// A Job with a pod of yours, such as one that runs pg_dump.

@@ -5,7 +5,7 @@ use crate::api::Reason;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::KubeSchema;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// What the operator found and did.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -169,7 +169,7 @@ pub struct PlanStatus {
     #[serde(default)]
     pub step_count: i32,
     /// The first ten of them, in the order in which they run.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "steps_or_none")]
     pub steps: Vec<PlanStep>,
     /// How many hazards it has that nobody allowed, the worst first, such as `1C 2H`: critical, high, medium, low.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -183,6 +183,12 @@ pub struct PlanStatus {
     /// The ConfigMap with all of it: plan.sql is what would run, undo.sql the way back, plan.json the steps and hazards.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config_map: Option<String>,
+}
+
+/// An earlier version had their number here; an object with such a status must still be read.
+fn steps_or_none<'de, D: Deserializer<'de>>(value: D) -> Result<Vec<PlanStep>, D::Error> {
+    let value = serde_json::Value::deserialize(value)?;
+    Ok(serde_json::from_value(value).unwrap_or_default())
 }
 
 /// A step of a plan.
@@ -393,4 +399,17 @@ pub enum RunResult {
     Refused,
     #[default]
     Lost,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_of_an_earlier_version_is_read() {
+        let plan: PlanStatus =
+            serde_json::from_str(r#"{"hash": "0123", "direction": "upgrade", "from": [], "to": ["a"], "steps": 4}"#)
+                .unwrap();
+        assert_eq!((plan.hash.as_str(), plan.steps.len()), ("0123", 0));
+    }
 }
