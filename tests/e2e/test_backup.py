@@ -167,6 +167,8 @@ def test_what_does_not_verify_goes_back(space, push):
 
     app.patch(image=third)
     assert app.wait_ready()["current"] == THREE and app.status["verify"]["run"] == 4
+    # What its command printed on purpose stands in its own pods, and nowhere else.
+    kubectl("delete", "jobs", "-n", space.name, "-l", "alembic-operator.dev/action=verify")
 
 
 def test_what_does_not_verify_is_held(space, push):
