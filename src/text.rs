@@ -65,6 +65,15 @@ fn mask_user_info(text: &str) -> String {
     out
 }
 
+/// For `take_while`: whether a value and those before it take at most `max` bytes as JSON.
+pub fn fitting<T: serde::Serialize>(max: usize) -> impl FnMut(&T) -> bool {
+    let mut size = 0;
+    move |value| {
+        size += serde_json::to_string(value).map_or(0, |text| text.len());
+        size <= max
+    }
+}
+
 /// Several names in one line, the first `max` of them.
 pub fn list(names: &[String], max: usize) -> String {
     let shown = names.iter().take(max).map(String::as_str).collect::<Vec<_>>().join(", ");

@@ -203,6 +203,19 @@ fn locks_on_small_tables_are_low() {
 }
 
 #[test]
+fn what_a_failed_build_of_an_index_left_is_told_once() {
+    let sql = "SELECT 1 FROM a; CREATE INDEX CONCURRENTLY IF NOT EXISTS i ON a (x); ALTER TABLE public.a ADD y int; ALTER TABLE b ADD y int";
+    let mut input = Input::file(Dialect::PostgreSql, sql);
+    input.invalid_indexes = [("public.a".to_owned(), vec!["i".to_owned()])].into();
+    let findings = lint(&input).unwrap().findings;
+    let found: Vec<_> = findings.iter().filter(|f| f.code == Code::F03).collect();
+    assert_eq!(found.len(), 1, "{findings:?}");
+    assert!(found[0].statement.starts_with("CREATE INDEX") && found[0].message.contains("still being built: i;"));
+    input.sections[0].sql.insert_str(0, "DROP INDEX CONCURRENTLY i; ");
+    assert!(lint(&input).unwrap().findings.iter().all(|f| f.code != Code::F03));
+}
+
+#[test]
 fn what_is_allowed_is_told_and_what_is_not_used_too() {
     let sql = "-- Running upgrade a -> b\n\n-- op: allow D01 \"archived\"\nDROP TABLE x;\nDROP TABLE y;\n\
                -- Running upgrade b -> c\nDROP TABLE z; -- op: allow D01, B01 \"empty\"\n";

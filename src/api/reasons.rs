@@ -48,6 +48,7 @@ reasons! {
     Working {
         Inspecting = "Inspecting": "Wait: a Job reads the image's revision files (once per image).",
         Probing = "Probing": "Wait: a Job reads the version table (`spec.database.probe.mode: Job`).",
+        Rehearsing = "Rehearsing": "Wait: a Job runs the plan on a scratch database (`status.rehearsal`).",
         BackingUp = "BackingUp": "Wait: a backup is made before the run (`status.backup`).",
         Migrating = "Migrating": "Wait: a Job runs the upgrade; `kubectl logs job/NAME` shows it.",
         Adopting = "Adopting": "Wait: a Job writes the revision of `spec.adopt` into the version table.",
@@ -115,6 +116,7 @@ reasons! {
         StatementTimeout = "StatementTimeout": "Raise `spec.timeouts.statement`, or divide the revision's work; the run was taken back.",
         PartiallyApplied = "PartiallyApplied": "The database can't take back DDL: see what the revision left, take it back or complete it by hand, then ship a new image or set the annotation `alembic-operator.dev/requestedAt`.",
         RolledBack = "RolledBack": "The run ended well but its work is not in the database: look at the transactions in env.py.",
+        RehearsalFailed = "RehearsalFailed": "Nothing ran on the database: see the message and the log of `status.rehearsal.job`, mend the revision or `spec.rehearsal`; the annotation `alembic-operator.dev/requestedAt` tries again.",
         VerifyFailed = "VerifyFailed": "See the message and the log of `status.verify.job`; ship an image that passes, correct `spec.verify`, or set the annotation `alembic-operator.dev/requestedAt` to try again.",
         RunLost = "RunLost": "See in the database what was done, then set the annotation `alembic-operator.dev/requestedAt` to go on.",
     }

@@ -3,8 +3,8 @@
 // kube's derives copy some attributes twice.
 #![allow(clippy::duplicated_attributes)]
 
-use super::stages::{Backup, OnFailure, Verify};
-use crate::lint::Code;
+use super::stages::{Backup, OnFailure, RehearsalSettings, Verify};
+use crate::lint::{Code, Severity};
 use kube::{CustomResource, KubeSchema};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
@@ -96,7 +96,9 @@ use std::collections::BTreeMap;
     validation = Rule::new("!has(self.onFailure) || self.onFailure != 'Downgrade' || has(self.verify)")
         .message("onFailure Downgrade needs verify: without it no run fails that the database did not take back"),
     validation = Rule::new("!has(self.onFailure) || self.onFailure != 'Downgrade' || has(self.policy) && has(self.policy.downgrade) && self.policy.downgrade == 'Allow'")
-        .message("onFailure Downgrade needs policy.downgrade: Allow")
+        .message("onFailure Downgrade needs policy.downgrade: Allow"),
+    validation = Rule::new("!has(self.rehearsal) || has(self.rehearse) && self.rehearse")
+        .message("rehearsal says how plans are rehearsed, and needs rehearse: true")
 )]
 pub struct DatabaseMigrationSpec {
     /// The application's own image, as it is deployed: it holds Alembic and the revision files. A reference with a
@@ -138,6 +140,15 @@ pub struct DatabaseMigrationSpec {
     /// Without this nothing runs on such a database.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adopt: Option<Adopt>,
+
+    /// Whether each plan first runs up, down and up again on a scratch database, before anybody is asked to approve it: what
+    /// fails there never reaches the database. status.rehearsal has the locks and times of each step.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub rehearse: bool,
+
+    /// The scratch database of `rehearse`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rehearsal: Option<RehearsalSettings>,
 
     /// A backup that must be complete before a run starts (default: none).
     #[serde(default, skip_serializing_if = "is_default")]
@@ -427,7 +438,7 @@ pub struct ApprovalPolicy {
     pub mode: ApprovalMode,
     /// The lowest severity that waits (default High).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub threshold: Option<HazardLevel>,
+    pub threshold: Option<Severity>,
 }
 
 /// Which plans wait until somebody approves them.
@@ -438,15 +449,6 @@ pub enum ApprovalMode {
     OnHazard,
     Always,
     Never,
-}
-
-/// How bad a hazard is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-pub enum HazardLevel {
-    Low,
-    Medium,
-    High,
-    Critical,
 }
 
 /// Hazards that are meant.
@@ -578,7 +580,7 @@ impl DriftMode {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Replay {
     /// An image with the server: the official one of PostgreSQL, MySQL or MariaDB in the major version of the database (MariaDB:
-    /// the minor version, too), or one that takes the same variables (POSTGRES_PASSWORD and PGDATA, MARIADB_ROOT_PASSWORD and
+    /// the minor version, too), or one that takes the same arguments and variables (POSTGRES_PASSWORD, PGDATA; MARIADB_ROOT_PASSWORD,
     /// MARIADB_DATABASE). It runs beside the Job's container, listens to nobody else, and must not need root. SQLite needs none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]

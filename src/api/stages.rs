@@ -135,6 +135,84 @@ pub enum OnFailure {
     Downgrade,
 }
 
+/// How a plan is rehearsed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RehearsalSettings {
+    /// An image with the server of the scratch database, as drift.replay.image: the official one of PostgreSQL, MySQL or
+    /// MariaDB in the version of the database, or one that takes the same variables and arguments. SQLite needs none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    pub image: Option<String>,
+    /// Where its schema comes from. Dump (the default): from the live database, by the image's own pg_dump or mariadb-dump,
+    /// without rows. History: the revisions are run from the first one on.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub source: RehearsalSource,
+}
+
+/// Where the schema of a rehearsal comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum RehearsalSource {
+    #[default]
+    Dump,
+    History,
+}
+
+/// The newest rehearsal.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RehearsalStatus {
+    /// Hash of the plan that was rehearsed.
+    pub plan_hash: String,
+    /// Name of its Job.
+    pub job: String,
+    /// `Running`, `Passed` or `Failed`.
+    pub result: RehearsalResult,
+    /// What failed, secrets removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// Whether every step has a way back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reversible: Option<bool>,
+    /// The first ten steps as they ran there; rehearsal.json in the plan's ConfigMap has more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<RehearsalStep>,
+    /// What the way back leaves behind, or does not bring back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub leaves: Vec<String>,
+    /// When its end was seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Time>,
+}
+
+/// A step as it ran on the scratch database.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RehearsalStep {
+    /// `upgrade`, `downgrade`, or one of them with ` again`.
+    pub phase: String,
+    /// The revision.
+    pub revision: String,
+    /// How long it took, on tables without rows.
+    pub milliseconds: i64,
+    /// The strongest lock on each table that was there before: table, mode, and for how long.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub locks: Vec<String>,
+    /// Tables of which every row was written again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rewritten: Vec<String>,
+    /// Whether statements of it committed by themselves, so that a short lock may have been missed.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub sampled: bool,
+}
+
+/// How a rehearsal ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum RehearsalResult {
+    #[default]
+    Running,
+    Passed,
+    Failed,
+}
+
 /// The newest backup.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

@@ -1,6 +1,6 @@
 //! What the operator found and did: the status of a `DatabaseMigration`. No I/O.
 
-use super::stages::{BackupStatus, VerifyStatus};
+use super::stages::{BackupStatus, RehearsalStatus, VerifyStatus};
 use crate::api::Reason;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::KubeSchema;
@@ -52,6 +52,9 @@ pub struct DatabaseMigrationStatus {
     /// What the last comparison of the schema found; absent when nothing was compared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drift: Option<DriftStatus>,
+    /// The newest rehearsal of a plan, made by spec.rehearse.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rehearsal: Option<RehearsalStatus>,
     /// The newest backup, made by spec.backup.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backup: Option<BackupStatus>,

@@ -81,8 +81,17 @@ pub struct Schema {
     pub migrating: bool,
 }
 
-/// About how many rows tables have, by name.
-pub type Sizes = HashMap<String, u64>;
+/// What a lock on a table may cost, by the tables' names.
+pub type Sizes = HashMap<String, TableSize>;
+
+/// What is known of a table before a plan changes it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TableSize {
+    /// About how many rows it has.
+    pub rows: u64,
+    /// Its indexes that no query uses, as PostgreSQL calls invalid: what a failed CREATE INDEX CONCURRENTLY leaves.
+    pub invalid_indexes: Vec<String>,
+}
 
 /// More rows than any revision graph has heads; a table with more is not Alembic's.
 const MAX_ROWS: usize = 1000;
@@ -180,8 +189,10 @@ async fn sizes(endpoint: &Endpoint, table: &VersionTable, timeout: Duration) -> 
     in_time(endpoint, timeout, look).await
 }
 
-fn counted(sizes: Vec<(String, i64)>) -> Sizes {
-    sizes.into_iter().map(|(table, rows)| (table, u64::try_from(rows).unwrap_or(0))).collect()
+/// Name, rows and invalid indexes of each table, as the catalogs tell them.
+fn counted(tables: Vec<(String, i64, Vec<String>)>) -> Sizes {
+    let size = |rows, invalid_indexes| TableSize { rows: u64::try_from(rows).unwrap_or(0), invalid_indexes };
+    tables.into_iter().map(|(table, rows, invalid)| (table, size(rows, invalid))).collect()
 }
 
 async fn in_time<T>(

@@ -51,9 +51,10 @@ pub async fn sizes(endpoint: &Endpoint, table: &VersionTable, timeout: Duration)
     let told = |error: sqlx::Error| explain(&error, endpoint, table);
     let mut connection = options(endpoint).connect().await.map_err(told)?;
     begin(&mut connection, timeout).await.map_err(told)?;
-    let sizes = sqlx::query_as(SIZES).persistent(false).fetch_all(&mut connection).await.map_err(told)?;
+    let sizes: Vec<(String, i64)> =
+        sqlx::query_as(SIZES).persistent(false).fetch_all(&mut connection).await.map_err(told)?;
     let _ = connection.close().await;
-    Ok(super::counted(sizes))
+    Ok(super::counted(sizes.into_iter().map(|(table, rows)| (table, rows, Vec::new())).collect()))
 }
 
 /// `10.11.6-MariaDB-log` is mariadb 10.11, `8.4.2` is mysql 8.4.

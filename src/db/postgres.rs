@@ -46,8 +46,7 @@ pub async fn schema(endpoint: &Endpoint, table: &VersionTable, timeout: Duration
 pub async fn sizes(endpoint: &Endpoint, table: &VersionTable, timeout: Duration) -> Result<Sizes, ProbeError> {
     let told = |error: sqlx::Error| explain(&error, endpoint, table);
     let mut connection = options(endpoint).connect().await.map_err(told)?;
-    let begin = BEGIN.replace("{milliseconds}", &timeout.as_millis().to_string());
-    connection.execute(AssertSqlSafe(begin)).await.map_err(told)?;
+    connection.execute(AssertSqlSafe(begin(timeout))).await.map_err(told)?;
     let sizes = sqlx::query_as(SIZES).persistent(false).fetch_all(&mut connection).await.map_err(told)?;
     let _ = connection.close().await;
     Ok(super::counted(sizes))
@@ -59,8 +58,7 @@ async fn read_schema(
     table: &VersionTable,
     timeout: Duration,
 ) -> Result<Schema, sqlx::Error> {
-    let begin = BEGIN.replace("{milliseconds}", &timeout.as_millis().to_string());
-    let begin = begin.replace("READ ONLY", "ISOLATION LEVEL REPEATABLE READ READ ONLY");
+    let begin = begin(timeout).replace("READ ONLY", "ISOLATION LEVEL REPEATABLE READ READ ONLY");
     connection.execute(AssertSqlSafe(begin.clone())).await?;
     set_search_path(connection, endpoint).await?;
     let rows = rows(connection, "", table).await?;
@@ -80,6 +78,11 @@ async fn read_schema(
     let migrating = running.fetch_one(&mut *connection).await?.try_get(0)?;
     let major = connection.server_version_num().map_or(0, |number| number / 10_000);
     Ok(Schema { catalog: Catalog::new(format!("postgresql {major}"), objects), rows: rows.into_set(), migrating })
+}
+
+/// How a transaction begins. A number of our own making, and no other text, goes into it.
+fn begin(timeout: Duration) -> String {
+    BEGIN.replace("{milliseconds}", &timeout.as_millis().to_string())
 }
 
 fn options(endpoint: &Endpoint) -> PgConnectOptions {
@@ -114,8 +117,7 @@ async fn look(
     table: &VersionTable,
     timeout: Duration,
 ) -> Result<Snapshot, sqlx::Error> {
-    // Numbers of our own making, and no other text, go into this statement.
-    let begin = BEGIN.replace("{milliseconds}", &timeout.as_millis().to_string());
+    let begin = begin(timeout);
     let rows = if endpoint.search_path.is_some() {
         connection.execute(AssertSqlSafe(begin.clone())).await?;
         set_search_path(connection, endpoint).await?;

@@ -19,6 +19,8 @@ pub use allow::{Allow, Unused, allows_of_revision};
 pub use codes::Code;
 pub use mask::mask;
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use std::{collections::HashMap, fmt, thread};
 
 /// Whose SQL it is.
@@ -52,8 +54,8 @@ impl Dialect {
     }
 }
 
-/// How bad a finding is; a higher one is greater.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, clap::ValueEnum)]
+/// How bad a hazard is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum Severity {
     Low,
     Medium,
@@ -107,6 +109,8 @@ pub struct Input {
     pub facts: Vec<Fact>,
     /// How many rows tables have, by name; leave out partitioned ones.
     pub rows: HashMap<String, u64>,
+    /// Indexes that are there and invalid, by their tables' names.
+    pub invalid_indexes: HashMap<String, Vec<String>>,
     pub allows: Vec<Allow>,
     /// Alembic's version table: what happens to its rows is bookkeeping.
     pub version_table: String,
@@ -121,6 +125,7 @@ impl Input {
             sections: vec![section],
             facts: Vec::new(),
             rows: HashMap::new(),
+            invalid_indexes: HashMap::new(),
             allows: Vec::new(),
             version_table: "alembic_version".to_owned(),
         }

@@ -31,6 +31,8 @@ struct Walk<'a> {
     steps: &'a [Step],
     objects: Objects,
     rows: HashMap<Key, u64>,
+    /// Indexes that a failed run has left, until the plan comes to their table.
+    invalid: HashMap<Key, &'a [String]>,
     found: Vec<Found>,
     /// Tables that are renamed in the plan, and where.
     renames: HashMap<(&'a Name, &'a Name), usize>,
@@ -51,6 +53,8 @@ impl<'a> Walk<'a> {
     fn new(input: &'a Input, steps: &'a [Step]) -> Self {
         let objects = Objects::new(input.dialect);
         let rows = input.rows.iter().map(|(name, rows)| (objects.key(&Name::parse(name)), *rows)).collect();
+        let invalid = input.invalid_indexes.iter();
+        let invalid = invalid.map(|(name, indexes)| (objects.key(&Name::parse(name)), indexes.as_slice())).collect();
         let effects = steps.iter().enumerate().flat_map(|(at, s)| s.reading.effects.iter().map(move |e| (at, e)));
         let renames = effects.filter_map(|(at, effect)| match effect {
             Effect::Renames { from, to } => Some(((from, to), at)),
@@ -60,6 +64,7 @@ impl<'a> Walk<'a> {
             input,
             steps,
             rows,
+            invalid,
             found: Vec::new(),
             renames: renames.collect(),
             copies: HashMap::new(),
@@ -91,6 +96,7 @@ impl<'a> Walk<'a> {
             hazards.push(Hazard::new(Code::B02, subject, message));
         }
         self.keeps_lock(reading, &mut hazards);
+        self.left_over(at, reading, &mut hazards);
         self.stays(at, reading);
         let mut seen = HashSet::new();
         hazards.retain(|h| seen.insert((h.code, if h.code == Code::O02 { String::new() } else { h.message.clone() })));
@@ -179,6 +185,24 @@ impl<'a> Walk<'a> {
         let message = format!("{first} stays locked meanwhile: an earlier statement of the transaction locked it");
         let subject = Subject::Table(first.clone());
         hazards.push(Hazard::new(Code::B08, subject, message));
+    }
+
+    /// F03, once for each table.
+    fn left_over(&mut self, at: usize, reading: &Reading, hazards: &mut Vec<Hazard>) {
+        let Some(table) = reading.table.as_ref().filter(|_| !reading.only_reads()) else { return };
+        let Some(indexes) = self.invalid.remove(&self.objects.key(table)) else { return };
+        // What an earlier statement names, it drops or builds again.
+        let words = |step: &'a Step| step.shown.split(|c: char| !(c.is_alphanumeric() || c == '_'));
+        let named = |index: &&String| self.steps[..at].iter().flat_map(words).any(|word| word == **index);
+        let left: Vec<String> = indexes.iter().filter(|index| !named(index)).cloned().collect();
+        if left.is_empty() {
+            return;
+        }
+        let names = crate::text::list(&left, 5);
+        let message = format!(
+            "{table} has an index that is invalid, or still being built: {names}; no query uses it, and CREATE INDEX IF NOT EXISTS keeps it as it is"
+        );
+        hazards.push(Hazard::new(Code::F03, Subject::Table(table.clone()), message));
     }
 
     /// Remembers what stays when a later statement of the revision fails.

@@ -4,19 +4,22 @@
 use super::{
     Context, Watched,
     api::{call, refusal},
-    checks::{BackupAsk, VerifyAsk},
+    checks::{BackupAsk, RehearsalAsk, VerifyAsk},
     cnpg,
     decide::Effect,
     plan::plan_name,
     schema::{SchemaRecord, schema_name},
 };
 use crate::{
-    api::{BackupMethod, ConditionType, DatabaseMigration, DatabaseMigrationStatus, FINALIZER, MANAGER, Reason},
+    api::{
+        BackupMethod, ConditionType, DatabaseMigration, DatabaseMigrationStatus, FINALIZER, MANAGER, Reason,
+        RehearsalSource,
+    },
     error::Error,
     runner::{
-        Inspected, JobInput, PodTemplateError, Run, RunRecord, StageRecord, backup_job, cnpg_object, compare_job,
-        inspect_job, inspection_config_map, lacks_owner, look_job, program_config_map, replay_job, run_job, run_jobs,
-        shared_owner, verify_job,
+        Inspected, JobInput, Origin, PodTemplateError, Run, RunRecord, StageRecord, VersionTableName, backup_job,
+        cnpg_object, compare_job, inspect_job, inspection_config_map, lacks_owner, look_job, program_config_map,
+        rehearse_job, replay_job, run_job, run_jobs, shared_owner, verify_job,
     },
     text,
 };
@@ -61,11 +64,13 @@ pub async fn act(object: &DatabaseMigration, effects: &[Effect], context: &Conte
             }
             Effect::BackUp(ask) => actor.back_up(ask).await?,
             Effect::Verify(ask) => actor.verify(ask).await?,
+            Effect::Rehearse(ask) => actor.rehearse(ask).await?,
+            Effect::DeleteRehearsal(name) => actor.delete_rehearsal(name).await?,
             Effect::Run(run) => version = actor.run(&run.0, &run.1).await?,
             Effect::RemoveFinalizer { recorded } => version = actor.release(*recorded).await?,
             Effect::KeepSchema(record) => actor.keep_schema(record).await?,
             Effect::ShowPlan { map, over } => {
-                actor.keep(&plan_name(object), over.as_deref(), |_| (**map).clone()).await?;
+                actor.keep(&plan_name(object), over.as_deref(), Value::clone(map)).await?;
             }
             Effect::DeleteJob(name) => actor.delete_job(name).await?,
             Effect::Event { warning, reason, note, job } => actor.tell(*warning, reason, note, job.as_deref()).await,
@@ -208,6 +213,30 @@ impl Actor<'_> {
         }
     }
 
+    async fn rehearse(&self, ask: &RehearsalAsk) -> Result<(), Error> {
+        let inspection = &ask.image.inspection;
+        let origin = match ask.source {
+            RehearsalSource::History => Origin::History(ask.history.clone()),
+            RehearsalSource::Dump => Origin::Dump(VersionTableName {
+                name: &inspection.version_table,
+                schema: inspection.version_table_schema.as_deref(),
+            }),
+        };
+        let input = JobInput { object: self.object, image: &ask.image.image, scratch: Some(&ask.scratch) };
+        let job = rehearse_job(input, &ask.record, ask.run.clone(), origin).transpose();
+        // Where there is nothing to copy from the history is asked for.
+        let Some(job) = job else { return Err(Error::Stale(self.object.name_any())) };
+        self.look("the rehearse Job", job).await
+    }
+
+    /// Where nothing else was to be written, nothing else has shown that the object is as the watch brought it.
+    async fn delete_rehearsal(&self, name: &str) -> Result<(), Error> {
+        let object = self.object.name_any();
+        let live = call(&format!("get {object}"), self.objects().get_opt(&object)).await?;
+        let newest = live.and_then(|live| live.status?.rehearsal).is_some_and(|rehearsal| rehearsal.job == name);
+        if newest { Ok(()) } else { self.delete_job(name).await }
+    }
+
     async fn verify(&self, ask: &VerifyAsk) -> Result<(), Error> {
         self.confirm(|live| live.status == self.object.status).await?;
         let Some(verify) = &self.object.spec.verify else { return Err(Error::Stale(self.object.name_any())) };
@@ -320,27 +349,29 @@ impl Actor<'_> {
     }
 
     async fn keep_schema(&self, record: &SchemaRecord) -> Result<(), Error> {
-        let now = self.context.now();
-        let whole = |first| if first { record.config_map(self.object, now) } else { record.content(now) };
-        self.keep(&schema_name(self.object), record.version.as_deref(), whole).await
+        let content = record.content(self.object, self.context.now());
+        self.keep(&schema_name(self.object), record.version.as_deref(), content).await
     }
 
     /// Writes a ConfigMap of the object's own, only over the version that was read: an old process could bring back what
-    /// was before. `content` makes the whole for the first time, and else what is to be merged into it.
-    async fn keep(&self, name: &str, over: Option<&str>, content: impl Fn(bool) -> Value) -> Result<(), Error> {
+    /// was before. `content` is the whole for the first time, and else what is to be merged into it; what is not there
+    /// any more is null.
+    async fn keep(&self, name: &str, over: Option<&str>, mut content: Value) -> Result<(), Error> {
         let api = self.config_maps();
         let Some(version) = over else {
-            let map = serde_json::from_value(content(true)).map_err(|e| self.internal(name, &e))?;
+            if let Some(data) = content["data"].as_object_mut() {
+                data.retain(|_, value| !value.is_null());
+            }
+            let map = serde_json::from_value(content).map_err(|e| self.internal(name, &e))?;
             let params = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
             return match call(&format!("create ConfigMap {name}"), api.create(&params, &map)).await {
                 Err(error) if refusal(&error) == Some(409) => Err(Error::Stale(name.to_owned())),
                 other => other.map(drop),
             };
         };
-        let mut patch = content(false);
-        patch["metadata"]["resourceVersion"] = json!(version);
+        content["metadata"]["resourceVersion"] = json!(version);
         let params = as_manager();
-        call(&format!("patch ConfigMap {name}"), api.patch_metadata(name, &params, &Patch::Merge(&patch))).await?;
+        call(&format!("patch ConfigMap {name}"), api.patch_metadata(name, &params, &Patch::Merge(&content))).await?;
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 use crate::{
     api::Reason,
     db::{Baseline, Catalog, Schema, Sizes, Snapshot},
-    runner::{Differences, Inspected, LookRecord, PodState, Run, RunRecord, Scratch, StageRecord},
+    runner::{Differences, Inspected, LookRecord, PodState, Rehearsal, Run, RunRecord, Scratch, StageRecord},
 };
 use k8s_openapi::jiff::Timestamp;
 use std::sync::Arc;
@@ -78,6 +78,28 @@ pub struct Stages {
     pub backups: Vec<StageView>,
     pub verifications: Vec<StageView>,
     pub cnpg: Option<CnpgView>,
+    pub rehearsals: Vec<RehearsalView>,
+    /// The first part of the database's URL, which a scratch database has to have too.
+    pub scheme: String,
+    /// Host, port and name of the database, where the operator looks by itself.
+    pub place: String,
+}
+
+/// A Job that rehearses a plan.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RehearsalView {
+    pub job: JobView,
+    /// What came of it; read only until it is recorded.
+    pub end: Option<RehearsalEnd>,
+}
+
+/// What came of a rehearsal.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RehearsalEnd {
+    /// As far as it came.
+    pub found: Option<Rehearsal>,
+    /// Whether all went well, or what did not.
+    pub verdict: Result<(), String>,
 }
 
 /// Which inspection the object needs now.

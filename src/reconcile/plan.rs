@@ -2,13 +2,12 @@
 
 use super::checks::{Chosen, direction_name};
 use crate::{
-    api::{DatabaseMigration, HazardStatus, LABEL_OBJECT, MANAGER, PlanStatus, PlanStep},
+    api::{DatabaseMigration, HazardStatus, PlanStatus, PlanStep},
     lint::{Finding, Severity},
     revisions::Direction,
-    runner::{label_value, name_part, short_hash},
+    runner::{own_metadata, own_name},
     text,
 };
-use kube::{Resource, ResourceExt};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -23,7 +22,7 @@ const MAX_JSON: usize = 150 * 1024;
 
 /// Name of the ConfigMap: one for each object, with its newest plan.
 pub fn plan_name(object: &DatabaseMigration) -> String {
-    format!("{}-plan-{}", name_part(object), short_hash(&[&object.uid().unwrap_or_default()], 6))
+    own_name(object, "plan")
 }
 
 /// What the status shows of a plan.
@@ -36,7 +35,7 @@ pub fn plan_status(object: &DatabaseMigration, chosen: &Chosen) -> PlanStatus {
         from: listed(&plan.from),
         to: listed(&plan.end),
         step_count: i32::try_from(plan.steps.len()).unwrap_or(i32::MAX),
-        steps: chosen.judged.steps.iter().take(STEPS).map(|step| shown_step(step, 120)).collect(),
+        steps: shown_steps(chosen, 120).take(STEPS).collect(),
         hazard_summary: hazard_summary(chosen),
         hazards: worst_first(chosen).take(HAZARDS).map(shown_hazard).collect(),
         allowances: allowances(chosen).into_iter().take(ALLOWANCES).collect(),
@@ -44,14 +43,15 @@ pub fn plan_status(object: &DatabaseMigration, chosen: &Chosen) -> PlanStatus {
     }
 }
 
-fn shown_step(step: &super::checks::Step, max: usize) -> PlanStep {
-    PlanStep {
-        revision: text::clean(&step.revision.id, 128),
-        title: text::clean(&step.revision.message, max),
-        message: text::clean(&step.revision.notes, max),
-        reversible: step.reversible,
-        opaque: step.opaque.iter().map(|why| text::clean(why, 200)).collect(),
-    }
+fn shown_steps(chosen: &Chosen, max: usize) -> impl Iterator<Item = PlanStep> {
+    let down = chosen.plan.direction == Direction::Downgrade;
+    chosen.revisions().zip(&chosen.judged.reversible).map(move |(revision, reversible)| PlanStep {
+        revision: text::clean(&revision.id, 128),
+        title: text::clean(&revision.message, max),
+        message: text::clean(&revision.notes, max),
+        reversible: *reversible,
+        opaque: revision.script(down).opaque.iter().map(|why| text::clean(why, 200)).collect(),
+    })
 }
 
 fn worst_first(chosen: &Chosen) -> impl Iterator<Item = &Finding> {
@@ -99,17 +99,13 @@ fn allowances(chosen: &Chosen) -> Vec<String> {
     unused.chain(used).map(|line| text::clean(&line, 200)).collect()
 }
 
-/// The ConfigMap as it is applied.
+/// The ConfigMap as it is to be.
 pub fn plan_config_map(object: &DatabaseMigration, chosen: &Chosen) -> Value {
     let down = chosen.plan.direction == Direction::Downgrade;
     json!({
-        "metadata": {
-            "name": plan_name(object),
-            "labels": { "app.kubernetes.io/managed-by": MANAGER, LABEL_OBJECT: label_value(&object.name_any()) },
-            "ownerReferences": object.controller_owner_ref(&()).into_iter().collect::<Vec<_>>(),
-        },
+        "metadata": own_metadata(object, plan_name(object)),
         "data": {
-            "about": "The newest plan: plan.sql is what would run, undo.sql the way back; plan.json has its steps and hazards. Values of data statements are masked.",
+            "about": "The newest plan: plan.sql is what would run, undo.sql the way back; plan.json has its steps and hazards, rehearsal.json how it ran on a scratch database. Values of data statements are masked.",
             "hash": chosen.hash,
             "plan.sql": sql(chosen, down, false),
             "undo.sql": sql(chosen, !down, true),
@@ -120,7 +116,7 @@ pub fn plan_config_map(object: &DatabaseMigration, chosen: &Chosen) -> Value {
 
 /// The SQL of every step, one way; what can't be shown is said.
 fn sql(chosen: &Chosen, down: bool, backwards: bool) -> String {
-    let mut steps: Vec<_> = chosen.judged.steps.iter().map(|step| &step.revision).collect();
+    let mut steps: Vec<_> = chosen.revisions().collect();
     if backwards {
         steps.reverse();
     }
@@ -148,14 +144,9 @@ fn sql(chosen: &Chosen, down: bool, backwards: bool) -> String {
 }
 
 fn plan_json(chosen: &Chosen) -> String {
-    let mut size = 0;
-    let mut fits = |value: &Value| {
-        size += value.to_string().len();
-        size <= MAX_JSON
-    };
+    let mut fits = text::fitting(MAX_JSON);
     let hazards: Vec<Value> = worst_first(chosen).map(|f| json!(shown_hazard(f))).take_while(&mut fits).collect();
-    let steps: Vec<Value> =
-        chosen.judged.steps.iter().map(|s| json!(shown_step(s, 400))).take_while(&mut fits).collect();
+    let steps: Vec<Value> = shown_steps(chosen, 400).map(|step| json!(step)).take_while(&mut fits).collect();
     let plan = &chosen.plan;
     json!({
         "hash": chosen.hash,

@@ -2,20 +2,14 @@
 
 use super::checks::Compared;
 use crate::{
-    api::{DatabaseMigration, DriftedObject, LABEL_OBJECT, MANAGER},
+    api::{DatabaseMigration, DriftedObject},
     db::{Baseline, TooLarge},
-    runner::{label_value, name_part, short_hash},
+    runner::{own_metadata, own_name},
     text,
 };
-use k8s_openapi::{
-    ByteString,
-    api::core::v1::ConfigMap,
-    apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time},
-    jiff::Timestamp,
-};
-use kube::{Resource, ResourceExt};
+use k8s_openapi::{ByteString, api::core::v1::ConfigMap, apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 use serde_json::json;
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 const BASELINE: &str = "baseline";
 /// Bytes of each of the two lists of differences.
@@ -37,8 +31,8 @@ impl SchemaRecord {
         Ok(Self { compared, packed, version })
     }
 
-    /// The ConfigMap's content; what is not there any more is null, as a merge patch has it.
-    pub fn content(&self, now: Timestamp) -> serde_json::Value {
+    /// The ConfigMap for the first time, and else what is to be merged into it; what is not there any more is null.
+    pub fn content(&self, object: &DatabaseMigration, now: Timestamp) -> serde_json::Value {
         let found = &self.compared;
         let differs = !found.differences.is_empty();
         let mut data = json!({
@@ -49,33 +43,17 @@ impl SchemaRecord {
         if found.taken.is_some() {
             data["takenAt"] = json!(Time(now));
         }
-        json!({ "data": data, "binaryData": { BASELINE: ByteString(self.packed.clone()) } })
-    }
-
-    /// The whole of it, for the first time.
-    pub fn config_map(&self, object: &DatabaseMigration, now: Timestamp) -> serde_json::Value {
-        let mut map = self.content(now);
-        if let Some(data) = map["data"].as_object_mut() {
-            data.retain(|_, value| !value.is_null());
+        let mut map = json!({ "data": data, "binaryData": { BASELINE: ByteString(self.packed.clone()) } });
+        if self.version.is_none() {
+            map["metadata"] = json!(own_metadata(object, schema_name(object)));
         }
-        let labels = BTreeMap::from([
-            ("app.kubernetes.io/managed-by".to_owned(), MANAGER.to_owned()),
-            (LABEL_OBJECT.to_owned(), label_value(&object.name_any())),
-        ]);
-        map["metadata"] = json!(ObjectMeta {
-            name: Some(schema_name(object)),
-            namespace: object.namespace(),
-            labels: Some(labels),
-            owner_references: Some(object.controller_owner_ref(&()).into_iter().collect()),
-            ..ObjectMeta::default()
-        });
         map
     }
 }
 
 /// Name of the ConfigMap; follows the object's name and UID.
 pub fn schema_name(object: &DatabaseMigration) -> String {
-    format!("{}-schema-{}", name_part(object), short_hash(&[&object.uid().unwrap_or_default()], 6))
+    own_name(object, "schema")
 }
 
 /// What a ConfigMap says that the schema should be, if it can be read.
@@ -96,14 +74,8 @@ pub fn shown(difference: &DriftedObject, max: usize) -> DriftedObject {
 
 /// As many of the differences as have room, and how many there are in all.
 fn list(found: &Compared) -> String {
-    let mut size = 0;
     let shown = found.differences.iter().map(|difference| shown(difference, MAX_DEFINITION));
-    let objects: Vec<_> = shown
-        .take_while(|difference| {
-            size += serde_json::to_string(difference).map_or(0, |text| text.len());
-            size <= MAX_LIST
-        })
-        .collect();
+    let objects: Vec<_> = shown.take_while(text::fitting(MAX_LIST)).collect();
     let left_out = found.differences.len() - objects.len();
     json!({ "fingerprint": found.fingerprint, "objects": objects, "leftOut": left_out }).to_string()
 }

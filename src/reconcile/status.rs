@@ -167,8 +167,7 @@ impl Draft {
             };
             format!("{} in revision {revision}: {}{more}", finding.code.as_str(), finding.message)
         };
-        let seen =
-            findings.iter().filter(|f| Some(f.severity) == judged.worst_seen()).find(|f| f.severity > Severity::Low);
+        let seen = judged.worst_seen().filter(|worst| worst.severity > Severity::Low);
         let (status, reason, message) = match (seen, judged.blind()) {
             (Some(finding), _) => {
                 let reason = match finding.severity {

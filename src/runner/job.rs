@@ -119,8 +119,7 @@ pub fn inspection_name(object: &DatabaseMigration, id: &str) -> String {
 /// Name of the Job of a run. It depends on the object and the run's number alone, not on the plan: two plans made
 /// for the same number, as by a stale cache, collide at the API server instead of running side by side.
 pub fn run_name(object: &DatabaseMigration, number: i64) -> String {
-    let hash = short_hash(&[&object.uid().unwrap_or_default()], 6);
-    format!("{}-run-{number}-{hash}", name_part(object))
+    own_name(object, &format!("run-{number}"))
 }
 
 /// The Job that inspects an image.
@@ -171,12 +170,22 @@ pub fn replay_job(input: JobInput, record: &LookRecord, run: Run) -> Result<Job,
     again_job(input, record, "replay", Action::Replay { run, catalog })
 }
 
-fn again_job(input: JobInput, record: &LookRecord, name: &str, action: Action) -> Result<Job, PodTemplateError> {
+/// Name of a Job that looks, compares, replays or rehearses.
+pub fn again_name(object: &DatabaseMigration, name: &str, record: &LookRecord) -> String {
+    let hash = short_hash(&[&object.uid().unwrap_or_default(), &record.epoch], 6);
+    format!("{}-{name}-{}-{hash}", name_part(object), record.number)
+}
+
+pub(super) fn again_job(
+    input: JobInput,
+    record: &LookRecord,
+    name: &str,
+    action: Action,
+) -> Result<Job, PodTemplateError> {
     let task = Task::new(input.object, action);
     let task = if input.scratch.is_some() { task.on_scratch() } else { task };
     let annotations = BTreeMap::from([(ANNOTATION_LOOK.to_owned(), to_json(record)?)]);
-    let hash = short_hash(&[&input.object.uid().unwrap_or_default(), &record.epoch], 6);
-    let job = format!("{}-{name}-{}-{hash}", name_part(input.object), record.number);
+    let job = again_name(input.object, name, record);
     let deadline = if input.scratch.is_some() { REPLAY_DEADLINE } else { LOOK_DEADLINE };
     build(input, job, name, annotations, &task, Some(deadline))
 }
@@ -203,11 +212,32 @@ fn build(
 
 /// The labels of a Job and its pod.
 pub(super) fn stage_labels(object: &DatabaseMigration, action: &str) -> BTreeMap<String, String> {
+    let mut labels = own_labels(object);
+    labels.insert(LABEL_ACTION.to_owned(), action.to_owned());
+    labels
+}
+
+fn own_labels(object: &DatabaseMigration) -> BTreeMap<String, String> {
     BTreeMap::from([
         ("app.kubernetes.io/managed-by".to_owned(), MANAGER.to_owned()),
         (LABEL_OBJECT.to_owned(), label_value(&object.name_any())),
-        (LABEL_ACTION.to_owned(), action.to_owned()),
     ])
+}
+
+/// Metadata of what is an object's own, and goes with it.
+pub fn own_metadata(object: &DatabaseMigration, name: String) -> ObjectMeta {
+    ObjectMeta {
+        name: Some(name),
+        namespace: object.namespace(),
+        labels: Some(own_labels(object)),
+        owner_references: Some(object.controller_owner_ref(&()).into_iter().collect()),
+        ..ObjectMeta::default()
+    }
+}
+
+/// Name of what an object has one of; follows the object's name and UID.
+pub fn own_name(object: &DatabaseMigration, what: &str) -> String {
+    format!("{}-{what}-{}", name_part(object), short_hash(&[&object.uid().unwrap_or_default()], 6))
 }
 
 /// A Job that starts one pod, once.
@@ -219,14 +249,7 @@ pub(super) fn wrap(
     template: PodTemplateSpec,
 ) -> Job {
     Job {
-        metadata: ObjectMeta {
-            name: Some(name),
-            namespace: object.namespace(),
-            labels: Some(labels),
-            annotations: Some(annotations),
-            owner_references: Some(object.controller_owner_ref(&()).into_iter().collect()),
-            ..ObjectMeta::default()
-        },
+        metadata: ObjectMeta { labels: Some(labels), annotations: Some(annotations), ..own_metadata(object, name) },
         spec: Some(JobSpec {
             backoff_limit: Some(0),
             completions: Some(1),
@@ -341,7 +364,7 @@ pub fn shared_owner(object: &DatabaseMigration) -> Option<OwnerReference> {
 }
 
 /// The beginning of the names of what an object has.
-pub fn name_part(object: &DatabaseMigration) -> String {
+pub(super) fn name_part(object: &DatabaseMigration) -> String {
     let name = object.name_any();
     let cut: String = name.chars().take(NAME_PART).collect();
     // Job names become pod host names and labels, which allow no dots at these places.
@@ -349,7 +372,7 @@ pub fn name_part(object: &DatabaseMigration) -> String {
 }
 
 /// Object names may be longer than a label's value; the owner reference is what ties, the label only helps people.
-pub fn label_value(name: &str) -> String {
+fn label_value(name: &str) -> String {
     let cut: String = name.chars().take(63).collect();
     cut.trim_end_matches(['.', '-']).to_owned()
 }

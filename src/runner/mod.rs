@@ -1,29 +1,35 @@
 //! The Python program that runs in the user's image, the Jobs that carry it, and the reading of what it reports; no I/O.
 
+mod copy;
 mod inspection;
 mod job;
 mod pod;
 mod pod_template;
+mod rehearsal;
 mod report;
 mod scratch;
 mod stage_job;
 mod task;
 
+pub use copy::VersionTableName;
 pub use inspection::{Implementation, Inspected, Inspection, InspectionError, Revision};
 pub use job::{
-    JobInput, LookRecord, RunRecord, compare_job, inspect_job, inspected_digest, inspected_image,
-    inspection_config_map, inspection_key, inspection_name, is_pinned, label_value, lacks_owner, look_epoch, look_job,
-    name_part, pinned, program_config_map, read_inspection, replay_job, run_job, run_jobs, run_name, shared_owner,
+    JobInput, LookRecord, RunRecord, again_name, compare_job, inspect_job, inspected_digest, inspected_image,
+    inspection_config_map, inspection_key, inspection_name, is_pinned, lacks_owner, look_epoch, look_job, own_metadata,
+    own_name, pinned, program_config_map, read_inspection, replay_job, run_job, run_jobs, run_name, shared_owner,
     short_hash,
 };
-pub use pod::{Ended, PodState, Trouble, pod_state, whole_pod_state};
+pub use pod::{Ended, PodState, Trouble, pod_state, rehearsal_pod_state, whole_pod_state};
 pub use pod_template::{FIELD as POD_TEMPLATE_FIELD, PodTemplateError, check as check_pod_template};
+pub use rehearsal::{
+    FailedPhase, LockTaken, NoWayBack, Origin, Rehearsal, RehearsalError, RehearsedPhase, RehearsedStep, rehearse_job,
+};
 pub use report::{CatalogReport, Differences, Failure, Frames, Look, Report, ReportError, RunState, hex, join_frames};
 pub use scratch::Scratch;
 pub use stage_job::{
     BACKUP_FIELD, StageRecord, VERIFY_FIELD, backup_job, backup_name, cnpg_backup, cnpg_object, verify_job, verify_name,
 };
-pub use task::{Action, ConnectionTask, Limit, Run, Task};
+pub use task::{Action, ConnectionTask, History, Limit, Run, Source, Task};
 
 /// The runner's source, mounted into every Job.
 pub const PROGRAM: &str = include_str!("runner.py");

@@ -5,6 +5,9 @@ use crate::text::clean;
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod};
 use k8s_openapi::jiff::Timestamp;
 
+/// The container that copies the live schema for a rehearsal.
+pub(super) const COPY_CONTAINER: &str = "live-schema";
+
 /// Reasons with which the kubelet waits for an image.
 const PULL_REASONS: [&str; 6] = [
     "ErrImagePull",
@@ -51,6 +54,8 @@ pub struct Ended {
     pub finished_at: Option<Timestamp>,
     /// The image that ran, as the container runtime names it.
     pub image_id: Option<String>,
+    /// The container that it tells of, where that is one of those before ours, which then never ran.
+    pub before: Option<String>,
 }
 
 impl Ended {
@@ -113,6 +118,23 @@ pub fn whole_pod_state(pod: &Pod) -> PodState {
     }
 }
 
+/// Reads a pod's state; where it failed before its own container ran, the init container that failed stands for it: the copy
+/// of the schema rather than the server, which is killed with it.
+pub fn rehearsal_pod_state(pod: &Pod) -> PodState {
+    let state = pod_state(pod);
+    let PodState::Ended(Ended { exit_code: None, .. }) = state else { return state };
+    let statuses = pod.status.iter().flat_map(|status| status.init_container_statuses.iter().flatten());
+    let failed =
+        statuses.filter_map(|c| Some((c, c.state.as_ref()?.terminated.as_ref()?))).filter(|(_, e)| e.exit_code != 0);
+    match failed.min_by_key(|(container, _)| container.name != COPY_CONTAINER) {
+        Some((container, ended)) => {
+            let before = Some(container.name.clone());
+            PodState::Ended(Ended { before, ..ended_container(container, ended, None) })
+        }
+        None => state,
+    }
+}
+
 fn ended_container(container: &ContainerStatus, ended: &ContainerStateTerminated, pod_reason: Option<&str>) -> Ended {
     Ended {
         message: ended.message.clone(),
@@ -122,6 +144,7 @@ fn ended_container(container: &ContainerStatus, ended: &ContainerStateTerminated
         reason: pod_reason.or(ended.reason.as_deref()).map(|r| clean(r, 64)),
         finished_at: ended.finished_at.as_ref().map(|t| t.0),
         image_id: Some(container.image_id.clone()).filter(|id| !id.is_empty()),
+        before: None,
     }
 }
 
@@ -181,6 +204,22 @@ mod tests {
             json!({"terminated": {"exitCode": 128, "reason": "StartError", "message": "exec: uv: not found"}}),
         ));
         assert!(matches!(ended, PodState::Ended(Ended { ran: false, .. })));
+    }
+
+    #[test]
+    fn a_copy_that_failed_stands_for_its_pod_and_not_the_server_that_went_with_it() {
+        let init = |name: &str, code: i32, message: &str| {
+            json!({"name": name, "image": "i", "imageID": "", "ready": false, "restartCount": 0,
+                   "state": {"terminated": {"exitCode": code, "message": message}}})
+        };
+        let waiting = container(json!({"waiting": {"reason": "PodInitializing"}}));
+        let status = json!({"phase": "Failed", "containerStatuses": waiting["containerStatuses"],
+            "initContainerStatuses": [init("scratch-database", 137, "killed"), init(COPY_CONTAINER, 1, "no password")]});
+        let pod: Pod = serde_json::from_value(json!({ "metadata": {}, "status": status })).unwrap();
+        let PodState::Ended(ended) = rehearsal_pod_state(&pod) else { panic!() };
+        assert_eq!((ended.before.as_deref(), ended.message.as_deref()), (Some(COPY_CONTAINER), Some("no password")));
+        assert_eq!(ended.exit_code, Some(1));
+        assert!(matches!(pod_state(&pod), PodState::Ended(Ended { exit_code: None, before: None, .. })));
     }
 
     #[test]

@@ -177,12 +177,7 @@ fn fixed(input: JobInput, payload: &Payload, deadline: Option<i64>) -> Result<Va
     }
     pod["containers"] = json!([container]);
     if let (Some(tls), None) = (&spec.database.tls, input.scratch) {
-        let key = &tls.ca_from.secret_key_ref;
-        let (dir, file) = CA_FILE.rsplit_once('/').unwrap_or(("", CA_FILE));
-        let items = json!([{ "key": key.key, "path": file }]);
-        let volume =
-            json!({ "name": TLS_VOLUME, "secret": { "secretName": key.name, "items": items, "defaultMode": 0o444 } });
-        let mount = json!({ "name": TLS_VOLUME, "mountPath": dir, "readOnly": true });
+        let (volume, mount) = ca_volume(&tls.ca_from.secret_key_ref);
         merge(&mut pod, json!({ "volumes": [volume], "containers": [{ "name": CONTAINER, "volumeMounts": [mount] }] }));
     }
     if let Some(seconds) = deadline {
@@ -195,23 +190,40 @@ fn fixed(input: JobInput, payload: &Payload, deadline: Option<i64>) -> Result<Va
 /// The variables by which an application finds its database.
 fn database_env(input: JobInput) -> Vec<Value> {
     let database = &input.object.spec.database;
-    let from = |name: &str, key: &SecretKey| json!({ "name": name, "valueFrom": { "secretKeyRef": { "name": key.name, "key": key.key } } });
     if let Some(scratch) = input.scratch {
         return database.env_names().iter().map(|name| json!({ "name": name, "value": scratch.url() })).collect();
     }
     let mut env = Vec::new();
     if let Some(ValueFrom { secret_key_ref }) = &database.url_from {
-        env.extend(database.env_names().iter().map(|name| from(name, secret_key_ref)));
+        env.extend(database.env_names().iter().map(|name| secret_env(name, secret_key_ref)));
     }
     if let Some(connection) = &database.connection {
-        env.push(from(USERNAME_ENV, &connection.username_from.secret_key_ref));
-        env.extend(connection.password_from.as_ref().map(|p| from(PASSWORD_ENV, &p.secret_key_ref)));
+        env.push(secret_env(USERNAME_ENV, &connection.username_from.secret_key_ref));
+        env.extend(connection.password_from.as_ref().map(|p| secret_env(PASSWORD_ENV, &p.secret_key_ref)));
     }
     if database.tls.is_some() {
-        env.push(json!({ "name": "PGSSLROOTCERT", "value": CA_FILE }));
-        env.push(json!({ "name": "PGSSLMODE", "value": "verify-full" }));
+        env.extend(libpq_tls_env());
     }
     env
+}
+
+/// A variable that the kubelet fills in from a Secret.
+pub(super) fn secret_env(name: &str, key: &SecretKey) -> Value {
+    json!({ "name": name, "valueFrom": { "secretKeyRef": { "name": key.name, "key": key.key } } })
+}
+
+/// What makes libpq verify the server by the CA of `spec.database.tls`.
+pub(super) fn libpq_tls_env() -> [Value; 2] {
+    [json!({ "name": "PGSSLROOTCERT", "value": CA_FILE }), json!({ "name": "PGSSLMODE", "value": "verify-full" })]
+}
+
+/// The volume with the CA of `spec.database.tls`, and where a container mounts it.
+pub(super) fn ca_volume(key: &SecretKey) -> (Value, Value) {
+    let (dir, file) = CA_FILE.rsplit_once('/').unwrap_or(("", CA_FILE));
+    let items = json!([{ "key": key.key, "path": file }]);
+    let volume =
+        json!({ "name": TLS_VOLUME, "secret": { "secretName": key.name, "items": items, "defaultMode": 0o444 } });
+    (volume, json!({ "name": TLS_VOLUME, "mountPath": dir, "readOnly": true }))
 }
 
 /// The parts of the URL that are no secret; the runner has them in its task.

@@ -158,7 +158,7 @@ impl Report {
             serde_json::from_str(message).map_err(|e| ReportError::Malformed(clean(&e.to_string(), 200)))?;
         if let Some(failure) = &mut report.error {
             failure.class = clean(&failure.class, 64);
-            failure.message = clean(&failure.message, MAX_MESSAGE);
+            failure.message = clean(failure.message.trim(), MAX_MESSAGE);
             failure.revision = failure.revision.as_deref().map(|r| clean(r, 128));
             failure.detail = failure.detail.as_deref().map(|d| clean_end(d, MAX_DETAIL));
         }

@@ -31,6 +31,7 @@ WAITING_AFTER_SECONDS = 1.0
 APPLICATION_NAME = "alembic-operator"
 APPLICATION_NAME_LIMIT = 63  # characters that PostgreSQL keeps
 EXIT_CODES = {"refused": 3, "failed": 1}
+RUNNING = ("run", "replay", "rehearse")  # the actions that go steps
 
 
 # ---------------------------------------------------------------- problems
@@ -131,11 +132,15 @@ def valid_text(text):
     return CONTROL_CHARACTERS.sub("", str(text)).encode("utf-8", "replace").decode("utf-8")
 
 
+def scrubbed(text):
+    # Twice: removing a control character may complete a secret's spelling.
+    return SECRETS.scrub(valid_text(SECRETS.scrub(text)))
+
+
 def clean(text, keep_end=False):
     """What may leave this process: bounded, without secrets."""
     text = text[-RAW_TEXT_LIMIT:] if keep_end else text[:RAW_TEXT_LIMIT]
-    # Scrubbed again afterwards: removing a control character may complete a secret's spelling.
-    text = SECRETS.scrub(valid_text(SECRETS.scrub(text)))
+    text = scrubbed(text)
     return text[-TEXT_LIMIT:] if keep_end else text[:TEXT_LIMIT]
 
 
@@ -298,13 +303,15 @@ def read_task(environ):
         raise unusable_task("ALEMBIC_OPERATOR_TASK is not JSON: %s" % error)
     if not isinstance(task, dict) or task.get("protocol") != PROTOCOL:
         raise unusable_task("this runner speaks protocol %d; the operator and its runner are of different versions" % PROTOCOL)
-    if task.get("action") not in ("inspect", "probe", "compare", "run", "replay"):
+    if task.get("action") not in ("inspect", "probe", "compare", "run", "replay", "rehearse"):
         raise unusable_task("unknown action %r" % task.get("action"))
     wanted = {"from": list, "targets": list, "end": list, "steps": int, "steps_digest": str}
-    if task["action"] in ("run", "replay"):
+    if task["action"] in RUNNING:
         wrong = [name for name, kind in wanted.items() if not isinstance(task.get(name), kind)]
         if wrong or task.get("direction") not in ("upgrade", "downgrade", "stamp"):
             raise unusable_task("the task lacks or mistypes: %s" % ", ".join(wrong or ["direction"]))
+    if task["action"] == "rehearse":
+        check_rehearsal(task)
     return task
 
 
@@ -371,6 +378,12 @@ def prepare_process(task, environ):
 # ---------------------------------------------------------------- stopping
 
 
+def driver_connection(connection):
+    """The driver's own, below SQLAlchemy's pool."""
+    raw = connection.connection
+    return getattr(raw, "dbapi_connection", None) or getattr(raw, "connection", None)
+
+
 class Stopper:
     """Turns SIGTERM into an exception in the main thread, also while a driver's C code waits for the database."""
 
@@ -391,8 +404,7 @@ class Stopper:
 
     def watch(self, connection):
         """libpq and SQLite return to Python only at a statement's end; cancelling it from another thread makes them return at once."""
-        raw = connection.connection
-        raw = getattr(raw, "dbapi_connection", None) or getattr(raw, "connection", None)
+        raw = driver_connection(connection)
         self.cancel = getattr(raw, "cancel", None) or getattr(raw, "interrupt", None)
         if self.cancel is None or getattr(connection.dialect, "is_async", False):
             return
@@ -446,7 +458,7 @@ def alembic_arguments(task):
     arguments = ["--name=%s" % (task.get("section") or "alembic")]
     arguments += ["--config=%s" % task["config"]] if task.get("config") else []
     arguments += ["-x%s" % argument for argument in task.get("x") or []]
-    if task["action"] not in ("run", "replay"):
+    if task["action"] not in RUNNING:
         return arguments + ["current"]
     return arguments + [task["direction"], cli_target(task["targets"])]
 
@@ -874,11 +886,6 @@ class TooSlow(BaseException):
 
 class TooLong(BaseException):
     pass
-
-
-def scrubbed(text):
-    # Twice: removing a control character may complete a secret's spelling.
-    return SECRETS.scrub(valid_text(SECRETS.scrub(text)))
 
 
 def hide_environment(environ):
@@ -1873,7 +1880,9 @@ class Run(Work):
             raise refused("UnsupportedDialect", "there is no lock for the dialect %s; supported: %s" % (context.dialect.name, ", ".join(LOCKS)))
         self.stopper.watch(context.connection)
         self.lock = LOCKS[context.dialect.name](context, application_name(self.task))
-        self.lock.acquire(self.task.get("lock_wait_seconds", 30), self.report)
+        if self.task.get("scratch"):
+            check_scratch(self.lock, self.task)
+        self.exclude_others()
         self.report.update(state="starting")
         rows = self.lock.rows()
         self.check_rows(rows)
@@ -1883,6 +1892,9 @@ class Run(Work):
         limit_time(context, self.task)
         self.statements = Statements()
         self.checked = True
+
+    def exclude_others(self):
+        self.lock.acquire(self.task.get("lock_wait_seconds", 30), self.report)
 
     def check_transaction(self, context):
         if external_transaction(context):
@@ -1964,11 +1976,30 @@ class Replay(Run):
         return dict(self.catalog, rows=self.report.fields["rows"])
 
 
+SCRATCH_MARKS = {"postgresql": "SHOW cluster_name", "mysql": "SELECT @@report_host", "mariadb": "SELECT @@report_host"}
+
+
+def check_scratch(lock, task):
+    """What is for a scratch database would be the end of another one, and env.py may take its URL from anywhere: the connection must
+    lead where the URL does that the runner was given, to a server that calls itself what the operator called it."""
+    from sqlalchemy.engine.url import make_url
+
+    told, taken = ((url.host, url.port, url.database) for url in (make_url(task["scratch_url"]), lock.engine.url))
+    if told != taken:
+        names = ", ".join(task.get("url_env") or ["DATABASE_URL"])
+        raise refused("EnvPyFailed", "env.py connects to another database than the scratch database that this Job runs on, so nothing was run; "
+                      "let env.py take its URL from %s alone" % names)
+    mark = SCRATCH_MARKS.get(lock.engine.dialect.name)
+    if mark and execute(lock.connection, mark).scalar() != task["scratch"]:
+        raise refused("ConnectFailed", "the server at %s:%s does not call itself %s, so nothing was run on it: something else of the pod listens "
+                      "there, or the image of the scratch database does not pass on its arguments" % (told[0], told[1], task["scratch"]))
+
+
 def await_server(url):
     """The scratch database starts at the same time as this container."""
     import socket
 
-    place = url.rpartition("@")[2].partition("/")[0]
+    place = url.partition("://")[2].partition("/")[0].rpartition("@")[2]
     if not place:
         return  # SQLite
     host, _, port = place.rpartition(":")
@@ -1981,6 +2012,536 @@ def await_server(url):
             if time.monotonic() > deadline:
                 raise Problem("ConnectFailed", "the scratch database did not start: %s; see the log of its container" % error)
         time.sleep(0.2)
+
+
+# ---------------------------------------------------------------- the rehearsal: what a step does to tables that others use
+
+
+STEPS_LIMIT = 500  # of a phase, in the payload
+LOCKS_LIMIT = 20  # of a step
+LEFTOVERS_LIMIT = 20  # of a phase
+NAME_LIMIT = 120
+SAMPLE_SECONDS = 0.02
+GATE_SECONDS = 0.5  # the longest that a statement may be held up
+GATE_TABLES = 2000  # a server's table of locks has room for some thousands
+
+
+class Observer:
+    """Tells the locks that a step takes and the tables that it writes anew. Of SQLite there is nothing to tell."""
+
+    unknown = "SQLite locks the whole file"
+
+    def __init__(self, context, lock):
+        pass
+
+    def begin(self):
+        """Right before the step's function, in its transaction."""
+
+    def end(self):
+        """Right after it, still before the end of its transaction."""
+        return {"locks": None, "rewritten": None, "sampled": False}
+
+    def stop(self):
+        """Also called after an error."""
+
+
+class ServerObserver(Observer):
+    """Looks at the locks of the migration's session from other sessions, so that the step's own connection is not touched before it.
+
+    What a transaction holds is read at its end, and nothing is missed: a lock is never given back earlier. A statement outside a
+    transaction gives its locks back by itself, and on empty tables within a millisecond: samples miss most of them (measured: at
+    20 ms 1 of 40, without any pause 1 to 18 of 40). So such a statement is watched without a pause, and where the server allows it
+    is stopped at its first strong lock (PostgresqlObserver.gate: 72 of 72); what such a step says of itself is `sampled`.
+    Tables that the plan itself made are left out: nobody uses them yet.
+    """
+
+    unknown = None
+    MODES = []  # the weakest first
+    WEAKEST = 0  # the first of them that is told
+
+    def __init__(self, context, lock):
+        import threading
+
+        self.context = context
+        self.lock = lock
+        self.own = driver_connection(context.connection)
+        self.session = execute(context.connection, self.SESSION).scalar()
+        self.prepare(lock.connection)
+        self.names = self.tables(lock.connection)
+        self.files = self.written(lock.connection)
+        self.active = self.sampled = self.between = False  # between: two transactions of a step
+        self.held, self.seen, self.looked = {}, {}, 0.0
+        self.mutex, self.stopped = threading.Lock(), threading.Event()
+        self.wanted, self.watched, self.over = threading.Event(), threading.Event(), threading.Event()
+        self.listen("listen")
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def listen(self, what):
+        from sqlalchemy import event
+        from sqlalchemy.engine import Engine
+
+        for name, function in (("before_cursor_execute", self.statement), ("after_cursor_execute", self.statement_ended),
+                               ("handle_error", self.statement_failed), ("commit", self.committing)):
+            getattr(event, what)(Engine, name, function)
+
+    def prepare(self, connection):
+        """Whatever the server needs."""
+
+    def gate(self, _connection):
+        """Makes the next statement wait; whether it does."""
+        return False
+
+    # On the migration's thread.
+
+    def begin(self):
+        self.held = {}
+        for table, strength, _ in self.locks(self.lock.connection):
+            self.held[table] = max(strength, self.held.get(table, 0))
+        with self.mutex:
+            self.seen, self.looked = {}, time.monotonic()
+        self.sampled, self.between, self.active = False, False, True
+
+    def end(self):
+        self.between = False
+        self.look(self.lock.connection)
+        self.active = False
+        return {"locks": self.taken(), "rewritten": self.rewritten(), "sampled": self.sampled}
+
+    def rewritten(self):
+        before, now = self.files, self.written(self.context.connection)
+        self.files = now
+        if now is None:
+            return None
+        changed = sorted(self.names[table] for table in now if table in self.names and before.get(table, now[table]) != now[table])
+        return [shortened(name) for name in changed[:LOCKS_LIMIT]]
+
+    def taken(self):
+        """The strongest lock of each table that the step did not find held already."""
+        if self.unknown:
+            return None
+        with self.mutex:
+            found = {}
+            for table, strength in sorted(self.seen, key=lambda key: key[1]):
+                if strength > max(self.held.get(table, 0), self.WEAKEST - 1):
+                    found[table] = strength
+            locks = sorted((-strength, self.names[table], self.seen[table, strength]) for table, strength in found.items())
+        return [{"table": shortened(name), "mode": self.MODES[-strength], "ms": int((last - first) * 1000)}
+                for strength, name, (first, last) in locks[:LOCKS_LIMIT]]
+
+    def is_own(self, connection):
+        return self.active and driver_connection(connection) is self.own
+
+    def statement(self, connection, _cursor, statement, _parameters, _context, _many):
+        if not self.is_own(connection):
+            return
+        if COMMIT.search(statement):
+            self.let_go()
+        else:
+            self.between = False
+        if self.lets_go(statement):
+            self.sampled = True
+            self.over.clear()
+            self.watched.clear()
+            self.wanted.set()
+            self.watched.wait(GATE_SECONDS)
+
+    def statement_ended(self, connection, *_arguments):
+        if self.is_own(connection):  # and not one of those that look on
+            self.over.set()
+
+    def statement_failed(self, failure):
+        if failure.connection is not None and self.is_own(failure.connection):
+            self.over.set()
+
+    def committing(self, connection):
+        if self.is_own(connection):
+            self.let_go()
+
+    def let_go(self):
+        """Right before a commit within a step: what it found held it may take again."""
+        self.look(self.lock.connection)
+        with self.mutex:
+            self.seen = {key: times for key, times in self.seen.items() if key[1] > self.held.get(key[0], -1)}
+            self.held, self.between = {}, True
+
+    def stop(self):
+        self.active = False
+        self.over.set()
+        self.stopped.set()
+        self.listen("remove")
+        self.thread.join(5)
+
+    # On either thread.
+
+    def look(self, connection):
+        """Notes what the session holds or waits for; whether it waits."""
+        found = self.locks(connection)
+        now = time.monotonic()
+        with self.mutex:
+            for table, strength, _ in found:
+                if table in self.names and not self.between:
+                    first = self.seen.get((table, strength), (self.looked,))[0]
+                    self.seen[table, strength] = (first, now)
+            self.looked = now
+        return any(waits for _, _, waits in found)
+
+    # On a thread of its own.
+
+    def run(self):
+        try:
+            if getattr(self.lock.engine.dialect, "is_async", False):
+                import asyncio
+
+                from sqlalchemy.util import greenlet_spawn
+
+                asyncio.run(greenlet_spawn(self.sample))
+            else:
+                self.sample()
+        except Exception:
+            self.stopped.set()  # what is held at the end of a step is read by another connection
+
+    def sample(self):
+        connection = self.lock.open()
+        while not self.stopped.is_set():
+            if self.wanted.wait(SAMPLE_SECONDS):
+                self.wanted.clear()
+                self.watch(connection)
+            self.look(connection)
+        connection.close()
+
+    def watch(self, connection):
+        """Looks at one statement for as long as it takes."""
+        gated = self.gate(connection)
+        self.watched.set()
+        deadline = time.monotonic() + GATE_SECONDS
+        while not (self.over.is_set() or self.wanted.is_set()):  # the next one may have begun meanwhile
+            waits = self.look(connection)
+            if gated and (waits or time.monotonic() > deadline):
+                gated = self.open_gate(connection)
+            time.sleep(0.001 if gated or time.monotonic() < deadline else SAMPLE_SECONDS)
+        if gated:
+            self.open_gate(connection)
+
+    @staticmethod
+    def open_gate(connection):
+        execute(connection, "ROLLBACK")
+        return False
+
+
+class PostgresqlObserver(ServerObserver):
+    MODES = ["AccessShareLock", "RowShareLock", "RowExclusiveLock", "ShareUpdateExclusiveLock", "ShareLock", "ShareRowExclusiveLock", "ExclusiveLock",
+             "AccessExclusiveLock"]
+    WEAKEST = 2
+    SESSION = "SELECT pg_catalog.pg_backend_pid()"
+    LOCKS = ("SELECT CAST(relation AS bigint), mode, granted FROM pg_catalog.pg_locks WHERE pid = :session AND locktype = 'relation'"
+             " AND database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())")
+    TABLES = ("SELECT CAST(c.oid AS bigint), CAST(n.nspname AS text), CAST(c.relname AS text), CAST(c.relfilenode AS bigint), CAST(c.relkind AS text)"
+              " FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+              " WHERE c.relkind IN ('r', 'p', 'm', 'v', 'f', 'S') AND c.relpersistence <> 't'"
+              " AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'")
+    QUOTED = ("SELECT pg_catalog.string_agg('ONLY ' || CAST(CAST(oid AS pg_catalog.regclass) AS text), ', ') FROM pg_catalog.pg_class"
+              " WHERE CAST(oid AS bigint) IN (%s)")
+
+    def tables(self, connection):
+        own, own_space = self.context.version_table, self.context.version_table_schema
+        return {oid: "%s.%s" % (space, name) for oid, space, name, _, _ in execute(connection, self.TABLES)
+                if name != own or own_space not in (None, space)}
+
+    def written(self, connection):
+        """Where each table's rows are: another file means that all of them were written again, or thrown away."""
+        return {oid: file for oid, _, _, file, kind in execute(connection, self.TABLES) if kind in "rm"}
+
+    def locks(self, connection):
+        rows = execute(connection, self.LOCKS, session=self.session)
+        return [(table, self.MODES.index(mode), not granted) for table, mode, granted in rows if mode in self.MODES]
+
+    def lets_go(self, _statement):
+        return getattr(self.own, "autocommit", None) is True
+
+    def gate(self, connection):
+        """Holds every table, weakly for its readers and writers: a statement that changes a table has to wait, and can be seen."""
+        tables = [oid for oid, _, _, _, kind in execute(connection, self.TABLES) if kind in "rp" and oid in self.names]
+        if not tables or len(tables) > GATE_TABLES:
+            return False
+        names = execute(connection, self.QUOTED % ", ".join(str(oid) for oid in tables)).scalar()
+        execute(connection, "BEGIN")
+        try:
+            execute(connection, "LOCK TABLE %s IN SHARE UPDATE EXCLUSIVE MODE NOWAIT" % names.replace(":", "\\:"))
+            return True
+        except Exception:  # no right to it, or a table in use
+            return self.open_gate(connection)
+
+
+class MysqlObserver(ServerObserver):
+    """Metadata locks, where the server tells them: most statements commit by themselves, so they are sampled.
+
+    MariaDB's plugin is asked first: performance_schema goes on telling the mode that was asked for before a lock was upgraded.
+    """
+
+    MODES = ["INTENTION_EXCLUSIVE", "SHARED", "SHARED_HIGH_PRIO", "SHARED_READ", "SHARED_WRITE", "SHARED_WRITE_LOW_PRIO", "SHARED_UPGRADABLE",
+             "SHARED_READ_ONLY", "SHARED_NO_WRITE", "SHARED_NO_READ_WRITE", "EXCLUSIVE"]
+    WEAKEST = 4
+    SESSION = "SELECT CONNECTION_ID()"
+    SCHEMA = ("SELECT object_name, lock_type, lock_status FROM performance_schema.metadata_locks"
+              " WHERE object_type = 'TABLE' AND object_schema = DATABASE()"
+              " AND owner_thread_id = (SELECT thread_id FROM performance_schema.threads WHERE processlist_id = :session)")
+    PLUGIN = ("SELECT table_name, lock_mode, 'GRANTED' FROM information_schema.metadata_lock_info WHERE lock_type = 'Table metadata lock'"
+              " AND table_schema = DATABASE() AND thread_id = :session")
+    FILES = "SELECT name, table_id FROM information_schema.%s WHERE name LIKE CONCAT(DATABASE(), '/%%')"
+    KEEPING = re.compile(r"\s*(SELECT|SHOW|SET|EXPLAIN|DESC|DESCRIBE|INSERT|UPDATE|DELETE|REPLACE|WITH)\b", re.I)
+
+    def prepare(self, connection):
+        self.source = next((query for query in (self.PLUGIN, self.SCHEMA) if self.offers(connection, query)), None)
+        if self.source is None:
+            self.unknown = "the server has neither performance_schema.metadata_locks nor the plugin metadata_lock_info"
+        self.file_source = next((name for name in ("INNODB_SYS_TABLES", "INNODB_TABLES") if answers(connection, self.FILES % name)), None)
+
+    def offers(self, connection, query):
+        if query is self.SCHEMA:  # there is a row only where the instrument is on
+            return bool(answers(connection, "SELECT 1 FROM performance_schema.setup_instruments"
+                                            " WHERE name = 'wait/lock/metadata/sql/mdl' AND enabled = 'YES'"))
+        if answers(connection, query, session=0) is None:
+            answers(connection, "INSTALL SONAME 'metadata_lock_info'")  # nobody else uses this server
+        return answers(connection, query, session=0) is not None
+
+    def tables(self, connection):
+        rows = execute(connection, "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE()")
+        return {plain(name): plain(name) for name, in rows if plain(name) != self.context.version_table}
+
+    def written(self, connection):
+        """InnoDB gives a table another number when it writes all of it again."""
+        if self.file_source is None:
+            return None
+        files = {}
+        for name, number in execute(connection, self.FILES % self.file_source):
+            written = re.split("#p#", plain(name).partition("/")[2], flags=re.I)[0]  # without the name of a partition
+            table = re.sub("@([0-9a-f]{4})", lambda match: chr(int(match.group(1), 16)), written)
+            files.setdefault(table, set()).add(number)
+        return files
+
+    def locks(self, connection):
+        if self.source is None:
+            return []
+        rows = [[plain(value) for value in row] for row in execute(connection, self.source, session=self.session)]
+        modes = [(table, mode.replace("MDL_", ""), status) for table, mode, status in rows]
+        return [(table, self.MODES.index(mode), status == "PENDING") for table, mode, status in modes if mode in self.MODES]
+
+    def lets_go(self, statement):
+        return self.source is not None and not self.KEEPING.match(statement)
+
+
+OBSERVERS = {"postgresql": PostgresqlObserver, "mysql": MysqlObserver, "mariadb": MysqlObserver, "sqlite": Observer}
+
+
+def answers(connection, query, **parameters):
+    """The rows of a query, or None where the server does not know it or this user may not ask."""
+    try:
+        result = execute(connection, query, **parameters)
+        return result.fetchall() if result.returns_rows else []
+    except Exception:
+        return None
+
+
+def shortened(name):
+    return clean(name)[:NAME_LIMIT]
+
+
+# ---------------------------------------------------------------- the rehearsal: there and back and there again
+
+
+def check_rehearsal(task):
+    """A rehearsal has to be told where its database's tables come from."""
+    history = task.get("history")
+    if task["direction"] == "stamp" or not isinstance(task.get("catalog"), dict) or task.setdefault("source", "history") not in ("history", "dump"):
+        raise unusable_task("a rehearsal needs a direction, the queries of the schema (catalog) and a source")
+    if task["source"] == "history" and task["from"]:
+        wanted = {"targets": list, "steps": int, "steps_digest": str}
+        if not isinstance(history, dict) or not all(isinstance(history.get(name), kind) for name, kind in wanted.items()):
+            raise unusable_task("a rehearsal that starts from a revision needs the history that leads there")
+
+
+class Phase(Run):
+    """One way of a rehearsal, on a database that nobody else knows. `order`: its steps, where it only goes back what another phase went."""
+
+    def __init__(self, task, report, revisions, stopper, name, order=None):
+        super().__init__(task, report, revisions, stopper)
+        self.name = name
+        self.order = order
+        self.before = None
+        self.after = None
+        self.observer = None
+        self.measured = []
+        self.went = False
+        self.started = time.monotonic()
+
+    def exclude_others(self):
+        """There are none; and the lock of the phase before may not have gone with its connections."""
+
+    def begin(self, context):
+        super().begin(context)
+        if self.name != "history":
+            self.observer = OBSERVERS[context.dialect.name](context, self.lock)
+            self.before = self.read_schema(context)
+        self.started = time.monotonic()
+
+    def read_schema(self, context):
+        connection = self.lock.open()
+        try:
+            return read_catalog(context, self.task["catalog"], connection)["objects"]
+        finally:
+            connection.close()
+
+    def check_rows(self, rows):
+        if set(rows) != set(self.task["from"]):
+            self.report.update(rows=sorted(rows))
+            raise refused("RowsChanged", "the scratch database is at %s, the %s starts from %s%s" % (
+                listed(rows), self.name, listed(self.task["from"]),
+                "; the live database was migrated meanwhile, or its version table was not copied" if self.task["source"] == "dump" else ""))
+
+    def checked_plan(self, rows):
+        plan = super().checked_plan(rows) if self.order is None else self.ordered_plan()
+        for step in plan:
+            step.migration_fn = self.observed(step.revision.revision, step.migration_fn)
+        return plan
+
+    def ordered_plan(self):
+        from alembic.runtime.migration import MigrationStep
+
+        make = MigrationStep.upgrade_from_script if self.task["direction"] == "upgrade" else MigrationStep.downgrade_from_script
+        return [make(self.script.revision_map, self.script.get_revision(revision)) for revision in self.order]
+
+    def observed(self, revision, function):
+        def step(*arguments, **options):
+            self.went = True
+            if self.observer is None:
+                return function(*arguments, **options)
+            self.observer.begin()
+            started = time.monotonic()
+            function(*arguments, **options)
+            seconds = round(time.monotonic() - started, 3)
+            self.measured.append(dict(self.observer.end(), revision=revision, seconds=seconds))
+
+        return step
+
+    def all_done(self, context):
+        if self.name != "history":
+            self.after = read_catalog(context, self.task["catalog"], context.connection)["objects"]
+
+    def release(self):
+        if self.observer is not None:
+            self.observer.stop()
+
+    def result(self):
+        return {"name": self.name, "seconds": round(time.monotonic() - self.started, 3), "steps": self.measured[:STEPS_LIMIT],
+                "omitted": max(len(self.measured) - STEPS_LIMIT, 0), "leaves": None, "differences": None}
+
+    def tips_afterwards(self):
+        """The version rows that must be there when some steps only of the way were gone."""
+        applied = set(closure(self.script, self.task["from"], "_all_down_revisions"))
+        applied = applied | set(self.order) if self.task["direction"] == "upgrade" else applied - set(self.order)
+        return sorted(applied - {needed for revision in applied for needed in self.script.get_revision(revision)._all_down_revisions})
+
+
+class Rehearsal:
+    """Runs the plan's steps on a scratch database, then back, then again, each time as a new command would."""
+
+    def __init__(self, task, report, stopper, url):
+        self.task = task
+        self.report = report
+        self.stopper = stopper
+        self.url = url
+        self.found = {"source": task["source"], "phases": [], "reversible": True, "irreversible": [], "failed": None,
+                      "locks_unknown": None, "rows": None}
+
+    def perform(self, output):
+        """What was measured before a failure is told too."""
+        try:
+            self.phases()
+        finally:
+            flush_standard_streams()
+            rows = self.report.fields["rows"]
+            self.found["rows"] = rows and rows[:ROWS_LIMIT * 4]
+            self.report.update(**emit_frames(output, self.report.fields["nonce"], self.found))
+
+    def phases(self):
+        task, forth = self.task, self.task["direction"]
+        back = "downgrade" if forth == "upgrade" else "upgrade"
+        if task["source"] == "history" and task["from"]:
+            self.phase("history", dict(task, direction="upgrade", branch=None, end=task["from"], **dict(task["history"], **{"from": []})))
+        first = self.phase(forth, task)
+        order = self.way_back(first, back, forth)
+        if not order:
+            return
+        second = self.phase(back, dict(task, direction=back, **{"from": task["end"], "end": None, "targets": task["from"]}), order)
+        if len(order) == len(first.plan):
+            self.compare(first.before, second.after)
+        third = self.phase(forth + " again", dict(task, **{"from": second.task["end"]}), order[::-1])
+        self.compare(first.after, third.after)
+
+    def phase(self, name, task, order=None):
+        self.report.update(state="starting", steps_done=0, last_done=None, running=None, rows=None)
+        self.report.log("rehearsal: %s" % name)
+        config, revisions = loaded(task, self.url)
+        phase = Phase(task, self.report, revisions, self.stopper, name, order)
+        if task["end"] is None:
+            revisions.load()
+            task["end"] = phase.tips_afterwards()
+        try:
+            error = error_of(phase, config)
+            phase.release()
+            settle(phase, error, self.url, self.stopper)
+        except Problem as problem:
+            raise self.failed(phase, problem)
+        finally:
+            if phase.observer is not None:
+                self.found["locks_unknown"] = phase.observer.unknown
+                self.found["phases"].append(phase.result())
+        return phase
+
+    def failed(self, phase, problem):
+        """The history is not what is rehearsed, and before the first step of the plan it is as for a run: other problems keep their name."""
+        self.found["failed"] = {"phase": phase.name, "revision": problem.revision}
+        message = "%s: %s" % (phase.name, problem.message)
+        if self.stopper.stopped or not phase.went:
+            return Problem(problem.kind, message, problem.state, problem.revision, problem.detail, problem.changed)
+        kind = "HistoryFailed" if phase.name == "history" else "RehearsalFailed"
+        return Problem(kind, message, revision=problem.revision, detail=problem.detail, changed=False)
+
+    def way_back(self, first, back, forth):
+        """The revisions to go back, the last one first, up to one that can't be."""
+        order = []
+        for step in reversed(first.plan):
+            why = no_way_back(step.revision, back, forth)
+            if why:
+                self.found["irreversible"].append({"revision": step.revision.revision, "why": why})
+                self.found["reversible"] = False
+            elif self.found["reversible"]:
+                order.append(step.revision.revision)
+        del self.found["irreversible"][STEPS_LIMIT:]
+        return order
+
+    def compare(self, expected, actual):
+        """Tells what the last phase left otherwise than it should be."""
+        differences = catalog_differences(expected, actual)
+        self.found["phases"][-1].update(leaves=differences[:LEFTOVERS_LIMIT], differences=len(differences))
+
+
+def no_way_back(script, back, forth):
+    """Why a step can't be undone; a step that does nothing has nothing to undo."""
+    tree = parsed(file_digest(script.path)[0]) if str(script.path).endswith(".py") else None
+    kind = function_kind(tree, script.module, back)
+    if kind == "empty" and function_kind(tree, script.module, forth) == "empty":
+        return None
+    return kind if kind != "present" else None
+
+
+def catalog_differences(expected, actual):
+    """The objects that differ, as for drift."""
+    expected, actual = ({(kind, name): definition for kind, name, definition in objects} for objects in (expected, actual))
+    changed = {key: "Missing" if key not in actual else "Unexpected" if key not in expected else "Modified"
+               for key in set(expected) | set(actual) if expected.get(key) != actual.get(key)}
+    return [{"change": change, "object": shortened("%s %s" % key)} for key, change in sorted(changed.items())]
 
 
 def differences_of_models(context, kind, consequence):
@@ -2156,35 +2717,49 @@ def drive(task, report, stopper, output):
     url = set_url(task, os.environ)
     prepare_process(task, os.environ)
     import_alembic()
+    if task.get("scratch"):
+        task["scratch_url"] = url
+        await_server(url)
+    if task["action"] == "rehearse":
+        Rehearsal(task, report, stopper, url).perform(output)
+        return report.update(state="done")
+    config, revisions = loaded(task, url)
+    stoppable = task["action"] in RUNNING or task["action"] == "inspect"
+    kinds = {"inspect": Inspection, "probe": Look, "compare": Comparison, "run": Run, "replay": Replay}
+    work = kinds[task["action"]](*[task, report, revisions] + [stopper] * stoppable)
+    error = error_of(work, config)
+    stopper.ignore()
+    settle(work, error, url, stopper)
+    flush_standard_streams()
+    payload = work.payload()
+    frames = {} if payload is None else emit_frames(output, report.fields["nonce"], payload)
+    report.update(state="done", **frames)
+
+
+def loaded(task, url):
+    """The project's configuration and revisions, as a command would load them that is new."""
     config = load_config(task)
     if url is not None:
         config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
-    revisions = Revisions(load_script_directory(config))
-    running = task["action"] in ("run", "replay")
-    stoppable = running or task["action"] == "inspect"
-    kinds = {"inspect": Inspection, "probe": Look, "compare": Comparison, "run": Run, "replay": Replay}
-    work = kinds[task["action"]](*[task, report, revisions] + [stopper] * stoppable)
-    if task["action"] == "replay":
-        await_server(url)
-    error = error_of(work, config)
+    return config, Revisions(load_script_directory(config))
+
+
+def settle(work, error, url, stopper):
+    """env.py has ended: raises what is wrong with the work, if anything is."""
+    running = isinstance(work, Run)
     changed = not work.checked or work.statements.changed
-    stopper.ignore()
     if running:
         work.read_back()
     if error is not None:
         if isinstance(error, Problem):
             raise error
         if stopper.stopped or work.checked:
-            raise problem_of_run(error, report, stopper, changed)
-        raise problem_before_steps(error, url, revisions)
+            raise problem_of_run(error, work.report, stopper, changed)
+        raise problem_before_steps(error, url, work.revisions)
     if not work.calls:
         raise Problem("EnvPyDidNotRun", "env.py ended without calling context.run_migrations()")
     if running:
         work.conclude()
-    flush_standard_streams()
-    payload = work.payload()
-    frames = {} if payload is None else emit_frames(output, report.fields["nonce"], payload)
-    report.update(state="done", **frames)
 
 
 def error_of(work, config):

@@ -11,11 +11,18 @@ pub struct Scratch {
     pub image: Option<String>,
 }
 
-/// Everybody in the pod may know it; the server listens to nobody else.
-const PASSWORD: &str = "scratch";
+/// Everybody in the pod may know it; the server listens to nobody else. No word of a message, since it is masked there.
+pub(super) const PASSWORD: &str = "not-a-secret";
+/// What the server calls itself, so that nothing else that listens at its place is taken for it.
+pub(super) const MARK: &str = "alembic-operator-scratch";
 const VOLUME: &str = "alembic-operator-scratch";
 const POSTGRESQL_DIR: &str = "/scratch";
 const MYSQL_DIR: &str = "/var/lib/mysql";
+
+/// Port, user and the database's name.
+pub type Login = (&'static str, &'static str, &'static str);
+const POSTGRESQL_LOGIN: Login = ("5432", "postgres", "postgres");
+const MYSQL_LOGIN: Login = ("3306", "root", "scratch");
 
 impl Scratch {
     /// The dialect, without the driver.
@@ -26,9 +33,20 @@ impl Scratch {
     /// Where the application finds it.
     pub fn url(&self) -> String {
         match self.dialect() {
-            "postgresql" => format!("{}://postgres:{PASSWORD}@127.0.0.1:5432/postgres", self.scheme),
             "sqlite" => format!("{}:////tmp/scratch.db", self.scheme),
-            _ => format!("{}://root:{PASSWORD}@127.0.0.1:3306/scratch", self.scheme),
+            _ => {
+                let (port, user, name) = self.login().unwrap_or(MYSQL_LOGIN);
+                format!("{}://{user}:{PASSWORD}@127.0.0.1:{port}/{name}", self.scheme)
+            }
+        }
+    }
+
+    /// How to come in, where it has a server.
+    pub fn login(&self) -> Option<Login> {
+        match self.dialect() {
+            "postgresql" => Some(POSTGRESQL_LOGIN),
+            "mysql" | "mariadb" => Some(MYSQL_LOGIN),
+            _ => None,
         }
     }
 
@@ -40,13 +58,13 @@ impl Scratch {
             "postgresql" => (
                 POSTGRESQL_DIR,
                 json!([{ "name": "POSTGRES_PASSWORD", "value": PASSWORD }, { "name": "PGDATA", "value": format!("{POSTGRESQL_DIR}/data") }]),
-                json!(["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]),
+                json!(["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-c", format!("cluster_name={MARK}")]),
             ),
             "mysql" | "mariadb" => (
                 MYSQL_DIR,
                 json!([{ "name": "MARIADB_ROOT_PASSWORD", "value": PASSWORD }, { "name": "MARIADB_DATABASE", "value": "scratch" },
                        { "name": "MYSQL_ROOT_PASSWORD", "value": PASSWORD }, { "name": "MYSQL_DATABASE", "value": "scratch" }]),
-                json!(["--bind-address=127.0.0.1"]),
+                json!(["--bind-address=127.0.0.1", format!("--report-host={MARK}")]),
             ),
             _ => return None,
         };

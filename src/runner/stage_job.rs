@@ -2,13 +2,13 @@
 //! objects, sends nothing.
 
 use super::{
-    job::{JobInput, label_value, name_part, short_hash, stage_labels, wrap},
+    job::{JobInput, name_part, short_hash, stage_labels, wrap},
     pod_template::{
         Payload, PodTemplateError, default_container_security, default_pod, merge, pod_metadata, pod_template,
         read_pod_spec, runs_as_default_user,
     },
 };
-use crate::api::{ANNOTATION_STAGE, BackupTemplate, DatabaseMigration, LABEL_ACTION, LABEL_OBJECT, MANAGER, Verify};
+use crate::api::{ANNOTATION_STAGE, BackupTemplate, DatabaseMigration, Verify};
 use k8s_openapi::api::{batch::v1::Job, core::v1::PodTemplateSpec};
 use kube::{
     ResourceExt,
@@ -139,11 +139,7 @@ pub fn cnpg_object(
     }
     let mut backup = DynamicObject::new(name, &cnpg_backup());
     backup.metadata.namespace = object.namespace();
-    backup.metadata.labels = Some(BTreeMap::from([
-        ("app.kubernetes.io/managed-by".to_owned(), MANAGER.to_owned()),
-        (LABEL_OBJECT.to_owned(), label_value(&object.name_any())),
-        (LABEL_ACTION.to_owned(), "backup".to_owned()),
-    ]));
+    backup.metadata.labels = Some(stage_labels(object, "backup"));
     backup.metadata.annotations = Some(annotations(record)?);
     backup.data = json!({ "spec": spec });
     Ok(backup)
@@ -152,7 +148,7 @@ pub fn cnpg_object(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::{CnpgBackup, CnpgMethod};
+    use crate::api::{CnpgBackup, CnpgMethod, LABEL_OBJECT};
 
     const TIMEOUT: Duration = Duration::from_secs(60);
 

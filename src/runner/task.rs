@@ -1,5 +1,6 @@
 //! What a Job asks of the runner, as JSON in one environment variable; no I/O.
 
+use super::scratch::MARK;
 use crate::api::DatabaseMigration;
 use kube::ResourceExt;
 use serde::Serialize;
@@ -28,6 +29,8 @@ pub struct Task {
     connection: Option<ConnectionTask>,
     version_table: Option<String>,
     version_table_schema: Option<String>,
+    /// What the server calls itself that alone may be worked on, where that is a scratch database.
+    scratch: Option<&'static str>,
 }
 
 /// The things that a runner does.
@@ -48,6 +51,33 @@ pub enum Action {
         run: Run,
         catalog: BTreeMap<&'static str, String>,
     },
+    /// Try a run on a scratch database: there, back and there again.
+    Rehearse {
+        #[serde(flatten)]
+        run: Run,
+        catalog: BTreeMap<&'static str, String>,
+        source: Source,
+        history: Option<History>,
+    },
+}
+
+/// How the scratch database of a rehearsal comes to the schema that the plan starts from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Source {
+    /// The runner runs the history first.
+    History,
+    /// It was copied from the live database before the runner started.
+    Dump,
+}
+
+/// The upgrade that leads from base to where a plan starts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct History {
+    /// Full revision ids.
+    pub targets: Vec<String>,
+    pub steps: usize,
+    pub steps_digest: String,
 }
 
 /// A planned run. The runner computes the steps again and refuses when they are not these.
@@ -127,12 +157,13 @@ impl Task {
             connection,
             version_table: spec.database.version_table.clone(),
             version_table_schema: spec.database.version_table_schema.clone(),
+            scratch: None,
         }
     }
 
     /// The same on a scratch database, whose URL has no secret in it.
     pub fn on_scratch(self) -> Self {
-        Self { connection: None, driver: None, ..self }
+        Self { connection: None, driver: None, scratch: Some(MARK), ..self }
     }
 
     /// The value of the environment variable.

@@ -9,7 +9,7 @@ use alembic_operator::{
     api::DatabaseMigration,
     backoff::BackOff,
     controller,
-    db::{Catalog, Endpoint, ProbeError, Prober, Schema, Sizes, Snapshot, VersionRows, VersionTable},
+    db::{Catalog, Endpoint, ProbeError, Prober, Schema, Sizes, Snapshot, TableSize, VersionRows, VersionTable},
     lease::{Candidate, Claim},
     reconcile::{Checks, InspectionCache, Process, Servers},
 };
@@ -493,7 +493,10 @@ impl Prober for Simulated {
         Box::pin(async move {
             let world = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             match world.databases.get(&name) {
-                Some(database) if !database.down => Ok(database.tables.iter().map(|t| (t.clone(), 1)).collect()),
+                Some(database) if !database.down => {
+                    let one = || TableSize { rows: 1, ..TableSize::default() };
+                    Ok(database.tables.iter().map(|t| (t.clone(), one())).collect())
+                }
                 _ => Err(ProbeError::Unreachable { place }),
             }
         })
@@ -676,6 +679,16 @@ impl Kubelet {
                 let scratch = Database { rows: Some(end.collect()), ..Database::default() };
                 reported(&Simulated::schema_of(&scratch), json!({}))
             }
+            Some("rehearse") => {
+                tokio::time::sleep(Duration::from_secs(3)).await;
+                // It does not know the live database.
+                if self.world().databases.values().any(|d| d.failing.contains("rehearse")) {
+                    let error = json!({ "class": "RehearsalFailed", "message": "downgrade: there is no index" });
+                    let found = rehearsal(&task["steps"], Some("downgrade"));
+                    return Left { code: 1, ..framed(&found, json!({ "state": "failed", "error": error })) };
+                }
+                framed(&rehearsal(&task["steps"], None), json!({}))
+            }
             Some("run") => self.migrate(&task, image, &database, pod).await,
             _ => Left { message: json!({ "state": "failed" }), log: String::new(), code: 1 },
         }
@@ -786,6 +799,16 @@ fn reported(schema: &Schema, fields: Value) -> Left {
     let payload =
         json!({ "engine": schema.catalog.engine, "rows": schema.rows, "objects": objects.collect::<Vec<_>>() });
     framed(&payload.to_string(), fields)
+}
+
+/// What a rehearsal found.
+fn rehearsal(steps: &Value, failed: Option<&str>) -> String {
+    let step = json!({ "revision": format!("all {steps}"), "seconds": 0.012, "rewritten": [], "sampled": false,
+        "locks": [{ "table": "public.goods", "mode": "AccessExclusiveLock", "ms": 11 }] });
+    let phase = json!({ "name": "upgrade", "seconds": 0.1, "omitted": 0, "differences": null, "leaves": null, "steps": [step] });
+    json!({ "source": "dump", "reversible": true, "irreversible": [], "locks_unknown": null, "rows": null, "phases": [phase],
+        "failed": failed.map(|phase| json!({ "phase": phase, "revision": null })) })
+    .to_string()
 }
 
 /// A report with its payload in the log.

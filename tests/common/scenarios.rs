@@ -51,6 +51,7 @@ scenarios! {
     "drift that blocks" => blocking_drift,
     "drift from the history" => replayed_drift,
     "a dangerous plan, backed up once it is approved" => approval,
+    "a plan that is rehearsed" => rehearsal,
     "a backup by Job before each run" => backup,
     "a backup that fails, then asked anew" => failing_backup,
     "a backup by CloudNativePG" => backup_by_cnpg,
@@ -415,6 +416,37 @@ async fn approval(cluster: Arc<Cluster>) {
     cluster.settled().await;
     assert_eq!(cluster.reason("shop"), "AtTarget");
     ran(&cluster, &[("upgrade", "a", "c"), ("backup", "c", "c"), ("upgrade", "c", "drop2")]);
+}
+
+async fn rehearsal(cluster: Arc<Cluster>) {
+    shop(&cluster, Some("a"));
+    let spec = json!({ "rehearse": true, "rehearsal": { "image": "postgres:15" } });
+    cluster.database("app", |database| database.failing = ["rehearse"].into());
+    cluster.apply("shop", &spec);
+    cluster.settled().await;
+    assert_eq!(cluster.reason("shop"), "RehearsalFailed");
+    ran(&cluster, &[]);
+    cluster.database("app", |database| database.failing.clear());
+    cluster.request("shop", "again");
+    cluster.settled().await;
+    assert_eq!(cluster.reason("shop"), "AtTarget");
+    let rehearsed = cluster.object("shop").and_then(|object| object.status?.rehearsal);
+    assert!(rehearsed.is_some_and(|rehearsed| rehearsed.steps.len() == 1 && rehearsed.message.is_none()));
+    // Approved is what was rehearsed.
+    cluster.image("shop:2", "a b c drop1", "");
+    cluster.patch("shop", &json!({ "image": "shop:2" }));
+    cluster.settled().await;
+    assert_eq!(cluster.reason("shop"), "AwaitingApproval");
+    let status = cluster.object("shop").and_then(|object| object.status).unwrap_or_default();
+    let rehearsal = status.rehearsal.map(|rehearsal| rehearsal.job);
+    // In the spec as through Git, which is no other plan to rehearse.
+    let plan = status.plan.map(|plan| plan.hash);
+    cluster.patch("shop", &json!({ "policy": { "approvedPlan": plan } }));
+    cluster.settled().await;
+    assert_eq!(cluster.reason("shop"), "AtTarget");
+    let status = cluster.object("shop").and_then(|object| object.status).unwrap_or_default();
+    assert_eq!(status.rehearsal.map(|rehearsal| rehearsal.job), rehearsal);
+    ran(&cluster, &[("upgrade", "a", "c"), ("upgrade", "c", "drop1")]);
 }
 
 async fn backup(cluster: Arc<Cluster>) {

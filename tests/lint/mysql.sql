@@ -279,3 +279,9 @@ ALTER TABLE users AUTO_INCREMENT=5 ENGINE=MyISAM;
 ALTER TABLE events REMOVE PARTITIONING;
 === D06
 ALTER TABLE users DROP KEY `key`;
+=== B09
+SET SESSION lock_wait_timeout = 31536000;
+=== B09
+SET lock_wait_timeout = DEFAULT;
+=== ok
+SET lock_wait_timeout = 5;

@@ -388,6 +388,18 @@ INSERT INTO users (id) SELECT 1 WHERE NOT EXISTS (SELECT 1);
 BEGIN; ALTER TABLE users ADD COLUMN a int; COMMENT ON COLUMN users.a IS 'x'; COMMIT;
 === ok
 SET lock_timeout = '3s'; SET LOCAL statement_timeout TO 0;
+=== B09
+SET lock_timeout = 0;
+=== B09
+SET SESSION lock_timeout TO '0ms';
+=== B09
+SET LOCAL lock_timeout TO DEFAULT;
+=== B09
+RESET lock_timeout;
+=== ok
+SET LOCAL lock_timeout = '500ms';
+=== ok
+RESET statement_timeout;
 === ok
 CREATE EXTENSION IF NOT EXISTS "uuid-ossp";
 === ok

@@ -58,8 +58,13 @@ pub(super) fn read(mut at: Cursor<'_>) -> Reading {
         for item in if super::is_postgres(&at) { vec![at] } else { at.list() } {
             set(item, &mut reading);
         }
-    } else if at.eat("RESET") && !at.clone().part().is_some_and(|name| holds(SETTINGS, &name.to_lowercase())) {
-        reading.unclear(format!("{} changes how later statements are read", whole.shown()));
+    } else if at.eat("RESET") {
+        let name = at.part().unwrap_or_default().to_lowercase();
+        if !holds(SETTINGS, &name) {
+            reading.unclear(format!("{} changes how later statements are read", whole.shown()));
+        } else if LOCK_LIMITS.contains(&name.as_str()) {
+            waits_for_ever(&name, &mut reading);
+        }
     }
     reading
 }
@@ -82,7 +87,32 @@ fn set(mut at: Cursor<'_>, reading: &mut Reading) {
         super::scan::into(reading, &at, 0);
     } else if globally || !(standard || holds(SETTINGS, &name)) {
         reading.unclear(format!("the setting {name} may change what later statements do"));
+    } else if LOCK_LIMITS.contains(&name.as_str()) && is_no_limit(&at) {
+        waits_for_ever(&name, reading);
     }
+}
+
+/// How long a statement may wait for a table.
+const LOCK_LIMITS: &[&str] = &["lock_timeout", "lock_wait_timeout"];
+/// More seconds are as good as none: MySQL has no word for it, and a year by default.
+const MAX_LOCK_WAIT: u64 = 3600;
+
+/// The value is none: PostgreSQL's 0, or the server's own, which is none unless somebody set one.
+fn is_no_limit(at: &Cursor<'_>) -> bool {
+    let Some(value) = at.tokens.last().map(|token| token.text.trim_matches('\'')) else { return false };
+    let number = value.trim_end_matches(|c: char| !c.is_ascii_digit()).parse::<u64>();
+    match (value.eq_ignore_ascii_case("DEFAULT"), number, super::is_postgres(at)) {
+        (true, ..) | (false, Ok(0), true) => true,
+        (false, Ok(seconds), false) => seconds > MAX_LOCK_WAIT,
+        _ => false,
+    }
+}
+
+fn waits_for_ever(name: &str, reading: &mut Reading) {
+    let message = format!(
+        "{name} is taken away: a later statement may wait for a table without end, and who comes after it waits too"
+    );
+    reading.hazards.push(Hazard::new(Code::B09, Subject::Nothing, message));
 }
 
 fn pragma(mut at: Cursor<'_>, reading: &mut Reading) {

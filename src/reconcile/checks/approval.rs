@@ -2,7 +2,7 @@
 
 use super::Chosen;
 use crate::{
-    api::{ANNOTATION_APPROVE, ApprovalMode, DatabaseMigration, HazardLevel, Reason},
+    api::{ANNOTATION_APPROVE, ApprovalMode, DatabaseMigration, Reason},
     lint::Severity,
     reconcile::observed::Problem,
     revisions::Direction,
@@ -63,7 +63,7 @@ fn asks(object: &DatabaseMigration, chosen: &Chosen) -> Option<String> {
         ApprovalMode::Auto | ApprovalMode::Never => None,
         ApprovalMode::Always => Some("spec.policy.approval.mode is Always".to_owned()),
         ApprovalMode::OnHazard => {
-            let threshold = severity(approval.threshold.unwrap_or(HazardLevel::High));
+            let threshold = approval.threshold.unwrap_or(Severity::High);
             if let Some(worst) =
                 chosen.judged.report.findings.iter().filter(|f| f.severity >= threshold).max_by_key(|f| f.severity)
             {
@@ -79,15 +79,5 @@ fn asks(object: &DatabaseMigration, chosen: &Chosen) -> Option<String> {
             let down = chosen.plan.direction == Direction::Downgrade;
             (down && !losing.is_empty()).then(|| format!("the downgrade of {} loses data", losing.join(", ")))
         }
-    }
-}
-
-/// The linter's word for a level.
-pub fn severity(level: HazardLevel) -> Severity {
-    match level {
-        HazardLevel::Low => Severity::Low,
-        HazardLevel::Medium => Severity::Medium,
-        HazardLevel::High => Severity::High,
-        HazardLevel::Critical => Severity::Critical,
     }
 }

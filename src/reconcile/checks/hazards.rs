@@ -13,23 +13,15 @@ use crate::{
 #[derive(Clone, Debug, Default)]
 pub struct Judged {
     pub report: Report,
-    /// The steps in their order.
-    pub steps: Vec<Step>,
-}
-
-/// One step of a plan.
-#[derive(Clone, Debug)]
-pub struct Step {
-    pub revision: Revision,
-    pub reversible: Reversible,
-    /// Why its SQL is not all that it does, or is not there.
-    pub opaque: Vec<String>,
+    /// Whether each of the steps can be taken back, in their order.
+    pub reversible: Vec<Reversible>,
 }
 
 impl Judged {
     /// The worst one that was seen, beside what could not be seen.
-    pub fn worst_seen(&self) -> Option<Severity> {
-        self.report.findings.iter().filter(|f| !is_blind(f)).map(|f| f.severity).max()
+    pub fn worst_seen(&self) -> Option<&Finding> {
+        // Of several the first, which is the one that a person meets first in the plan.
+        self.report.findings.iter().rev().filter(|f| !is_blind(f)).max_by_key(|f| f.severity)
     }
 
     /// The first thing that could not be judged.
@@ -61,21 +53,21 @@ pub fn judge(chosen: &Chosen, allowed: &[AllowedHazard], sizes: &Sizes, server_v
     if !matches!(plan.direction, Direction::Upgrade | Direction::Downgrade) {
         return Judged::default();
     }
-    let revisions: Vec<&Revision> = plan.steps.iter().filter_map(|step| chosen.image.revision(step)).collect();
+    let revisions: Vec<&Revision> = chosen.revisions().collect();
     let dialect = Dialect::of(&chosen.image.inspection.dialect, server_version);
     let lossy = if down { Vec::new() } else { lossy_downgrades(&revisions, chosen, dialect) };
-    let steps: Vec<Step> = revisions.iter().map(|revision| step(revision, down, &lossy)).collect();
+    let reversible: Vec<Reversible> = revisions.iter().map(|revision| reversible(revision, down, &lossy)).collect();
     let mut allows: Vec<Allow> = allowed.iter().filter_map(of_spec).collect();
     for revision in &revisions {
         allows.extend(allows_of_revision(&revision.id, revision.allows.iter().map(String::as_str)));
     }
-    let facts = steps.iter().flat_map(|step| facts(step, down)).collect();
+    let facts = revisions.iter().zip(&reversible).flat_map(|(revision, back)| facts(revision, *back, down)).collect();
     let report = match dialect {
         Some(dialect) => lint(&input(&revisions, chosen, down, dialect, facts, allows, sizes))
             .unwrap_or_else(|error| unread(&revisions, &error.to_string())),
         None => unread(&revisions, "the SQL of this dialect can't be read"),
     };
-    Judged { report, steps }
+    Judged { report, reversible }
 }
 
 /// Every step is one that nobody can judge.
@@ -118,7 +110,12 @@ fn input(
         dialect,
         sections: revisions.iter().map(section).collect(),
         facts,
-        rows: sizes.clone(),
+        rows: sizes.iter().map(|(table, size)| (table.clone(), size.rows)).collect(),
+        invalid_indexes: sizes
+            .iter()
+            .filter(|(_, size)| !size.invalid_indexes.is_empty())
+            .map(|(table, size)| (table.clone(), size.invalid_indexes.clone()))
+            .collect(),
         allows,
         version_table: inspection.version_table.clone(),
     }
@@ -134,21 +131,20 @@ fn lossy_downgrades(revisions: &[&Revision], chosen: &Chosen, dialect: Option<Di
     lossy.filter_map(|f| Some((f.revision?, f.message))).collect()
 }
 
-fn step(revision: &Revision, down: bool, lossy: &[(String, String)]) -> Step {
+fn reversible(revision: &Revision, down: bool, lossy: &[(String, String)]) -> Reversible {
     let back = if down { revision.upgrade } else { revision.downgrade };
-    let reversible = match back {
+    match back {
         Implementation::Missing | Implementation::Raises => Reversible::Irreversible,
         Implementation::Empty if revision.script(down).text.as_deref() != Some("") => Reversible::Irreversible,
         _ if lossy.iter().any(|(id, _)| *id == revision.id) => Reversible::LosesData,
         _ if revision.script(!down).text.is_none() => Reversible::Unknown,
         _ => Reversible::Clean,
-    };
-    Step { revision: revision.clone(), reversible, opaque: revision.script(down).opaque.clone() }
+    }
 }
 
 /// What is known of a step beside its SQL.
-fn facts(step: &Step, down: bool) -> Vec<Fact> {
-    let revision = &step.revision;
+fn facts(revision: &Revision, reversible: Reversible, down: bool) -> Vec<Fact> {
+    let script = revision.script(down);
     let fact = |code: Code, severity: Severity, message: String| Fact {
         code,
         severity,
@@ -156,16 +152,15 @@ fn facts(step: &Step, down: bool) -> Vec<Fact> {
         message,
     };
     let mut facts = Vec::new();
-    if !step.opaque.is_empty() {
+    if !script.opaque.is_empty() {
         // Of a step without any SQL nobody knows what it drops.
-        let seen = revision.script(down).text.is_some();
-        let severity = if seen { Code::O01.severity() } else { Severity::High };
-        facts.push(fact(Code::O01, severity, step.opaque.join("; ")));
+        let severity = if script.text.is_some() { Code::O01.severity() } else { Severity::High };
+        facts.push(fact(Code::O01, severity, script.opaque.join("; ")));
     }
-    if !down && step.reversible == Reversible::Irreversible {
+    if !down && reversible == Reversible::Irreversible {
         facts.push(fact(Code::I01, Code::I01.severity(), "its downgrade() is missing, empty or raises".to_owned()));
     }
-    if !down && step.reversible == Reversible::LosesData {
+    if !down && reversible == Reversible::LosesData {
         facts.push(fact(Code::I02, Code::I02.severity(), "its downgrade() drops what holds data".to_owned()));
     }
     if revision.down.len() > 1 {

@@ -7,6 +7,7 @@ mod hazards;
 mod image;
 mod plan;
 mod refusal;
+mod rehearsal;
 mod replay;
 mod retry;
 mod run;
@@ -18,12 +19,15 @@ mod verify;
 pub use approval::{Approval, approval};
 pub use backup::{BackupAsk, backup_ask, backup_progress, not_required};
 pub use drift::{Drift, describe, drift};
-pub use hazards::{Step, judge};
+pub use hazards::judge;
 pub use image::{Wish, accepted_drift, heads_condition, requested_at, wanted};
 pub use plan::{
     Chosen, Unmanaged, adoption, choose, direction_name, empty_downgrades, plan_problem, unmanaged, usable_graph,
 };
 pub use refusal::refused;
+pub use rehearsal::{
+    RehearsalAsk, RehearsalProgress, rehearsal_ask, rehearsal_json, rehearsal_progress, rehearsal_status,
+};
 pub use replay::replay;
 pub use retry::{Gate, gate, repeats_by_itself};
 pub use run::{pod_failed, reason_of_class, run_status, summary_of_run};

@@ -8,11 +8,11 @@ use crate::{
         observed::Problem,
     },
     revisions::{AlembicError, Direction, Graph, Plan, PlanError, Target, adopt, decide, first_step, steps_digest},
-    runner::{Implementation, Inspected, hex},
+    runner::{Implementation, Inspected, Limit, Revision, Run, hex},
     text,
 };
 use sha2::{Digest, Sha256};
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 /// A plan, the image that it runs in, and what identifies it.
 #[derive(Clone, Debug)]
@@ -29,6 +29,35 @@ pub struct Chosen {
 }
 
 impl Chosen {
+    /// What the runner is asked to do.
+    pub fn run(
+        &self,
+        lock_wait: Duration,
+        lock_timeout: Limit,
+        statement_timeout: Option<Limit>,
+        verify_models: bool,
+    ) -> Run {
+        let plan = &self.plan;
+        Run {
+            direction: direction_name(plan.direction).to_owned(),
+            from: plan.from.iter().cloned().collect(),
+            targets: plan.targets.clone(),
+            branch: plan.branch.clone(),
+            end: plan.end.iter().cloned().collect(),
+            steps: plan.steps.len(),
+            steps_digest: self.steps_digest.clone(),
+            lock_wait_seconds: lock_wait.as_secs(),
+            lock_timeout,
+            statement_timeout,
+            verify_models,
+        }
+    }
+
+    /// Its steps, as the image has them.
+    pub fn revisions(&self) -> impl DoubleEndedIterator<Item = &Revision> {
+        self.plan.steps.iter().filter_map(|step| self.image.revision(step))
+    }
+
     /// Whether it has a high hazard or a worse one that nobody allowed.
     pub fn dangerous(&self) -> bool {
         self.judged.report.worst().is_some_and(|worst| worst >= Severity::High)
@@ -267,6 +296,17 @@ pub(super) fn identified(
     let mut hash = hex(&Sha256::digest(identity.to_string().as_bytes()));
     hash.truncate(16);
     Ok(Chosen { plan, pending, image: image.clone(), steps_digest: digest, hash, judged: Judged::default() })
+}
+
+/// The way that leads an empty database to these rows.
+pub(super) fn from_base(
+    image: &Arc<Inspected>,
+    rows: &BTreeSet<String>,
+    impossible: impl Fn(String) -> Problem,
+) -> Result<Chosen, Problem> {
+    let target = Target::revisions(rows.iter().cloned().collect());
+    let plan = decide(usable_graph(image)?, &BTreeSet::new(), &target).map_err(|e| impossible(e.to_string()))?;
+    identified(plan, Vec::new(), image, 0)
 }
 
 /// The word for a direction in the status and in the runner's task.

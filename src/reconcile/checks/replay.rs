@@ -1,11 +1,10 @@
 //! What a replay of the history has to do, and what it is known by; no I/O.
 
-use super::plan::{direction_name, identified, usable_graph};
+use super::plan::from_base;
 use crate::{
     api::{DatabaseMigration, Reason},
     reconcile::observed::{Problem, ReplayJob},
-    revisions::{Target, decide},
-    runner::{Inspected, Limit, LookRecord, Run, Scratch},
+    runner::{Inspected, Limit, LookRecord, Scratch},
 };
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -27,26 +26,11 @@ pub fn replay(
     }
     let unusable =
         |error: String| Problem::new(Reason::UnknownRevision, format!("the history can't be run again: {error}"));
-    let target = Target::revisions(rows.iter().cloned().collect());
-    let plan = decide(usable_graph(image)?, &BTreeSet::new(), &target).map_err(|e| unusable(e.to_string()))?;
-    if plan.steps.is_empty() {
+    let chosen = from_base(image, rows, unusable)?;
+    if chosen.plan.steps.is_empty() {
         return Err(unusable("at base there is none".to_owned()));
     }
-    let chosen = identified(plan, Vec::new(), image, 0)?;
-    let list = |rows: &BTreeSet<String>| rows.iter().cloned().collect::<Vec<_>>();
-    let run = Run {
-        direction: direction_name(chosen.plan.direction).to_owned(),
-        from: Vec::new(),
-        targets: chosen.plan.targets.clone(),
-        branch: chosen.plan.branch.clone(),
-        end: list(&chosen.plan.end),
-        steps: chosen.plan.steps.len(),
-        steps_digest: chosen.steps_digest.clone(),
-        lock_wait_seconds: LOCK_WAIT.as_secs(),
-        lock_timeout: Limit::new(None, LOCK_WAIT),
-        statement_timeout: None,
-        verify_models: false,
-    };
+    let run = chosen.run(LOCK_WAIT, Limit::new(None, LOCK_WAIT), None, false);
     let server = scratch.image.clone().unwrap_or_default();
     let record = LookRecord {
         epoch: format!("{} {server}", chosen.hash),

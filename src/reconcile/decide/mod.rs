@@ -7,6 +7,7 @@ mod drift;
 mod image;
 #[cfg(test)]
 mod properties;
+mod rehearsal;
 mod run;
 #[cfg(test)]
 mod stage_tests;
@@ -18,8 +19,8 @@ mod tests;
 use self::{image::problem_of, tell::transition};
 use super::{
     checks::{
-        BackupAsk, Chosen, Drift, Unmanaged, VerifyAsk, adoption, choose, describe, drift, heads_condition, judge,
-        run_status, spec_problem, unmanaged, usable_graph,
+        BackupAsk, Chosen, Drift, RehearsalAsk, Unmanaged, VerifyAsk, adoption, choose, describe, drift,
+        heads_condition, judge, run_status, spec_problem, unmanaged, usable_graph,
     },
     observed::{DatabaseView, ImageView, JobView, Observed, Problem, ReplayJob, Wanted},
     plan::plan_status,
@@ -58,6 +59,10 @@ pub enum Effect {
     BackUp(Box<BackupAsk>),
     /// Create the Job that verifies a run.
     Verify(Box<VerifyAsk>),
+    /// Create the Job that rehearses a plan.
+    Rehearse(Box<RehearsalAsk>),
+    /// Delete one, unless it has become the newest.
+    DeleteRehearsal(String),
     /// Create the Job of a run, with everything that it needs around it.
     Run(Box<(RunRecord, Run)>),
     /// Let a deletion go through, unless there is a run of a higher number than those that are recorded.

@@ -13,8 +13,9 @@ use crate::{
         status::summary,
     },
     revisions::Direction,
-    runner::{Ended, Limit, PodState, Run, RunRecord, run_name},
+    runner::{Ended, Limit, PodState, RunRecord, run_name},
 };
+use serde_json::Value;
 use std::{collections::BTreeSet, time::Duration};
 
 const DEFAULT_LOCK_WAIT: Duration = Duration::from_secs(30);
@@ -86,13 +87,16 @@ impl Pass<'_> {
         }
         let limit = spec.retry.limit.unwrap_or(DEFAULT_ATTEMPTS);
         match gate(self.draft.status.last_run.as_ref(), generation, requested.as_deref(), limit, self.now) {
-            Gate::Open { attempts } => match approval.problem {
-                Some(problem) => self.stop(&problem),
-                None => match self.back_up(chosen, attempts) {
+            Gate::Open { attempts } => {
+                let ready = self.rehearsed(chosen).and_then(|()| match approval.problem {
+                    Some(problem) => Err(self.stop(&problem)),
+                    None => self.back_up(chosen, attempts),
+                });
+                match ready {
                     Ok(()) => self.start(chosen, generation, requested, attempts),
                     Err(next) => next,
-                },
-            },
+                }
+            }
             Gate::Closed(problem) => self.stop(&problem),
             Gate::Wait { pause, problem } => {
                 let message = format!("{}; tried again in {} s", problem.message, pause.as_secs().max(1));
@@ -114,7 +118,12 @@ impl Pass<'_> {
         if shown.as_ref().is_some_and(|plan| plan.config_map.is_some())
             && before.map(|status| &status.plan) != Some(shown)
         {
-            let map = Box::new(plan_config_map(self.object, chosen));
+            let mut map = Box::new(plan_config_map(self.object, chosen));
+            let hash = before.and_then(|status| status.plan.as_ref()).map(|plan| &plan.hash);
+            if hash != Some(&chosen.hash) {
+                // It is about the plan before.
+                map["data"]["rehearsal.json"] = Value::Null;
+            }
             self.effects.push(Effect::ShowPlan { map, over: self.observed.shown_plan.clone() });
         }
         let approval = approval(self.object, chosen);
@@ -139,11 +148,10 @@ impl Pass<'_> {
     ) -> Next {
         let plan = &chosen.plan;
         let list = |rows: &BTreeSet<String>| rows.iter().cloned().collect::<Vec<_>>();
-        let direction = direction_name(plan.direction).to_owned();
         let record = RunRecord {
             number: self.draft.status.recorded_runs().saturating_add(1),
             plan_hash: chosen.hash.clone(),
-            direction: direction.clone(),
+            direction: direction_name(plan.direction).to_owned(),
             from: list(&plan.from),
             to: list(&plan.end),
             image: chosen.image.image.clone(),
@@ -160,20 +168,11 @@ impl Pass<'_> {
         let statement = timeouts.statement.as_deref().and_then(parse_duration);
         // Stopped in the middle, the rest of what can't be taken back would have to be done by hand.
         let limited = statement.is_some() || record.transactional;
-        let run = Run {
-            direction,
-            from: list(&plan.from),
-            targets: plan.targets.clone(),
-            branch: plan.branch.clone(),
-            end: list(&plan.end),
-            steps: plan.steps.len(),
-            steps_digest: chosen.steps_digest.clone(),
-            lock_wait_seconds: lock.unwrap_or(DEFAULT_LOCK_WAIT).as_secs(),
-            lock_timeout: Limit::new(lock, DEFAULT_LOCK_TIMEOUT),
-            statement_timeout: limited.then(|| Limit::new(statement, DEFAULT_STATEMENT_TIMEOUT)),
-            verify_models: plan.direction == Direction::Stamp
-                && self.object.spec.adopt.as_ref().is_some_and(|a| a.verify == AdoptVerify::Models),
-        };
+        let lock_timeout = Limit::new(lock, DEFAULT_LOCK_TIMEOUT);
+        let statement_timeout = limited.then(|| Limit::new(statement, DEFAULT_STATEMENT_TIMEOUT));
+        let models = plan.direction == Direction::Stamp
+            && self.object.spec.adopt.as_ref().is_some_and(|a| a.verify == AdoptVerify::Models);
+        let run = chosen.run(lock.unwrap_or(DEFAULT_LOCK_WAIT), lock_timeout, statement_timeout, models);
         let reason = match plan.direction {
             Direction::Downgrade => Reason::Downgrading,
             Direction::Stamp => Reason::Adopting,

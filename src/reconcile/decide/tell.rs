@@ -26,6 +26,8 @@ impl Pass<'_> {
         let old = self.observed.old_jobs.iter().cloned().map(Effect::DeleteJob);
         self.after.extend(surplus.chain(old));
         self.after.extend(self.surplus_stages(limit).into_iter().map(Effect::DeleteJob));
+        let rehearsals = self.old_rehearsals();
+        self.after.extend(rehearsals.into_iter().map(Effect::DeleteRehearsal));
     }
 
     pub(super) fn tell(&mut self, warning: bool, reason: &str, note: &str, job: Option<String>) {
@@ -54,11 +56,16 @@ pub(super) fn transition(object: &DatabaseMigration, status: &DatabaseMigrationS
     let reason = |status: &DatabaseMigrationStatus| status.condition(ConditionType::Ready).map(|c| c.reason.clone());
     let before = object.status.as_ref().and_then(reason);
     let ready = status.condition(ConditionType::Ready)?;
-    let told = ["BackingUp", "Migrating", "Downgrading", "Verifying", "Inspecting", "MigrationFailed", "NotChecked"];
-    if before.as_deref() == Some(ready.reason.as_str()) || told.contains(&ready.reason.as_str()) {
+    let reason = Reason::parse(&ready.reason)?;
+    let told = match reason {
+        Reason::Inspecting | Reason::Probing | Reason::Rehearsing | Reason::BackingUp | Reason::Verifying => true,
+        Reason::Migrating | Reason::Adopting | Reason::Downgrading | Reason::MigrationFailed => true,
+        _ => before.as_deref() == Some(reason.as_str()),
+    };
+    if told {
         return None;
     }
-    let calm = matches!(Reason::parse(&ready.reason).map(Reason::kind), Some(Kind::Ready | Kind::Held));
+    let calm = matches!(reason.kind(), Kind::Ready | Kind::Held) || reason == Reason::AwaitingApproval;
     Some(event(!calm, &ready.reason, &ready.message, None))
 }
 

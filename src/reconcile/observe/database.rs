@@ -60,12 +60,11 @@ impl Secrets<'_> {
                 Ok(url) => url,
                 Err(problem) => return Ok(Err(problem)),
             };
+            let scheme = scheme(database, db::scheme_of(&url));
             if database.probe.mode == ProbeMode::Job {
-                let scheme = scheme(database, db::scheme_of(&url));
                 return Ok(for_jobs(&url, &from.secret_key_ref).map(|located| Located { scheme, ..located }));
             }
             let endpoint = Endpoint::parse(&url).map_err(|e| url_problem(&e, &from.secret_key_ref));
-            let scheme = scheme(database, db::scheme_of(&url));
             return Ok(endpoint.map(|endpoint| Located { scheme, ..located(endpoint, vec![url]) }));
         }
         let Some(connection) = &database.connection else {
@@ -168,6 +167,10 @@ impl Secrets<'_> {
     }
 }
 
+fn timeout(object: &DatabaseMigration) -> Duration {
+    object.spec.database.probe.timeout.as_deref().and_then(parse_duration).unwrap_or(DEFAULT_TIMEOUT)
+}
+
 /// Looks at the version table on one short read-only connection.
 pub async fn probe(
     object: &DatabaseMigration,
@@ -175,9 +178,8 @@ pub async fn probe(
     endpoint: &Endpoint,
     table: &VersionTable,
 ) -> DatabaseView {
-    let timeout = object.spec.database.probe.timeout.as_deref().and_then(parse_duration).unwrap_or(DEFAULT_TIMEOUT);
     let Ok(_permit) = context.process.servers.permit(&endpoint.server()).await else { return DatabaseView::NotLooked };
-    match context.process.prober.probe(endpoint, table, timeout).await {
+    match context.process.prober.probe(endpoint, table, timeout(object)).await {
         Ok(snapshot) => DatabaseView::Seen(snapshot),
         Err(error) => DatabaseView::Failed(probe_problem(&error)),
     }
@@ -185,9 +187,8 @@ pub async fn probe(
 
 /// How large the tables are, where somebody is going to change some; nothing where that can't be read.
 pub async fn sizes(object: &DatabaseMigration, context: &Context, endpoint: &Endpoint, table: &VersionTable) -> Sizes {
-    let timeout = object.spec.database.probe.timeout.as_deref().and_then(parse_duration).unwrap_or(DEFAULT_TIMEOUT);
     let Ok(_permit) = context.process.servers.permit(&endpoint.server()).await else { return Sizes::default() };
-    match context.process.prober.sizes(endpoint, table, timeout).await {
+    match context.process.prober.sizes(endpoint, table, timeout(object)).await {
         Ok(sizes) => sizes,
         Err(error) => {
             tracing::warn!(object = object.name_any(), %error, "the sizes of tables can't be read");

@@ -11,7 +11,7 @@ use crate::{
     },
     runner::{
         CONTAINER, Ended, Frames, LookRecord, PodState, ReportError, RunRecord, StageRecord, Trouble, join_frames,
-        pod_state, whole_pod_state,
+        pod_state, rehearsal_pod_state, whole_pod_state,
     },
     text,
 };
@@ -40,11 +40,12 @@ pub struct Jobs {
     pub looks: Vec<LookView>,
     pub comparisons: Vec<LookView>,
     pub replays: Vec<LookView>,
+    pub rehearsals: Vec<LookView>,
     pub backups: Vec<StageView>,
     pub verifications: Vec<StageView>,
 }
 
-/// A probe, compare or replay Job.
+/// A probe, compare, replay or rehearse Job.
 pub struct LookView {
     pub record: LookRecord,
     pub pod: Option<String>,
@@ -69,11 +70,14 @@ pub async fn jobs(object: &DatabaseMigration, context: &Context) -> Result<Jobs,
             continue;
         }
         if let Some(look) = job.annotations().get(ANNOTATION_LOOK) {
-            let (state, pod) = state(&job, context).await?;
+            // A copy of the live schema comes before the container that rehearses.
+            let read = if action == Some("rehearse") { rehearsal_pod_state } else { pod_state };
+            let (state, pod) = state_by(&job, context, read).await?;
             let record = serde_json::from_str(look).unwrap_or_default();
             let looks = match action {
                 Some("compare") => &mut found.comparisons,
                 Some("replay") => &mut found.replays,
+                Some("rehearse") => &mut found.rehearsals,
                 _ => &mut found.looks,
             };
             looks.push(LookView { record, pod, job: view(&job, state) });

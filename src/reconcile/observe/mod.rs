@@ -65,7 +65,8 @@ pub async fn observe(object: &DatabaseMigration, context: &Context) -> Result<Ob
     if let Some(run) = &mut observed.run {
         jobs::redact(&mut run.job, &endpoint.secrets());
     }
-    observed.stages = stages::stages(object, context, jobs.backups, jobs.verifications, &endpoint.secrets()).await?;
+    observed.stages =
+        stages::stages(object, context, jobs.backups, jobs.verifications, jobs.rehearsals, &endpoint).await?;
     let Wish { wanted, any_stored } = wanted(object, &endpoint.dialect);
     let looked = image::look(object, context, &wanted, any_stored, &jobs.inspections, &endpoint.secrets()).await?;
     observed.old_jobs = looked.old_jobs;
@@ -73,19 +74,19 @@ pub async fn observe(object: &DatabaseMigration, context: &Context) -> Result<Ob
     observed.image = looked.image;
     observed.wanted = Some(wanted);
 
+    let table = version_table(object, &observed.image);
     match &endpoint.endpoint {
         Some(server) => {
-            let table = version_table(object, &observed.image);
             observed.database = database::probe(object, context, server, &table).await;
             let look = schema::SchemaLook::new(object, context, &endpoint, &mut observed, jobs.replays);
             observed.schema = look.over_the_network(server, &table).await?;
-            if is_pending(object, &observed) {
-                observed.sizes = database::sizes(object, context, server, &table).await;
-            }
         }
         None => by_job(object, context, jobs.looks, jobs.replays, &endpoint, &mut observed).await?,
     }
     if is_pending(object, &observed) {
+        if let Some(server) = &endpoint.endpoint {
+            observed.sizes = database::sizes(object, context, server, &table).await;
+        }
         observed.shown_plan = shown_plan(object, context).await?;
     }
     by_models(object, context, jobs.comparisons, &endpoint.secrets(), &mut observed);

@@ -1,0 +1,266 @@
+//! What a rehearsal of a plan has to do, how far it is, and what it found in the words of the status; no I/O.
+
+use super::plan::{Chosen, from_base};
+use crate::{
+    api::{
+        DatabaseMigration, Reason, RehearsalResult, RehearsalSource, RehearsalStatus, RehearsalStep, parse_duration,
+    },
+    reconcile::observed::{JobView, Problem, RehearsalView, Stages},
+    revisions::Direction,
+    runner::{
+        History, Inspected, Limit, LockTaken, LookRecord, Rehearsal, RehearsedPhase, Run, Scratch, again_name, hex,
+    },
+    text,
+};
+use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+const LOCK_WAIT: Duration = Duration::from_secs(60);
+/// Entries of the status; the ConfigMap of the plan has more.
+const STEPS: usize = 10;
+const LEFT_BEHIND: usize = 10;
+/// Tables of a step in the status.
+const TABLES: usize = 5;
+/// Bytes of all steps in the ConfigMap, which the plan needs too.
+const MAX_STEPS: usize = 150_000;
+
+/// A rehearsal that must have passed before a run.
+#[derive(Clone, Debug)]
+pub struct RehearsalAsk {
+    /// Of the Job; another name is another rehearsal.
+    pub name: String,
+    pub record: LookRecord,
+    pub run: Run,
+    pub source: RehearsalSource,
+    /// The way from base to where the run starts, for a scratch database that begins empty.
+    pub history: Option<History>,
+    pub image: Arc<Inspected>,
+    pub scratch: Scratch,
+}
+
+/// How far a rehearsal is.
+#[derive(Clone, Debug)]
+pub enum RehearsalProgress<'a> {
+    /// Nobody has begun.
+    Absent,
+    Working(&'a JobView),
+    /// It has just ended: well, or with a word on why not.
+    Ended(Option<&'a Rehearsal>, Result<(), String>),
+    /// Its end is recorded.
+    Passed,
+    Failed(String),
+}
+
+/// The rehearsal of a plan, where one is asked for.
+pub fn rehearsal_ask(
+    object: &DatabaseMigration,
+    chosen: &Chosen,
+    stages: &Stages,
+    requested_at: Option<&str>,
+) -> Option<Result<RehearsalAsk, Problem>> {
+    let plan = &chosen.plan;
+    if !object.spec.rehearse || !matches!(plan.direction, Direction::Upgrade | Direction::Downgrade) {
+        return None;
+    }
+    Some(asked(object, chosen, stages, requested_at))
+}
+
+fn asked(
+    object: &DatabaseMigration,
+    chosen: &Chosen,
+    stages: &Stages,
+    requested_at: Option<&str>,
+) -> Result<RehearsalAsk, Problem> {
+    let spec = object.spec.rehearsal.clone().unwrap_or_default();
+    let scratch = Scratch { scheme: stages.scheme.clone(), image: spec.image.clone() };
+    let sqlite = scratch.dialect() == "sqlite";
+    let invalid = |message: String| Err(Problem::new(Reason::InvalidSpec, message));
+    if scratch.login().is_none() && !sqlite {
+        return invalid(format!("there is no rehearsal for {}: leave out spec.rehearse", scratch.dialect()));
+    }
+    if scratch.image.is_none() && !sqlite {
+        let message = "set spec.rehearsal.image: a server to rehearse on, in the major version of the database";
+        return invalid(message.to_owned());
+    }
+    if scratch.dialect() != "postgresql" && !sqlite && chosen.image.inspection.version_table_schema.is_some() {
+        let message = "the version table is in another database, which a rehearsal has not: leave out spec.rehearse";
+        return invalid(message.to_owned());
+    }
+    // There is no server to copy a SQLite file from.
+    let source = if sqlite { RehearsalSource::History } else { spec.source };
+    let history = match source {
+        RehearsalSource::Dump => None,
+        RehearsalSource::History => history(&chosen.image, &chosen.plan.from)?,
+    };
+    let lock = Limit::new(object.spec.timeouts.lock.as_deref().and_then(parse_duration), LOCK_WAIT);
+    let epoch = json!([chosen.hash, chosen.image.image, stages.place, circumstances(object), requested_at]).to_string();
+    let record = LookRecord { epoch, number: 1, catalog: Some(scratch.dialect().to_owned()) };
+    Ok(RehearsalAsk {
+        name: again_name(object, "rehearse", &record),
+        record,
+        run: chosen.run(LOCK_WAIT, lock, None, false),
+        source,
+        history,
+        image: chosen.image.clone(),
+        scratch,
+    })
+}
+
+/// Whatever else a rehearsal may depend on, or a person may change to have it tried again. An approval is no reason for another.
+fn circumstances(object: &DatabaseMigration) -> String {
+    let mut spec = object.spec.clone();
+    (spec.policy, spec.suspend) = Default::default();
+    hex(&Sha256::digest(json!(spec).to_string()))
+}
+
+/// The way from base to where a run starts; none for a run from base.
+fn history(image: &Arc<Inspected>, from: &BTreeSet<String>) -> Result<Option<History>, Problem> {
+    if from.is_empty() {
+        return Ok(None);
+    }
+    let impossible = |why: String| {
+        let message = format!("the plan can't be rehearsed from the history: {why}; set spec.rehearsal.source: Dump");
+        Problem::new(Reason::RehearsalFailed, message)
+    };
+    let way = from_base(image, from, impossible)?;
+    Ok(Some(History { steps: way.plan.steps.len(), targets: way.plan.targets, steps_digest: way.steps_digest }))
+}
+
+/// How far it is. What is recorded of its end stands, whatever has become of its Job.
+pub fn rehearsal_progress<'a>(
+    ask: &RehearsalAsk,
+    recorded: Option<&RehearsalStatus>,
+    rehearsals: &'a [RehearsalView],
+) -> RehearsalProgress<'a> {
+    match recorded.filter(|recorded| recorded.job == ask.name) {
+        Some(end) if end.result == RehearsalResult::Passed => return RehearsalProgress::Passed,
+        Some(end) if end.result == RehearsalResult::Failed => {
+            return RehearsalProgress::Failed(end.message.clone().unwrap_or_default());
+        }
+        _ => {}
+    }
+    match rehearsals.iter().find(|view| view.job.name == ask.name) {
+        None => RehearsalProgress::Absent,
+        Some(view) => match &view.end {
+            None => RehearsalProgress::Working(&view.job),
+            Some(end) => RehearsalProgress::Ended(end.found.as_ref(), end.verdict.clone()),
+        },
+    }
+}
+
+/// What the status shows of an end.
+pub fn rehearsal_status(
+    ask: &RehearsalAsk,
+    hash: &str,
+    found: Option<&Rehearsal>,
+    verdict: &Result<(), String>,
+    now: Timestamp,
+) -> RehearsalStatus {
+    let phases = found.map(|found| found.phases.as_slice()).unwrap_or_default();
+    RehearsalStatus {
+        plan_hash: hash.to_owned(),
+        job: ask.name.clone(),
+        result: if verdict.is_ok() { RehearsalResult::Passed } else { RehearsalResult::Failed },
+        message: verdict.as_ref().err().map(|message| text::clean(message, 600)),
+        reversible: found.map(|found| found.reversible),
+        steps: phases.iter().flat_map(|phase| steps(phase, TABLES)).take(STEPS).collect(),
+        leaves: phases.iter().flat_map(leaves).take(LEFT_BEHIND).collect(),
+        finished_at: Some(Time(now)),
+    }
+}
+
+/// The steps of a phase, each with the first `tables` of those that it locked and wrote.
+fn steps(phase: &RehearsedPhase, tables: usize) -> impl Iterator<Item = RehearsalStep> {
+    let lock = |lock: &LockTaken| format!("{} {} {} ms", lock.table, lock.mode, lock.ms);
+    phase.steps.iter().map(move |step| RehearsalStep {
+        phase: phase.name.clone(),
+        revision: step.revision.clone(),
+        milliseconds: milliseconds(step.seconds),
+        locks: step.locks.iter().flatten().take(tables).map(lock).collect(),
+        rewritten: step.rewritten.iter().flatten().take(tables).cloned().collect(),
+        sampled: step.sampled,
+    })
+}
+
+fn leaves(phase: &RehearsedPhase) -> impl Iterator<Item = String> {
+    let told = phase.leaves.iter().flatten();
+    told.map(|object| format!("{}: {} {}", phase.name, object.change.as_str().to_lowercase(), object.object))
+}
+
+/// Seconds as the runner has checked them.
+fn milliseconds(seconds: f64) -> i64 {
+    (seconds * 1000.0).round() as i64
+}
+
+/// All of it, as the ConfigMap of the plan has it.
+pub fn rehearsal_json(found: &Rehearsal) -> String {
+    let mut fits = text::fitting(MAX_STEPS);
+    let mut phase = |phase: &RehearsedPhase| {
+        let shown: Vec<Value> = steps(phase, usize::MAX).map(|step| json!(step)).take_while(&mut fits).collect();
+        let more = phase.steps.len().saturating_sub(shown.len()) + phase.omitted as usize;
+        json!({ "name": phase.name, "milliseconds": milliseconds(phase.seconds), "steps": shown, "omitted": more,
+                "leaves": leaves(phase).collect::<Vec<_>>() })
+    };
+    let irreversible: Vec<&String> = found.irreversible.iter().map(|step| &step.revision).collect();
+    json!({
+        "source": found.source,
+        "reversible": found.reversible,
+        "irreversible": irreversible,
+        "locksUnknown": found.locks_unknown,
+        "phases": found.phases.iter().map(&mut phase).collect::<Vec<_>>(),
+    })
+    .to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runner::RehearsedStep;
+
+    #[test]
+    fn what_is_shown_of_much_is_little() {
+        let name = "public.".to_owned() + &"t".repeat(100);
+        let lock = LockTaken { table: name.clone(), mode: "AccessExclusiveLock".into(), ms: 1 };
+        let step = RehearsedStep {
+            revision: "a".repeat(100),
+            seconds: 0.001,
+            locks: Some(vec![lock; 20]),
+            rewritten: Some(vec![name; 20]),
+            sampled: false,
+        };
+        let phase = |name: &str| RehearsedPhase {
+            name: name.into(),
+            seconds: 1.0,
+            steps: vec![step.clone(); 500],
+            omitted: 7,
+            leaves: None,
+            differences: None,
+        };
+        let found = Rehearsal {
+            source: "dump".into(),
+            phases: ["upgrade", "downgrade", "upgrade again"].map(phase).into(),
+            reversible: true,
+            irreversible: Vec::new(),
+            failed: None,
+            locks_unknown: None,
+            rows: None,
+        };
+        let shown = rehearsal_json(&found);
+        assert!(shown.len() < MAX_STEPS + 5_000, "{}", shown.len());
+        let shown: Value = serde_json::from_str(&shown).unwrap();
+        for phase in shown["phases"].as_array().unwrap() {
+            let steps = phase["steps"].as_array().unwrap().len() as u64;
+            assert_eq!(steps + phase["omitted"].as_u64().unwrap(), 507);
+        }
+        let told: usize = found
+            .phases
+            .iter()
+            .flat_map(|phase| steps(phase, TABLES))
+            .take(STEPS)
+            .map(|s| json!(s).to_string().len())
+            .sum();
+        assert!(told < 20_000, "{told}");
+    }
+}
