@@ -67,7 +67,8 @@ pub async fn act(object: &DatabaseMigration, effects: &[Effect], context: &Conte
             Effect::Rehearse(ask) => actor.rehearse(ask).await?,
             Effect::DeleteRehearsal(name) => actor.delete_rehearsal(name).await?,
             Effect::Run(run) => version = actor.run(&run.0, &run.1).await?,
-            Effect::RemoveFinalizer { recorded } => version = actor.release(*recorded).await?,
+            Effect::NoRunSince(recorded) => actor.no_run_since(*recorded).await?,
+            Effect::RemoveFinalizer => version = actor.set_finalizer(false).await?,
             Effect::KeepSchema(record) => actor.keep_schema(record).await?,
             Effect::ShowPlan { map, over } => {
                 actor.keep(&plan_name(object), over.as_deref(), Value::clone(map)).await?;
@@ -281,15 +282,14 @@ impl Actor<'_> {
         }
     }
 
-    /// With the object its Jobs go, and their pods: the watch of Jobs may not have brought the newest run yet, so the API
-    /// server itself is asked.
-    async fn release(&self, recorded: i64) -> Result<Option<String>, Error> {
+    /// The watch of Jobs may not have brought the newest run yet, so the API server itself is asked.
+    async fn no_run_since(&self, recorded: i64) -> Result<(), Error> {
         let name = self.object.name_any();
         let jobs =
             call(&format!("list the run Jobs of {name}"), self.jobs().list_metadata(&run_jobs(self.object))).await?;
-        let open =
+        let newer =
             |job: &PartialObjectMeta<Job>| self.owns(job) && RunRecord::of(job).is_some_and(|r| r.number > recorded);
-        if jobs.iter().any(open) { Err(Error::Stale(name)) } else { self.set_finalizer(false).await }
+        if jobs.iter().any(newer) { Err(Error::Stale(name)) } else { Ok(()) }
     }
 
     fn owns(&self, job: &impl ResourceExt) -> bool {

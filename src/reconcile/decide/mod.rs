@@ -65,8 +65,10 @@ pub enum Effect {
     DeleteRehearsal(String),
     /// Create the Job of a run, with everything that it needs around it.
     Run(Box<(RunRecord, Run)>),
-    /// Let a deletion go through, unless there is a run of a higher number than those that are recorded.
-    RemoveFinalizer { recorded: i64 },
+    /// End the pass if there is the Job of a run of a higher number than this: what follows does not know of it.
+    NoRunSince(i64),
+    /// Let a deletion go through.
+    RemoveFinalizer,
     /// Create the Job that reads the version rows.
     Look(LookRecord),
     /// Create the Job that compares the tables with the models of an image.
@@ -198,6 +200,10 @@ impl Pass<'_> {
             DatabaseView::Seen(snapshot) => &snapshot.server_version,
             _ => "",
         }
+    }
+
+    fn no_run_since(&self) -> Effect {
+        Effect::NoRunSince(self.draft.status.recorded_runs())
     }
 
     fn deleting(&self) -> bool {

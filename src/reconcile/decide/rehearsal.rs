@@ -35,7 +35,7 @@ impl Pass<'_> {
             RehearsalProgress::Absent => {
                 self.draft.status.rehearsal = Some(begun(&ask, chosen));
                 self.draft.verdict(Reason::Rehearsing, &message);
-                self.effects.push(Effect::Rehearse(Box::new(ask)));
+                self.effects.extend([self.no_run_since(), Effect::Rehearse(Box::new(ask))]);
                 Err(Next::After(WITHOUT_POD))
             }
             RehearsalProgress::Working(job) => {

@@ -71,7 +71,7 @@ impl Pass<'_> {
         self.note_backup(ask, known, BackupResult::Running, None, None);
         self.draft.set(ConditionType::BackedUp, "False", "Running", &message);
         self.draft.verdict(Reason::BackingUp, &message);
-        self.effects.push(Effect::BackUp(Box::new(ask.clone())));
+        self.effects.extend([self.no_run_since(), Effect::BackUp(Box::new(ask.clone()))]);
         Next::After(if ask.method == BackupMethod::Cnpg { POLLED } else { WITHOUT_POD })
     }
 
@@ -159,7 +159,7 @@ impl Pass<'_> {
             Progress::Absent => {
                 self.note_verification(&ask, VerifyResult::Running, None, None);
                 self.draft.verdict(Reason::Verifying, &message);
-                self.effects.push(Effect::Verify(Box::new(ask)));
+                self.effects.extend([self.no_run_since(), Effect::Verify(Box::new(ask))]);
                 Err(Next::After(WITHOUT_POD))
             }
             Progress::Working(trouble) => {

@@ -16,7 +16,8 @@ impl Pass<'_> {
         let starting = self.effects.iter().chain(&self.after).any(|e| matches!(e, Effect::Run(_)));
         let gave_up = self.effects.iter().any(|e| matches!(e, Effect::DeleteJob(_)));
         if (ended || gave_up) && !starting && self.object.finalizers().iter().any(|f| f == FINALIZER) {
-            self.after.push(Effect::RemoveFinalizer { recorded: self.draft.status.recorded_runs() });
+            // With the object its Jobs go, and their pods.
+            self.after.extend([self.no_run_since(), Effect::RemoveFinalizer]);
         }
         let limit = self.object.spec.history_limit.and_then(|l| usize::try_from(l).ok()).unwrap_or(DEFAULT_HISTORY);
         let mut runs = self.observed.old_runs.clone();
