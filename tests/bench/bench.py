@@ -200,7 +200,7 @@ def many():
     restart()
     time.sleep(10)
     idle, _ = memory()
-    secret = get("secret", "-n", place.name, "app-db")["data"]
+    secret = get("secret", place.name, "app-db")["data"]
     url = base64.b64decode(secret["url"]).decode().rpartition("/")[0]
     run(CLUSTER / "sql", "postgres", "postgres", stdin="".join(f'DROP DATABASE IF EXISTS bench_{n};\n' for n in range(DATABASES)))
     run(CLUSTER / "sql", "postgres", "postgres", stdin="".join(

@@ -5,6 +5,7 @@ import secrets
 import subprocess
 import urllib.parse
 
+from client import get
 from lib import KUBECONFIG, REGISTRY, STATE, fail, inside, say, wait_for
 from node import program
 
@@ -21,13 +22,8 @@ def kubectl(*arguments, stdin=None, check=True):
     return done
 
 
-def get(kind, namespace, name):
-    done = kubectl("get", kind, "-n", namespace, name, "-o", "json", check=False)
-    return json.loads(done.stdout) if done.returncode == 0 else None
-
-
 def namespace(name):
-    if kubectl("get", "namespace", name, check=False).returncode != 0:
+    if not get("namespace", name=name):
         kubectl("create", "namespace", name)
 
 

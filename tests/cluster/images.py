@@ -1,12 +1,15 @@
 """Images for the cluster, made of Debian and Python packages and pushed to its registry as OCI layouts."""
+import compileall
 import gzip
 import hashlib
 import io
 import json
 import os
 import pathlib
+import py_compile
 import shutil
 import subprocess
+import sys
 import tarfile
 import tempfile
 
@@ -155,8 +158,13 @@ def requirements_layer(file):
             sh(REPO / "tests" / "python", "-m", "pip", "install", "--quiet", "--no-compile", "--disable-pip-version-check", "--root-user-action=ignore",
                "--target", site, "--python-version", PYTHON, "--implementation", "cp", "--only-binary=:all:", *platforms, "-r", file)
             programs(site, pathlib.Path(scratch) / "usr/local/bin")
+            if compiled:
+                # As pip does where it installs for itself; without it each pod would compile SQLAlchemy anew.
+                compileall.compile_dir(site, quiet=2, stripdir=scratch, prependdir="/", invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
             tar_folder(tar, scratch, "")
-    return layer(f"requirements-{digest('3', SUITE, file)}", fill)
+    # Only the same Python can.
+    compiled = PYTHON == f"{sys.version_info.major}.{sys.version_info.minor}"
+    return layer(f"requirements-{digest('4', SUITE, compiled, file)}", fill)
 
 
 def programs(site, folder):

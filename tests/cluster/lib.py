@@ -131,19 +131,31 @@ def recorded(name):
     return int(pid) if start_time(pid) == since else None
 
 
-def stop(name, patience=10):
+def gone(pid):
+    """Whether nothing of a process is left but its exit status: a thread that still ends holds its sockets open (proc(5))."""
+    try:
+        return [int(task) for task in os.listdir(f"/proc/{pid}/task")] == [pid] and start_time(pid) is None
+    except OSError:
+        return True
+
+
+def end(name, number, seconds):
+    """Sends a signal to a component and waits; says whether it is gone."""
     pid = recorded(name)
-    if pid:
-        for number, seconds in ((signal.SIGTERM, patience), (signal.SIGKILL, 5)):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, number)
-            deadline = time.monotonic() + seconds
-            while recorded(name) and time.monotonic() < deadline:
-                with contextlib.suppress(ChildProcessError):
-                    os.waitpid(pid, os.WNOHANG)
-                time.sleep(0.05)
-            if not recorded(name):
-                break
+    if not pid:
+        return True
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
+    deadline = time.monotonic() + seconds
+    while not gone(pid) and time.monotonic() < deadline:
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, os.WNOHANG)
+        time.sleep(0.05)
+    return gone(pid)
+
+
+def stop(name):
+    end(name, signal.SIGTERM, 10) or end(name, signal.SIGKILL, 5)
     (STATE / "pid" / name).unlink(missing_ok=True)
 
 

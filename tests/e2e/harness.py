@@ -5,11 +5,19 @@ import os
 import pathlib
 import re
 import subprocess
+import sys
 import textwrap
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CLUSTER = ROOT / "tests" / "cluster"
+sys.path.append(str(CLUSTER))
+
+import database
+from client import get
+from lib import KUBECONFIG, inside
+from node import program
+
 OPERATOR = "alembic-operator"
 WITH_PYMYSQL = "alembic==1.20.1\npymysql\n"
 REQUIREMENTS = (ROOT / "migrations" / "requirements.txt").read_text()
@@ -23,20 +31,15 @@ def run(*command, stdin=None, check=True):
 
 
 def kubectl(*arguments, stdin=None, check=True):
-    return run(CLUSTER / "kubectl", *arguments, stdin=stdin, check=check)
+    return run(*inside(program(), "kubectl", f"--kubeconfig={KUBECONFIG}", *arguments), stdin=stdin, check=check)
 
 
 def helm(*arguments):
     return run(CLUSTER / "helm", *arguments).stdout
 
 
-def get(*arguments):
-    done = kubectl("get", *arguments, "-o", "json", check=False)
-    return json.loads(done.stdout) if done.returncode == 0 else None
-
-
-def items(kind, namespace, *selector):
-    return (get(kind, "-n", namespace, *selector) or {"items": []})["items"]
+def items(kind, namespace, selector=None):
+    return (get(kind, namespace, selector=selector) or {"items": []})["items"]
 
 
 def apply(manifest, check=True):
@@ -79,17 +82,20 @@ class Space:
         self.name, self.server, self.engine = name, server, engine
         labels = {"pod-security.kubernetes.io/enforce": "restricted"}
         apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
-        run(CLUSTER / "database", name, "app", server, engine)
+        database.database(name, "app", server, engine)
 
     @property
     def database(self):
         return f"{self.name}_app".replace("-", "_")
 
     def sql(self, text):
-        return run(CLUSTER / "sql", self.engine, self.database, self.server, stdin=text).stdout.strip()
+        try:
+            return database.ENGINES[self.engine].run(self.server, self.database, text).strip()
+        except SystemExit as error:
+            raise AssertionError(error) from None
 
     def secret(self, name):
-        return get("secret", "-n", self.name, name)["data"]
+        return get("secret", self.name, name)["data"]
 
     def has_table(self, name):
         where = "table_schema = DATABASE()" if self.engine == "mariadb" else "table_schema = ANY (current_schemas(false))"
@@ -112,7 +118,7 @@ class Space:
         return Migration(self, name) if check else done
 
     def jobs(self, action):
-        return items("jobs", self.name, "-l", f"alembic-operator.dev/action={action}")
+        return items("jobs", self.name, f"alembic-operator.dev/action={action}")
 
     def events(self, reason):
         return [e for e in items("events.events.k8s.io", self.name) if e["reason"] == reason]
@@ -125,7 +131,7 @@ class Migration:
         self.space, self.name = space, name
 
     def get(self):
-        return get("dbm", "-n", self.space.name, self.name)
+        return get("dbm", self.space.name, self.name)
 
     @property
     def status(self):

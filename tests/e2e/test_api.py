@@ -77,4 +77,4 @@ def test_nothing_is_written_when_nothing_happens(space, shop):
     version = app.get()["metadata"]["resourceVersion"]
     # Two looks at the database, five seconds apart.
     kubectl("wait", "-n", space.name, "dbm/app", "--for=jsonpath={.metadata.resourceVersion}=0", "--timeout=12s", check=False)
-    assert get("dbm", "-n", space.name, "app")["metadata"]["resourceVersion"] == version
+    assert get("dbm", space.name, "app")["metadata"]["resourceVersion"] == version

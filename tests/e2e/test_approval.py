@@ -24,7 +24,7 @@ def columns(space):
 
 
 def shown(migration):
-    return get("configmap", "-n", migration.space.name, migration.status["plan"]["configMap"])["data"]
+    return get("configmap", migration.space.name, migration.status["plan"]["configMap"])["data"]
 
 
 @pytest.mark.parametrize("engine", ["space", "mariadb_space"])

@@ -46,7 +46,7 @@ def example(file, space, image):
 def fingerprint(space, secret):
     """The schema of a database in one text, read from outside."""
     url = base64.b64decode(space.secret(secret)["url"]).decode()
-    address = get("service", "-n", space.server, space.engine)["spec"]["clusterIP"]
+    address = get("service", space.server, space.engine)["spec"]["clusterIP"]
     url = url.replace(f"@{space.engine}.{space.server}:", f"@{address}:")
     return run(CLUSTER / "run", "env", f"URL={url}", BINARY, "fingerprint", "--url-env", "URL", "--format", "json").stdout
 
@@ -61,7 +61,7 @@ def restored(space, made, restore, file):
     security = {"runAsNonRoot": True, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}}
     apply({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "restore", "namespace": space.name},
            "spec": {"backoffLimit": 0, "template": {"spec": {**pod, "containers": [container], "restartPolicy": "Never", "securityContext": security}}}})
-    ended = lambda: [c["type"] for c in get("job", "-n", space.name, "restore").get("status", {}).get("conditions", [])]
+    ended = lambda: [c["type"] for c in get("job", space.name, "restore").get("status", {}).get("conditions", [])]
     eventually("the restore has ended", ended)
     assert "Complete" in ended(), kubectl("logs", "-n", space.name, "job/restore").stdout
 

@@ -25,7 +25,7 @@ def never_drifted(migration, seconds):
 
 
 def report(migration):
-    return get("configmap", "-n", migration.space.name, migration.status["drift"]["configMap"])["data"]
+    return get("configmap", migration.space.name, migration.status["drift"]["configMap"])["data"]
 
 
 def test_a_change_by_hand_is_told_and_goes_again(space, shop):

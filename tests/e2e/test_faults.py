@@ -66,7 +66,7 @@ def test_a_part_of_the_node_dies_in_the_middle_of_a_run(space, slow, component, 
 
 
 def test_the_pod_is_evicted_in_the_middle_of_a_run(space, slow):
-    pod = items("pods", space.name, "-l", "alembic-operator.dev/action=run")[0]["metadata"]["name"]
+    pod = items("pods", space.name, "alembic-operator.dev/action=run")[0]["metadata"]["name"]
     eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod, "namespace": space.name}}
     kubectl("create", "--raw", f"/api/v1/namespaces/{space.name}/pods/{pod}/eviction", "-f", "-", stdin=json.dumps(eviction))
     slow.wait("MigrationFailed", 60)
@@ -100,7 +100,7 @@ def test_the_runner_is_killed_during_a_long_statement(request, push, engine):
     image = push(revision("aaaa1111", up=up, dn="pass"), **({"requirements": requirements} if requirements else {}))
     migration = space.migration(image)
     eventually("the long statement runs", lambda: space.sql(busy) == "1", 40)
-    pod = items("pods", space.name, "-l", "alembic-operator.dev/action=run")[0]
+    pod = items("pods", space.name, "alembic-operator.dev/action=run")[0]
     runners = processes_of(pod)
     assert runners
     for pid in runners:

@@ -16,7 +16,7 @@ def two_replicas():
 
 
 def holder():
-    return ((get("lease", "-n", OPERATOR, OPERATOR) or {}).get("spec") or {}).get("holderIdentity")
+    return ((get("lease", OPERATOR, OPERATOR) or {}).get("spec") or {}).get("holderIdentity")
 
 
 def pods():

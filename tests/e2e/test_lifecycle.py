@@ -40,11 +40,11 @@ def test_suspended(space, shop):
 def test_deleted_in_the_middle_of_a_run(space, slow):
     space.migration(slow())
     running(space)
-    assert get("dbm", "-n", space.name, "app")["metadata"]["finalizers"] == ["alembic-operator.dev/run-in-progress"]
+    assert get("dbm", space.name, "app")["metadata"]["finalizers"] == ["alembic-operator.dev/run-in-progress"]
     kubectl("delete", "dbm", "-n", space.name, "app", "--wait=false")
     time.sleep(1)
-    assert get("dbm", "-n", space.name, "app"), "it waits for the run"
-    eventually("the object is gone", lambda: get("dbm", "-n", space.name, "app") is None, 30)
+    assert get("dbm", space.name, "app"), "it waits for the run"
+    eventually("the object is gone", lambda: get("dbm", space.name, "app") is None, 30)
     assert space.rows() == ["bbbb"], "the run was left to finish"
     eventually("what it owned is gone", lambda: not items("jobs", space.name), 30)
     assert space.sql("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") == "3"

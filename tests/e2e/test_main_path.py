@@ -75,10 +75,10 @@ def test_a_reached_target_costs_no_pod(space, shop):
     twin.wait("AtTarget", seconds=5)
     assert len(items("pods", space.name)) == before and "lastRun" not in twin.status
     owners = [set(o["name"] for o in m["metadata"]["ownerReferences"])
-              for m in items("configmaps", space.name, "-l", "alembic-operator.dev/inspection")]
+              for m in items("configmaps", space.name, "alembic-operator.dev/inspection")]
     assert owners == [{"app", "twin"}], "both own what they share"
     kubectl("delete", "dbm", "-n", space.name, "twin")
-    assert items("configmaps", space.name, "-l", "alembic-operator.dev/inspection")
+    assert items("configmaps", space.name, "alembic-operator.dev/inspection")
 
 
 def test_a_database_ahead_of_every_known_image(space, shop, push):
@@ -88,4 +88,4 @@ def test_a_database_ahead_of_every_known_image(space, shop, push):
     app = space.migration(other)
     app.wait("DatabaseAhead")
     assert "f06d8c51e2a7" in app.message() and other in app.message()
-    assert space.rows() == ["f06d8c51e2a7"] and get("dbm", "-n", space.name, "app")
+    assert space.rows() == ["f06d8c51e2a7"] and get("dbm", space.name, "app")

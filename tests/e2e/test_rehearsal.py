@@ -37,7 +37,7 @@ def test_a_plan_is_rehearsed_before_it_runs(request, push, engine, source):
     mode = {"postgres": "ShareLock", "mariadb": "EXCLUSIVE"}[engine]
     assert any(f"goods {mode}" in lock for lock in found["steps"][0]["locks"]), found["steps"][0]
     assert space.events("RehearsalPassed") and not space.events("Rehearsing")
-    name = get("configmaps", "-n", space.name, "-l", "alembic-operator.dev/object=app")["items"]
+    name = items("configmaps", space.name, "alembic-operator.dev/object=app")
     shown = [m["data"]["rehearsal.json"] for m in name if "rehearsal.json" in m.get("data", {})]
     assert len(shown) == 1 and [p["name"] for p in json.loads(shown[0])["phases"]] == phases
 

@@ -12,7 +12,7 @@ def secret(space, name, **values):
 
 
 def url_of(space):
-    return base64.b64decode(get("secret", "-n", space.name, "app-db")["data"]["url"]).decode()
+    return base64.b64decode(get("secret", space.name, "app-db")["data"]["url"]).decode()
 
 
 FROM_OTHER = {"urlFrom": {"secretKeyRef": {"name": "other", "key": "url"}}, "probe": {"interval": "3s", "timeout": "3s"}}
@@ -162,7 +162,7 @@ def test_an_image_that_does_not_exist(space, push):
 def test_pods_that_are_refused(space, shop):
     quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none", "namespace": space.name}, "spec": {"hard": {"pods": "0"}}}
     apply(quota)
-    eventually("the quota counts", lambda: (get("quota", "-n", space.name, "none")["status"] or {}).get("hard"))
+    eventually("the quota counts", lambda: (get("quota", space.name, "none")["status"] or {}).get("hard"))
     app = space.migration(shop["1"])
     app.wait("PodRejected", seconds=15)
     assert "quota" in app.message()

@@ -15,7 +15,7 @@ def log_of(pod):
 
 def test_no_password_outside_the_secrets(space, shop):
     space.migration(shop["1"]).wait_ready()
-    ours = lambda kind: [thing for thing in get(kind, "-A")["items"] if thing["metadata"]["namespace"].startswith("e2e-")]
+    ours = lambda kind: [thing for thing in get(kind)["items"] if thing["metadata"]["namespace"].startswith("e2e-")]
     texts = collections.defaultdict(list)
     for kind in ("dbm", "jobs", "pods", "configmaps", "events.events.k8s.io", "events"):
         for thing in ours(kind):

@@ -1,0 +1,100 @@
+"""The cluster's API server over a kept connection, where each kubectl would be a process; network: the cluster's."""
+import contextlib
+import ctypes
+import http.client
+import json
+import os
+import ssl
+import threading
+import urllib.parse
+
+from lib import NETNS, NODE_IP, STATE
+
+CLONE_NEWNET = 0x40000000
+DISCOVERY = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+def enter(namespace):
+    if LIBC.setns(namespace, CLONE_NEWNET) != 0:
+        raise OSError(ctypes.get_errno(), "setns")
+
+
+@contextlib.contextmanager
+def cluster_network():
+    """This thread is in the cluster's network; a socket that is made there stays in it (network_namespaces(7))."""
+    with open("/proc/thread-self/ns/net") as own, open(NETNS) as cluster:
+        enter(cluster.fileno())
+        try:
+            yield
+        finally:
+            enter(own.fileno())
+
+
+class Connection(http.client.HTTPSConnection):
+    def __init__(self):
+        pki = STATE / "pki"
+        context = ssl.create_default_context(cafile=pki / "ca.crt")
+        # Newer Pythons want key identifiers of a certificate authority, which this one has not.
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+        context.load_cert_chain(pki / "admin.crt", pki / "admin.key")
+        super().__init__(NODE_IP, 6443, timeout=30, context=context)
+
+    def connect(self):
+        with cluster_network():
+            super().connect()
+
+
+THREAD = threading.local()
+
+
+def request(method, path, body=None, content="application/json", accept="application/json"):
+    """Status code and body of the answer; raises OSError or HTTPException where there is none."""
+    fresh = not hasattr(THREAD, "connection")
+    if fresh:
+        THREAD.connection = Connection()
+    try:
+        THREAD.connection.request(method, path, json.dumps(body) if body is not None else None, {"Content-Type": content, "Accept": accept})
+        answer = THREAD.connection.getresponse()
+        return answer.status, json.loads(answer.read())
+    except (OSError, ValueError, http.client.HTTPException):
+        del THREAD.connection
+        # The server may have closed it, or is another process by now. Only a question may be asked twice.
+        if fresh or method != "GET":
+            raise
+        return request(method, path, body, content, accept)
+
+
+RESOURCES = {}
+
+
+def discover():
+    """Fills in what kubectl calls the resources: plural, singular and short names, with the group or without."""
+    for root in ("/api", "/apis"):
+        for group in request("GET", root, accept=DISCOVERY)[1]["items"]:
+            group_name = group["metadata"].get("name", "")
+            version = group["versions"][0]
+            base = "/".join(filter(None, [root, group_name, version["version"]]))
+            for resource in version["resources"]:
+                plural = resource["resource"]
+                names = [plural, f"{plural}.{group_name}", resource.get("singularResource"), *resource.get("shortNames", [])]
+                for name in names:
+                    RESOURCES.setdefault(name, (base, plural))
+
+
+def path(kind, namespace=None, name=None, selector=None):
+    """Where a resource is; a kind that is not known yet may have come since."""
+    if kind not in RESOURCES:
+        discover()
+    base, plural = RESOURCES[kind]
+    parts = [base, *(["namespaces", namespace] if namespace else []), plural, *([name] if name else [])]
+    return "/".join(parts) + (f"?labelSelector={urllib.parse.quote(selector)}" if selector else "")
+
+
+def get(kind, namespace=None, name=None, selector=None):
+    """An object or a list of objects as the API server has it; None where there is no such thing, or no answer."""
+    try:
+        status, answer = request("GET", path(kind, namespace, name, selector))
+    except (OSError, KeyError, ValueError, http.client.HTTPException):
+        return None
+    return answer if status == 200 else None
