@@ -104,6 +104,8 @@ impl<'a> Cursor<'a> {
         let token = self.tokens.first()?;
         let name = match token.kind {
             Kind::Word if self.dialect.is_mysql() => token.text.to_owned(),
+            // MySQL's names may begin with a digit.
+            Kind::Number if self.dialect.is_mysql() && is_name(token.text) => token.text.to_owned(),
             Kind::Word => token.text.to_lowercase(),
             Kind::Quoted if self.dialect == Dialect::Sqlite => unquote(token.text).to_lowercase(),
             Kind::Quoted => unquote(token.text),
@@ -201,6 +203,11 @@ impl<'a> Cursor<'a> {
         let words: Vec<_> = self.tokens.iter().take(6).map(shown).collect();
         crate::text::clean(&words.join(" "), 60)
     }
+}
+
+/// Not a number: letters stand in it, and no point.
+fn is_name(text: &str) -> bool {
+    !text.contains('.') && text.contains(|c: char| c.is_alphabetic() || c == '_')
 }
 
 fn unquote(text: &str) -> String {

@@ -10,12 +10,14 @@ use std::collections::{HashMap, HashSet};
 /// A name with its schema.
 pub(super) type Key = (String, String);
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Objects {
     /// Where names without a schema are.
     schema: String,
     /// Tables that this plan made.
     made: HashSet<Key>,
+    /// Tables that this plan made unless they were there: only their rows may be somebody's.
+    perhaps: HashSet<Key>,
     /// Tables of this session alone; only a name without a schema means them.
     temporary: HashSet<String>,
     /// Other things that this plan made.
@@ -27,7 +29,18 @@ pub(super) struct Objects {
     /// CHECK (column IS NOT NULL) by table and constraint, and the columns for which one was validated.
     checks: HashMap<(Key, String), String>,
     not_null: HashSet<(Key, String)>,
+    /// Temporary tables that go with the transaction.
+    until_commit: Vec<String>,
+    /// What was known at each savepoint.
+    savepoints: Vec<(String, Objects)>,
+    /// Columns that this plan added and nothing has filled since.
+    empty: HashSet<(Key, String)>,
 }
+
+/// More savepoints than this are not told apart: each keeps all that was known.
+const SAVEPOINTS: usize = 8;
+/// To keep more than this for each savepoint would take forever on a hostile text.
+const KEPT: usize = 1_000;
 
 impl Objects {
     pub fn new(dialect: Dialect) -> Self {
@@ -58,11 +71,34 @@ impl Objects {
         }
     }
 
+    /// This plan made it, or it was there already.
+    pub fn perhaps_made(&self, subject: &Subject) -> bool {
+        matches!(subject, Subject::Table(name) if self.perhaps.contains(&self.key(name)))
+    }
+
     /// A validated CHECK of this plan says that the column is not NULL.
     pub fn not_null(&self, subject: &Subject, column: &str) -> bool {
         match subject {
             Subject::Table(name) => self.not_null.contains(&(self.key(name), column.to_owned())),
             Subject::Object(_) | Subject::Nothing => false,
+        }
+    }
+
+    /// One of these columns of the table is NULL in every row.
+    pub fn empty(&self, subject: &Subject, columns: &[String]) -> bool {
+        let Subject::Table(table) = subject else { return false };
+        let key = self.key(table);
+        columns.iter().any(|column| self.empty.contains(&(key.clone(), column.to_lowercase())))
+    }
+
+    /// Columns of this table may have values now; of any table where it is not known which one.
+    pub fn fills(&mut self, subject: &Subject) {
+        match subject {
+            Subject::Table(table) => {
+                let key = self.key(table);
+                self.empty.retain(|(table, _)| *table != key);
+            }
+            Subject::Object(_) | Subject::Nothing => self.empty.clear(),
         }
     }
 
@@ -76,6 +112,17 @@ impl Objects {
             Effect::Schema(schema) => self.schema = schema.clone(),
             // What was made is gone, as far as can be known.
             Effect::Rollback => *self = Self { schema: std::mem::take(&mut self.schema), ..Self::default() },
+            Effect::Savepoint(name) => self.saves(name),
+            Effect::RollbackTo(name) => self.rolls_back_to(name),
+            Effect::Begin => self.savepoints.clear(),
+            Effect::Commit => self.commits(),
+            Effect::MayCreate(table) => {
+                let key = self.key(table);
+                if !self.made.contains(&key) {
+                    self.perhaps.insert(key);
+                }
+            }
+            Effect::DropsOnCommit(table) => self.until_commit.push(table.name.clone()),
             Effect::Creates { table, temporary: true, .. } => {
                 self.temporary.insert(table.name.clone());
             }
@@ -89,6 +136,9 @@ impl Objects {
             }
             Effect::Drops(table) => self.drops(table),
             Effect::Renames { from, to } => self.renames(from, to),
+            Effect::AddsEmpty { table, column } => {
+                self.empty.insert((self.key(table), column.to_lowercase()));
+            }
             Effect::Checks { table, constraint, column } => {
                 self.checks.insert((self.key(table), constraint.clone()), column.clone());
             }
@@ -97,12 +147,50 @@ impl Objects {
                 let column = self.checks.get(&(key.clone(), constraint.clone())).cloned();
                 self.not_null.extend(column.map(|column| (key, column)));
             }
-            Effect::Begin | Effect::Commit | Effect::Copies { .. } | Effect::ForeignKeys(_) => {}
+            Effect::Copies { .. }
+            | Effect::ForeignKeys(_)
+            | Effect::AddsUnchecked(_)
+            | Effect::AddsValue { .. }
+            | Effect::MentionsValue(_) => {}
         }
+    }
+
+    fn commits(&mut self) {
+        self.savepoints.clear();
+        for table in std::mem::take(&mut self.until_commit) {
+            self.temporary.remove(&table);
+        }
+    }
+
+    fn saves(&mut self, name: &str) {
+        if self.made.len() + self.perhaps.len() + self.others.len() + self.dropped.len() > KEPT {
+            return self.savepoints.clear();
+        }
+        let before = std::mem::take(&mut self.savepoints);
+        let known = self.clone();
+        self.savepoints = before;
+        if self.savepoints.len() == SAVEPOINTS {
+            self.savepoints.remove(0);
+        }
+        self.savepoints.push((name.to_owned(), known));
+    }
+
+    /// What was made since is gone; all of it, where the savepoint is not known.
+    fn rolls_back_to(&mut self, name: &str) {
+        let Some(at) = self.savepoints.iter().rposition(|(saved, _)| saved.eq_ignore_ascii_case(name)) else {
+            return self.apply(&Effect::Rollback);
+        };
+        let mut savepoints = std::mem::take(&mut self.savepoints);
+        savepoints.truncate(at + 1);
+        if let Some((_, known)) = savepoints.last() {
+            *self = known.clone();
+        }
+        self.savepoints = savepoints;
     }
 
     fn drops(&mut self, table: &Name) {
         let key = self.key(table);
+        self.perhaps.remove(&key);
         if (table.schema.is_none() && self.temporary.remove(&table.name)) || self.made.remove(&key) {
             return;
         }
@@ -115,6 +203,11 @@ impl Objects {
         let (from, key) = (self.key(from), self.key(to));
         if let Some(columns) = self.columns.remove(&from) {
             self.columns.insert(key.clone(), columns);
+        }
+        if self.perhaps.remove(&from) {
+            self.perhaps.insert(key.clone());
+        } else {
+            self.perhaps.remove(&key);
         }
         let made = self.made.remove(&from);
         if made && !self.dropped.contains(&key) {

@@ -44,6 +44,10 @@ struct Walk<'a> {
     transactions: bool,
     /// Tables that were there before and that this transaction keeps from everybody else.
     locked: Vec<&'a Name>,
+    /// Tables that got a constraint without validation in this transaction: writes to them wait until its end.
+    unchecked: HashSet<Key>,
+    /// Values that enums got in this transaction: PostgreSQL takes them only in the next one.
+    values: HashSet<&'a str>,
     warned: bool,
     /// DDL that is not taken back together with the rest of its revision, and which of it changes what was there.
     loose: Vec<(usize, bool)>,
@@ -72,6 +76,8 @@ impl<'a> Walk<'a> {
             in_transaction: false,
             transactions: false,
             locked: Vec::new(),
+            unchecked: HashSet::new(),
+            values: HashSet::new(),
             warned: false,
             loose: Vec::new(),
             objects,
@@ -87,14 +93,20 @@ impl<'a> Walk<'a> {
             self.enters(before.map(|before| before.section), step.section);
         }
         let reading = &step.reading;
+        // A constraint in the same statement is tried after the column was added.
+        for effect in reading.effects.iter().filter(|effect| matches!(effect, Effect::AddsEmpty { .. })) {
+            self.objects.apply(effect);
+        }
         let batch = self.batch(at, reading);
         let found = batch.unwrap_or_else(|| reading.hazards.clone());
         let mut hazards: Vec<Hazard> = found.into_iter().filter_map(|hazard| self.counts(hazard)).collect();
         if reading.concurrently && self.in_transaction {
-            let message = "PostgreSQL refuses CONCURRENTLY in a transaction, and the run fails";
+            let message = "PostgreSQL refuses the statement in a transaction, and the run fails";
             let subject = reading.table.clone().map_or(Subject::Nothing, Subject::Table);
             hazards.push(Hazard::new(Code::B02, subject, message));
         }
+        hazards.extend(self.takes_new_value(reading));
+        hazards.extend(self.validates_locked(reading).and_then(|hazard| self.counts(hazard)));
         self.keeps_lock(reading, &mut hazards);
         self.left_over(at, reading, &mut hazards);
         self.stays(at, reading);
@@ -103,6 +115,21 @@ impl<'a> Walk<'a> {
         self.found.extend(hazards.into_iter().map(|hazard| (at, hazard)));
         for effect in &reading.effects {
             self.apply(effect);
+        }
+        self.fills(reading);
+    }
+
+    /// Forgets which columns are NULL in every row where a statement may have filled or exchanged them.
+    fn fills(&mut self, reading: &Reading) {
+        let changes = |h: &&Hazard| {
+            matches!(h.code, Code::B06 | Code::B10 | Code::C01 | Code::C02 | Code::D03 | Code::D04 | Code::O02)
+        };
+        for hazard in reading.hazards.iter().filter(changes) {
+            self.objects.fills(&hazard.subject);
+        }
+        let writes = !matches!(reading.kind, Kind::Session | Kind::Ddl);
+        if let Some(table) = reading.table.clone().filter(|_| writes) {
+            self.objects.fills(&Subject::Table(table));
         }
     }
 
@@ -119,24 +146,40 @@ impl<'a> Walk<'a> {
     fn ends(&mut self) {
         (self.in_transaction, self.warned) = (false, false);
         self.locked.clear();
+        self.unchecked.clear();
+        self.values.clear();
     }
 
     fn begins(&mut self) {
         (self.in_transaction, self.transactions) = (true, true);
-        (self.locked, self.warned) = (Vec::new(), false);
+        self.values.clear();
+        (self.locked, self.unchecked, self.warned) = (Vec::new(), HashSet::new(), false);
     }
 
     fn apply(&mut self, effect: &'a Effect) {
         match effect {
             Effect::Begin => self.begins(),
             Effect::Commit | Effect::Rollback => self.ends(),
-            Effect::ForeignKeys(on) => self.foreign_keys = *on,
+            // In a transaction SQLite does nothing: what was on stays on.
+            Effect::ForeignKeys(on) => self.foreign_keys = *on || (self.foreign_keys && self.in_transaction),
             Effect::Copies { from, .. } => {
                 self.copies.insert(from, effect);
+            }
+            Effect::AddsValue { of, value }
+                if self.in_transaction && !self.objects.made(&Subject::Object(of.clone())) =>
+            {
+                self.values.insert(value);
+            }
+            Effect::AddsUnchecked(table) if self.in_transaction => {
+                self.unchecked.insert(self.objects.key(table));
             }
             _ => {}
         }
         self.objects.apply(effect);
+        // Outside of a transaction each statement commits by itself.
+        if matches!(effect, Effect::DropsOnCommit(_)) && !self.in_transaction {
+            self.objects.apply(&Effect::Commit);
+        }
     }
 
     /// The hazard as it stands in this plan, or nothing.
@@ -144,7 +187,15 @@ impl<'a> Walk<'a> {
         if hazard.not_null.as_ref().is_some_and(|column| self.objects.not_null(&hazard.subject, column)) {
             return None;
         }
+        if self.objects.empty(&hazard.subject, &hazard.unless_empty) {
+            return None;
+        }
         if self.objects.made(&hazard.subject) || self.is_bookkeeping(&hazard) {
+            return None;
+        }
+        // Were the table there already, it would be as it was; only what is lost can't be had again.
+        let loses = matches!(hazard.code, Code::D01 | Code::D02 | Code::D03 | Code::D04 | Code::D06 | Code::D08);
+        if !loses && self.objects.perhaps_made(&hazard.subject) {
             return None;
         }
         let lock = matches!(hazard.code, Code::B01 | Code::B03 | Code::B04 | Code::B05 | Code::B06);
@@ -157,10 +208,40 @@ impl<'a> Walk<'a> {
         Some(hazard)
     }
 
+    /// A table that the plan made, perhaps: nobody waits for it.
+    fn own(&self, table: &Name) -> bool {
+        let subject = Subject::Table(table.clone());
+        self.objects.made(&subject) || self.objects.perhaps_made(&subject)
+    }
+
     /// Alembic's own rows, and the table that holds them.
     fn is_bookkeeping(&self, hazard: &Hazard) -> bool {
         let own = matches!(&hazard.subject, Subject::Table(table) if table.name == self.input.version_table);
         own && matches!(hazard.code, Code::D01 | Code::D03 | Code::B10)
+    }
+
+    /// B03: VALIDATE CONSTRAINT blocks nobody, but the lock that an earlier statement of the transaction took does.
+    fn validates_locked(&self, reading: &Reading) -> Option<Hazard> {
+        let table = reading.effects.iter().find_map(|effect| match effect {
+            Effect::Validates { table, .. } => Some(table),
+            _ => None,
+        })?;
+        let key = self.objects.key(table);
+        let locked = || self.locked.iter().any(|locked| self.objects.key(locked) == key);
+        let held = self.unchecked.contains(&key) || locked();
+        let message = "every row is checked while an earlier statement of the transaction keeps the table locked";
+        held.then(|| Hazard::new(Code::B03, Subject::Table(table.clone()), message))
+    }
+
+    /// B02: a value that an enum got in the same transaction.
+    fn takes_new_value(&self, reading: &Reading) -> Option<Hazard> {
+        // A comment may tell it, and so may another ADD VALUE, which says where it belongs.
+        let adds = reading.effects.iter().any(|effect| matches!(effect, Effect::AddsValue { .. }));
+        let takes =
+            |effect: &Effect| matches!(effect, Effect::MentionsValue(value) if self.values.contains(value.as_str()));
+        let subject = reading.table.clone().map(Subject::Table).filter(|_| !adds)?;
+        let message = "PostgreSQL refuses a new value of an enum in the transaction that adds it, and the run fails";
+        reading.effects.iter().any(takes).then(|| Hazard::new(Code::B02, subject, message))
     }
 
     /// B08: the transaction holds a table, and works on, or waits for more tables.
@@ -176,7 +257,7 @@ impl<'a> Walk<'a> {
         for table in &reading.locks {
             let known = self.locked.iter().any(|locked| self.objects.key(locked) == self.objects.key(table));
             let small = self.rows.get(&self.objects.key(table)).is_some_and(|rows| *rows < SMALL);
-            if !known && !small && !self.objects.made(&Subject::Table(table.clone())) {
+            if !known && !small && !self.own(table) {
                 self.locked.push(table);
             }
         }
@@ -215,8 +296,11 @@ impl<'a> Walk<'a> {
         let loose = loose && !reading.effects.iter().any(|e| matches!(e, Effect::Creates { temporary: true, .. }));
         let table = reading.table.as_ref();
         if loose && !table.is_some_and(own) {
-            let made = table.is_some_and(|table| self.objects.made(&Subject::Table(table.clone())));
-            let makes = reading.effects.iter().any(|e| matches!(e, Effect::Creates { .. } | Effect::CreatesObject(_)));
+            let made = table.is_some_and(|table| self.own(table));
+            let makes = reading
+                .effects
+                .iter()
+                .any(|e| matches!(e, Effect::Creates { .. } | Effect::MayCreate(_) | Effect::CreatesObject(_)));
             self.loose.push((at, !(made || makes)));
         }
     }

@@ -60,6 +60,14 @@ fn ranges(sql: &str, tokens: &[Token<'_>], dialect: Dialect) -> Vec<Range<usize>
             start = at;
             continue;
         }
+        if at == start
+            && let Some(end) = line_statement(sql, &tokens[at..], dialect, delimiter)
+        {
+            out.push(start..at + end);
+            at += end;
+            start = at;
+            continue;
+        }
         if let Some(delimiter) = delimiter.filter(|d| sql[token.start..].starts_with(d)) {
             out.push(start..at);
             at += tokens[at..].partition_point(|t| t.start < token.start + delimiter.len());
@@ -72,8 +80,7 @@ fn ranges(sql: &str, tokens: &[Token<'_>], dialect: Dialect) -> Vec<Range<usize>
         at += 1;
         if token.is(";") && body.depth == 0 {
             out.push(start..at - 1);
-            start = if is_copy_data(&tokens[start..at]) { after_copy_data(sql, tokens, at) } else { at };
-            (at, body) = (start, Body::default());
+            (start, body) = (at, Body::default());
         }
         // A body that never ends must not swallow the statements after it.
         if at == tokens.len() && body.depth > 0 && start < at {
@@ -84,6 +91,20 @@ fn ranges(sql: &str, tokens: &[Token<'_>], dialect: Dialect) -> Vec<Range<usize>
     }
     out.push(start.min(tokens.len())..tokens.len());
     out
+}
+
+/// How many tokens of a statement begin here that ends with its line: a client's command, or MySQL's USE.
+fn line_statement(sql: &str, tokens: &[Token<'_>], dialect: Dialect, delimiter: Option<&str>) -> Option<usize> {
+    let first = tokens.first()?;
+    let uses = dialect.is_mysql() && first.is("USE");
+    if !uses && !first.is_client_command() {
+        return None;
+    }
+    let ends = |t: &Token<'_>| t.is(";") || delimiter.is_some_and(|d| sql[t.start..].starts_with(d));
+    let end = tokens.iter().position(|t| t.line > first.line || (uses && ends(t))).unwrap_or(tokens.len());
+    // What ends USE on its line ends it as any other statement.
+    let open = tokens.get(end).is_none_or(|t| t.line > first.line);
+    (!uses || (open && end > 1)).then_some(end)
 }
 
 /// How deep in a routine's BEGIN … END a place is: semicolons there end nothing.
@@ -121,7 +142,7 @@ impl Body {
 }
 
 /// The statement creates something with a body, or is one (MariaDB's BEGIN NOT ATOMIC).
-fn is_routine(statement: &[Token<'_>]) -> bool {
+pub(super) fn is_routine(statement: &[Token<'_>]) -> bool {
     let kinds = ["TABLE", "VIEW", "INDEX", "DATABASE", "SCHEMA", "USER", "ROLE", "SEQUENCE"];
     let routines = ["TRIGGER", "PROCEDURE", "FUNCTION", "EVENT", "PACKAGE"];
     let first = statement.iter().find(|t| kinds.iter().chain(&routines).any(|word| t.is(word)));
@@ -130,17 +151,6 @@ fn is_routine(statement: &[Token<'_>]) -> bool {
         [create, ..] if create.is("CREATE") => first.is_some_and(|t| routines.iter().any(|word| t.is(word))),
         _ => false,
     }
-}
-
-fn is_copy_data(statement: &[Token<'_>]) -> bool {
-    statement[0].is("COPY") && statement.windows(2).any(|w| w[0].is("FROM") && w[1].is("STDIN"))
-}
-
-/// The first token after the lines of data, where they have an end.
-fn after_copy_data(sql: &str, tokens: &[Token<'_>], at: usize) -> usize {
-    let begin = tokens[at - 1].end();
-    let end = sql[begin..].find("\n\\.").map(|end| begin + end + 3);
-    end.map_or(at, |end| at + tokens[at..].partition_point(|t| t.start < end))
 }
 
 #[cfg(test)]

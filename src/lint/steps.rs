@@ -4,11 +4,12 @@ use super::{
     Code, Dialect, Input, allow,
     cursor::Cursor,
     parsers,
-    read::{self, Hazard, Kind, Reading, Subject},
-    statements::{Statement, split},
-    tokens::{Comment, Kind as TokenKind},
+    read::{self, Effect, Hazard, Kind, Reading, Subject},
+    statements::{Statement, is_routine, split},
+    tokens::{Comment, Kind as TokenKind, Token},
 };
 use crate::text;
+use std::collections::HashSet;
 
 #[derive(Debug)]
 pub(super) struct Step {
@@ -32,6 +33,7 @@ pub(super) struct CommentAllow {
 /// Every statement of the plan.
 pub(super) fn steps(input: &Input) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
+    let mut values: HashSet<String> = HashSet::new();
     for (section, text) in input.sections.iter().enumerate() {
         let mut revision = text.revision.clone();
         let mut last_line = 0;
@@ -54,7 +56,13 @@ pub(super) fn steps(input: &Input) -> Vec<Step> {
             }
             let line = statement.tokens.first().map_or(last_line, |first| first.line);
             last_line = line + statement.sql.matches('\n').count();
-            let reading = judge(&statement, input.dialect);
+            let mut reading = judge(&statement, input.dialect);
+            let mentioned = statement.tokens.iter().filter(|t| values.contains(t.text));
+            reading.effects.extend(mentioned.map(|t| Effect::MentionsValue(t.text.to_owned())));
+            values.extend(reading.effects.iter().filter_map(|effect| match effect {
+                Effect::AddsValue { value, .. } => Some(value.clone()),
+                _ => None,
+            }));
             let shown = shown(&statement, reading.kind);
             steps.push(Step { section, revision: revision.clone(), line, shown, reading, allows });
         });
@@ -81,6 +89,12 @@ fn judge(statement: &Statement<'_>, dialect: Dialect) -> Reading {
     let mut reading = read::read(Cursor::new(statement.tokens, dialect), statement.broken);
     // The parser for the other dialects does not know much of their DDL.
     if reading.kind == Kind::Session || (dialect != Dialect::PostgreSql && reading.kind != Kind::Data) {
+        // No parser says that the statement has ended long before.
+        if let Some(next) = another(statement, dialect) {
+            reading.hazards.push(Hazard::new(Code::O02, Subject::Nothing, "another statement seems to follow in it"));
+            read::scan_all(&mut reading, &Cursor::new(next, dialect));
+        }
+        reading.hazards.extend(calls_of_query(statement, dialect));
         return reading;
     }
     let opinion = parsers::parse(statement, dialect);
@@ -98,12 +112,60 @@ fn judge(statement: &Statement<'_>, dialect: Dialect) -> Reading {
     }
     // What DDL calls is only run where it fills a table.
     let any = |word: &str| statement.tokens.iter().any(|t| t.is(word));
-    let fills = any("SELECT") && !any("FUNCTION") && (!any("VIEW") || any("MATERIALIZED"));
+    let policy = statement.tokens.get(1).is_some_and(|t| t.is("POLICY"));
+    let fills = any("SELECT") && !policy && !any("FUNCTION") && (!any("VIEW") || any("MATERIALIZED"));
     if reading.kind == Kind::Data || fills {
         reading.hazards.extend(read::calls_hazard(&opinion.calls, dialect));
     }
     reading
 }
+
+/// What CREATE TABLE … SELECT and MySQL's SET @x = … call is run: the query is parsed, as the rest can't be.
+fn calls_of_query(statement: &Statement<'_>, dialect: Dialect) -> Option<Hazard> {
+    let whole = Cursor::new(statement.tokens, dialect);
+    let fills = whole.at("CREATE") && statement.tokens[..statement.tokens.len().min(5)].iter().any(|t| t.is("TABLE"));
+    let sets = dialect.is_mysql() && whole.at("SET") && statement.tokens.get(1)?.text.starts_with('@');
+    let at = match (fills, sets) {
+        (true, _) => (1..statement.tokens.len()).find(|at| {
+            let (before, token) = (&statement.tokens[at - 1], &statement.tokens[*at]);
+            token.is("SELECT") || (token.is("WITH") && before.is("AS"))
+        })?,
+        (_, true) => 1,
+        _ => return None,
+    };
+    let tokens = match statement.tokens[at - 1].is("(") {
+        true => Cursor::new(&statement.tokens[at - 1..], dialect).parentheses()?,
+        false => &statement.tokens[at..],
+    };
+    let of_statement = |place: usize| place - statement.tokens[0].start;
+    let sql = statement.sql.get(of_statement(tokens.first()?.start)..of_statement(tokens.last()?.end()))?;
+    let sql = if sets { format!("SELECT {sql}") } else { sql.to_owned() };
+    let query = Statement { tokens, sql: &sql, comments: &[], broken: statement.broken };
+    read::calls_hazard(&parsers::parse(&query, dialect).calls, dialect)
+}
+
+/// Where another statement begins in this one: on a line of its own, or behind what may be a client's delimiter.
+fn another<'a>(statement: &Statement<'a>, dialect: Dialect) -> Option<&'a [Token<'a>]> {
+    let first = statement.tokens.first()?;
+    // The bodies of routines are statements.
+    if first.is("CREATE") && is_routine(&statement.tokens[..statement.tokens.len().min(16)]) {
+        return None;
+    }
+    let action = first.is("ALTER");
+    let mut depth = 0i64;
+    (1..statement.tokens.len()).find_map(|at| {
+        let (before, token) = (&statement.tokens[at - 1], &statement.tokens[at]);
+        depth += i64::from(before.is("(")) - i64::from(before.is(")"));
+        let delimited = DELIMITERS.iter().any(|word| before.is(word));
+        let apart = delimited || (token.line > before.line && !CONTINUES.iter().any(|word| before.is(word)));
+        let rest = &statement.tokens[at..];
+        (depth <= 0 && apart && read::begins(&Cursor::new(rest, dialect), action)).then_some(rest)
+    })
+}
+
+const DELIMITERS: &[&str] = &["$", "/", "|", "GO"];
+/// Words and symbols after which a line goes on with what only looks like a statement.
+const CONTINUES: &[&str] = &[",", "AFTER", "AS", "BEFORE", "EXPLAIN", "FOR", "GRANT", "IF", "ON", "OR", "REVOKE"];
 
 /// A statement in one line, cut. Strings in it may be somebody's data or password: only DDL shows them.
 fn shown(statement: &Statement<'_>, kind: Kind) -> String {

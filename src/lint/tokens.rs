@@ -27,6 +27,11 @@ impl Token<'_> {
         self.start + self.text.len()
     }
 
+    /// A command for psql or sqlite3, without what follows it.
+    pub fn is_client_command(&self) -> bool {
+        self.kind == Kind::Symbol && self.text.len() > 1 && self.text.starts_with(['\\', '.'])
+    }
+
     pub fn is(&self, word: &str) -> bool {
         matches!(self.kind, Kind::Word | Kind::Symbol) && self.text.eq_ignore_ascii_case(word)
     }
@@ -49,8 +54,16 @@ pub(super) struct Lexed<'a> {
 
 /// Every token and comment of a text.
 pub(super) fn lex(sql: &str, dialect: Dialect) -> Lexed<'_> {
-    let mut lexer =
-        Lexer { sql, dialect, line: 1, counted: 0, hopeless: Vec::new(), executable: 0, out: Lexed::default() };
+    let mut lexer = Lexer {
+        sql,
+        dialect,
+        line: 1,
+        counted: 0,
+        hopeless: Vec::new(),
+        executable: 0,
+        statement: 0,
+        out: Lexed::default(),
+    };
     let mut at = 0;
     while at < sql.len() {
         at = lexer.step(at);
@@ -66,6 +79,8 @@ struct Lexer<'a> {
     counted: usize,
     /// Openings for which there is no end any more: searching again for each would take forever on a hostile text.
     hopeless: Vec<char>,
+    /// The first token of the statement, as far as semicolons tell.
+    statement: usize,
     /// How many executable comments (`/*! … */`) are open.
     executable: usize,
     out: Lexed<'a>,
@@ -90,6 +105,9 @@ impl<'a> Lexer<'a> {
             self.executable -= 1;
             return at + 2;
         }
+        if let Some(end) = self.client_command(at, c) {
+            return end;
+        }
         if let Some((kind, end)) = self.quoted(at, c) {
             return self.token(kind, at, end);
         }
@@ -101,7 +119,49 @@ impl<'a> Lexer<'a> {
         if c.is_alphabetic() || c == '_' || (c == '@' && variables) || !c.is_ascii() {
             return self.token(Kind::Word, at, at + word_length(rest, variables));
         }
-        self.token(Kind::Symbol, at, at + c.len_utf8())
+        let end = self.token(Kind::Symbol, at, at + c.len_utf8());
+        if c == ';' { self.statement_ends(end) } else { end }
+    }
+
+    /// Goes past the lines of data that follow COPY … FROM STDIN: they are no SQL, and may hold any quote.
+    fn statement_ends(&mut self, at: usize) -> usize {
+        let statement = &self.out.tokens[self.statement..];
+        let copies = self.dialect == Dialect::PostgreSql && is_copy_data(statement);
+        self.statement = self.out.tokens.len();
+        if !copies || self.hopeless.contains(&'\\') {
+            return at;
+        }
+        match self.sql[at..].find("\n\\.") {
+            Some(length) => at + length + 3,
+            None => {
+                self.hopeless.push('\\');
+                at
+            }
+        }
+    }
+
+    /// A command for psql or sqlite3 (`\set x`, `.bail on`): it ends with its line, and may hold any quote.
+    fn client_command(&mut self, at: usize, c: char) -> Option<usize> {
+        let opening = match self.dialect {
+            Dialect::PostgreSql => '\\',
+            Dialect::Sqlite => '.',
+            Dialect::MySql | Dialect::MariaDb => return None,
+        };
+        let rest = &self.sql[at..];
+        let begins = self.out.tokens.len() == self.statement && c == opening;
+        if !begins || !rest[1..].starts_with(|c: char| c.is_ascii_alphabetic() || c == '!' || c == '?') {
+            return None;
+        }
+        let line = rest.find(['\n', '\r']).unwrap_or(rest.len());
+        let word = rest[..line].find(char::is_whitespace).unwrap_or(line);
+        self.token(Kind::Symbol, at, at + word);
+        let values = rest[word..line].trim();
+        if !values.is_empty() {
+            let start = at + line - rest[word..line].trim_start().len();
+            self.token(Kind::Text, start, start + values.len());
+        }
+        self.statement = self.out.tokens.len();
+        Some(at + line)
     }
 
     fn line_comment(&self, rest: &str) -> bool {
@@ -203,6 +263,11 @@ impl<'a> Lexer<'a> {
         self.counted = at;
         self.line
     }
+}
+
+fn is_copy_data(statement: &[Token<'_>]) -> bool {
+    statement.first().is_some_and(|first| first.is("COPY"))
+        && statement.windows(2).any(|w| w[0].is("FROM") && w[1].is("STDIN"))
 }
 
 /// How long the word is that begins here. A dollar belongs to a name, two are a delimiter.

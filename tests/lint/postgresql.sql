@@ -445,7 +445,7 @@ UPDATE users SET name = 'x' WHERE false;
 ALTER TABLE users ALTER COLUMN price TYPE bigint;
 === B06 misjudged: D04 F01
 ALTER TABLE users ALTER COLUMN code TYPE VARCHAR(2000000);
-=== D01 O02 misjudged: D01
+=== D01 O02
 DO $$ DECLARE q text := 'drop ta' || 'ble users'; BEGIN EXECUTE q; END $$;
 === D01 O02
 SELECT $1$ DROP TABLE users $1$;
@@ -473,3 +473,171 @@ ALTER TABLE users ALTER index TYPE smallint;
 ALTER TABLE users ADD partition text NOT NULL;
 === ok
 SET search_path TO "$user", public; CREATE TABLE t (id int); DROP TABLE public.t;
+=== D01
+SAVEPOINT s; CREATE TABLE users (id int); ROLLBACK TO s; DROP TABLE users;
+=== ok
+CREATE TABLE t (id int); SAVEPOINT s; SELECT 1; ROLLBACK TO SAVEPOINT s; DROP TABLE t;
+=== D03 F02
+BEGIN; CREATE TEMP TABLE posts (id int) ON COMMIT DROP; COMMIT; TRUNCATE posts;
+=== ok
+BEGIN; CREATE TEMP TABLE posts (id int) ON COMMIT DROP; TRUNCATE posts; COMMIT;
+=== B03 C04
+BEGIN; ALTER TABLE users ADD CONSTRAINT c CHECK (a > 0) NOT VALID; ALTER TABLE users VALIDATE CONSTRAINT c; COMMIT;
+=== B03 C04
+ALTER TABLE users ADD CONSTRAINT c CHECK (a > 0) NOT VALID, VALIDATE CONSTRAINT d;
+=== B03
+ALTER TABLE users VALIDATE CONSTRAINT c, ADD COLUMN x int;
+=== C04
+BEGIN; ALTER TABLE users ADD CONSTRAINT c CHECK (a > 0) NOT VALID; COMMIT; BEGIN; ALTER TABLE users VALIDATE CONSTRAINT c; COMMIT;
+=== ok
+ALTER TABLE users VALIDATE CONSTRAINT c, VALIDATE CONSTRAINT d;
+=== B02
+BEGIN; VACUUM ANALYZE users; COMMIT;
+=== B02
+BEGIN; CREATE DATABASE shop; COMMIT;
+=== B02 B07
+BEGIN; REINDEX (VERBOSE) DATABASE shop;
+=== ok
+VACUUM ANALYZE users;
+=== B06
+CREATE TABLE a (id int); VACUUM FULL a, users;
+=== ok
+CREATE TABLE IF NOT EXISTS t (id int); CREATE INDEX i ON t (id); ALTER TABLE t ADD CONSTRAINT u UNIQUE (id);
+INSERT INTO t SELECT id FROM users; ALTER TABLE t RENAME TO t2; CREATE INDEX j ON t2 (id);
+=== D02 D03
+CREATE TABLE IF NOT EXISTS t (id int); TRUNCATE t; ALTER TABLE t DROP COLUMN id;
+=== B01
+CREATE TABLE IF NOT EXISTS t (id int); CREATE INDEX i ON users (id);
+=== D01 D03 B10
+COPY t (a) FROM stdin;
+1	it's "new" $$
+\.
+DROP TABLE users;
+DELETE FROM users;
+=== O02 B02
+\set ON_ERROR_STOP on
+BEGIN;
+CREATE INDEX CONCURRENTLY i ON users (name);
+=== O02
+\echo it's
+CREATE TABLE t (id int);
+CREATE INDEX i ON t (id);
+=== ok
+CREATE POLICY own ON users FOR SELECT USING (app.uid() = owner OR EXISTS (SELECT 1 FROM staff));
+=== O02
+CREATE TABLE policy AS SELECT app.repair();
+=== ok
+CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN -- prepare
+NEW.executed_at := now(); RETURN NEW; END $$;
+=== O02
+CREATE FUNCTION f(q text) RETURNS void LANGUAGE plpgsql AS $$ BEGIN execute q; END $$;
+=== ok
+SET search_path TO app,
+    public;
+=== O02
+SELECT st_cleanup_users();
+=== O02
+SELECT json_wipe_everything();
+=== O02
+SELECT pg_get_me_out();
+=== ok
+SELECT st_makepoint(1, 2), jsonb_build_object('a', 1), array_agg(id), pg_get_serial_sequence('users', 'id'), to_regclass('users') FROM users;
+=== ok
+SET TIME ZONE 'UTC'; SELECT setweight(to_tsvector('a'), 'A'), plainto_tsquery('a'), timezone('utc', now());
+=== B02 B10 C05
+BEGIN; ALTER TYPE mood ADD VALUE 'b'; UPDATE users SET m = 'b' WHERE id = 1; COMMIT;
+=== B02 C05
+BEGIN; ALTER TYPE mood ADD VALUE IF NOT EXISTS 'b'; ALTER TABLE users ALTER COLUMN m SET DEFAULT 'b'; COMMIT;
+=== B10 C05
+BEGIN; ALTER TYPE mood ADD VALUE 'b'; ALTER TYPE mood ADD VALUE 'c' AFTER 'b'; COMMIT; BEGIN; UPDATE users SET m = 'b'; COMMIT;
+=== ok
+BEGIN; CREATE TYPE mood AS ENUM ('a'); ALTER TYPE mood ADD VALUE 'b'; INSERT INTO users (m) VALUES ('b'); COMMIT;
+=== B10
+INSERT INTO users (SELECT * FROM old);
+=== B10
+INSERT INTO users (TABLE old);
+=== B10
+INSERT INTO users OVERRIDING SYSTEM VALUE SELECT * FROM old;
+=== B10
+INSERT INTO users SELECT id FROM (SELECT id FROM old) s;
+=== ok
+INSERT INTO users (id, name) SELECT * FROM (VALUES (1, 'a'), (2, 'b')) AS v (id, name) WHERE NOT EXISTS (SELECT 1 FROM users);
+=== ok
+INSERT INTO users (VALUES (1, 'a'));
+=== B05 F01
+ALTER TABLE users ADD CONSTRAINT pk PRIMARY KEY USING INDEX users_id;
+=== D02 D05
+DROP TYPE mood CASCADE;
+=== D02 D05
+DROP EXTENSION IF EXISTS postgis CASCADE;
+=== ok
+CREATE TYPE mood AS ENUM ('a'); DROP TYPE mood CASCADE;
+=== B06
+ALTER MATERIALIZED VIEW totals SET TABLESPACE fast;
+=== B06
+ALTER MATERIALIZED VIEW totals SET ACCESS METHOD columnar;
+=== ok
+ALTER MATERIALIZED VIEW totals SET (fillfactor = 90);
+=== B07
+CREATE TABLE p (LIKE big) PARTITION BY RANGE (ts); ALTER TABLE p ATTACH PARTITION big DEFAULT;
+=== ok
+CREATE TABLE p (ts int) PARTITION BY RANGE (ts); CREATE TABLE c (ts int); ALTER TABLE p ATTACH PARTITION c DEFAULT;
+=== D04 B06 F01
+ALTER TABLE users ALTER COLUMN extra TYPE jsonb USING NULL;
+=== D04 B06 F01
+ALTER TABLE users ALTER COLUMN extra TYPE jsonb USING '{}'::jsonb;
+=== D04 B06 F01
+ALTER TABLE users ALTER COLUMN name TYPE text USING left(name, 10);
+=== D04 B06 F01
+ALTER TABLE users ALTER COLUMN seen TYPE timestamptz USING now();
+=== D04 B06 F01
+ALTER TABLE users ALTER COLUMN tags TYPE text[] USING ARRAY[]::text[];
+=== D04 B06 F01
+ALTER TABLE users ALTER COLUMN name TYPE text USING name::varchar(10)::text;
+=== B06 F01
+ALTER TABLE users ALTER COLUMN extra TYPE jsonb USING extra::text::jsonb;
+=== B06 F01
+ALTER TABLE users ALTER COLUMN token TYPE uuid USING (CAST(token AS uuid));
+=== B06 F01
+ALTER TABLE users ALTER COLUMN extra TYPE jsonb USING to_jsonb(extra);
+=== D04 B06 F01
+ALTER TABLE users ALTER COLUMN seen TYPE timestamp(0) with time zone;
+=== D04 B06 F01
+ALTER TABLE users ALTER COLUMN price TYPE double precision;
+=== B04 F01
+ALTER TABLE users ADD COLUMN code text NOT NULL DEFAULT '' UNIQUE;
+=== B04 B06
+ALTER TABLE users ADD COLUMN code uuid NOT NULL DEFAULT gen_random_uuid() UNIQUE;
+=== B03 C04
+ALTER TABLE orders ADD COLUMN user_id int; ALTER TABLE orders ADD CONSTRAINT fk FOREIGN KEY(user_id) REFERENCES users (id);
+=== B04 C04
+ALTER TABLE orders ADD COLUMN code text, ADD CONSTRAINT u UNIQUE (code);
+=== ok
+ALTER TABLE orders ADD COLUMN code text; CREATE UNIQUE INDEX CONCURRENTLY i ON orders USING btree (code);
+=== B03 B10 C04 F01
+ALTER TABLE orders ADD COLUMN user_id int; UPDATE orders SET user_id = 1 WHERE id = 2;
+ALTER TABLE orders ADD CONSTRAINT fk FOREIGN KEY (user_id) REFERENCES users (id);
+=== B03 C04 F01
+ALTER TABLE orders ADD COLUMN user_id int DEFAULT 1; ALTER TABLE orders ADD CONSTRAINT fk FOREIGN KEY (user_id) REFERENCES users (id);
+=== B04 C04 F01
+ALTER TABLE orders ADD COLUMN id int; ALTER TABLE orders ADD PRIMARY KEY (id);
+=== F01
+ALTER TABLE orders ADD COLUMN code text; CREATE UNIQUE INDEX CONCURRENTLY i ON orders (coalesce(code, ''));
+=== D02 O02
+DO $$ BEGIN EXECUTE format('ALTER TABLE %I DROP COLUMN name', 'users'); END $$;
+=== D04 B06 F01 O02
+DO $$ BEGIN EXECUTE format('ALTER TABLE %1$I.%2$s ALTER COLUMN age TYPE smallint', 'app', t); END $$;
+=== D02 O02
+DO $$ BEGIN EXECUTE 'ALTER TABLE ' || quote_ident(t) || ' DROP COLUMN name'; END $$;
+=== D03 O02
+DO $$ BEGIN EXECUTE 'TRUNCATE ' || t; END $$;
+=== O02
+DO $$ BEGIN EXECUTE format('COMMENT ON TABLE %I IS %L', t, 'kept'); EXECUTE 'ANALYZE ' || t; END $$;
+=== ok
+CREATE MATERIALIZED VIEW totals AS SELECT 1 AS id; CREATE UNIQUE INDEX i ON totals (id);
+=== B01 F01
+CREATE MATERIALIZED VIEW IF NOT EXISTS totals AS SELECT 1 AS id; CREATE UNIQUE INDEX i ON totals (id);
+=== D05
+CREATE MATERIALIZED VIEW totals AS SELECT 1 AS id; DROP MATERIALIZED VIEW totals; DROP MATERIALIZED VIEW old_totals;
+=== B06 F01
+ALTER TABLE users ALTER COLUMN extra TYPE jsonb USING users.extra::jsonb;

@@ -150,3 +150,48 @@ DROP TABLE users;
 ALTER TABLE new_users RENAME TO users;
 === D02
 ALTER TABLE users DROP key;
+=== D01 O02
+.bail on
+DROP TABLE users;
+=== ok
+SELECT .5;
+=== B06 D03 F02
+CREATE TABLE new_users (id INTEGER PRIMARY KEY);
+INSERT OR IGNORE INTO new_users SELECT id FROM users;
+DROP TABLE users;
+ALTER TABLE new_users RENAME TO users;
+=== B06 D03 F02
+CREATE TABLE new_users (id INTEGER PRIMARY KEY);
+INSERT INTO new_users SELECT DISTINCT id FROM users;
+DROP TABLE users;
+ALTER TABLE new_users RENAME TO users;
+=== B06 D07 F02
+PRAGMA foreign_keys=ON;
+BEGIN;
+PRAGMA foreign_keys=OFF;
+CREATE TABLE new_users (id INTEGER PRIMARY KEY);
+INSERT INTO new_users SELECT id FROM users;
+DROP TABLE users;
+ALTER TABLE new_users RENAME TO users;
+COMMIT;
+=== B06 F02
+PRAGMA foreign_keys=ON;
+PRAGMA foreign_keys=OFF;
+BEGIN;
+CREATE TABLE new_users (id INTEGER PRIMARY KEY);
+INSERT INTO new_users SELECT id FROM users;
+DROP TABLE users;
+ALTER TABLE new_users RENAME TO users;
+COMMIT;
+=== F01
+ALTER TABLE users ADD COLUMN created DATETIME DEFAULT CURRENT_TIMESTAMP;
+=== F01
+ALTER TABLE users ADD COLUMN created TEXT NOT NULL DEFAULT (datetime('now'));
+=== F01
+ALTER TABLE users ADD COLUMN owner INTEGER NOT NULL DEFAULT 1 REFERENCES people (id);
+=== F01
+ALTER TABLE users ADD COLUMN total INTEGER GENERATED ALWAYS AS (a + b) STORED;
+=== ok
+ALTER TABLE users ADD COLUMN total INTEGER NOT NULL DEFAULT (-1);
+=== ok
+ALTER TABLE users ADD COLUMN owner INTEGER DEFAULT NULL REFERENCES people (id);

@@ -1,14 +1,22 @@
 //! ALTER of anything, and MySQL's RENAME; no I/O.
 
-use super::{Kind, Reading, Subject, alter_table, object};
-use crate::lint::{Code, cursor::Cursor};
+use super::{Effect, Kind, Reading, Subject, about, alter_table, create, object};
+use crate::lint::{Code, Severity, cursor::Cursor, tokens::Kind as TokenKind};
 
 /// Reads what follows ALTER.
 pub(super) fn read(mut at: Cursor<'_>) -> Reading {
-    let _ = at.eat_any(&["ONLINE", "OFFLINE", "IGNORE", "FOREIGN"]);
-    if at.eat("TABLE") {
-        return alter_table::read(at);
+    let mut ignores = false;
+    while let Some(word) = at.eat_any(&["ONLINE", "OFFLINE", "IGNORE", "FOREIGN"]) {
+        ignores |= word == "IGNORE";
     }
+    if at.eat("TABLE") {
+        let mut out = alter_table::read(at.clone());
+        if ignores {
+            ignore(&at, &mut out);
+        }
+        return out;
+    }
+    create::skip_modifiers(&mut at);
     let mut out = Reading::of(Kind::Ddl);
     let Some(kind) = at.eat_any(&[
         "TYPE",
@@ -35,6 +43,9 @@ pub(super) fn read(mut at: Cursor<'_>) -> Reading {
     at.if_exists();
     let name = if kind == "DEFAULT PRIVILEGES" { None } else { at.name() };
     let on = object(name.clone());
+    if let ("TYPE", Some(of), Some(value)) = (kind.as_str(), name.clone(), added_value(&at)) {
+        out.effects.push(Effect::AddsValue { of, value });
+    }
     let shown = name.map(|n| n.to_string()).unwrap_or_default();
     match kind.as_str() {
         "POLICY" => out.add(Code::D08, Subject::Nothing, format!("the policy {shown} shows or hides other rows")),
@@ -54,12 +65,25 @@ pub(super) fn read(mut at: Cursor<'_>) -> Reading {
         }
         "TYPE" => data_type(at, on, &shown, &mut out),
         "DOMAIN" => domain(at, on, &shown, &mut out),
+        "MATERIALIZED VIEW" if at.has("SET TABLESPACE") || at.has("SET ACCESS METHOD") => {
+            out.add(Code::B06, on, "the whole view is written anew while its readers wait");
+        }
         "VIEW" | "MATERIALIZED VIEW" if at.at("AS") || at.mentions("DEFAULT") || at.at("SET") || at.at("RESET") => {}
         "SEQUENCE" if !at.mentions("RESTART") => {}
-        "DATABASE" | "SCHEMA" if at.dialect.is_mysql() => {}
+        "DATABASE" | "SCHEMA" if at.dialect.is_mysql() && !at.mentions("ONLY") => {}
         _ => out.unclear(format!("ALTER {kind} {} is not known to be harmless", at.shown())),
     }
     out
+}
+
+/// ALTER IGNORE TABLE of MariaDB and old MySQL: what would stop it is cut or deleted.
+fn ignore(at: &Cursor<'_>, out: &mut Reading) {
+    for hazard in out.hazards.iter_mut().filter(|h| h.code == Code::D04) {
+        hazard.severity = Severity::Critical;
+    }
+    if at.mentions("UNIQUE") || at.mentions("PRIMARY") {
+        out.add(Code::D03, about(&out.table), "IGNORE deletes every row whose key another row has too");
+    }
 }
 
 fn index(at: Cursor<'_>, on: Subject, out: &mut Reading) {
@@ -84,6 +108,16 @@ fn data_type(at: Cursor<'_>, on: Subject, shown: &str, out: &mut Reading) {
             out.unclear(format!("ALTER TYPE {} is not known to be harmless", item.shown()));
         }
     }
+}
+
+/// The value, as it is written, that ADD VALUE gives to an enum.
+fn added_value(at: &Cursor<'_>) -> Option<String> {
+    let mut at = at.clone();
+    if !at.eat("ADD VALUE") {
+        return None;
+    }
+    let _ = at.eat("IF NOT EXISTS");
+    at.tokens.first().filter(|t| t.kind == TokenKind::Text).map(|t| t.text.to_owned())
 }
 
 fn domain(mut at: Cursor<'_>, on: Subject, shown: &str, out: &mut Reading) {

@@ -67,8 +67,14 @@ pub(super) fn alter(mut at: Cursor<'_>, table: &Option<Name>, out: &mut Reading)
 fn alter_type(mut at: Cursor<'_>, name: &str, table: &Option<Name>, out: &mut Reading) {
     let on = about(table);
     let (ty, sized) = column::read_type(&mut at);
-    let cast = at.has("USING");
-    let narrows = column::narrowing(&ty, sized, cast);
+    let using = at.after("USING");
+    let cast = using.is_some();
+    let narrows = match using {
+        Some(expression) if !column::keeps_values(&expression, name, &ty) => {
+            Some((Severity::Critical, "what USING makes of a value may be less than it was".to_owned()))
+        }
+        _ => column::narrowing(&ty, sized, cast, at.dialect),
+    };
     let fits = narrows.is_none() && !cast;
     if let Some((severity, why)) = narrows {
         out.add_with(Code::D04, severity, on.clone(), format!("{name} becomes {ty}: {why}"));
@@ -111,7 +117,7 @@ pub(super) fn modify(mut at: Cursor<'_>, table: &Option<Name>, out: &mut Reading
         return out.unclear(format!("a column that can't be read: {shown}"));
     };
     let name = &column.name;
-    let narrows = column::narrowing(&column.ty, column.sized, false);
+    let narrows = column.narrowing();
     if narrows.is_some() || column.is_not_null() {
         out.add(Code::F01, on.clone(), format!("it fails where a value of {name} does not fit {}", column.ty));
     }

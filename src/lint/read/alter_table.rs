@@ -22,18 +22,47 @@ pub(super) fn read(mut at: Cursor<'_>) -> Reading {
         out.unclear(format!("an ALTER TABLE that can't be read: {}", at.shown()));
     }
     let whole = at.clone();
-    let harmless = at.at("VALIDATE") || (at.at("ADD") && at.has("NOT VALID"));
+    let (mut validates, mut adds, mut others) = (false, false, false);
+    for item in at.list() {
+        let validation = item.at("VALIDATE CONSTRAINT") && is_postgres(&item);
+        let unchecked = item.at("ADD") && item.has("NOT VALID");
+        validates |= validation;
+        adds |= unchecked;
+        others |= !validation && !unchecked;
+    }
+    if validates && (adds || others) {
+        out.add(
+            Code::B03,
+            about(&table),
+            "every row is checked under the lock that the statement's other changes take",
+        );
+    }
     // DROP PARTITION a, b: what follows are names, and nothing else.
     let partitions = at.tokens.get(1).is_some_and(|t| t.is("PARTITION")) && !at.at("ADD");
     for item in if partitions { vec![at.clone()] } else { at.list() } {
         action(item, &table, &mut out);
     }
-    if !harmless {
+    if others {
         out.locks.extend(table.clone());
+    }
+    if at.dialect.is_mysql() && loses_primary_key(&whole) {
+        out.add(Code::B06, about(&table), "without another primary key the table is copied while writes wait");
     }
     online(&whole, &table, &mut out);
     out.table = table;
     out
+}
+
+/// MySQL drops a primary key in place only where the same statement adds another one.
+fn loses_primary_key(actions: &Cursor<'_>) -> bool {
+    let key = |mut item: Cursor<'_>| {
+        item.eat("DROP PRIMARY KEY")
+            || (item.eat_any(&["DROP INDEX", "DROP KEY"]).is_some()
+                && item.part().is_some_and(|name| name.eq_ignore_ascii_case("PRIMARY")))
+    };
+    let items = actions.list();
+    let added = items.iter().any(|item| item.at("ADD") && item.has("PRIMARY KEY"));
+    !added && items.into_iter().any(key)
 }
 
 /// MySQL's ALGORITHM and LOCK: what can't be done that way fails, and blocks nobody.
@@ -57,8 +86,9 @@ pub(super) fn online(at: &Cursor<'_>, table: &Option<Name>, out: &mut Reading) {
 
 fn action(mut at: Cursor<'_>, table: &Option<Name>, out: &mut Reading) {
     let on = about(table);
-    // Options may follow one another without a comma.
-    if at.dialect.is_mysql() && at.has("ENGINE") && !at.at("ENGINE") {
+    // Options may follow one another without a comma; after these words it is the name of a column or key.
+    let named = at.at_any(&["ADD", "DROP", "ALTER", "MODIFY", "CHANGE", "RENAME"]);
+    if at.dialect.is_mysql() && (at.has("ENGINE =") || (at.has("ENGINE") && !named)) && !at.at("ENGINE") {
         out.add(Code::B06, on.clone(), "another engine copies the table while writes wait");
     }
     if at.eat("ADD") {
@@ -87,7 +117,13 @@ fn action(mut at: Cursor<'_>, table: &Option<Name>, out: &mut Reading) {
         if at.at("FORCE") && at.mentions("ROW") {
             return out.add(Code::C04, on, "row security holds for the table's owner too");
         }
-        out.add(Code::B06, on, format!("{} copies the table while writes wait", at.shown()));
+        out.add(Code::B06, on.clone(), format!("{} copies the table while writes wait", at.shown()));
+        let charset = at.after("CHARACTER SET").or_else(|| at.after("CHARSET"));
+        if at.at("CONVERT") && charset.is_some_and(|set| !column::holds_all_letters(&set)) {
+            let message = "letters that the character set lacks are lost or refused";
+            out.add_with(Code::D04, super::Severity::High, on.clone(), message);
+            out.add(Code::F01, on, message);
+        }
     } else if !partitions(&mut at, table, out) && !security(&mut at, table, out) && !harmless(&mut at) {
         out.unclear(format!("the action {} is not known to be harmless", at.shown()));
     }
@@ -154,6 +190,10 @@ fn partitions(at: &mut Cursor<'_>, table: &Option<Name>, out: &mut Reading) -> b
     let on = about(table);
     if at.eat("ATTACH PARTITION") {
         out.add(Code::B07, on, "attaching a partition reads and locks it, and the default partition");
+        if let Some(part) = at.name() {
+            let message = format!("{part} is locked, and read for rows that do not fit the partition");
+            out.add(Code::B07, super::Subject::Table(part), message);
+        }
     } else if at.eat("DETACH PARTITION") {
         out.concurrently |= at.has("CONCURRENTLY");
         if !out.concurrently {
@@ -189,6 +229,9 @@ fn add(mut at: Cursor<'_>, table: &Option<Name>, out: &mut Reading) {
     let on = about(table);
     // Elsewhere these are names of columns.
     if at.dialect.is_mysql() && at.at_any(&["PARTITION", "SYSTEM VERSIONING", "PERIOD FOR"]) {
+        if at.eat("PARTITION") && at.has("PARTITIONS") {
+            out.add(Code::B06, on, "the rows are shared out anew among the partitions while writes wait");
+        }
         return;
     }
     let mut constraint = None;
@@ -207,14 +250,16 @@ fn add(mut at: Cursor<'_>, table: &Option<Name>, out: &mut Reading) {
         return;
     }
     at.eat("COLUMN");
-    at.eat("IF NOT EXISTS");
-    match at.parentheses() {
-        Some(columns) => {
-            for item in Cursor::new(columns, at.dialect).list() {
-                column::add(item, table, out);
-            }
-        }
-        None => column::add(at, table, out),
+    let perhaps = at.eat("IF NOT EXISTS");
+    let items = match at.parentheses() {
+        Some(columns) => Cursor::new(columns, at.dialect).list(),
+        None => vec![at],
+    };
+    for item in items {
+        let empty = column::Column::read(item.clone()).filter(|column| !perhaps && column.is_empty());
+        let empty = table.clone().zip(empty.map(|column| column.name));
+        out.effects.extend(empty.map(|(table, column)| Effect::AddsEmpty { table, column }));
+        column::add(item, table, out);
     }
 }
 
@@ -224,22 +269,37 @@ fn add_constraint(mut at: Cursor<'_>, table: &Option<Name>, constraint: Option<S
     let on = about(table);
     let postgres = is_postgres(&at);
     let later = postgres && at.has("NOT VALID");
+    out.effects.extend(table.clone().filter(|_| later).map(Effect::AddsUnchecked));
     if at.has("USING INDEX") && postgres {
+        if at.at("PRIMARY") {
+            // Which columns the index has is not known here, nor whether they may be NULL.
+            let why = "a column of the index that may be NULL becomes NOT NULL";
+            out.add(Code::B05, on.clone(), format!("{why}: every row is read while the table is locked"));
+            out.add(Code::F01, on, format!("{why}: it fails where a row has NULL"));
+        }
         return;
     }
+    let (unique, foreign) = (at.at("UNIQUE"), at.eat("FOREIGN"));
     if at.eat("UNIQUE") || at.at("PRIMARY") || at.eat("EXCLUDE") {
         if postgres || at.at("PRIMARY") {
             out.add(Code::B04, on.clone(), "the index is built while the table is locked");
         }
         out.add(Code::C04, on.clone(), "two equal rows are refused from now on");
         out.add(Code::F01, on, "it fails where two rows are equal already");
-    } else if at.eat("FOREIGN") || at.eat("CHECK") || at.eat("NOT") {
+        // In a key, NULL fails; elsewhere it equals nothing.
+        if unique && !at.has("NULLS NOT DISTINCT") {
+            out.unless_empty(column::listed(&at));
+        }
+    } else if foreign || at.eat("CHECK") || at.eat("NOT") {
         if !later {
             let unlocked = at.dialect.is_mysql() && at.has("NOT ENFORCED");
             if !unlocked {
                 out.add(Code::B03, on.clone(), "every row is checked while writes wait");
             }
             out.add(Code::F01, on.clone(), "it fails where a row breaks it already");
+            if foreign && !at.has("MATCH FULL") {
+                out.unless_empty(column::listed(&at));
+            }
         }
         out.add(Code::C04, on, "rows that break it are refused from now on");
         let column = at.parentheses().map(|tokens| Cursor::new(tokens, at.dialect)).and_then(|mut check| {

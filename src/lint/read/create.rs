@@ -1,7 +1,11 @@
 //! CREATE; no I/O.
 
-use super::{Effect, Kind, Reading, Subject, about, column, is_postgres};
-use crate::lint::{Code, Dialect, cursor::Cursor};
+use super::{Effect, Kind, Reading, Subject, about, column, is_postgres, scan};
+use crate::lint::{
+    Code, Dialect,
+    cursor::{Cursor, Name},
+    tokens::{Kind as TokenKind, Token, lex},
+};
 
 /// Reads what follows CREATE.
 pub(super) fn read(mut at: Cursor<'_>) -> Reading {
@@ -17,11 +21,16 @@ pub(super) fn read(mut at: Cursor<'_>) -> Reading {
         index(at, &kind, &mut out);
     } else if at.eat("TRIGGER") {
         trigger(at, &mut out);
+    } else if at.at("FUNCTION") && at.has("SONAME") {
+        out.unclear("it loads native code into the server, which may do anything");
     } else if at.at("FUNCTION") || at.at("PROCEDURE") || at.at("PACKAGE") {
-        routine(&at, &mut out);
+        routine(&at, replaces, &mut out);
     } else if let Some(kind) = at.eat_any(HARMLESS) {
         let certain = !at.eat("IF NOT EXISTS") && !replaces;
         let name = at.name().filter(|_| certain && kind != "POLICY");
+        // It has rows and indexes, as a table has.
+        let rows = name.clone().filter(|_| kind == "MATERIALIZED VIEW");
+        out.effects.extend(rows.map(|table| Effect::Creates { table, temporary: false, columns: Vec::new() }));
         let holds_others = kind == "SCHEMA" || kind == "DATABASE";
         out.effects.extend(name.map(|n| Effect::CreatesObject(if holds_others { n.of_namespace() } else { n })));
     } else {
@@ -55,7 +64,7 @@ const HARMLESS: &[&str] = &[
 ];
 
 /// Words between CREATE and what is created that say nothing about hazards: DEFINER = a@b, ALGORITHM = MERGE.
-fn skip_modifiers(at: &mut Cursor<'_>) {
+pub(super) fn skip_modifiers(at: &mut Cursor<'_>) {
     while at.at_any(&["DEFINER", "ALGORITHM", "SQL", "ONLINE"]) {
         at.skip();
         while !at.is_done()
@@ -97,9 +106,14 @@ fn table(mut at: Cursor<'_>, replaces: bool, temporary: bool, out: &mut Reading)
         out.unclear("what the prepared statement does is not seen here");
     }
     out.table = on;
-    if !perhaps {
-        out.effects.push(Effect::Creates { table: name, temporary, columns });
-    }
+    let on_commit = temporary && at.has("ON COMMIT DROP");
+    let goes = on_commit.then(|| Effect::DropsOnCommit(name.clone()));
+    // A temporary table of that name is this session's own, even if it was there already.
+    out.effects.push(match perhaps && !temporary {
+        true => Effect::MayCreate(name),
+        false => Effect::Creates { table: name, temporary, columns },
+    });
+    out.effects.extend(goes);
 }
 
 /// The names of the columns, in lower case.
@@ -151,6 +165,9 @@ fn index(mut at: Cursor<'_>, kind: &str, out: &mut Reading) {
     }
     if kind.starts_with("UNIQUE") {
         out.add(Code::F01, on, "it fails where two rows are equal");
+        if let Some(columns) = at.after("ON").filter(|_| !at.has("NULLS NOT DISTINCT")) {
+            out.unless_empty(column::listed(&columns));
+        }
     }
     super::alter_table::online(&at, &table, out);
     out.table = table;
@@ -170,14 +187,26 @@ fn trigger(mut at: Cursor<'_>, out: &mut Reading) {
     out.effects.extend(name.map(Effect::CreatesObject));
 }
 
+/// The name that is one routine's alone, and nothing else's: MySQL has no two of the same name and kind.
+pub(super) fn routine_name(at: &Cursor<'_>, name: Option<&Name>) -> Option<Name> {
+    let name = name.filter(|_| at.dialect.is_mysql())?;
+    Some(Name { schema: name.schema.clone(), name: format!("{}()", name.name.to_lowercase()) })
+}
+
 /// Making a function or procedure runs nothing; what it will do may be out of sight.
-fn routine(at: &Cursor<'_>, out: &mut Reading) {
+fn routine(at: &Cursor<'_>, replaces: bool, out: &mut Reading) {
+    let mut named = at.clone();
+    named.skip();
+    if !replaces && !named.eat("IF NOT EXISTS") {
+        let name = named.name();
+        out.effects.extend(routine_name(at, name.as_ref()).map(Effect::CreatesObject));
+    }
     let language = at.after("LANGUAGE").and_then(|mut l| l.part()).map(|l| l.to_lowercase());
     let known = language.is_none_or(|l| matches!(l.as_str(), "sql" | "plpgsql"));
-    let dynamic = at.tokens.iter().any(|t| {
-        let text = t.text.to_ascii_uppercase();
-        text.contains("EXECUTE") || text.contains("PREPARE")
-    });
+    let runs = |tokens: &[Token<'_>]| tokens.iter().any(|t| t.is("EXECUTE") || t.is("PREPARE"));
+    // PostgreSQL's bodies are strings.
+    let bodies = at.tokens.iter().filter(|t| is_postgres(at) && t.kind == TokenKind::Text);
+    let dynamic = runs(at.tokens) || bodies.into_iter().any(|t| runs(&lex(scan::inside(t.text), at.dialect).tokens));
     if at.at("PROCEDURE") || at.at("PACKAGE") || dynamic || !known {
         out.unclear("what the routine does is only seen when it runs");
     }

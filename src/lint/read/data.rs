@@ -3,9 +3,9 @@
 use super::{
     Effect, Kind, Reading, Subject, about,
     condition::{filter, is_always_true},
-    verb,
+    scan, verb,
 };
-use crate::lint::{Code, cursor::Cursor};
+use crate::lint::{Code, cursor::Cursor, tokens::Kind as TokenKind};
 
 /// Parentheses and EXPLAIN within one another end here.
 const DEPTH: usize = 8;
@@ -93,6 +93,11 @@ fn select(at: &Cursor<'_>, out: &mut Reading) {
         if at.has("INTO OUTFILE") || at.has("INTO DUMPFILE") {
             out.unclear("it writes a file on the server");
         }
+        if at.after("INTO").is_some_and(|into| into.tokens.first().is_some_and(|t| t.text.starts_with('@'))) {
+            // The variable may hold SQL for PREPARE; what stands outside of strings is not run.
+            let texts: Vec<_> = at.tokens.iter().filter(|t| t.kind == TokenKind::Text).copied().collect();
+            scan::into(out, &Cursor::new(&texts, at.dialect), 0);
+        }
     } else if let Some(mut into) = at.after("INTO") {
         let temporary = into.eat_any(&["TEMP", "TEMPORARY"]).is_some();
         let _ = into.eat_any(&["UNLOGGED", "TABLE"]);
@@ -102,10 +107,12 @@ fn select(at: &Cursor<'_>, out: &mut Reading) {
 }
 
 fn insert(mut at: Cursor<'_>, replace: bool, out: &mut Reading) {
-    let mut replaces = replace;
+    let (mut replaces, mut loses) = (replace, replace);
     while let Some(word) = at.eat_any(&["LOW_PRIORITY", "DELAYED", "HIGH_PRIORITY", "IGNORE", "OR"]) {
+        loses |= word == "IGNORE";
         if word == "OR" {
             replaces |= at.at("REPLACE");
+            loses |= at.at("REPLACE") || at.at("IGNORE");
             at.skip();
         }
     }
@@ -116,17 +123,24 @@ fn insert(mut at: Cursor<'_>, replace: bool, out: &mut Reading) {
     if at.eat("AS") {
         at.skip();
     }
-    let _ = at.parentheses().is_some() && at.eat_any(&["OVERRIDING SYSTEM VALUE", "OVERRIDING USER VALUE"]).is_some();
+    // A query may stand in parentheses too, and needs no columns before it.
+    let mut rest = at.clone();
+    if rest.parentheses().is_some_and(|inside| !Cursor::new(inside, at.dialect).at_any(QUERY)) {
+        at = rest;
+    }
+    let _ = at.eat_any(&["OVERRIDING SYSTEM VALUE", "OVERRIDING USER VALUE"]);
+    while at.at("(") {
+        at.skip();
+    }
     if at.at("WITH") {
         nested(&at, DEPTH - 1, out);
     }
-    let selects = at.at_any(&["SELECT", "WITH", "TABLE", "("]);
     let source = at.after("FROM").and_then(|mut from| from.name());
     if replaces {
         out.add(Code::B10, on, "rows with the same key are deleted and written anew");
     } else if at.has("ON DUPLICATE KEY UPDATE") || at.has("DO UPDATE") {
         out.add(Code::B10, on, "rows that are there already are changed");
-    } else if selects && (source.is_some() || at.at("(") || at.at("WITH") || at.at("TABLE")) {
+    } else if at.at_any(&["WITH", "TABLE"]) || (at.at("SELECT") && finds_rows(&at, 0)) {
         out.add(Code::B10, on, "as many rows as the query finds are written in one transaction");
     }
     if let (Some(into), Some(from)) = (table, source) {
@@ -136,11 +150,52 @@ fn insert(mut at: Cursor<'_>, replace: bool, out: &mut Reading) {
             from,
             into,
             words: words.map(|word| word.to_lowercase()).collect(),
-            filtered: at.mentions("WHERE") || at.mentions("LIMIT") || at.mentions("JOIN"),
+            filtered: loses || leaves_out(&at),
             casts: selected.mentions("CAST"),
             all: selected.mentions("*"),
         });
     }
+}
+
+/// Queries joined by UNION beyond these are taken to find rows.
+const SOURCES: usize = 100;
+
+/// How a query begins.
+const QUERY: &[&str] = &["SELECT", "WITH", "TABLE", "VALUES", "("];
+
+/// The query reads a table: it is not made of values alone, as in FROM DUAL or FROM (SELECT 1, 'a') x.
+fn finds_rows(query: &Cursor<'_>, depth: usize) -> bool {
+    if depth >= DEPTH {
+        return true;
+    }
+    let (mut rest, mut seen) = (query.clone(), 0);
+    while let Some(mut from) = rest.after("FROM") {
+        // Each is read to its end: many would take too long.
+        seen += 1;
+        if seen > SOURCES {
+            return true;
+        }
+        rest = from.clone();
+        let sources = from.before(&["WHERE"]);
+        let finds = match from.parentheses() {
+            Some(inside) => {
+                let inside = Cursor::new(inside, query.dialect);
+                inside.at_any(&["TABLE", "WITH"]) || !inside.at_any(QUERY) || finds_rows(&inside, depth + 1)
+            }
+            None => !(query.dialect.is_mysql() && from.at("DUAL")),
+        };
+        if finds || sources.has("JOIN") || sources.list().len() > 1 {
+            return true;
+        }
+    }
+    false
+}
+
+/// The query may give fewer rows than its tables have, or a key that is there already stops some of them.
+fn leaves_out(query: &Cursor<'_>) -> bool {
+    const WORDS: &[&str] =
+        &["WHERE", "LIMIT", "JOIN", "DISTINCT", "GROUP", "HAVING", "EXCEPT", "INTERSECT", "CONFLICT"];
+    WORDS.iter().any(|word| query.mentions(word)) || (query.mentions("UNION") && !query.has("UNION ALL"))
 }
 
 fn update(mut at: Cursor<'_>, out: &mut Reading) {

@@ -1,6 +1,6 @@
 //! DROP; no I/O.
 
-use super::{Effect, Kind, Reading, Subject, about, is_postgres, object};
+use super::{Effect, Kind, Reading, Subject, about, create, is_postgres, object};
 use crate::lint::{
     Code,
     cursor::{Cursor, Name},
@@ -63,6 +63,8 @@ fn index(mut at: Cursor<'_>, out: &mut Reading) {
         out.add(Code::D06, subject.clone(), format!("the index {} goes: queries may become slow", shown(&name)));
         if is_postgres(&at) && !out.concurrently {
             out.add(Code::B07, subject, "dropping an index locks its table against reads and writes".to_owned());
+        } else if at.dialect.is_mysql() && name.is_some_and(|n| n.name.eq_ignore_ascii_case("PRIMARY")) {
+            out.add(Code::B06, subject, "without a primary key the table is copied while writes wait");
         }
     }
     out.table = table;
@@ -115,9 +117,14 @@ fn other(mut at: Cursor<'_>, out: &mut Reading) {
     for name in names(&mut at) {
         let subject = match (&table, many) {
             (Some(_), _) => about(&table),
-            (None, true) => Subject::Nothing,
+            (None, true) => object(create::routine_name(&at, name.as_ref())),
             (None, false) => object(name.clone()),
         };
+        // CASCADE takes the columns of that type, or of one of the extension's types, too.
+        if !cascade.is_empty() && matches!(kind.as_str(), "TYPE" | "DOMAIN" | "EXTENSION" | "COLLATION") {
+            let message = format!("every column that needs {} goes, with its values", shown(&name));
+            out.add(Code::D02, subject.clone(), message);
+        }
         out.add(Code::D05, subject, format!("the {} {} goes{cascade}", kind.to_lowercase(), shown(&name)));
     }
     out.table = table;

@@ -1,6 +1,6 @@
 //! Locks, maintenance, rights, and everything whose first word is not known; no I/O.
 
-use super::{Kind, Reading, Subject, about, is_postgres};
+use super::{Kind, Reading, Subject, is_postgres};
 use crate::lint::{Code, Dialect, cursor::Cursor};
 
 /// Statements that touch neither rows nor what they mean.
@@ -18,6 +18,7 @@ const HARMLESS: &[&str] = &[
     "LISTEN",
     "UNLISTEN",
     "CHECKPOINT",
+    "FLUSH PRIVILEGES",
     "DEALLOCATE",
     "CLOSE",
     "HELP",
@@ -48,8 +49,7 @@ pub(super) fn read(mut at: Cursor<'_>) -> Reading {
     } else if at.at("CLUSTER") || at.at("OPTIMIZE") || at.at("REPACK") {
         at.skip();
         let _ = at.eat_any(&["NO_WRITE_TO_BINLOG TABLE", "LOCAL TABLE", "TABLE", "TABLES"]);
-        out.table = at.name();
-        out.add(Code::B06, about(&out.table), format!("{} writes the table anew under a lock", whole.shown()));
+        written_anew(&at, &format!("{} writes the table anew under a lock", whole.shown()), &mut out);
     } else if at.eat("REASSIGN OWNED") {
         out.add(Code::D08, Subject::Nothing, "everything gets another owner, who may do anything with it");
     } else {
@@ -82,10 +82,21 @@ fn vacuum(mut at: Cursor<'_>, out: &mut Reading) {
         None => at.eat("FULL"),
     };
     if full {
-        let _ = at.eat_any(&["FREEZE", "VERBOSE", "ANALYZE"]);
-        out.table = at.name();
+        while at.eat_any(&["FREEZE", "VERBOSE", "ANALYZE"]).is_some() {}
+        written_anew(&at, "everything is written anew under a lock", out);
+    } else if at.dialect == Dialect::Sqlite {
+        out.add(Code::B06, Subject::Nothing, "everything is written anew under a lock");
     }
-    if full || at.dialect == Dialect::Sqlite {
-        out.add(Code::B06, about(&out.table), "everything is written anew under a lock");
+}
+
+/// Each of the tables that are listed, or all where there is no list.
+fn written_anew(at: &Cursor<'_>, message: &str, out: &mut Reading) {
+    let tables = at.names();
+    if tables.is_empty() {
+        out.add(Code::B06, Subject::Nothing, message);
+    }
+    for table in tables {
+        out.add(Code::B06, Subject::Table(table.clone()), message);
+        out.table = out.table.take().or(Some(table));
     }
 }

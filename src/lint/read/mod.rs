@@ -17,7 +17,7 @@ use super::{
     cursor::{Cursor, Name},
 };
 
-pub(super) use scan::words as scan_words;
+pub(super) use scan::{all as scan_all, begins, words as scan_words};
 pub(super) use settings::calls_hazard;
 
 /// What a hazard is about; one that this plan made does not count.
@@ -37,11 +37,20 @@ pub(super) struct Hazard {
     pub message: String,
     /// Harmless where a validated CHECK says already that this column is not NULL.
     pub not_null: Option<String>,
+    /// Harmless where this plan added one of these columns, and it is NULL in every row.
+    pub unless_empty: Vec<String>,
 }
 
 impl Hazard {
     pub fn new(code: Code, subject: Subject, message: impl Into<String>) -> Self {
-        Self { code, severity: code.severity(), subject, message: message.into(), not_null: None }
+        Self {
+            code,
+            severity: code.severity(),
+            subject,
+            message: message.into(),
+            not_null: None,
+            unless_empty: Vec::new(),
+        }
     }
 }
 
@@ -51,6 +60,9 @@ pub(super) enum Effect {
     Begin,
     Commit,
     Rollback,
+    Savepoint(String),
+    /// What was done since this savepoint is taken back.
+    RollbackTo(String),
     /// Where names without a schema are from now on.
     Schema(String),
     Creates {
@@ -58,7 +70,16 @@ pub(super) enum Effect {
         temporary: bool,
         columns: Vec<String>,
     },
+    /// A table that may also have been there before (IF NOT EXISTS).
+    MayCreate(Name),
+    /// A temporary table that goes with the transaction.
+    DropsOnCommit(Name),
     CreatesObject(Name),
+    /// A new column that is NULL in every row.
+    AddsEmpty {
+        table: Name,
+        column: String,
+    },
     Drops(Name),
     Renames {
         from: Name,
@@ -80,11 +101,20 @@ pub(super) enum Effect {
         constraint: String,
         column: String,
     },
+    /// A constraint that old rows may break; other writers wait until the transaction ends.
+    AddsUnchecked(Name),
     Validates {
         table: Name,
         constraint: String,
     },
     ForeignKeys(bool),
+    /// An enum gets a value.
+    AddsValue {
+        of: Name,
+        value: String,
+    },
+    /// The text of such a value stands in a later statement.
+    MentionsValue(String),
 }
 
 /// What kind of statement it is, as far as it matters to transactions and to what may be shown of it.
@@ -125,9 +155,17 @@ impl Reading {
         self.hazards.push(Hazard { severity, ..Hazard::new(code, subject, message) });
     }
 
+    /// The hazard that was added last does not count where one of these columns is NULL in every row.
+    fn unless_empty(&mut self, columns: Vec<String>) {
+        if let Some(hazard) = self.hazards.last_mut() {
+            hazard.unless_empty = columns;
+        }
+    }
+
     /// Nothing stays of it.
     pub fn only_reads(&self) -> bool {
-        self.kind == Kind::Session || (self.kind == Kind::Data && self.hazards.is_empty() && self.effects.is_empty())
+        let changes = !self.hazards.is_empty() || self.effects.iter().any(|e| !matches!(e, Effect::MentionsValue(_)));
+        self.kind == Kind::Session || (self.kind == Kind::Data && !changes)
     }
 
     /// It can't be judged.
@@ -147,6 +185,7 @@ fn object(name: Option<Name>) -> Subject {
 /// Reads one statement.
 pub(super) fn read(statement: Cursor<'_>, broken: bool) -> Reading {
     let mut reading = verb(statement.clone(), 0);
+    reading.concurrently |= runs_alone(&statement);
     if broken {
         reading.unclear("a quote or a comment begins in it that never ends");
     }
@@ -177,6 +216,18 @@ fn verb(mut at: Cursor<'_>, depth: usize) -> Reading {
         | "USE" | "PRAGMA" => settings::read(whole),
         _ => maintain::read(whole),
     }
+}
+
+/// PostgreSQL refuses it in a transaction.
+fn runs_alone(statement: &Cursor<'_>) -> bool {
+    const WORDS: &[&str] =
+        &["VACUUM", "CREATE DATABASE", "DROP DATABASE", "CREATE TABLESPACE", "DROP TABLESPACE", "ALTER SYSTEM"];
+    let mut at = statement.clone();
+    if !is_postgres(&at) || !at.eat("REINDEX") {
+        return is_postgres(&at) && at.at_any(WORDS);
+    }
+    let _ = at.parentheses();
+    at.at_any(&["DATABASE", "SYSTEM", "SCHEMA"])
 }
 
 /// Whether a dialect is PostgreSQL, said often.

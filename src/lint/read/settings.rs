@@ -7,11 +7,11 @@ use crate::lint::{Code, Dialect, cursor::Cursor};
 const SETTINGS: &str = "
     application_name autocommit character character_set_client character_set_connection character_set_results
     charset check_function_bodies client_encoding client_min_messages collation_connection constraints datestyle
-    deadlock_timeout default_table_access_method default_tablespace default_with_oids foreign_key_checks
+    deadlock_timeout default_storage_engine default_table_access_method default_tablespace default_with_oids foreign_key_checks
     group_concat_max_len idle_in_transaction_session_timeout innodb_lock_wait_timeout innodb_strict_mode
     interactive_timeout intervalstyle jit local lock_timeout lock_wait_timeout maintenance_work_mem
     max_execution_time max_parallel_maintenance_workers max_statement_time names net_read_timeout net_write_timeout
-    old_alter_table row_security sql_notes statement_timeout synchronous_commit temp_buffers time_zone timezone
+    old_alter_table row_security sql_notes sql_safe_updates statement_timeout synchronous_commit temp_buffers time_zone timezone
     transaction transaction_timeout unique_checks vacuum_cost_delay wait_timeout work_mem xmloption
 ";
 
@@ -40,6 +40,10 @@ pub(super) fn read(mut at: Cursor<'_>) -> Reading {
         reading.effects.push(Effect::Begin);
     } else if at.at_any(&["COMMIT", "END", "ROLLBACK", "ABORT"]) {
         if at.mentions("TO") || at.mentions("PREPARED") {
+            if let Some(mut to) = at.after("TO") {
+                let _ = to.eat("SAVEPOINT");
+                reading.effects.extend(to.part().map(Effect::RollbackTo));
+            }
             if at.mentions("PREPARED") {
                 reading.unclear("a prepared transaction holds what this file does not show");
             }
@@ -49,6 +53,8 @@ pub(super) fn read(mut at: Cursor<'_>) -> Reading {
         if at.has("AND CHAIN") {
             reading.effects.push(Effect::Begin);
         }
+    } else if at.eat("SAVEPOINT") {
+        reading.effects.extend(at.part().map(Effect::Savepoint));
     } else if at.eat("USE") {
         reading.effects.extend(at.part().map(Effect::Schema));
     } else if at.eat("PRAGMA") {
@@ -81,11 +87,13 @@ fn set(mut at: Cursor<'_>, reading: &mut Reading) {
     let Some(token) = at.tokens.first() else { return };
     let name = token.text.trim_start_matches("@@").to_lowercase();
     let globally = at.at("GLOBAL") || at.at("PERSIST") || at.at("@@GLOBAL");
+    // PostgreSQL's other way to say timezone.
+    let zone = at.at("TIME ZONE");
     let standard = name == "standard_conforming_strings" && at.mentions("ON");
     if token.text.starts_with('@') && !token.text.starts_with("@@") {
         // A variable may hold SQL for PREPARE.
         super::scan::into(reading, &at, 0);
-    } else if globally || !(standard || holds(SETTINGS, &name)) {
+    } else if globally || !(standard || zone || holds(SETTINGS, &name)) {
         reading.unclear(format!("the setting {name} may change what later statements do"));
     } else if LOCK_LIMITS.contains(&name.as_str()) && is_no_limit(&at) {
         waits_for_ever(&name, reading);
@@ -130,7 +138,9 @@ fn pragma(mut at: Cursor<'_>, reading: &mut Reading) {
 
 /// Functions that only compute, or give out the next value of a sequence.
 const PURE: &str = "
-    abs adddate addtime age any_value ascii avg bin bin_to_uuid bit_and bit_count bit_length bit_or bit_xor bool_and
+    abs adddate addtime age any_value ascii avg bin bin_to_uuid inet6_aton inet6_ntoa inet_aton inet_ntoa levenshtein
+    phraseto_tsquery plainto_tsquery point pg_current_xact_id sec_to_time setweight time_to_sec timezone
+    ts_headline ts_rank ts_rank_cd txid_current uuid_ns_dns uuid_ns_oid uuid_ns_url uuid_ns_x500 websearch_to_tsquery bit_and bit_count bit_length bit_or bit_xor bool_and
     bool_or btrim cardinality cast ceil ceiling changes char char_length character_length chr clock_timestamp
     coalesce col_description concat concat_ws conv convert convert_tz cos count crc32 crypt cume_dist curdate
     current_database current_date current_schema current_schemas current_setting current_time current_timestamp
@@ -157,8 +167,54 @@ const PURE: &str = "
     weekday width_bucket xmlelement year zeroblob
 ";
 
-/// Families of functions that only compute.
-const PURE_FAMILIES: &[&str] = &["array_", "json_", "jsonb_", "regexp_", "st_", "pg_get_", "to_reg", "range_"];
+/// The same of families, whose first words functions of the user may share.
+const PURE_FAMILIES: &[(&str, &str)] = &[
+    (
+        "array_",
+        "agg append cat dims fill length lower ndims position positions prepend remove replace reverse sample shuffle
+        sort to_json to_string to_tsvector upper",
+    ),
+    (
+        "json_",
+        "agg agg_strict array array_append array_elements array_elements_text array_insert array_length arrayagg
+        array_intersect build_array build_object compact contains contains_path depth detailed each each_text equals
+        error_position exists extract extract_path extract_path_text group_array group_object insert keys length loose
+        merge merge_patch merge_preserve normalize object object_agg object_agg_strict object_agg_unique
+        object_agg_unique_strict object_keys objectagg overlaps patch populate_record populate_recordset pretty query
+        quote remove replace scalar schema_valid schema_validation_report search serialize set storage_size
+        strip_nulls table to_record to_recordset tree type typeof unquote valid value",
+    ),
+    (
+        "jsonb_",
+        "agg agg_strict array array_elements array_elements_text array_length build_array build_object each each_text
+        exists extract extract_path extract_path_text group_array group_object insert object object_agg
+        object_agg_strict object_agg_unique object_agg_unique_strict object_keys patch path_exists path_exists_tz
+        path_match path_match_tz path_query path_query_array path_query_array_tz path_query_first path_query_first_tz
+        path_query_tz populate_record populate_recordset pretty remove replace set set_lax strip_nulls to_record
+        to_recordset to_tsvector typeof",
+    ),
+    ("range_", "agg intersect_agg merge"),
+    ("regexp_", "count instr like match matches replace split_to_array split_to_table substr"),
+    ("to_reg", "class collation namespace oper operator proc procedure role type typemod"),
+    (
+        "pg_get_",
+        "constraintdef expr function_arguments function_identity_arguments function_result functiondef indexdef
+        keywords partkeydef ruledef serial_sequence statisticsobjdef triggerdef userbyid viewdef",
+    ),
+    (
+        "st_",
+        "area asbinary asewkb asewkt asgeojson astext aswkb aswkt azimuth boundary buffer centroid collect contains
+        convexhull coveredby covers crosses difference dimension disjoint distance distance_sphere distancesphere
+        dwithin endpoint envelope equals exteriorring force2d force3d forcerhr geogfromtext geohash geometryn
+        geometrytype geomfromewkb geomfromewkt geomfromgeojson geomfromtext geomfromwkb geometryfromtext
+        interiorringn intersection intersects isclosed isempty issimple isvalid isvalidreason latfromgeohash latitude
+        length linefromtext linestringfromtext longfromgeohash longitude makeenvelope makeline makepoint makepolygon
+        makevalid mpointfromtext multi npoints numgeometries numinteriorrings numpoints overlaps perimeter point
+        pointfromgeohash pointfromtext pointn pointonsurface polyfromtext polygon polygonfromtext segmentize
+        setsrid simplify simplifypreservetopology snaptogrid srid startpoint swapxy symdifference touches transform
+        translate union within x xmax xmin y ymax ymin z",
+    ),
+];
 
 /// What is wrong with calling these functions.
 pub(in crate::lint) fn calls_hazard(calls: &[String], dialect: Dialect) -> Option<Hazard> {
@@ -171,5 +227,10 @@ pub(in crate::lint) fn calls_hazard(calls: &[String], dialect: Dialect) -> Optio
 
 fn is_pure(name: &str) -> bool {
     let name = name.strip_prefix("pg_catalog.").unwrap_or(name);
-    !name.contains('.') && (holds(PURE, name) || PURE_FAMILIES.iter().any(|family| name.starts_with(family)))
+    !name.contains('.') && (holds(PURE, name) || is_of_family(name))
+}
+
+fn is_of_family(name: &str) -> bool {
+    let rest = |family: &str, members: &str| name.strip_prefix(family).is_some_and(|rest| holds(members, rest));
+    PURE_FAMILIES.iter().any(|(family, members)| rest(family, members))
 }
