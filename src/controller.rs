@@ -15,7 +15,7 @@ use futures::{
 use k8s_openapi::{
     NamespaceResourceScope,
     api::{
-        batch::v1::Job,
+        batch::v1::{Job, JobSpec},
         core::v1::{ConfigMap, Pod},
     },
 };
@@ -158,7 +158,9 @@ fn log_errors<K: Resource<DynamicType = ()>>(
 }
 
 fn prune_job(job: &mut Job) {
-    job.spec = None;
+    // Whether its pod is replaced is all that is asked of it.
+    let policy = job.spec.take().and_then(|spec| spec.pod_failure_policy);
+    job.spec = policy.map(|policy| JobSpec { pod_failure_policy: Some(policy), ..JobSpec::default() });
 }
 
 fn prune_pod(pod: &mut Pod) {

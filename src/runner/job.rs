@@ -2,6 +2,7 @@
 
 use super::{
     Inspected, Inspection, PROGRAM, hex,
+    pod::DISRUPTED,
     pod_template::{Payload, PodTemplateError, pod_template},
     scratch::Scratch,
     task::{Action, Run, Task},
@@ -15,7 +16,7 @@ use flate2::{Compression, read::ZlibDecoder, write::ZlibEncoder};
 use k8s_openapi::{
     ByteString,
     api::{
-        batch::v1::{Job, JobSpec},
+        batch::v1::{Job, JobSpec, PodFailurePolicy, PodFailurePolicyOnPodConditionsPattern, PodFailurePolicyRule},
         core::v1::{ConfigMap, PodTemplateSpec},
     },
     apimachinery::pkg::apis::meta::v1::OwnerReference,
@@ -261,6 +262,19 @@ pub(super) fn wrap(
         }),
         status: None,
     }
+}
+
+/// Has the Job's controller replace a pod that was evicted, preempted or drained: what it would have said is not known. Not
+/// for a run, which only the operator starts again. See KEP-3329; Kubernetes before 1.26 drops it.
+pub(super) fn replacing_disrupted(mut job: Job) -> Job {
+    let disrupted = PodFailurePolicyOnPodConditionsPattern { type_: DISRUPTED.to_owned(), status: "True".to_owned() };
+    let rule = PodFailurePolicyRule {
+        action: "Ignore".to_owned(),
+        on_pod_conditions: Some(vec![disrupted]),
+        ..PodFailurePolicyRule::default()
+    };
+    job.spec.get_or_insert_default().pod_failure_policy = Some(PodFailurePolicy { rules: vec![rule] });
+    job
 }
 
 fn program_name() -> String {

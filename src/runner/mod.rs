@@ -19,7 +19,7 @@ pub use job::{
     own_name, pinned, program_config_map, read_inspection, replay_job, run_job, run_jobs, run_name, shared_owner,
     short_hash,
 };
-pub use pod::{Ended, PodState, Trouble, pod_state, rehearsal_pod_state, whole_pod_state};
+pub use pod::{Ended, PodState, Trouble, is_replaced, pod_state, rehearsal_pod_state, whole_pod_state};
 pub use pod_template::{FIELD as POD_TEMPLATE_FIELD, PodTemplateError, check as check_pod_template};
 pub use rehearsal::{
     FailedPhase, LockTaken, NoWayBack, Origin, Rehearsal, RehearsalError, RehearsedPhase, RehearsedStep, rehearse_job,

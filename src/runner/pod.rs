@@ -2,11 +2,17 @@
 
 use super::{CONTAINER, Report, ReportError};
 use crate::text::clean;
-use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod};
+use k8s_openapi::api::{
+    batch::v1::Job,
+    core::v1::{ContainerStateTerminated, ContainerStatus, Pod},
+};
 use k8s_openapi::jiff::Timestamp;
 
 /// The container that copies the live schema for a rehearsal.
 pub(super) const COPY_CONTAINER: &str = "live-schema";
+
+/// The condition of a pod that the cluster takes away (KEP-3329).
+pub(super) const DISRUPTED: &str = "DisruptionTarget";
 
 /// Reasons with which the kubelet waits for an image.
 const PULL_REASONS: [&str; 6] = [
@@ -63,6 +69,16 @@ impl Ended {
     pub fn report(&self) -> Result<Report, ReportError> {
         self.message.as_deref().map_or(Err(ReportError::Empty), Report::parse)
     }
+}
+
+/// Whether the pod of a Job is taken away and will be replaced. Its containers end before it does; should all of them still
+/// end well, it counts.
+pub fn is_replaced(job: &Job, pod: &Pod) -> bool {
+    let status = pod.status.as_ref();
+    let succeeded = status.is_some_and(|status| status.phase.as_deref() == Some("Succeeded"));
+    let mut conditions = status.into_iter().flat_map(|status| status.conditions.iter().flatten());
+    let policy = job.spec.as_ref().and_then(|spec| spec.pod_failure_policy.as_ref());
+    policy.is_some() && !succeeded && conditions.any(|c| c.type_ == DISRUPTED && c.status == "True")
 }
 
 /// Reads a pod's state.
@@ -260,6 +276,20 @@ mod tests {
         assert!(
             matches!(late, PodState::Ended(Ended { exit_code: None, reason: Some(r), .. }) if r.contains("DeadlineExceeded"))
         );
+    }
+
+    #[test]
+    fn a_pod_that_the_cluster_took_away_is_replaced_where_its_job_says_so() {
+        let pod = |type_: &str, phase: &str| -> Pod {
+            let conditions = json!([{"type": type_, "status": "True", "reason": "EvictionByEvictionAPI"}]);
+            serde_json::from_value(json!({"metadata": {}, "status": {"phase": phase, "conditions": conditions}}))
+                .unwrap()
+        };
+        let once: Job = serde_json::from_value(json!({"metadata": {}, "spec": {"template": {}}})).unwrap();
+        let again = crate::runner::job::replacing_disrupted(once.clone());
+        assert!(["Failed", "Running"].iter().all(|phase| is_replaced(&again, &pod(DISRUPTED, phase))));
+        assert!(!is_replaced(&again, &pod(DISRUPTED, "Succeeded")));
+        assert!(!is_replaced(&once, &pod(DISRUPTED, "Failed")) && !is_replaced(&again, &pod("Ready", "Failed")));
     }
 
     #[test]

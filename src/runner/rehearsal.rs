@@ -4,7 +4,7 @@
 use super::{
     Implementation,
     copy::{VersionTableName, with_copy},
-    job::{JobInput, LookRecord, again_job},
+    job::{JobInput, LookRecord, again_job, replacing_disrupted},
     pod_template::PodTemplateError,
     task::{Action, History, Run, Source},
 };
@@ -12,6 +12,8 @@ use crate::{api::DriftedObject, db::catalog_queries, text::clean};
 use k8s_openapi::api::batch::v1::Job;
 use serde::Deserialize;
 
+/// Seconds in all, however often its pod is replaced.
+const DEADLINE: i64 = 60 * 60;
 /// There, back and there again.
 const MAX_PHASES: usize = 3;
 const MAX_STEPS: usize = 500;
@@ -51,6 +53,8 @@ pub fn rehearse_job(
     // A new database has no version table yet.
     let has_rows = !run.from.is_empty();
     let job = again_job(input, record, "rehearse", Action::Rehearse { run, catalog, source, history })?;
+    let mut job = replacing_disrupted(job);
+    job.spec.get_or_insert_default().active_deadline_seconds = Some(DEADLINE);
     match (table, input.scratch) {
         (None, _) => Ok(Some(job)),
         (Some(table), Some(scratch)) => with_copy(job, input, scratch, has_rows.then_some(table)),

@@ -2,7 +2,7 @@
 //! objects, sends nothing.
 
 use super::{
-    job::{JobInput, name_part, short_hash, stage_labels, wrap},
+    job::{JobInput, name_part, replacing_disrupted, short_hash, stage_labels, wrap},
     pod_template::{
         Payload, PodTemplateError, default_container_security, default_pod, merge, pod_metadata, pod_template,
         read_pod_spec, runs_as_default_user,
@@ -93,7 +93,7 @@ pub fn backup_job(
         metadata: Some(pod_metadata(object, template.metadata.clone(), &labels)),
         spec: Some(read_pod_spec(spec, BACKUP_FIELD)?),
     };
-    Ok(wrap(object, name.to_owned(), labels, annotations(record)?, template))
+    Ok(replacing_disrupted(wrap(object, name.to_owned(), labels, annotations(record)?, template)))
 }
 
 /// Where the pod spec of a backup stands.
@@ -113,7 +113,7 @@ pub fn verify_job(
     let deadline = i64::try_from(timeout.as_secs().max(1)).unwrap_or(i64::MAX);
     let user = verify.pod_template.as_ref().or(input.object.spec.pod_template.as_ref());
     let template = pod_template(input, user, &labels, &Payload::Command(verify), Some(deadline))?;
-    Ok(wrap(input.object, name.to_owned(), labels, annotations(record)?, template))
+    Ok(replacing_disrupted(wrap(input.object, name.to_owned(), labels, annotations(record)?, template)))
 }
 
 fn annotations(record: &StageRecord) -> Result<BTreeMap<String, String>, PodTemplateError> {

@@ -323,7 +323,10 @@ fn a_deletion_waits_for_a_run_and_for_nothing_else() {
     assert!(decide(&going, &world, now()).after.is_empty());
     world.run = None;
     let free = decide(&going, &world, now());
-    assert!(free.effects.is_empty() && matches!(free.after.as_slice(), [Effect::NoRunSince(_), Effect::RemoveFinalizer, ..]));
+    assert!(
+        free.effects.is_empty()
+            && matches!(free.after.as_slice(), [Effect::NoRunSince(_), Effect::RemoveFinalizer, ..])
+    );
 }
 
 #[test]

@@ -10,8 +10,8 @@ use crate::{
         observed::{JobView, OldRun, RunView, StageView},
     },
     runner::{
-        CONTAINER, Ended, Frames, LookRecord, PodState, ReportError, RunRecord, StageRecord, Trouble, join_frames,
-        pod_state, rehearsal_pod_state, whole_pod_state,
+        CONTAINER, Ended, Frames, LookRecord, PodState, ReportError, RunRecord, StageRecord, Trouble, is_replaced,
+        join_frames, pod_state, rehearsal_pod_state, whole_pod_state,
     },
     text,
 };
@@ -189,6 +189,7 @@ async fn state_by(
     }
     pods.sort_by_key(|pod| pod.creation_timestamp().map(|t| t.0));
     match pods.pop() {
+        Some(pod) if is_replaced(job, &pod) && !finished(job) => Ok((PodState::Waiting, None)),
         Some(pod) => Ok((read(&pod), Some(pod.name_any()))),
         None => Ok((refused_pod(job, context).await?, None)),
     }
