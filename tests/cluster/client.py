@@ -3,7 +3,6 @@ import contextlib
 import ctypes
 import http.client
 import json
-import os
 import ssl
 import threading
 import urllib.parse
@@ -49,15 +48,15 @@ THREAD = threading.local()
 
 
 def request(method, path, body=None, content="application/json", accept="application/json"):
-    """Status code and body of the answer; raises OSError or HTTPException where there is none."""
+    """Status code and text of the answer; raises OSError or HTTPException where there is none."""
     fresh = not hasattr(THREAD, "connection")
     if fresh:
         THREAD.connection = Connection()
     try:
         THREAD.connection.request(method, path, json.dumps(body) if body is not None else None, {"Content-Type": content, "Accept": accept})
         answer = THREAD.connection.getresponse()
-        return answer.status, json.loads(answer.read())
-    except (OSError, ValueError, http.client.HTTPException):
+        return answer.status, answer.read().decode(errors="replace")
+    except (OSError, http.client.HTTPException):
         del THREAD.connection
         # The server may have closed it, or is another process by now. Only a question may be asked twice.
         if fresh or method != "GET":
@@ -71,7 +70,7 @@ RESOURCES = {}
 def discover():
     """Fills in what kubectl calls the resources: plural, singular and short names, with the group or without."""
     for root in ("/api", "/apis"):
-        for group in request("GET", root, accept=DISCOVERY)[1]["items"]:
+        for group in json.loads(request("GET", root, accept=DISCOVERY)[1])["items"]:
             group_name = group["metadata"].get("name", "")
             version = group["versions"][0]
             base = "/".join(filter(None, [root, group_name, version["version"]]))
@@ -95,6 +94,14 @@ def get(kind, namespace=None, name=None, selector=None):
     """An object or a list of objects as the API server has it; None where there is no such thing, or no answer."""
     try:
         status, answer = request("GET", path(kind, namespace, name, selector))
+        return json.loads(answer) if status == 200 else None
     except (OSError, KeyError, ValueError, http.client.HTTPException):
         return None
-    return answer if status == 200 else None
+
+
+def logs(pod):
+    """What all containers of a pod printed."""
+    meta, spec = pod["metadata"], pod["spec"]
+    where = f"{path('pods', meta['namespace'], meta['name'])}/log?container="
+    names = [container["name"] for container in spec.get("initContainers", []) + spec["containers"]]
+    return "\n".join(request("GET", where + name)[1] for name in names)

@@ -1,12 +1,11 @@
 """Database servers as pods, and databases in them with a Secret for each."""
 import json
-import pathlib
 import secrets
 import subprocess
 import urllib.parse
 
 from client import get
-from lib import KUBECONFIG, REGISTRY, STATE, fail, inside, say, wait_for
+from lib import KUBECONFIG, REGISTRY, STATE, fail, inside, say
 from node import program
 
 # In every password, so that each URL has to be quoted rightly.

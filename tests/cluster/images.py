@@ -8,7 +8,6 @@ import os
 import pathlib
 import py_compile
 import shutil
-import subprocess
 import sys
 import tarfile
 import tempfile

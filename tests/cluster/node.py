@@ -248,6 +248,9 @@ def up(images):
         if name == "kube-apiserver":
             wait_for("the API server is ready", lambda: kubectl("get", "--raw", "/readyz").returncode == 0, name)
             say("the API server is ready")
+        if name == "containerd":
+            # The kubelet gives up at once where nobody listens.
+            wait_for("containerd answers", lambda: ctr("version").returncode == 0, name)
     wait_for("the node is Ready", ready, "kubelet")
     wait_for("the default service account is there",
              lambda: kubectl("get", "serviceaccount", "default").returncode == 0, "kube-controller-manager")

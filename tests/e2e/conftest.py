@@ -28,6 +28,12 @@ def operator():
     yield
 
 
+@pytest.fixture(autouse=True)
+def tidy():
+    yield
+    harness.tidy()
+
+
 @pytest.fixture(scope="session")
 def shop():
     """The sample application's releases by number."""

@@ -1,4 +1,5 @@
 """The real cluster as the tests see it: namespaces with a database, objects to apply, states to wait for, images to push."""
+import base64
 import itertools
 import json
 import os
@@ -8,13 +9,14 @@ import subprocess
 import sys
 import textwrap
 import time
+import urllib.parse
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CLUSTER = ROOT / "tests" / "cluster"
 sys.path.append(str(CLUSTER))
 
 import database
-from client import get
+from client import get, logs, path as address, request
 from lib import KUBECONFIG, inside
 from node import program
 
@@ -78,9 +80,13 @@ def space_name(request):
 class Space:
     """A namespace under the restricted Pod Security Standard with a database of its own."""
 
+    # The namespaces of the test that runs.
+    made = set()
+
     def __init__(self, name, server="databases", engine="postgres"):
         self.name, self.server, self.engine = name, server, engine
         labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+        self.made |= {name, server} - {"databases"}
         apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
         database.database(name, "app", server, engine)
 
@@ -93,6 +99,10 @@ class Space:
             return database.ENGINES[self.engine].run(self.server, self.database, text).strip()
         except SystemExit as error:
             raise AssertionError(error) from None
+
+    @property
+    def password(self):
+        return base64.b64decode(self.secret("app-db")["password"]).decode()
 
     def secret(self, name):
         return get("secret", self.name, name)["data"]
@@ -120,8 +130,49 @@ class Space:
     def jobs(self, action):
         return items("jobs", self.name, f"alembic-operator.dev/action={action}")
 
+    def evict(self, action):
+        """Evicts a pod while it runs, as a drain does, and returns its name."""
+        pods = lambda: [p for p in items("pods", self.name, f"alembic-operator.dev/action={action}") if p["status"].get("phase") == "Running"]
+        pod = eventually(f"a pod at {action} runs", pods)[0]["metadata"]["name"]
+        eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod, "namespace": self.name}}
+        kubectl("create", "--raw", f"/api/v1/namespaces/{self.name}/pods/{pod}/eviction", "-f", "-", stdin=json.dumps(eviction))
+        return pod
+
     def events(self, reason):
         return [e for e in items("events.events.k8s.io", self.name) if e["reason"] == reason]
+
+    def told(self, reason, times=1):
+        """The events with this reason, at least so many; an event comes after the status, which does not wait for it."""
+        return eventually(f"{reason} is told", lambda: len(found := self.events(reason)) >= times and found, 10)
+
+
+# Every password that a test had, whoever should not have it.
+PASSWORDS = set()
+
+
+def leaks(namespace):
+    """Where a password stands in a namespace, but for its Secret."""
+    found = {secret.get("data", {}).get("password") for secret in items("secrets", namespace)} - {None}
+    passwords = {base64.b64decode(value).decode() for value in found}
+    PASSWORDS.update(passwords)
+    kinds = ("dbm", "jobs", "pods", "configmaps", "events.events.k8s.io", "events")
+    texts = {kind: json.dumps(items(kind, namespace), ensure_ascii=False) for kind in kinds}
+    texts |= {pod["metadata"]["name"]: logs(pod) for pod in items("pods", namespace)}
+    return [f"{namespace}: {place}" for place, text in texts.items() if any(is_in(text, password) for password in passwords)]
+
+
+def is_in(text, password):
+    quoted = urllib.parse.quote(password, safe=""), urllib.parse.quote_plus(password), base64.b64encode(password.encode()).decode()
+    return any(spelling in text for spelling in (password, *quoted))
+
+
+def tidy():
+    """Takes away what a test made, since the operator and the node would go on looking after it; fails where a password stood."""
+    found = [leak for namespace in Space.made for leak in leaks(namespace)]
+    for namespace in Space.made:
+        request("DELETE", address("namespace", name=namespace))
+    Space.made.clear()
+    assert not found, found
 
 
 class Migration:

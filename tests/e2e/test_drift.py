@@ -43,7 +43,7 @@ def test_a_change_by_hand_is_told_and_goes_again(space, shop):
     assert changed["expected"] != changed["actual"]
     assert "+ index public.by_hand CREATE INDEX by_hand ON public.orders" in report(app)["drift.diff"]
     assert json.loads(report(app)["drift.json"])["fingerprint"] == drift["fingerprint"]
-    assert len(space.events("DriftDetected")) == 1
+    assert len(space.told("DriftDetected")) == 1
 
     # A release on top: what it did not touch is still drift, and what it made is none.
     app.patch(image=shop["2"])
@@ -52,7 +52,7 @@ def test_a_change_by_hand_is_told_and_goes_again(space, shop):
 
     space.sql(f"SET ROLE {space.database}; DROP INDEX by_hand; ALTER TABLE customers ALTER name TYPE {changed['expected'].removesuffix(' not null')}")
     assert "after run 2" in drifted(app, "False", "InSync")["message"]
-    assert "drift.diff" not in report(app) and len(space.events("DriftResolved")) == 1 and len(space.events("DriftDetected")) == 1
+    assert "drift.diff" not in report(app) and len(space.told("DriftResolved")) == 1 and len(space.events("DriftDetected")) == 1
 
 
 def test_what_is_no_drift(space, shop):
@@ -95,7 +95,7 @@ def test_drift_blocks_until_it_is_accepted(space, push):
     fingerprint = app.status["drift"]["fingerprint"]
     kubectl("annotate", "--overwrite", "-n", space.name, "dbm/app", f"alembic-operator.dev/accept-drift={fingerprint}")
     app.wait_ready()
-    assert space.rows() == [TWO] and space.events("DriftAccepted")
+    assert space.rows() == [TWO] and space.told("DriftAccepted")
     never_drifted(app, 4)
 
 

@@ -1,5 +1,4 @@
 """The node, its parts and the operator die at bad moments: each revision is applied exactly once, as its own audit table tells."""
-import json
 import os
 import pathlib
 import random
@@ -66,9 +65,7 @@ def test_a_part_of_the_node_dies_in_the_middle_of_a_run(space, slow, component, 
 
 
 def test_the_pod_is_evicted_in_the_middle_of_a_run(space, slow):
-    pod = items("pods", space.name, "alembic-operator.dev/action=run")[0]["metadata"]["name"]
-    eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod, "namespace": space.name}}
-    kubectl("create", "--raw", f"/api/v1/namespaces/{space.name}/pods/{pod}/eviction", "-f", "-", stdin=json.dumps(eviction))
+    space.evict("run")
     slow.wait("MigrationFailed", 60)
     assert "bbbb2222" in slow.message() and noted(space) == [] and space.rows() is None, "taken back as a whole"
     slow.annotate("again")
@@ -127,7 +124,6 @@ def test_the_database_is_restarted_in_the_middle_of_a_run(request, push):
     assert space.rows() is None
     migration.annotate("again")
     once(space, migration)
-    kubectl("delete", "namespace", space.name, space.server, "--wait=false")
 
 
 def test_the_operator_is_killed_at_random_through_a_hundred_migrations(space, push):
@@ -140,7 +136,7 @@ def test_the_operator_is_killed_at_random_through_a_hundred_migrations(space, pu
     kills = []
 
     def kill():
-        while not over.wait(chance.uniform(0.5, 6)):
+        while not over.wait(chance.uniform(0.5, 8)):
             # Its pod is replaced at once, where a container that dies again and again would be started later and later.
             subprocess.run([CLUSTER / "kubectl", "delete", "pod", "-n", OPERATOR, "-l", f"app.kubernetes.io/name={OPERATOR}",
                             "--grace-period=0", "--force"], capture_output=True)

@@ -4,7 +4,7 @@ import time
 import pytest
 
 from conftest import install
-from harness import OPERATOR, ROOT, WITH_PYMYSQL, Space, apply, eventually, get, helm, items, kubectl, revision, run, table, CLUSTER
+from harness import OPERATOR, WITH_PYMYSQL, Space, eventually, get, helm, items, kubectl, revision, table
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_deleted_in_the_middle_of_a_run(space, slow):
 def test_deleted_when_idle(space, shop):
     app = space.migration(shop["1"])
     app.wait_ready()
-    assert "finalizers" not in app.get()["metadata"]
+    eventually("nothing holds it", lambda: "finalizers" not in app.get()["metadata"], 10)
     kubectl("delete", "dbm", "-n", space.name, "app", "--timeout=5s")
     assert space.rows() == ["e90a7b3c51d6"]
     eventually("its ConfigMaps are gone", lambda: [m["metadata"]["name"] for m in items("configmaps", space.name)] == ["kube-root-ca.crt"], 30)
@@ -135,7 +135,6 @@ def test_the_database_goes_away_for_a_while(space, shop):
     time.sleep(3)
     kubectl("scale", "-n", own.server, "deployment/postgres", "--replicas=1")
     assert app.wait_ready(seconds=90)["current"] == "f06d8c51e2a7"
-    kubectl("delete", "namespace", own.name, own.server, "--wait=false")
 
 
 def test_upgrade_and_uninstall_of_the_chart(space, shop):

@@ -13,7 +13,7 @@ def test_rows_changed_by_hand(space, shop):
     drifted = app.condition("Drifted")
     assert (drifted["status"], drifted["reason"]) == ("True", "RevisionChanged")
     assert "from 27e5c8d90a14 to e90a7b3c51d6" in drifted["message"]
-    assert space.events("RevisionChanged") and space.rows() == ["e90a7b3c51d6"]
+    assert space.told("RevisionChanged") and space.rows() == ["e90a7b3c51d6"]
 
     # Back where it was: the target is reached, and the drift is over.
     space.sql("UPDATE alembic_version SET version_num = '27e5c8d90a14'")
@@ -30,7 +30,7 @@ def test_a_change_is_seen_at_once_when_asked(space, shop):
     # Older than the target: an upgrade, which needs no permission.
     eventually("the run that follows", lambda: app.status["lastRun"]["number"] == 2, 20)
     assert app.wait_ready()["current"] == "27e5c8d90a14"
-    assert space.events("RevisionChanged")
+    assert space.told("RevisionChanged")
 
 
 def test_a_revision_that_no_image_knows(space, shop):

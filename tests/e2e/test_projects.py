@@ -156,10 +156,10 @@ def test_tables_that_are_not_the_models(space, push):
     space.sql(f"SET ROLE {space.database}; ALTER TABLE one ADD COLUMN mail text; CREATE TABLE extra (id integer)")
     found = eventually("the change is found", drifted("True"))
     assert found["reason"] == "Unexpected" and "column one.mail" in found["message"] and "table extra" in found["message"]
-    assert migration.status["drift"]["unexpected"] == 2 and migration.is_at("AtTarget") and space.events("DriftDetected")
+    assert migration.status["drift"]["unexpected"] == 2 and migration.is_at("AtTarget") and space.told("DriftDetected")
     space.sql("ALTER TABLE one DROP COLUMN mail; DROP TABLE extra")
     eventually("it is in sync again", drifted("False"))
-    assert "drift" not in migration.status and space.events("DriftResolved") and len(space.jobs("compare")) <= 2
+    assert "drift" not in migration.status and space.told("DriftResolved") and len(space.jobs("compare")) <= 2
     # Below the heads there are no models to compare with, and when nobody asks nothing is left behind.
     migration.patch(policy={"downgrade": "Allow"}, targetRevision="base")
     migration.wait_ready()

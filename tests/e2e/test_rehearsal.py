@@ -4,7 +4,7 @@ import json
 import pytest
 
 import harness
-from harness import WITH_PYMYSQL, get, revision
+from harness import WITH_PYMYSQL, items, revision
 from test_drift import server_image
 
 ONE, TWO = "aaaa1111", "bbbb2222"
@@ -36,7 +36,7 @@ def test_a_plan_is_rehearsed_before_it_runs(request, push, engine, source):
     assert phases == ["upgrade", "downgrade", "upgrade again"] and "leaves" not in found, found
     mode = {"postgres": "ShareLock", "mariadb": "EXCLUSIVE"}[engine]
     assert any(f"goods {mode}" in lock for lock in found["steps"][0]["locks"]), found["steps"][0]
-    assert space.events("RehearsalPassed") and not space.events("Rehearsing")
+    assert space.told("RehearsalPassed") and not space.events("Rehearsing")
     name = items("configmaps", space.name, "alembic-operator.dev/object=app")
     shown = [m["data"]["rehearsal.json"] for m in name if "rehearsal.json" in m.get("data", {})]
     assert len(shown) == 1 and [p["name"] for p in json.loads(shown[0])["phases"]] == phases

@@ -23,7 +23,7 @@ def test_a_failing_revision(space, push):
     app = space.migration(push(good, revision("bbbb", "aaaa", up="op.execute('INSERT INTO nowhere VALUES (1)')")))
     app.wait("MigrationFailed")
     assert "bbbb" in app.message() and 'relation "nowhere" does not exist' in app.message()
-    assert app.status["lastRun"]["revision"] == "bbbb" and space.events("MigrationFailed")
+    assert app.status["lastRun"]["revision"] == "bbbb" and space.told("MigrationFailed")
     assert space.rows() is None, "PostgreSQL took all of it back"
     job = app.status["lastRun"]["job"]
     assert "nowhere" in kubectl("logs", "-n", space.name, f"job/{job}").stdout

@@ -1,6 +1,5 @@
 """The copy of a live database's schema to a scratch database, as the init container of a rehearsal makes it. Touches the private servers."""
 
-import contextlib
 import os
 import shutil
 import subprocess
