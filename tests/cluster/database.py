@@ -5,8 +5,8 @@ import subprocess
 import urllib.parse
 
 from client import get
-from lib import KUBECONFIG, REGISTRY, STATE, fail, inside, say
-from node import program
+from lib import REGISTRY, STATE, fail, say
+from node import kubectl_command
 
 # In every password, so that each URL has to be quoted rightly.
 AWKWARD = "p@s:s/w%rd "
@@ -14,8 +14,7 @@ USER = 65532
 
 
 def kubectl(*arguments, stdin=None, check=True):
-    done = subprocess.run(inside(program(), "kubectl", f"--kubeconfig={KUBECONFIG}", *arguments), input=stdin, text=True,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    done = subprocess.run(kubectl_command(*arguments), input=stdin, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     if check and done.returncode != 0:
         fail(f"kubectl {' '.join(arguments)}: {done.stderr.strip()}")
     return done

@@ -200,9 +200,12 @@ def commands(node):
     }
 
 
+def kubectl_command(*arguments):
+    return inside(program(), "kubectl", f"--kubeconfig={KUBECONFIG}", *arguments)
+
+
 def kubectl(*arguments):
-    return subprocess.run(inside(program(), "kubectl", f"--kubeconfig={KUBECONFIG}", *arguments),
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return subprocess.run(kubectl_command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 def alive():

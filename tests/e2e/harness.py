@@ -17,8 +17,7 @@ sys.path.append(str(CLUSTER))
 
 import database
 from client import get, logs, path as address, request
-from lib import KUBECONFIG, inside
-from node import program
+from node import kubectl_command
 
 OPERATOR = "alembic-operator"
 WITH_PYMYSQL = "alembic==1.20.1\npymysql\n"
@@ -33,7 +32,7 @@ def run(*command, stdin=None, check=True):
 
 
 def kubectl(*arguments, stdin=None, check=True):
-    return run(*inside(program(), "kubectl", f"--kubeconfig={KUBECONFIG}", *arguments), stdin=stdin, check=check)
+    return run(*kubectl_command(*arguments), stdin=stdin, check=check)
 
 
 def helm(*arguments):

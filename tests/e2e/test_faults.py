@@ -136,7 +136,7 @@ def test_the_operator_is_killed_at_random_through_a_hundred_migrations(space, pu
     kills = []
 
     def kill():
-        while not over.wait(chance.uniform(0.5, 8)):
+        while not over.wait(chance.uniform(0.5, 6)):
             # Its pod is replaced at once, where a container that dies again and again would be started later and later.
             subprocess.run([CLUSTER / "kubectl", "delete", "pod", "-n", OPERATOR, "-l", f"app.kubernetes.io/name={OPERATOR}",
                             "--grace-period=0", "--force"], capture_output=True)
