@@ -6,8 +6,8 @@
 use alembic_operator::{
     api::parse_duration,
     db::{Endpoint, dialect_name, secret_texts},
+    jobs::{Inspection, Report, join_frames, pinned, pod_state},
     revisions::Target,
-    runner::{Inspection, Report, join_frames, pinned, pod_state},
     text,
 };
 use k8s_openapi::api::core::v1::Pod;

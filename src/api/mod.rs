@@ -30,12 +30,12 @@ pub const ANNOTATION_ACCEPT_DRIFT: &str = "alembic-operator.dev/accept-drift";
 pub const ANNOTATION_APPROVE: &str = "alembic-operator.dev/approve";
 /// On an inspect Job: the cache key of what it inspects. On a run Job: see [`ANNOTATION_RUN`].
 pub const ANNOTATION_KEY: &str = "alembic-operator.dev/inspection-key";
-/// On a run Job: what it was asked to do, as JSON (`runner::job::RunRecord`).
+/// On a run Job: what it was asked to do, as JSON (`jobs::RunRecord`).
 pub const ANNOTATION_RUN: &str = "alembic-operator.dev/run";
 
-/// On a backup or verify Job, and on a Backup: what it was made for, as JSON (`runner::StageRecord`).
+/// On a backup or verify Job, and on a Backup: what it was made for, as JSON (`jobs::StageRecord`).
 pub const ANNOTATION_STAGE: &str = "alembic-operator.dev/stage";
-/// On a probe or compare Job: which look it is, as JSON (`runner::job::LookRecord`).
+/// On a probe or compare Job: which look it is, as JSON (`jobs::LookRecord`).
 pub const ANNOTATION_LOOK: &str = "alembic-operator.dev/probe";
 
 /// Keeps the object until the pod of a run has ended; absent at all other times.

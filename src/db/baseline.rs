@@ -178,7 +178,7 @@ mod tests {
 
     #[test]
     fn a_large_one_is_kept_by_its_hashes() {
-        let text = |number: usize| crate::runner::hex(&number.to_be_bytes().repeat(40));
+        let text = |number: usize| crate::jobs::hex(&number.to_be_bytes().repeat(40));
         let rows: Vec<_> = (0..20_000).map(|n| ("table".to_owned(), format!("t{n}"), text(n * 7919))).collect();
         let one = Catalog::new("mariadb 10.11".into(), rows);
         let mut baseline = Baseline::of(&one, 1, &BTreeSet::new());

@@ -158,7 +158,7 @@ impl Fingerprint {
             whole.update(&hash);
             objects.insert(object.clone(), hash);
         }
-        let fingerprint = crate::runner::hex(&whole.finalize());
+        let fingerprint = crate::jobs::hex(&whole.finalize());
         Self { fingerprint, engine: catalog.engine.clone(), algorithm: ALGORITHM, objects }
     }
 
@@ -192,7 +192,7 @@ pub fn compare(expected: &Objects, found: &Objects, exclude: &Exclude) -> Vec<Dr
 }
 
 fn hashed(text: &str) -> String {
-    crate::runner::hex(&Sha256::digest(text))[..16].to_owned()
+    crate::jobs::hex(&Sha256::digest(text))[..16].to_owned()
 }
 
 /// Whether the server makes the definition's text from a parse tree. PostgreSQL then adds casts and parentheses, and

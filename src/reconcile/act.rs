@@ -16,7 +16,7 @@ use crate::{
         RehearsalSource,
     },
     error::Error,
-    runner::{
+    jobs::{
         Inspected, JobInput, Origin, PodTemplateError, Run, RunRecord, StageRecord, VersionTableName, backup_job,
         cnpg_object, compare_job, inspect_job, inspection_config_map, lacks_owner, look_job, program_config_map,
         rehearse_job, replay_job, run_job, run_jobs, shared_owner, verify_job,

@@ -1,6 +1,6 @@
 //! Where Backups of CloudNativePG are, and how calls about them are named; sends nothing.
 
-use crate::runner::cnpg_backup;
+use crate::jobs::cnpg_backup;
 use kube::{Api, Client, api::DynamicObject};
 
 /// How the calls begin in errors: a refusal of one says something about the installation.

@@ -3,7 +3,7 @@
 use crate::{
     api::Reason,
     db::{Baseline, Catalog, Schema, Sizes, Snapshot},
-    runner::{Differences, Inspected, LookRecord, PodState, Rehearsal, Run, RunRecord, Scratch, StageRecord},
+    jobs::{Differences, Inspected, LookRecord, PodState, Rehearsal, Run, RunRecord, Scratch, StageRecord},
 };
 use k8s_openapi::jiff::Timestamp;
 use std::sync::Arc;

@@ -3,9 +3,9 @@
 use super::checks::{Chosen, direction_name};
 use crate::{
     api::{DatabaseMigration, HazardStatus, PlanStatus, PlanStep},
+    jobs::{own_metadata, own_name},
     lint::{Finding, Severity},
     revisions::Direction,
-    runner::{own_metadata, own_name},
     text,
 };
 use serde_json::{Value, json};

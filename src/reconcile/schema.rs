@@ -4,7 +4,7 @@ use super::checks::Compared;
 use crate::{
     api::{DatabaseMigration, DriftedObject},
     db::{Baseline, TooLarge},
-    runner::{own_metadata, own_name},
+    jobs::{own_metadata, own_name},
     text,
 };
 use k8s_openapi::{ByteString, api::core::v1::ConfigMap, apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};

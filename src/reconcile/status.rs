@@ -10,9 +10,9 @@ use crate::{
         PlanStatus, Reason, RunStatus,
     },
     db::Snapshot,
+    jobs::Inspected,
     lint::{Code, Finding, Severity},
     revisions::Direction,
-    runner::Inspected,
     text,
 };
 use k8s_openapi::{

@@ -1,7 +1,7 @@
 //! What people do with the operator, step by step; each must end the same whatever fails on the way. No network.
 
 use super::cluster::Cluster;
-use alembic_operator::{api::ConditionType, runner::run_name};
+use alembic_operator::{api::ConditionType, jobs::run_name};
 use futures::future::BoxFuture;
 use serde_json::json;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};

@@ -6,9 +6,9 @@ use super::{
 };
 use crate::{
     api::{BackupMethod, BackupResult, BackupStatus, BackupWhen, DatabaseMigration, parse_duration},
+    jobs::{StageRecord, backup_name},
     reconcile::observed::{CnpgView, Stages},
     revisions::Direction,
-    runner::{StageRecord, backup_name},
 };
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;

@@ -4,9 +4,9 @@ use super::plan::Chosen;
 use crate::{
     api::{AllowedHazard, Reversible},
     db::Sizes,
+    jobs::{Implementation, Revision},
     lint::{Allow, Code, Dialect, Fact, Finding, Input, Report, Section, Severity, allows_of_revision, lint},
     revisions::Direction,
-    runner::{Implementation, Revision},
 };
 
 /// A plan as it was judged.

@@ -2,9 +2,9 @@
 
 use crate::{
     api::{ANNOTATION_ACCEPT_DRIFT, ANNOTATION_REQUESTED_AT, DatabaseMigration, Reason, RunResult},
+    jobs::{inspection_key, inspection_name, is_pinned},
     reconcile::observed::Wanted,
     revisions::Graph,
-    runner::{inspection_key, inspection_name, is_pinned},
     text,
 };
 use kube::ResourceExt;

@@ -2,13 +2,13 @@
 
 use crate::{
     api::{Adopt, DatabaseMigrationStatus, DowngradePolicy, Reason, RunResult, Strategy},
+    jobs::{Implementation, Inspected, Limit, Revision, Run, hex},
     lint::Severity,
     reconcile::{
         checks::{drift::describe, hazards::Judged},
         observed::Problem,
     },
     revisions::{AlembicError, Direction, Graph, Plan, PlanError, Target, adopt, decide, first_step, steps_digest},
-    runner::{Implementation, Inspected, Limit, Revision, Run, hex},
     text,
 };
 use sha2::{Digest, Sha256};

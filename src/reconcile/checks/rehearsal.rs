@@ -5,11 +5,11 @@ use crate::{
     api::{
         DatabaseMigration, Reason, RehearsalResult, RehearsalSource, RehearsalStatus, RehearsalStep, parse_duration,
     },
-    reconcile::observed::{JobView, Problem, RehearsalView, Stages},
-    revisions::Direction,
-    runner::{
+    jobs::{
         History, Inspected, Limit, LockTaken, LookRecord, Rehearsal, RehearsedPhase, Run, Scratch, again_name, hex,
     },
+    reconcile::observed::{JobView, Problem, RehearsalView, Stages},
+    revisions::Direction,
     text,
 };
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
@@ -217,7 +217,7 @@ pub fn rehearsal_json(found: &Rehearsal) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runner::RehearsedStep;
+    use crate::jobs::RehearsedStep;
 
     #[test]
     fn what_is_shown_of_much_is_little() {

@@ -3,8 +3,8 @@
 use super::plan::from_base;
 use crate::{
     api::{DatabaseMigration, Reason},
+    jobs::{Inspected, Limit, LookRecord, Scratch},
     reconcile::observed::{Problem, ReplayJob},
-    runner::{Inspected, Limit, LookRecord, Scratch},
 };
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 

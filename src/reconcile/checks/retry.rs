@@ -2,8 +2,8 @@
 
 use crate::{
     api::{Reason, RunResult, RunStatus},
+    jobs::short_hash,
     reconcile::observed::Problem,
-    runner::short_hash,
 };
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use std::time::Duration;

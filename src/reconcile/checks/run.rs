@@ -2,8 +2,8 @@
 
 use crate::{
     api::{Reason, RunResult, RunStatus},
+    jobs::{Ended, Failure, PodState, Report, ReportError, RunRecord, RunState},
     reconcile::observed::RunView,
-    runner::{Ended, Failure, PodState, Report, ReportError, RunRecord, RunState},
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use std::collections::BTreeSet;

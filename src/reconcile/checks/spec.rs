@@ -2,9 +2,9 @@
 
 use crate::{
     api::{BackupWhen, DatabaseMigrationSpec, DowngradePolicy, OnFailure, Reason, parse_duration},
+    jobs::{BACKUP_FIELD, POD_TEMPLATE_FIELD, VERIFY_FIELD, check_pod_template},
     reconcile::observed::Problem,
     revisions::Target,
-    runner::{BACKUP_FIELD, POD_TEMPLATE_FIELD, VERIFY_FIELD, check_pod_template},
 };
 
 /// The first thing that is wrong with a spec.

@@ -1,8 +1,8 @@
 //! How far a Job is that backs up or verifies, and its end in words; no I/O.
 
 use crate::{
+    jobs::{Ended, PodState, Trouble},
     reconcile::observed::JobView,
-    runner::{Ended, PodState, Trouble},
     text,
 };
 use k8s_openapi::jiff::Timestamp;

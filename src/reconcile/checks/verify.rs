@@ -10,9 +10,9 @@ use crate::{
         DatabaseMigration, DatabaseMigrationStatus, DowngradePolicy, Reason, RunResult, RunStatus, VerifyResult,
         parse_duration,
     },
+    jobs::{Implementation, Inspected, StageRecord, short_hash, verify_name},
     reconcile::observed::{Problem, StageView},
     revisions::{Direction, Target, decide},
-    runner::{Implementation, Inspected, StageRecord, short_hash, verify_name},
     text,
 };
 use k8s_openapi::jiff::Timestamp;

@@ -4,12 +4,12 @@ use super::{Effect, Pass, image::problem_of};
 use crate::{
     api::{Change, ConditionType, DriftMode, DriftStatus, DriftedObject, OnDrift, Reason},
     db::Exclude,
+    jobs::{Differences, Inspected, PodState},
     reconcile::{
         checks::{Compared, Drift, Look, Replayed, Taken, accepted_drift},
         observed::{JobView, ModelsView, Problem, ReplayView, SchemaView, SeenSchema},
         schema::{SchemaRecord, schema_name, shown},
     },
-    runner::{Differences, Inspected, PodState},
 };
 use std::{collections::BTreeSet, sync::Arc};
 

@@ -3,11 +3,11 @@
 use super::{Effect, Next, Pass, SOON, WHILE_ACTIVE, WITHOUT_POD};
 use crate::{
     api::{ConditionType, Reason},
+    jobs::{Inspected, PodState, Trouble},
     reconcile::{
         checks::{repeats_by_itself, requested_at},
         observed::{ImageView, JobView, Problem},
     },
-    runner::{Inspected, PodState, Trouble},
 };
 use std::sync::Arc;
 

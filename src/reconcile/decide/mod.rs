@@ -29,8 +29,8 @@ use super::{
 };
 use crate::{
     api::{ConditionType, DatabaseMigration, DatabaseMigrationStatus, Kind, Reason, parse_duration},
+    jobs::{Inspected, LookRecord, PodState, Run, RunRecord},
     revisions::{Direction, Target},
-    runner::{Inspected, LookRecord, PodState, Run, RunRecord},
 };
 use k8s_openapi::jiff::Timestamp;
 use serde_json::Value;

@@ -4,11 +4,11 @@ use super::{tests::*, *};
 use crate::{
     api::BackupResult,
     db::VersionRows,
+    jobs::{Ended, JobInput, Trouble, run_job},
     reconcile::{
         checks::spec_problem,
         observed::{ModelsView, RunView, StageView},
     },
-    runner::{Ended, JobInput, Trouble, run_job},
 };
 use kube::ResourceExt;
 use proptest::prelude::*;

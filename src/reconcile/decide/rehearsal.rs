@@ -4,6 +4,7 @@
 use super::{Effect, Next, Pass, WHILE_ACTIVE, WITHOUT_POD, image::problem_of};
 use crate::{
     api::{Reason, RehearsalResult, RehearsalStatus},
+    jobs::{PodState, Rehearsal},
     reconcile::{
         checks::{
             Chosen, RehearsalAsk, RehearsalProgress, rehearsal_ask, rehearsal_json, rehearsal_progress,
@@ -12,7 +13,6 @@ use crate::{
         observed::Problem,
         plan::plan_config_map,
     },
-    runner::{PodState, Rehearsal},
 };
 use serde_json::json;
 

@@ -3,6 +3,7 @@
 use super::{Effect, Next, Pass, WHILE_ACTIVE, WITHOUT_POD, image::problem_of};
 use crate::{
     api::{AdoptVerify, ConditionType, Reason, parse_duration},
+    jobs::{Ended, Limit, PodState, RunRecord, run_name},
     reconcile::{
         checks::{
             Approval, Chosen, Gate, approval, direction_name, gate, gone_back, plan_problem, requested_at, run_status,
@@ -13,7 +14,6 @@ use crate::{
         status::summary,
     },
     revisions::Direction,
-    runner::{Ended, Limit, PodState, RunRecord, run_name},
 };
 use serde_json::Value;
 use std::{collections::BTreeSet, time::Duration};

@@ -4,8 +4,8 @@ use super::{tests::*, *};
 use crate::{
     api::{ANNOTATION_REQUESTED_AT, Backup, BackupResult, BackupWhen, DowngradePolicy, OnFailure, VerifyResult},
     db::VersionRows,
+    jobs::{Ended, Implementation, Inspection, StageRecord},
     reconcile::observed::StageView,
-    runner::{Ended, Implementation, Inspection, StageRecord},
 };
 use kube::ResourceExt;
 use serde_json::json;

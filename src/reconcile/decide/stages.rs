@@ -7,6 +7,7 @@ use crate::{
         BackupMethod, BackupResult, BackupStatus, ConditionType, Kind, OnFailure, Reason, RunStatus, VerifyResult,
         VerifyStatus,
     },
+    jobs::{Inspected, PodState},
     reconcile::{
         checks::{
             BackupAsk, Chosen, Progress, VerifyAsk, backup_ask, backup_progress, not_required, requested_at,
@@ -14,7 +15,6 @@ use crate::{
         },
         observed::{Problem, StageView},
     },
-    runner::{Inspected, PodState},
 };
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 use std::{collections::BTreeSet, sync::Arc, time::Duration};

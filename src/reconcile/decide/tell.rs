@@ -3,7 +3,7 @@
 use super::{Effect, Pass};
 use crate::{
     api::{ConditionType, DatabaseMigration, DatabaseMigrationStatus, FINALIZER, Kind, Reason, RunResult, RunStatus},
-    runner::PodState,
+    jobs::PodState,
 };
 use kube::ResourceExt;
 

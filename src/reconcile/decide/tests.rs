@@ -4,8 +4,8 @@ use super::*;
 use crate::{
     api::{DriftMode, RunResult, RunStatus},
     db::{Snapshot, VersionRows},
+    jobs::{Differences, Ended, Inspection, PodState, Trouble},
     reconcile::observed::{JobView, ModelsView, OldRun, RunView, SchemaView, Stages},
-    runner::{Differences, Ended, Inspection, PodState, Trouble},
 };
 use kube::ResourceExt;
 use serde_json::json;

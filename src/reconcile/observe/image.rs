@@ -4,15 +4,15 @@ use super::jobs::{InspectJob, payload};
 use crate::{
     api::{DatabaseMigration, LABEL_INSPECTION, Reason},
     error::Error,
+    jobs::{
+        Ended, Inspected, Inspection, PodState, Report, RunState, inspected_digest, inspected_image, lacks_owner,
+        pinned, read_inspection,
+    },
     reconcile::{
         Context,
         api::call,
         checks::{pod_failed, reason_of_class},
         observed::{ImageView, JobView, Problem, Wanted},
-    },
-    runner::{
-        Ended, Inspected, Inspection, PodState, Report, RunState, inspected_digest, inspected_image, lacks_owner,
-        pinned, read_inspection,
     },
     text,
 };
@@ -162,7 +162,7 @@ fn said(report: &Report, ended: &Ended, secrets: &[&str]) -> Problem {
     Problem::new(reason_of_class(&failure.class), message)
 }
 
-fn no_report(ended: &Ended, error: &crate::runner::ReportError, secrets: &[&str]) -> Problem {
+fn no_report(ended: &Ended, error: &crate::jobs::ReportError, secrets: &[&str]) -> Problem {
     let why = ended.reason.as_deref().unwrap_or_default();
     let message = match ended.exit_code {
         Some(code) => pod_failed(ended.ran, code, why, error, ended.message.as_deref()),

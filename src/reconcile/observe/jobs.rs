@@ -4,14 +4,14 @@
 use crate::{
     api::{ANNOTATION_LOOK, ANNOTATION_STAGE, DatabaseMigration, LABEL_ACTION, LABEL_OBJECT},
     error::Error,
+    jobs::{
+        CONTAINER, Ended, Frames, LookRecord, PodState, ReportError, RunRecord, StageRecord, Trouble, is_replaced,
+        join_frames, pod_state, rehearsal_pod_state, whole_pod_state,
+    },
     reconcile::{
         Context,
         api::call,
         observed::{JobView, OldRun, RunView, StageView},
-    },
-    runner::{
-        CONTAINER, Ended, Frames, LookRecord, PodState, ReportError, RunRecord, StageRecord, Trouble, is_replaced,
-        join_frames, pod_state, rehearsal_pod_state, whole_pod_state,
     },
     text,
 };

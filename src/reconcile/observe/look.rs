@@ -4,11 +4,11 @@ use super::jobs::{LookView, redact};
 use crate::{
     api::{DatabaseMigration, Reason, parse_duration},
     db::{Snapshot, VersionRows},
+    jobs::{Ended, Look, LookRecord, PodState, Report, RunState, look_epoch},
     reconcile::{
         checks::{pod_failed, reason_of_class, requested_at},
         observed::{DatabaseView, JobView, ModelsView, Problem},
     },
-    runner::{Ended, Look, LookRecord, PodState, Report, RunState, look_epoch},
     text,
 };
 use k8s_openapi::jiff::Timestamp;

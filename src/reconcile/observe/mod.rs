@@ -24,8 +24,8 @@ use crate::{
     api::{DatabaseMigration, DriftMode, OnFailure},
     db::{ALEMBICS_WIDTH, Sizes, VersionRows, VersionTable},
     error::Error,
+    jobs::{Inspected, LookRecord},
     revisions::Target,
-    runner::{Inspected, LookRecord},
 };
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Api, ResourceExt};

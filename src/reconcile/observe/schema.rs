@@ -11,6 +11,7 @@ use crate::{
     },
     db::{Catalog, Endpoint, Schema, VersionTable},
     error::Error,
+    jobs::CatalogReport,
     reconcile::{
         Context,
         api::call,
@@ -22,7 +23,6 @@ use crate::{
         },
         schema::{baseline, schema_name},
     },
-    runner::CatalogReport,
     text,
 };
 use k8s_openapi::{api::core::v1::ConfigMap, jiff::Timestamp};

@@ -10,13 +10,13 @@ use crate::{
     api::{BackupMethod, BackupResult, DatabaseMigration, RehearsalResult},
     db::Endpoint,
     error::Error,
+    jobs::{Ended, PodState, Rehearsal},
     reconcile::{
         Context,
         api::call,
         cnpg,
         observed::{CnpgView, RehearsalEnd, RehearsalView, StageView, Stages},
     },
-    runner::{Ended, PodState, Rehearsal},
     text,
 };
 use kube::ResourceExt;

@@ -278,7 +278,7 @@ fn merge_lists(base: &mut Vec<Value>, over: Vec<Value>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runner::task::Action;
+    use crate::jobs::task::Action;
 
     fn pod(spec: Value) -> Result<PodTemplateSpec, PodTemplateError> {
         let object: DatabaseMigration = serde_json::from_value(json!({

@@ -2,7 +2,8 @@
 //! objects, sends nothing.
 
 use super::{
-    job::{JobInput, name_part, replacing_disrupted, short_hash, stage_labels, wrap},
+    job::{JobInput, replacing_disrupted, stage_labels, wrap},
+    names::{name_part, short_hash},
     pod_template::{
         Payload, PodTemplateError, default_container_security, default_pod, merge, pod_metadata, pod_template,
         read_pod_spec, runs_as_default_user,

@@ -286,7 +286,7 @@ mod tests {
                 .unwrap()
         };
         let once: Job = serde_json::from_value(json!({"metadata": {}, "spec": {"template": {}}})).unwrap();
-        let again = crate::runner::job::replacing_disrupted(once.clone());
+        let again = crate::jobs::job::replacing_disrupted(once.clone());
         assert!(["Failed", "Running"].iter().all(|phase| is_replaced(&again, &pod(DISRUPTED, phase))));
         assert!(!is_replaced(&again, &pod(DISRUPTED, "Succeeded")));
         assert!(!is_replaced(&once, &pod(DISRUPTED, "Failed")) && !is_replaced(&again, &pod("Ready", "Failed")));

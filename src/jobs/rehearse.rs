@@ -224,7 +224,7 @@ mod tests {
     use super::*;
     use crate::{
         api::{Change, DatabaseMigration},
-        runner::{Limit, Scratch, scratch::MARK},
+        jobs::{Limit, Scratch, scratch::MARK},
     };
     use serde_json::{Value, json};
     use std::time::Duration;
