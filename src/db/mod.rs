@@ -43,6 +43,11 @@ pub struct Snapshot {
     pub tables: Vec<String>,
     /// How many characters a row of the version table can have; looked for only where an id may be too long.
     pub column: Option<u32>,
+    /// The server's own name for this database, where it tells one that lasts. A database that was put in this one's place
+    /// under the same host, port and name has another.
+    pub identity: Option<String>,
+    /// Whether the server takes no writes now: a replica, or one that was set so.
+    pub read_only: bool,
 }
 
 /// The content of the version table.

@@ -18,10 +18,14 @@ const OTHER_TABLES: &str = include_str!("sql/mysql_other_tables.sql");
 const CATALOG: &str = include_str!("sql/mysql_catalog.sql");
 const RUNNING: &str = include_str!("sql/mysql_running.sql");
 const SIZES: &str = include_str!("sql/mysql_sizes.sql");
+const READ_ONLY: &str = include_str!("sql/mysql_read_only.sql");
+const IDENTITY: &str = include_str!("sql/mysql_identity.sql");
 pub const SEQUENCE: &str = include_str!("sql/mariadb_sequence.sql");
 
 /// ER_NO_SUCH_TABLE
 const NO_TABLE: u16 = 1146;
+/// ER_UNKNOWN_SYSTEM_VARIABLE: another server that speaks this protocol.
+const NO_VARIABLE: u16 = 1193;
 
 /// One connection, one read-only transaction.
 pub async fn probe(endpoint: &Endpoint, table: &VersionTable, timeout: Duration) -> Result<Snapshot, ProbeError> {
@@ -170,7 +174,22 @@ async fn look(
         _ => None,
     };
     let column = column.map(|width| u32::try_from(width).unwrap_or(u32::MAX));
-    Ok(Snapshot { dialect: endpoint.dialect.to_string(), server_version, rows, tables, column })
+    let identity = identity(connection, &server_version).await?;
+    let read_only = connection.fetch_one(READ_ONLY).await?.try_get(0)?;
+    Ok(Snapshot { dialect: endpoint.dialect.to_string(), server_version, rows, tables, column, identity, read_only })
+}
+
+/// The server's own name for the database. MariaDB has none that lasts: its server_uid comes from the network card, which
+/// is another one each time that a pod starts.
+async fn identity(connection: &mut MySqlConnection, version: &str) -> Result<Option<String>, sqlx::Error> {
+    if engine(version).starts_with("mariadb") {
+        return Ok(None);
+    }
+    match connection.fetch_one(IDENTITY).await {
+        Ok(row) => row.try_get(0),
+        Err(error) if number(&error) == Some(NO_VARIABLE) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 async fn rows(connection: &mut MySqlConnection, table: &VersionTable) -> Result<VersionRows, sqlx::Error> {

@@ -3,6 +3,7 @@
 use super::{
     Catalog, Endpoint, MAX_ROWS, ProbeError, Schema, Sizes, Snapshot, TlsMode, VersionRows, VersionTable, shown,
 };
+use futures::TryStreamExt;
 use secrecy::ExposeSecret;
 use sqlx::{
     AssertSqlSafe, ConnectOptions, Connection, Executor, Row,
@@ -19,9 +20,13 @@ const PREPARE: &str = include_str!("sql/postgres_catalog_settings.sql");
 pub const CATALOG: &str = include_str!("sql/postgres_catalog.sql");
 const RUNNING: &str = include_str!("sql/postgres_running.sql");
 const SIZES: &str = include_str!("sql/postgres_sizes.sql");
+const SERVER: &str = include_str!("sql/postgres_server.sql");
 
 /// SQLSTATE undefined_table: neither the table nor, where one is named, its schema has to be there.
 const NO_TABLE: &str = "42P01";
+/// SQLSTATE insufficient_privilege, undefined_function and undefined_table: the user may not ask for the server's
+/// identity, or it is another server that speaks this protocol and has none.
+const NO_IDENTITY: [&str; 3] = ["42501", "42883", NO_TABLE];
 
 /// One connection, one read-only transaction.
 pub async fn probe(endpoint: &Endpoint, table: &VersionTable, timeout: Duration) -> Result<Snapshot, ProbeError> {
@@ -140,7 +145,23 @@ async fn look(
         _ => None,
     };
     let server_version = connection.server_version_num().map(version).unwrap_or_default();
-    Ok(Snapshot { dialect: endpoint.dialect.to_string(), server_version, rows, tables, column })
+    let (read_only, identity) = server(connection).await?;
+    Ok(Snapshot { dialect: endpoint.dialect.to_string(), server_version, rows, tables, column, identity, read_only })
+}
+
+/// Whether the server takes no writes, and its own name for the database. That comes last: an error ends the
+/// transaction's usefulness.
+async fn server(connection: &mut PgConnection) -> Result<(bool, Option<String>), sqlx::Error> {
+    let mut answers = connection.fetch(SERVER);
+    let read_only = answers.try_next().await?.map(|row| row.try_get(0)).transpose()?.unwrap_or(false);
+    let identity = match answers.try_next().await {
+        Ok(row) => row.map(|row| row.try_get(0)).transpose()?,
+        Err(sqlx::Error::Database(error)) if NO_IDENTITY.contains(&error.code().as_deref().unwrap_or_default()) => None,
+        Err(error) => return Err(error),
+    };
+    // To the end, as the answer to COMMIT is still to come.
+    while let Ok(Some(_)) = answers.try_next().await {}
+    Ok((read_only, identity))
 }
 
 /// The rows, in one message to the server with what has to go before.

@@ -57,6 +57,8 @@ pub struct Database {
     /// `None` while there is no version table.
     pub rows: Option<BTreeSet<String>>,
     pub tables: Vec<String>,
+    /// The server's own name for it.
+    pub identity: Option<String>,
     pub password: String,
     pub down: bool,
     /// Each run that changed it: direction, rows before, rows after; and each `backup` and `verify` that ended well, with the
@@ -461,6 +463,8 @@ impl Prober for Simulated {
                     rows: database.rows.clone().map_or(VersionRows::NoTable, VersionRows::Rows),
                     tables: database.tables.clone(),
                     column: None,
+                    identity: database.identity.clone(),
+                    read_only: false,
                 }),
             }
         })

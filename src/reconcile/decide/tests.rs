@@ -60,6 +60,8 @@ pub(super) fn seen(rows: &str) -> DatabaseView {
         rows,
         tables: vec![],
         column: None,
+        identity: None,
+        read_only: false,
     })
 }
 

@@ -165,5 +165,7 @@ fn snapshot(look: Look) -> Snapshot {
         rows: if look.table { VersionRows::Rows(names(look.rows).collect()) } else { VersionRows::NoTable },
         tables: names(look.tables).take(6).collect(),
         column: look.column,
+        identity: None,
+        read_only: false,
     }
 }

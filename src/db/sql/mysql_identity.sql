@@ -1,0 +1,1 @@
+SELECT CAST(CONCAT_WS('/', @@server_uuid, DATABASE()) AS CHAR)
