@@ -2,6 +2,7 @@
 
 mod fingerprint;
 mod lint;
+mod probe;
 
 use crate::{
     api::{DatabaseMigration, MANAGER},
@@ -46,6 +47,8 @@ enum Command {
     Crd,
     /// Print the fingerprint of a database's schema, or how the schema differs from an earlier one (exit code 3).
     Fingerprint(fingerprint::FingerprintArgs),
+    /// Print what the operator reads of a database: its version rows, its server, and whether that takes writes.
+    Probe(probe::ProbeArgs),
     /// Look for hazards in migration SQL, such as `alembic upgrade --sql` prints.
     Lint(lint::LintArgs),
 }
@@ -81,6 +84,7 @@ impl Cli {
         match self.command {
             Command::Crd => print(&crd()?),
             Command::Fingerprint(args) => fingerprint::execute(args),
+            Command::Probe(args) => probe::execute(args),
             Command::Lint(args) => lint::execute(&args),
             Command::Run(args) => {
                 telemetry::init(args.log_format, &args.log).context("--log")?;

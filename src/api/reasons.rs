@@ -106,6 +106,7 @@ reasons! {
         AdoptionRefused = "AdoptionRefused": "Bring the tables to what the models say, correct `spec.adopt.revision`, or set `spec.adopt.verify: None`.",
         DriftBlocked = "DriftBlocked": "Take back what was changed by hand, or accept it with `spec.drift.acceptedFingerprint`; `status.drift` says what it is.",
         UnknownRevision = "UnknownRevision": "Something else wrote a revision that no image that the operator knows has: correct the version row, or use the image that it came from.",
+        InvalidVersionRows = "InvalidVersionRows": "Mend the version table as the message says: each revision once, and none without a name.",
         OverlappingRows = "OverlappingRows": "Remove the row that is an ancestor of another one from the version table.",
         DowngradeNotAllowed = "DowngradeNotAllowed": "Set `spec.policy.downgrade: Allow` if the downgrade is meant, or raise the target.",
         IrreversibleRevision = "IrreversibleRevision": "Write the missing downgrade(), or restore from a backup.",

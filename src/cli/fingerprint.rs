@@ -1,26 +1,20 @@
 //! `alembic-operator fingerprint`: prints the hashes of a schema's objects, or how they differ from earlier ones; does network
 //! I/O.
 
-use super::print;
-use crate::db::{self, Endpoint, Exclude, Fingerprint, VersionTable};
+use super::{print, probe::Place};
+use crate::db::{self, Catalog, Exclude, Fingerprint};
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
-use secrecy::SecretString;
 use std::{
     io::Write,
     path::{Path, PathBuf},
     process::ExitCode,
-    time::Duration,
 };
 
 #[derive(Debug, Args)]
 pub(super) struct FingerprintArgs {
-    /// Name of the environment variable that holds the database's URL.
-    #[arg(long, value_name = "VARIABLE")]
-    url_env: String,
-    /// Name of the version table, which is no part of the schema.
-    #[arg(long, default_value = "alembic_version")]
-    version_table: String,
+    #[command(flatten)]
+    place: Place,
     /// An object that is left out, as in spec.drift.exclude; may be given several times.
     #[arg(long, value_name = "GLOB")]
     exclude: Vec<String>,
@@ -29,9 +23,6 @@ pub(super) struct FingerprintArgs {
     compare: Option<PathBuf>,
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
-    /// Seconds that the whole look may take.
-    #[arg(long, default_value_t = 30)]
-    timeout: u64,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -48,24 +39,19 @@ pub(super) fn execute(args: FingerprintArgs) -> anyhow::Result<ExitCode> {
 }
 
 async fn fingerprint(args: FingerprintArgs) -> anyhow::Result<ExitCode> {
-    let url = std::env::var(&args.url_env).with_context(|| format!("the variable {} is not set", args.url_env))?;
-    let endpoint = Endpoint::parse(&SecretString::from(url))?;
+    let (endpoint, table, timeout) = args.place.read()?;
     let expected = args.compare.as_deref().map(read_fingerprint).transpose()?;
-    let table = VersionTable { schema: None, name: args.version_table, measure: false };
-    let schema = db::schema(&endpoint, &table, Duration::from_secs(args.timeout)).await?;
+    let schema = db::schema(&endpoint, &table, timeout).await?;
     if schema.migrating {
         writeln!(std::io::stderr(), "a migration of this database is running: its schema may be in between")?;
     }
     let found = schema.catalog;
     let exclude = Exclude::new(&args.exclude);
     let Some(expected) = expected else {
-        let found = Fingerprint::of(&found, &exclude);
-        let lines = found.objects.iter().map(|(object, hash)| format!("{hash} {object}\n"));
-        let text = match args.format {
-            Format::Json => serde_json::to_string_pretty(&found)? + "\n",
-            Format::Text => lines.collect::<String>() + &format!("{} {}\n", found.fingerprint, found.engine),
+        return match args.format {
+            Format::Json => print(&(serde_json::to_string_pretty(&Fingerprint::of(&found, &exclude))? + "\n")),
+            Format::Text => lines(&found, &exclude),
         };
-        return print(&text);
     };
     let differences = expected.compare(&found, &exclude)?;
     let lines = differences.iter().map(|d| format!("{} {}\n", d.change.as_str(), d.object));
@@ -74,6 +60,21 @@ async fn fingerprint(args: FingerprintArgs) -> anyhow::Result<ExitCode> {
         Format::Text => lines.collect(),
     })?;
     Ok(if differences.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(DIFFERENT) })
+}
+
+/// Line by line: a large schema is not in memory once more as a text.
+fn lines(found: &Catalog, exclude: &Exclude) -> anyhow::Result<ExitCode> {
+    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    let mut written = Ok(());
+    let whole = Fingerprint::over(found, exclude, |object, hash| {
+        if written.is_ok() {
+            written = writeln!(out, "{hash} {object}");
+        }
+    });
+    written?;
+    writeln!(out, "{whole} {}", found.engine)?;
+    out.flush()?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn read_fingerprint(file: &Path) -> anyhow::Result<Fingerprint> {

@@ -1,7 +1,7 @@
 //! Why a database can't be read, coarse on purpose: a tenant chooses the host, so nothing that a server says is
 //! passed on, or the operator could be used to look around its network. No I/O.
 
-use super::{VersionTable, shown};
+use super::{VersionTable, budget::Full, rows::RowFault, shown};
 
 /// What is wrong with a URL, or with the parts of one. Never shows user or password.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -61,8 +61,57 @@ pub enum ProbeError {
     PermissionDenied { place: String, table: String },
     #[error("{place}: the table {table} is not one of Alembic's")]
     NotAVersionTable { place: String, table: String },
+    #[error("{place}: the version table {table} {fault}")]
+    Rows { place: String, table: String, fault: RowFault },
+    #[error("{place}: the schema has more objects than can be compared; set spec.drift.mode to Disabled or Models")]
+    CatalogTooLarge { place: String },
+    #[error("{place}: the operator is comparing other large schemas just now")]
+    NoRoom { place: String },
     #[error("{place} answered with error {code}")]
     Unexpected { place: String, code: String },
+}
+
+/// Why a look ended early.
+#[derive(Debug)]
+pub(super) enum Failure {
+    Server(sqlx::Error),
+    Rows(RowFault),
+    Catalog(Full),
+}
+
+impl From<sqlx::Error> for Failure {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Server(error)
+    }
+}
+
+impl From<RowFault> for Failure {
+    fn from(fault: RowFault) -> Self {
+        Self::Rows(fault)
+    }
+}
+
+impl From<Full> for Failure {
+    fn from(full: Full) -> Self {
+        Self::Catalog(full)
+    }
+}
+
+impl Failure {
+    /// What it means; `server` judges what the server says.
+    pub(super) fn told(
+        self,
+        place: String,
+        table: &VersionTable,
+        server: impl FnOnce(&sqlx::Error) -> ProbeError,
+    ) -> ProbeError {
+        match self {
+            Self::Server(error) => server(&error),
+            Self::Rows(fault) => ProbeError::Rows { place, table: shown(table), fault },
+            Self::Catalog(Full::Always) => ProbeError::CatalogTooLarge { place },
+            Self::Catalog(Full::Now) => ProbeError::NoRoom { place },
+        }
+    }
 }
 
 impl ProbeError {
@@ -83,14 +132,18 @@ impl ProbeError {
     /// The reason in the condition.
     pub fn reason(&self) -> &'static str {
         match self {
-            Self::Unreachable { .. } | Self::Timeout { .. } | Self::Busy { .. } | Self::Unexpected { .. } => {
-                "DatabaseUnreachable"
-            }
+            Self::Unreachable { .. }
+            | Self::Timeout { .. }
+            | Self::Busy { .. }
+            | Self::NoRoom { .. }
+            | Self::Unexpected { .. } => "DatabaseUnreachable",
             Self::AuthFailed { .. } => "AuthFailed",
             Self::TlsFailed { .. } => "TLSFailed",
             Self::NoSuchDatabase { .. } => "NoSuchDatabase",
             Self::PermissionDenied { .. } => "PermissionDenied",
             Self::NotAVersionTable { .. } => "VersionTableMismatch",
+            Self::Rows { .. } => "InvalidVersionRows",
+            Self::CatalogTooLarge { .. } => "InvalidSpec",
         }
     }
 }

@@ -1,10 +1,14 @@
 //! The fingerprint of a schema: what each object of the catalog is, a hash for each and one for all, and what two schemas
 //! differ in; no I/O.
 
+use super::budget::{Full, Share};
 use crate::api::{Change, DriftedObject};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 use wildmatch::WildMatch;
 
 /// Another number for another way to make the definitions: fingerprints of different numbers can't be compared.
@@ -61,36 +65,101 @@ impl Definition {
 pub type Objects = BTreeMap<String, Definition>;
 
 /// The objects of a schema with their definitions.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Catalog {
     /// Name and major version of the server: another one may spell the same definition in another way.
     pub engine: String,
     pub objects: Objects,
+    /// Kept until the last copy is gone.
+    _share: Arc<Share>,
+}
+
+impl PartialEq for Catalog {
+    fn eq(&self, other: &Self) -> bool {
+        self.engine == other.engine && self.objects == other.objects
+    }
+}
+
+impl Eq for Catalog {}
+
+/// Bytes of definitions that are kept as texts. Of the others there is a hash, which finds a difference just as well.
+const MAX_TEXTS: usize = 4 * 1024 * 1024;
+/// About what an object takes in memory beside its texts.
+const OVERHEAD: usize = 128;
+
+/// A catalog while it is read, row by row.
+pub(super) struct Reading {
+    engine: String,
+    objects: Objects,
+    /// To MariaDB a sequence is a table with columns.
+    sequences: Vec<String>,
+    texts: usize,
+    share: Share,
+}
+
+impl Reading {
+    pub(super) fn of(engine: String) -> Self {
+        Self { engine, objects: Objects::new(), sequences: Vec::new(), texts: 0, share: Share::default() }
+    }
+
+    /// Takes one row of the catalog query.
+    pub(super) fn take(&mut self, kind: &str, name: &str, definition: String) -> Result<(), Full> {
+        let definition = self.definition(kind, definition);
+        let text = match &definition {
+            Definition::Text(text) | Definition::Hash(text) => text.len(),
+        };
+        self.share.grow(kind.len() + name.len() + text + OVERHEAD)?;
+        self.insert(kind, name, definition);
+        Ok(())
+    }
+
+    fn definition(&mut self, kind: &str, definition: String) -> Definition {
+        let definition = match self.engine.split(' ').next() {
+            Some("postgresql") if spelled_anew(kind) => steady(&definition),
+            // What somebody wrote, with their blanks and line breaks.
+            Some("sqlite") => joined(&words(&definition)),
+            _ => definition,
+        };
+        if self.texts + definition.len() > MAX_TEXTS {
+            return Definition::Hash(hashed(&definition));
+        }
+        self.texts += definition.len();
+        Definition::Text(definition)
+    }
+
+    fn insert(&mut self, kind: &str, name: &str, definition: Definition) {
+        if kind == "sequence" && self.engine.starts_with("mariadb") {
+            self.sequences.push(name.to_owned());
+        }
+        self.objects.insert(format!("{kind} {name}"), definition);
+    }
+
+    /// The catalog, with nothing of it counted twice.
+    pub(super) fn finish(self) -> Catalog {
+        let mut objects = self.objects;
+        for sequence in &self.sequences {
+            let columns = format!("column {sequence}.");
+            let of_it: Vec<String> = objects
+                .range(columns.clone()..)
+                .map(|(object, _)| object)
+                .take_while(|o| o.starts_with(&columns))
+                .cloned()
+                .collect();
+            of_it.iter().for_each(|column| drop(objects.remove(column)));
+        }
+        Catalog { engine: self.engine, objects, _share: Arc::new(self.share) }
+    }
 }
 
 impl Catalog {
-    /// From the rows of the catalog query: kind, name and definition.
+    /// From the rows of the catalog query, as somebody else has read them: kind, name and definition.
     pub fn new(engine: String, rows: impl IntoIterator<Item = (String, String, String)>) -> Self {
-        let rows: Vec<_> = rows.into_iter().collect();
-        // To MariaDB a sequence is a table with columns.
-        let sequences: BTreeSet<String> = match engine.starts_with("mariadb") {
-            true => rows.iter().filter(|row| row.0 == "sequence").map(|row| row.1.clone()).collect(),
-            false => BTreeSet::new(),
-        };
-        let of_a_table = |(kind, name, _): &(String, String, String)| {
-            kind != "column" || name.split_once('.').is_none_or(|(table, _)| !sequences.contains(table))
-        };
-        let objects = rows.into_iter().filter(of_a_table).map(|(kind, name, definition)| {
-            let definition = match engine.split(' ').next() {
-                Some("postgresql") if spelled_anew(&kind) => steady(&definition),
-                // What somebody wrote, with their blanks and line breaks.
-                Some("sqlite") => joined(&words(&definition)),
-                _ => definition,
-            };
-            (format!("{kind} {name}"), Definition::Text(definition))
-        });
-        let objects = objects.collect();
-        Self { engine, objects }
+        let mut reading = Reading::of(engine);
+        for (kind, name, definition) in rows {
+            let definition = reading.definition(&kind, definition);
+            reading.insert(&kind, &name, definition);
+        }
+        reading.finish()
     }
 
     /// The hash of an object; empty where there is none.
@@ -149,17 +218,22 @@ pub struct Incomparable {
 impl Fingerprint {
     /// Of a schema as it is, but for what is left out.
     pub fn of(catalog: &Catalog, exclude: &Exclude) -> Self {
-        let mut whole = Sha256::new();
         let mut objects = BTreeMap::new();
+        let fingerprint = Self::over(catalog, exclude, |object, hash| drop(objects.insert(object.to_owned(), hash)));
+        Self { fingerprint, engine: catalog.engine.clone(), algorithm: ALGORITHM, objects }
+    }
+
+    /// The one hash over all objects, while `each` sees the object and its hash.
+    pub fn over(catalog: &Catalog, exclude: &Exclude, mut each: impl FnMut(&str, String)) -> String {
+        let mut whole = Sha256::new();
         for (object, definition) in catalog.objects.iter().filter(|(object, _)| !exclude.has(object)) {
             let hash = definition.hash();
             whole.update((object.len() as u64).to_be_bytes());
             whole.update(object);
             whole.update(&hash);
-            objects.insert(object.clone(), hash);
+            each(object, hash);
         }
-        let fingerprint = crate::jobs::hex(&whole.finalize());
-        Self { fingerprint, engine: catalog.engine.clone(), algorithm: ALGORITHM, objects }
+        crate::jobs::hex(&whole.finalize())
     }
 
     /// How a schema differs from this one, in the order of the objects' names.

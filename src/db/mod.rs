@@ -1,15 +1,18 @@
 //! The operator's own look at a database: one short read-only connection, closed again; does network I/O.
 
 mod baseline;
+mod budget;
 mod error;
 mod fingerprint;
 mod mysql;
 mod postgres;
+mod rows;
 mod url;
 
 pub use baseline::{Baseline, TooLarge, fingerprint};
 pub use error::{ProbeError, UrlError};
 pub use fingerprint::{ALGORITHM, Catalog, Definition, Exclude, Fingerprint, Incomparable, Objects, compare};
+pub use rows::RowFault;
 pub use url::{CA_FILE, Dialect, Endpoint, TlsMode, dialect_name, scheme_of, secret_texts};
 
 use futures::future::BoxFuture;
@@ -97,9 +100,6 @@ pub struct TableSize {
     /// Its indexes that no query uses, as PostgreSQL calls invalid: what a failed CREATE INDEX CONCURRENTLY leaves.
     pub invalid_indexes: Vec<String>,
 }
-
-/// More rows than any revision graph has heads; a table with more is not Alembic's.
-const MAX_ROWS: usize = 1000;
 
 /// Who reads the version rows: [`Network`], or what a test puts in its place.
 pub trait Prober: Send + Sync {
@@ -194,8 +194,10 @@ async fn sizes(endpoint: &Endpoint, table: &VersionTable, timeout: Duration) -> 
     in_time(endpoint, timeout, look).await
 }
 
-/// Name, rows and invalid indexes of each table, as the catalogs tell them.
-fn counted(tables: Vec<(String, i64, Vec<String>)>) -> Sizes {
+/// Name, rows and invalid indexes of a table, as the catalogs tell them.
+type TableRow = (String, i64, Vec<String>);
+
+fn counted(tables: Vec<TableRow>) -> Sizes {
     let size = |rows, invalid_indexes| TableSize { rows: u64::try_from(rows).unwrap_or(0), invalid_indexes };
     tables.into_iter().map(|(table, rows, invalid)| (table, size(rows, invalid))).collect()
 }

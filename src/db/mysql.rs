@@ -1,8 +1,13 @@
 //! The look at a MySQL or MariaDB database; does network I/O.
 
 use super::{
-    Catalog, Endpoint, MAX_ROWS, ProbeError, Schema, Sizes, Snapshot, TlsMode, VersionRows, VersionTable, shown,
+    Catalog, Endpoint, ProbeError, Schema, Sizes, Snapshot, TlsMode, VersionRows, VersionTable,
+    error::Failure,
+    fingerprint::Reading,
+    rows::{limited, version_rows},
+    shown,
 };
+use futures::TryStreamExt;
 use secrecy::ExposeSecret;
 use sqlx::{
     AssertSqlSafe, ConnectOptions, Connection, Executor, Row,
@@ -29,8 +34,8 @@ const NO_VARIABLE: u16 = 1193;
 
 /// One connection, one read-only transaction.
 pub async fn probe(endpoint: &Endpoint, table: &VersionTable, timeout: Duration) -> Result<Snapshot, ProbeError> {
-    let told = |error: sqlx::Error| explain(&error, endpoint, table);
-    let mut connection = options(endpoint).connect().await.map_err(told)?;
+    let told = |failure: Failure| explain(failure, endpoint, table);
+    let mut connection = connect(endpoint).await.map_err(told)?;
     let snapshot = look(&mut connection, endpoint, table, timeout).await.map_err(told)?;
     // The answer is there; a goodbye that fails changes nothing.
     let _ = connection.close().await;
@@ -40,25 +45,41 @@ pub async fn probe(endpoint: &Endpoint, table: &VersionTable, timeout: Duration)
 /// One connection, one read-only transaction. The catalog is no part of a transaction here: the rows are read last, and
 /// so belong to it unless somebody migrates.
 pub async fn schema(endpoint: &Endpoint, table: &VersionTable, timeout: Duration) -> Result<Schema, ProbeError> {
-    let told = |error: sqlx::Error| explain(&error, endpoint, table);
-    let mut connection = options(endpoint).connect().await.map_err(told)?;
-    let (version, objects) = read_catalog(&mut connection, table, timeout).await.map_err(told)?;
-    let rows = rows(&mut connection, table).await.map_err(told)?;
-    let running = sqlx::query_scalar(RUNNING).persistent(false).bind(&table.schema).bind(&table.name);
-    let migrating = running.fetch_one(&mut connection).await.map_err(told)?;
+    let told = |failure: Failure| explain(failure, endpoint, table);
+    let mut connection = connect(endpoint).await.map_err(told)?;
+    let schema = read_schema(&mut connection, table, timeout).await.map_err(told)?;
     let _ = connection.close().await;
-    Ok(Schema { catalog: Catalog::new(engine(&version), objects), rows: rows.into_set(), migrating })
+    Ok(schema)
 }
 
 /// About how many rows each table has.
 pub async fn sizes(endpoint: &Endpoint, table: &VersionTable, timeout: Duration) -> Result<Sizes, ProbeError> {
-    let told = |error: sqlx::Error| explain(&error, endpoint, table);
-    let mut connection = options(endpoint).connect().await.map_err(told)?;
-    begin(&mut connection, timeout).await.map_err(told)?;
-    let sizes: Vec<(String, i64)> =
-        sqlx::query_as(SIZES).persistent(false).fetch_all(&mut connection).await.map_err(told)?;
+    let told = |failure: Failure| explain(failure, endpoint, table);
+    let mut connection = connect(endpoint).await.map_err(told)?;
+    let sizes = read_sizes(&mut connection, timeout).await.map_err(|error| told(error.into()))?;
     let _ = connection.close().await;
     Ok(super::counted(sizes.into_iter().map(|(table, rows)| (table, rows, Vec::new())).collect()))
+}
+
+async fn connect(endpoint: &Endpoint) -> Result<MySqlConnection, Failure> {
+    Ok(options(endpoint).connect().await?)
+}
+
+async fn read_sizes(connection: &mut MySqlConnection, timeout: Duration) -> Result<Vec<(String, i64)>, sqlx::Error> {
+    begin(connection, timeout).await?;
+    sqlx::query_as(SIZES).persistent(false).fetch_all(connection).await
+}
+
+async fn read_schema(
+    connection: &mut MySqlConnection,
+    table: &VersionTable,
+    timeout: Duration,
+) -> Result<Schema, Failure> {
+    let catalog = read_catalog(connection, table, timeout).await?;
+    let rows = rows(connection, table).await?;
+    let running = sqlx::query_scalar(RUNNING).persistent(false).bind(&table.schema).bind(&table.name);
+    let migrating = running.fetch_one(connection).await?;
+    Ok(Schema { catalog, rows: rows.into_set(), migrating })
 }
 
 /// `10.11.6-MariaDB-log` is mariadb 10.11, `8.4.2` is mysql 8.4.
@@ -68,25 +89,35 @@ fn engine(version: &str) -> String {
     format!("{name} {}", crate::text::clean(&numbers.join("."), 20))
 }
 
+/// Row by row, so that nothing is in memory twice.
 async fn read_catalog(
     connection: &mut MySqlConnection,
     table: &VersionTable,
     timeout: Duration,
-) -> Result<(String, Vec<(String, String, String)>), sqlx::Error> {
-    let version = begin(connection, timeout).await?;
+) -> Result<Catalog, Failure> {
+    let engine = engine(&begin(connection, timeout).await?);
     connection.execute("SET SESSION group_concat_max_len = 1000000").await?;
-    let query = catalog_query(engine(&version).starts_with("mariadb"));
+    let query = catalog_query(engine.starts_with("mariadb"));
     let parameters = query.matches("{version_table}").count();
     let query = query.replace("{version_table}", "?");
-    let mut rows: Vec<(String, String, String)> = (0..parameters)
-        .fold(sqlx::query_as(AssertSqlSafe(query)).persistent(false), |query, _| query.bind(&table.name))
-        .fetch_all(&mut *connection)
-        .await?;
-    for (_, name, definition) in rows.iter_mut().filter(|(kind, ..)| kind == "sequence") {
-        let query = SEQUENCE.replace("{sequence}", &quoted_name(name));
-        *definition = connection.fetch_one(AssertSqlSafe(query)).await?.try_get(0)?;
+    let mut reading = Reading::of(engine);
+    let mut sequences: Vec<String> = Vec::new();
+    {
+        let query = sqlx::query(AssertSqlSafe(query)).persistent(false);
+        let query = (0..parameters).fold(query, |query, _| query.bind(&table.name));
+        let mut found = query.fetch(&mut *connection);
+        while let Some(row) = found.try_next().await? {
+            match row.try_get(0)? {
+                "sequence" => sequences.push(row.try_get(1)?),
+                kind => reading.take(kind, row.try_get(1)?, row.try_get(2)?)?,
+            }
+        }
     }
-    Ok((version, rows))
+    for name in sequences {
+        let query = SEQUENCE.replace("{sequence}", &quoted_name(&name));
+        reading.take("sequence", &name, connection.fetch_one(AssertSqlSafe(query)).await?.try_get(0)?)?;
+    }
+    Ok(reading.finish())
 }
 
 /// What the two servers have under different names is put in its place; the version table is not.
@@ -156,7 +187,7 @@ async fn look(
     endpoint: &Endpoint,
     table: &VersionTable,
     timeout: Duration,
-) -> Result<Snapshot, sqlx::Error> {
+) -> Result<Snapshot, Failure> {
     let server_version = begin(connection, timeout).await?;
     let rows = rows(connection, table).await?;
     let tables = if rows.is_empty() {
@@ -192,12 +223,14 @@ async fn identity(connection: &mut MySqlConnection, version: &str) -> Result<Opt
     }
 }
 
-async fn rows(connection: &mut MySqlConnection, table: &VersionTable) -> Result<VersionRows, sqlx::Error> {
-    let statement = READ_ROWS.replace("{limit}", &(MAX_ROWS + 1).to_string()).replace("{table}", &quoted(table));
-    match connection.fetch_all(AssertSqlSafe(statement)).await {
-        Ok(rows) => Ok(VersionRows::Rows(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)),
+async fn rows(connection: &mut MySqlConnection, table: &VersionTable) -> Result<VersionRows, Failure> {
+    match connection.fetch_all(AssertSqlSafe(limited(READ_ROWS, &quoted(table)))).await {
+        Ok(rows) => {
+            let rows: Vec<Option<String>> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+            Ok(version_rows(rows)?)
+        }
         Err(error) if number(&error) == Some(NO_TABLE) => Ok(VersionRows::NoTable),
-        Err(error) => Err(error),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -218,11 +251,11 @@ fn number(error: &sqlx::Error) -> Option<u16> {
     }
 }
 
-fn explain(error: &sqlx::Error, endpoint: &Endpoint, table: &VersionTable) -> ProbeError {
-    match number(error) {
+fn explain(failure: Failure, endpoint: &Endpoint, table: &VersionTable) -> ProbeError {
+    failure.told(endpoint.place(), table, |error| match number(error) {
         Some(number) => by_number(number, endpoint.place(), table),
         None => ProbeError::of_the_connection(error, endpoint.place(), table),
-    }
+    })
 }
 
 /// Error numbers of the servers' own reference (mysqld error message reference).

@@ -1,7 +1,11 @@
 //! The look at a PostgreSQL database; does network I/O.
 
 use super::{
-    Catalog, Endpoint, MAX_ROWS, ProbeError, Schema, Sizes, Snapshot, TlsMode, VersionRows, VersionTable, shown,
+    Catalog, Endpoint, ProbeError, Schema, Sizes, Snapshot, TlsMode, VersionRows, VersionTable,
+    error::Failure,
+    fingerprint::Reading,
+    rows::{limited, version_rows},
+    shown,
 };
 use futures::TryStreamExt;
 use secrecy::ExposeSecret;
@@ -28,10 +32,15 @@ const NO_TABLE: &str = "42P01";
 /// identity, or it is another server that speaks this protocol and has none.
 const NO_IDENTITY: [&str; 3] = ["42501", "42883", NO_TABLE];
 
+/// SQLSTATE of what PostgreSQL says when an object has just gone that the catalog still shows.
+const JUST_GONE: [&str; 3] = ["XX000", NO_TABLE, "42704"];
+/// How often the catalog is read at the most, where objects come and go all the time.
+const TRIES: usize = 3;
+
 /// One connection, one read-only transaction.
 pub async fn probe(endpoint: &Endpoint, table: &VersionTable, timeout: Duration) -> Result<Snapshot, ProbeError> {
-    let told = |error: sqlx::Error| explain(&error, endpoint, table);
-    let mut connection = options(endpoint).connect().await.map_err(told)?;
+    let told = |failure: Failure| explain(failure, endpoint, table);
+    let mut connection = connect(endpoint).await.map_err(told)?;
     let snapshot = look(&mut connection, endpoint, table, timeout).await.map_err(told)?;
     // The answer is there; a goodbye that fails changes nothing.
     let _ = connection.close().await;
@@ -40,8 +49,18 @@ pub async fn probe(endpoint: &Endpoint, table: &VersionTable, timeout: Duration)
 
 /// One connection; rows and catalog in one read-only transaction that sees one state of the database.
 pub async fn schema(endpoint: &Endpoint, table: &VersionTable, timeout: Duration) -> Result<Schema, ProbeError> {
-    let told = |error: sqlx::Error| explain(&error, endpoint, table);
-    let mut connection = options(endpoint).connect().await.map_err(told)?;
+    let told = |failure: Failure| explain(failure, endpoint, table);
+    let mut connection = connect(endpoint).await.map_err(told)?;
+    for _ in 1..TRIES {
+        match read_schema(&mut connection, endpoint, table, timeout).await {
+            Err(Failure::Server(sqlx::Error::Database(error)))
+                if JUST_GONE.contains(&error.code().as_deref().unwrap_or_default()) =>
+            {
+                connection.execute("ROLLBACK").await.map_err(Failure::from).map_err(told)?;
+            }
+            read => return read.map_err(told),
+        }
+    }
     let schema = read_schema(&mut connection, endpoint, table, timeout).await.map_err(told)?;
     let _ = connection.close().await;
     Ok(schema)
@@ -49,12 +68,20 @@ pub async fn schema(endpoint: &Endpoint, table: &VersionTable, timeout: Duration
 
 /// About how many rows each table has.
 pub async fn sizes(endpoint: &Endpoint, table: &VersionTable, timeout: Duration) -> Result<Sizes, ProbeError> {
-    let told = |error: sqlx::Error| explain(&error, endpoint, table);
-    let mut connection = options(endpoint).connect().await.map_err(told)?;
-    connection.execute(AssertSqlSafe(begin(timeout))).await.map_err(told)?;
-    let sizes = sqlx::query_as(SIZES).persistent(false).fetch_all(&mut connection).await.map_err(told)?;
+    let told = |failure: Failure| explain(failure, endpoint, table);
+    let mut connection = connect(endpoint).await.map_err(told)?;
+    let sizes = read_sizes(&mut connection, timeout).await.map_err(|error| told(error.into()))?;
     let _ = connection.close().await;
     Ok(super::counted(sizes))
+}
+
+async fn connect(endpoint: &Endpoint) -> Result<PgConnection, Failure> {
+    Ok(options(endpoint).connect().await?)
+}
+
+async fn read_sizes(connection: &mut PgConnection, timeout: Duration) -> Result<Vec<super::TableRow>, sqlx::Error> {
+    connection.execute(AssertSqlSafe(begin(timeout))).await?;
+    sqlx::query_as(SIZES).persistent(false).fetch_all(connection).await
 }
 
 async fn read_schema(
@@ -62,7 +89,7 @@ async fn read_schema(
     endpoint: &Endpoint,
     table: &VersionTable,
     timeout: Duration,
-) -> Result<Schema, sqlx::Error> {
+) -> Result<Schema, Failure> {
     let begin = begin(timeout).replace("READ ONLY", "ISOLATION LEVEL REPEATABLE READ READ ONLY");
     connection.execute(AssertSqlSafe(begin.clone())).await?;
     set_search_path(connection, endpoint).await?;
@@ -73,16 +100,22 @@ async fn read_schema(
         connection.execute(AssertSqlSafe(begin)).await?;
     }
     connection.execute(PREPARE).await?;
-    let objects: Vec<(String, String, String)> = sqlx::query_as(CATALOG)
-        .persistent(false)
-        .bind(&table.name)
-        .bind(&table.schema)
-        .fetch_all(&mut *connection)
-        .await?;
+    let catalog = read_catalog(connection, table).await?;
     let running = sqlx::query(RUNNING).persistent(false).bind(&table.name).bind(&table.schema);
     let migrating = running.fetch_one(&mut *connection).await?.try_get(0)?;
+    Ok(Schema { catalog, rows: rows.into_set(), migrating })
+}
+
+/// Row by row, so that nothing is in memory twice.
+async fn read_catalog(connection: &mut PgConnection, table: &VersionTable) -> Result<Catalog, Failure> {
     let major = connection.server_version_num().map_or(0, |number| number / 10_000);
-    Ok(Schema { catalog: Catalog::new(format!("postgresql {major}"), objects), rows: rows.into_set(), migrating })
+    let mut reading = Reading::of(format!("postgresql {major}"));
+    let query = sqlx::query(CATALOG).persistent(false).bind(&table.name).bind(&table.schema);
+    let mut found = query.fetch(connection);
+    while let Some(row) = found.try_next().await? {
+        reading.take(row.try_get(0)?, row.try_get(1)?, row.try_get(2)?)?;
+    }
+    Ok(reading.finish())
 }
 
 /// How a transaction begins. A number of our own making, and no other text, goes into it.
@@ -121,7 +154,7 @@ async fn look(
     endpoint: &Endpoint,
     table: &VersionTable,
     timeout: Duration,
-) -> Result<Snapshot, sqlx::Error> {
+) -> Result<Snapshot, Failure> {
     let begin = begin(timeout);
     let rows = if endpoint.search_path.is_some() {
         connection.execute(AssertSqlSafe(begin.clone())).await?;
@@ -165,12 +198,15 @@ async fn server(connection: &mut PgConnection) -> Result<(bool, Option<String>),
 }
 
 /// The rows, in one message to the server with what has to go before.
-async fn rows(connection: &mut PgConnection, before: &str, table: &VersionTable) -> Result<VersionRows, sqlx::Error> {
-    let select = READ_ROWS.replace("{limit}", &(MAX_ROWS + 1).to_string()).replace("{table}", &quoted(table));
+async fn rows(connection: &mut PgConnection, before: &str, table: &VersionTable) -> Result<VersionRows, Failure> {
+    let select = limited(READ_ROWS, &quoted(table));
     match connection.fetch_all(AssertSqlSafe(before.to_owned() + &select)).await {
-        Ok(rows) => Ok(VersionRows::Rows(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)),
+        Ok(rows) => {
+            let rows: Vec<Option<String>> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+            Ok(version_rows(rows)?)
+        }
         Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(NO_TABLE) => Ok(VersionRows::NoTable),
-        Err(error) => Err(error),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -214,11 +250,11 @@ fn version(number: u32) -> String {
     }
 }
 
-fn explain(error: &sqlx::Error, endpoint: &Endpoint, table: &VersionTable) -> ProbeError {
-    match error {
+fn explain(failure: Failure, endpoint: &Endpoint, table: &VersionTable) -> ProbeError {
+    failure.told(endpoint.place(), table, |error| match error {
         sqlx::Error::Database(error) => by_code(error.code().as_deref().unwrap_or_default(), endpoint.place(), table),
         other => ProbeError::of_the_connection(other, endpoint.place(), table),
-    }
+    })
 }
 
 /// SQLSTATE codes of PostgreSQL's manual, appendix A.

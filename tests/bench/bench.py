@@ -256,10 +256,15 @@ def drift():
     drift.main()
 
 
+def hostile():
+    import hostile
+    hostile.main()
+
+
 if __name__ == "__main__":
-    parts = {"planner": planner, "drift": drift, "latency": latency, "many": many}
+    parts = {"planner": planner, "drift": drift, "hostile": hostile, "latency": latency, "many": many}
     wanted = sys.argv[1:] or list(parts)
-    if not {"planner", "drift"}.issuperset(wanted):
+    if not {"planner", "drift", "hostile"}.issuperset(wanted):
         install()
     for name in wanted:
         parts[name]()

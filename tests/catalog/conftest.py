@@ -27,9 +27,14 @@ class Database:
     def sql(self, statement, **options):
         return self.server.sql(statement, postgresql.DATABASE, **options)
 
-    def command(self, *options, url=None):
-        environ = dict(os.environ, DATABASE=url or self.url)
-        return subprocess.run([str(BINARY), "fingerprint", "--url-env", "DATABASE", *options], env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    def command(self, *options, url=None, name="fingerprint", memory=None):
+        """The operator's command, with no more MiB of memory than that."""
+        environ = dict(os.environ, DATABASE=url or self.url, RUST_BACKTRACE="0")
+        limit = ["prlimit", "--data=%d" % (memory * 1024 * 1024)] if memory else []
+        return subprocess.run([*limit, str(BINARY), name, "--url-env", "DATABASE", *options], env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def probe(self, **options):
+        return self.command(name="probe", **options)
 
     def fingerprint(self, *options):
         done = self.command("--format", "json", *options)

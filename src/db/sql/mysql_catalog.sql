@@ -6,6 +6,11 @@ WITH own AS (
     WHERE t.table_schema = DATABASE() AND t.table_name <> {version_table}
       AND t.table_name NOT REGEXP '^_.*_(gho|ghc|del|new|old)$' AND t.table_name NOT LIKE '\_alembic\_tmp\_%'
 )
+SELECT kind, name, CASE WHEN definition IS NULL THEN 'longer than max_allowed_packet'
+                        -- Whatever somebody has put into their database, what is sent of it is short.
+                        WHEN LENGTH(definition) > 65536 THEN CONCAT(LENGTH(definition), ' bytes, sha256 ', SHA2(definition, 256))
+                        ELSE definition END AS definition
+FROM (
 SELECT CAST(IF(t.table_type = 'SEQUENCE', 'sequence', 'table') AS CHAR) AS kind, CAST(t.table_name AS CHAR) AS name, CAST(CONCAT_WS(' ', NULLIF(t.table_type, 'BASE TABLE'), t.engine, t.table_collation,
            NULLIF(REPLACE(t.create_options, 'partitioned', ''), ''),
            CONCAT('partition by ', p.partitioning),
@@ -76,3 +81,4 @@ FROM information_schema.events AS e WHERE e.event_schema = DATABASE()
 UNION ALL
 SELECT 'database', 'default', CAST(CONCAT_WS(' ', d.default_character_set_name, d.default_collation_name) AS CHAR)
 FROM information_schema.schemata AS d WHERE d.schema_name = DATABASE()
+) AS objects

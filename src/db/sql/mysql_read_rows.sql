@@ -1,1 +1,1 @@
-SELECT CAST(version_num AS CHAR) FROM {table} WHERE version_num IS NOT NULL LIMIT {limit}
+SELECT CAST(LEFT(version_num, {length}) AS CHAR) FROM {table} LIMIT {limit}

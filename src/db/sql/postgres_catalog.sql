@@ -28,6 +28,11 @@ WITH spaces AS (
     LEFT JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
     WHERE a.attnum > 0 AND NOT a.attisdropped
 )
+SELECT kind, name, CASE WHEN octet_length(definition) > 65536
+                        -- Whatever somebody has put into their database, what is sent of it is short.
+                        THEN octet_length(definition) || ' bytes, sha256 ' || encode(sha256(textsend(definition)), 'hex')
+                        ELSE COALESCE(definition, '') END AS definition
+FROM (
 SELECT 'schema' AS kind, n.space AS name, '' AS definition FROM spaces AS n
 WHERE NOT EXISTS (SELECT 1 FROM owned AS o WHERE o.classid = 'pg_namespace'::regclass AND o.objid = n.oid)
 
@@ -177,3 +182,4 @@ SELECT 'publication', quote_ident(p.pubname), concat_ws(' ', CASE WHEN p.puballt
            CASE WHEN p.pubtruncate THEN 'truncate' END,
            (SELECT string_agg(r.prrelid::regclass::text, ', ' ORDER BY r.prrelid::regclass::text) FROM pg_publication_rel AS r WHERE r.prpubid = p.oid))
 FROM pg_publication AS p
+) AS objects

@@ -1,1 +1,1 @@
-SELECT version_num::text FROM {table} WHERE version_num IS NOT NULL LIMIT {limit}
+SELECT left(version_num::text, {length}) FROM {table} LIMIT {limit}
