@@ -86,7 +86,7 @@ pub(super) fn execute(args: &LintArgs) -> anyhow::Result<ExitCode> {
     Ok(if fails { ExitCode::from(FOUND) } else { ExitCode::SUCCESS })
 }
 
-/// The SQL. Bytes that are no UTF-8 stand in strings and comments only, and are shown as such.
+/// The SQL.
 fn read(file: &str) -> anyhow::Result<String> {
     let mut bytes = Vec::new();
     if file == "-" {
@@ -94,5 +94,20 @@ fn read(file: &str) -> anyhow::Result<String> {
     } else {
         bytes = fs::read(file).with_context(|| format!("{file} can't be read"))?;
     }
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    decoded(&bytes).with_context(|| format!("{file} is no text in UTF-8 or in UTF-16 with a byte order mark"))
+}
+
+/// A text by its byte order mark: PowerShell writes UTF-16. Other bytes that are no UTF-8 stand in strings and comments
+/// only, and are shown as such; but a NUL tells of an encoding in which no word would be found.
+fn decoded(bytes: &[u8]) -> Option<String> {
+    let wide = |bytes: &[u8], unit: fn([u8; 2]) -> u16| {
+        let units = bytes.chunks(2).map(|pair| unit([pair[0], pair.get(1).copied().unwrap_or_default()]));
+        char::decode_utf16(units).map(|letter| letter.unwrap_or(char::REPLACEMENT_CHARACTER)).collect()
+    };
+    let text: String = match bytes {
+        [0xff, 0xfe, text @ ..] => wide(text, u16::from_le_bytes),
+        [0xfe, 0xff, text @ ..] => wide(text, u16::from_be_bytes),
+        _ => String::from_utf8_lossy(bytes).into_owned(),
+    };
+    (!text.contains('\0')).then_some(text)
 }

@@ -4,16 +4,20 @@
 mod allow;
 mod codes;
 mod cursor;
+mod functions;
 mod mask;
 mod objects;
 pub mod output;
 mod parsers;
 mod plan;
 mod read;
+mod rebuild;
+mod report;
 mod squawk;
 mod statements;
 mod steps;
 mod tokens;
+mod transaction;
 
 pub use allow::{Allow, Unused, allows_of_revision};
 pub use codes::Code;

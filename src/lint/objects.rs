@@ -21,7 +21,7 @@ pub(super) struct Objects {
     /// Tables of this session alone; only a name without a schema means them.
     temporary: HashSet<String>,
     /// Other things that this plan made.
-    others: HashSet<Key>,
+    others: HashSet<(&'static str, Key)>,
     /// Tables that were there before and that this plan dropped.
     dropped: HashSet<Key>,
     /// Columns of tables, where this plan shows them.
@@ -66,7 +66,7 @@ impl Objects {
     pub fn made(&self, subject: &Subject) -> bool {
         match subject {
             Subject::Table(name) => self.temporary(name) || self.made.contains(&self.key(name)),
-            Subject::Object(name) => self.others.contains(&self.key(name)),
+            Subject::Object(kind, name) => self.others.contains(&(*kind, self.key(name))),
             Subject::Nothing => false,
         }
     }
@@ -80,7 +80,7 @@ impl Objects {
     pub fn not_null(&self, subject: &Subject, column: &str) -> bool {
         match subject {
             Subject::Table(name) => self.not_null.contains(&(self.key(name), column.to_owned())),
-            Subject::Object(_) | Subject::Nothing => false,
+            Subject::Object(..) | Subject::Nothing => false,
         }
     }
 
@@ -98,7 +98,7 @@ impl Objects {
                 let key = self.key(table);
                 self.empty.retain(|(table, _)| *table != key);
             }
-            Subject::Object(_) | Subject::Nothing => self.empty.clear(),
+            Subject::Object(..) | Subject::Nothing => self.empty.clear(),
         }
     }
 
@@ -131,8 +131,8 @@ impl Objects {
                 self.columns.insert(key.clone(), columns.clone());
                 self.made.insert(key);
             }
-            Effect::CreatesObject(name) => {
-                self.others.insert(self.key(name));
+            Effect::CreatesObject(kind, name) => {
+                self.others.insert((kind, self.key(name)));
             }
             Effect::Drops(table) => self.drops(table),
             Effect::Renames { from, to } => self.renames(from, to),
@@ -148,6 +148,9 @@ impl Objects {
                 self.not_null.extend(column.map(|column| (key, column)));
             }
             Effect::Copies { .. }
+            | Effect::Changes { .. }
+            | Effect::Defines { .. }
+            | Effect::Calls(_)
             | Effect::ForeignKeys(_)
             | Effect::AddsUnchecked(_)
             | Effect::AddsValue { .. }
@@ -214,7 +217,7 @@ impl Objects {
             self.made.insert(key);
         } else {
             self.made.remove(&key);
-            self.others.remove(&(String::new(), key.0));
+            self.others.remove(&("SCHEMA", (String::new(), key.0)));
         }
         if !made {
             self.dropped.insert(from);

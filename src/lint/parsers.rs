@@ -8,8 +8,8 @@ use sqlparser::{
     parser::Parser,
 };
 use squawk_syntax::{
-    SourceFile,
-    ast::{AstNode, CallExpr, Expr as PgExpr},
+    SourceFile, SyntaxNode,
+    ast::{AddColumn, AstNode, CallExpr, Constraint, Expr as PgExpr},
 };
 use std::{
     ops::ControlFlow,
@@ -22,6 +22,8 @@ pub(super) struct Opinion {
     pub calls: Vec<String>,
     /// Why it can't be read.
     pub error: Option<String>,
+    /// Functions that the default of a new column calls, by name.
+    pub default_calls: Vec<String>,
     /// What squawk's rules find, in its words.
     pub rules: Vec<(Code, String)>,
 }
@@ -69,16 +71,27 @@ fn nesting(statement: &Statement<'_>) -> i64 {
 fn postgres(sql: &str) -> Opinion {
     let parse = SourceFile::parse(sql);
     let tree = parse.syntax_node();
-    let calls = tree.descendants().filter_map(CallExpr::cast).filter_map(|call| match call.expr()? {
+    let added = tree.descendants().filter_map(AddColumn::cast).flat_map(|column| column.constraints());
+    let defaults = added.filter_map(|constraint| match constraint {
+        Constraint::DefaultConstraint(default) => default.expr(),
+        _ => None,
+    });
+    Opinion {
+        calls: calls(&tree),
+        default_calls: defaults.flat_map(|default| calls(default.syntax())).collect(),
+        error: parse.errors().first().map(|e| format!("its parser says: {}", e.message())),
+        rules: squawk::rules(&parse, sql),
+    }
+}
+
+/// The functions that are called in a part of a tree, by name.
+fn calls(tree: &SyntaxNode) -> Vec<String> {
+    let names = tree.descendants().filter_map(CallExpr::cast).filter_map(|call| match call.expr()? {
         PgExpr::NameRef(name) => Some(name.text().to_string()),
         PgExpr::FieldExpr(field) => Some(field.syntax().to_string()),
         _ => None,
     });
-    Opinion {
-        calls: calls.collect(),
-        error: parse.errors().first().map(|e| format!("its parser says: {}", e.message())),
-        rules: squawk::rules(&parse, sql),
-    }
+    names.collect()
 }
 
 fn other(statement: &Statement<'_>, dialect: Dialect) -> Opinion {

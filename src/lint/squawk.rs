@@ -23,7 +23,6 @@ const OPT_IN: &[Rule] = &[
     Rule::BanAlterDatabaseOptions,
     Rule::BanAlterSystemOptions,
     Rule::BanAlterExtension,
-    Rule::BanAlterSequenceValues,
 ];
 
 /// The one table of rules. A rule that a new release of squawk brings does not compile until it stands here.
@@ -43,8 +42,7 @@ fn code(rule: Rule) -> Option<Code> {
         Rule::BanDropPolicy | Rule::BanAlterPolicyCondition | Rule::BanAlterPolicyRoles => Some(Code::D08),
         Rule::RequireConcurrentIndexCreation => Some(Code::B01),
         Rule::AddingForeignKeyConstraint => Some(Code::B03),
-        // A default that is not constant.
-        Rule::AddingFieldWithDefault | Rule::BanAlterGeneratedExpression => Some(Code::B06),
+        Rule::BanAlterGeneratedExpression => Some(Code::B06),
         Rule::RequireConcurrentIndexDeletion
         | Rule::RequireConcurrentPartitionDetach
         | Rule::RequireConcurrentReindex => Some(Code::B07),
@@ -58,10 +56,11 @@ fn code(rule: Rule) -> Option<Code> {
         | Rule::BanAlterDatabaseOptions
         | Rule::BanAlterSystemOptions
         | Rule::BanAlterExtension
-        | Rule::BanAlterSequenceValues
         | Rule::BanDuplicateColumnAssignments => Some(Code::O02),
         // `read` and `plan` look closer: at old names, validated checks, transactions, types that cost nothing.
         Rule::ChangingColumnType
+        | Rule::AddingFieldWithDefault
+        | Rule::BanAlterSequenceValues
         | Rule::AddingNotNullableField
         | Rule::AddingSerialPrimaryKeyField
         | Rule::DisallowedUniqueConstraint

@@ -3,6 +3,7 @@
 use super::{
     Code, Dialect, Input, allow,
     cursor::Cursor,
+    functions::is_same_for_every_row,
     parsers,
     read::{self, Effect, Hazard, Kind, Reading, Subject},
     statements::{Statement, is_routine, split},
@@ -19,6 +20,8 @@ pub(super) struct Step {
     /// As it may be shown.
     pub shown: String,
     pub reading: Reading,
+    /// It names Alembic's rows by their revision, as only Alembic does.
+    pub by_revision: bool,
     pub allows: Vec<CommentAllow>,
 }
 
@@ -64,10 +67,28 @@ pub(super) fn steps(input: &Input) -> Vec<Step> {
                 _ => None,
             }));
             let shown = shown(&statement, reading.kind);
-            steps.push(Step { section, revision: revision.clone(), line, shown, reading, allows });
+            let by_revision = by_revision(&Cursor::new(statement.tokens, input.dialect));
+            steps.push(Step { section, revision: revision.clone(), line, shown, reading, by_revision, allows });
         });
     }
     steps
+}
+
+/// `UPDATE … SET version_num = 'b' WHERE version_num = 'a'`, `DELETE FROM … WHERE version_num = 'a'`.
+fn by_revision(at: &Cursor<'_>) -> bool {
+    let mut at = at.clone();
+    let is_row = |at: &mut Cursor<'_>| {
+        let named = at.name().is_some_and(|name| name.name.eq_ignore_ascii_case("version_num"));
+        let valued = at.eat("=") && at.tokens.first().is_some_and(|t| t.kind == TokenKind::Text);
+        at.skip();
+        named && valued
+    };
+    let written = match at.eat_any(&["UPDATE", "DELETE FROM"]).as_deref() {
+        Some("UPDATE") => at.name().is_some() && at.eat("SET") && is_row(&mut at),
+        Some(_) => at.name().is_some(),
+        None => false,
+    };
+    written && at.eat("WHERE") && is_row(&mut at) && (at.is_done() || at.at("RETURNING"))
 }
 
 /// The revision that Alembic's comment names: what an upgrade applies, what a downgrade takes back.
@@ -94,7 +115,7 @@ fn judge(statement: &Statement<'_>, dialect: Dialect) -> Reading {
             reading.hazards.push(Hazard::new(Code::O02, Subject::Nothing, "another statement seems to follow in it"));
             read::scan_all(&mut reading, &Cursor::new(next, dialect));
         }
-        reading.hazards.extend(calls_of_query(statement, dialect));
+        add(&mut reading, calls_of_query(statement, dialect).unwrap_or_default());
         return reading;
     }
     let opinion = parsers::parse(statement, dialect);
@@ -103,6 +124,10 @@ fn judge(statement: &Statement<'_>, dialect: Dialect) -> Reading {
         if !reading.hazards.iter().any(|h| h.code == code) {
             reading.hazards.push(Hazard::new(code, subject.clone(), text::clean(&message, 300)));
         }
+    }
+    if let Some(call) = opinion.default_calls.iter().find(|call| !is_same_for_every_row(call)) {
+        let message = format!("{call}() gives each row a value of its own, so all are written anew");
+        reading.hazards.push(Hazard::new(Code::B06, subject.clone(), text::clean(&message, 300)));
     }
     if let Some(error) = opinion.error {
         reading.hazards.push(Hazard::new(Code::O02, Subject::Nothing, text::clean(&error, 300)));
@@ -115,13 +140,18 @@ fn judge(statement: &Statement<'_>, dialect: Dialect) -> Reading {
     let policy = statement.tokens.get(1).is_some_and(|t| t.is("POLICY"));
     let fills = any("SELECT") && !policy && !any("FUNCTION") && (!any("VIEW") || any("MATERIALIZED"));
     if reading.kind == Kind::Data || fills {
-        reading.hazards.extend(read::calls_hazard(&opinion.calls, dialect));
+        add(&mut reading, read::calls_hazards(&opinion.calls, dialect));
     }
     reading
 }
 
+fn add(reading: &mut Reading, calls: Reading) {
+    reading.hazards.extend(calls.hazards);
+    reading.effects.extend(calls.effects);
+}
+
 /// What CREATE TABLE … SELECT and MySQL's SET @x = … call is run: the query is parsed, as the rest can't be.
-fn calls_of_query(statement: &Statement<'_>, dialect: Dialect) -> Option<Hazard> {
+fn calls_of_query(statement: &Statement<'_>, dialect: Dialect) -> Option<Reading> {
     let whole = Cursor::new(statement.tokens, dialect);
     let fills = whole.at("CREATE") && statement.tokens[..statement.tokens.len().min(5)].iter().any(|t| t.is("TABLE"));
     let sets = dialect.is_mysql() && whole.at("SET") && statement.tokens.get(1)?.text.starts_with('@');
@@ -141,7 +171,7 @@ fn calls_of_query(statement: &Statement<'_>, dialect: Dialect) -> Option<Hazard>
     let sql = statement.sql.get(of_statement(tokens.first()?.start)..of_statement(tokens.last()?.end()))?;
     let sql = if sets { format!("SELECT {sql}") } else { sql.to_owned() };
     let query = Statement { tokens, sql: &sql, comments: &[], broken: statement.broken };
-    read::calls_hazard(&parsers::parse(&query, dialect).calls, dialect)
+    Some(read::calls_hazards(&parsers::parse(&query, dialect).calls, dialect))
 }
 
 /// Where another statement begins in this one: on a line of its own, or behind what may be a client's delimiter.

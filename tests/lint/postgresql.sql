@@ -120,7 +120,7 @@ DROP SEQUENCE ids;
 DROP TYPE mood;
 === D05
 DROP FUNCTION IF EXISTS f(integer, text);
-=== D05
+=== D05 B07
 DROP TRIGGER t ON users;
 === D05
 DROP EXTENSION hstore;
@@ -152,7 +152,7 @@ ALTER DEFAULT PRIVILEGES IN SCHEMA app REVOKE SELECT ON TABLES FROM reader;
 DROP ROLE reader;
 === B01
 CREATE INDEX users_name ON users (name);
-=== B01 F01
+=== B01 C04 F01
 CREATE UNIQUE INDEX ON public.users USING btree (lower(name)) WHERE active;
 === B01
 CREATE INDEX IF NOT EXISTS i ON ONLY users (name);
@@ -278,7 +278,7 @@ ALTER TABLE users ALTER COLUMN name DROP NOT NULL;
 ALTER TYPE mood ADD VALUE IF NOT EXISTS 'happy' AFTER 'sad';
 === C06
 ALTER TABLE users ADD COLUMN extra JSON;
-=== F01
+=== C04 F01
 CREATE UNIQUE INDEX CONCURRENTLY i ON users (name);
 === F02
 BEGIN; SELECT 1; COMMIT; CREATE INDEX CONCURRENTLY i ON users (name); BEGIN; SELECT 1; COMMIT;
@@ -310,7 +310,7 @@ THIS IS NO SQL;
 ALTER SYSTEM SET wal_level = minimal;
 === O02
 SET session_replication_role = replica;
-=== O02
+=== B07
 CREATE RULE r AS ON INSERT TO users DO INSTEAD NOTHING;
 === O02
 ALTER TABLE users FROBNICATE;
@@ -331,7 +331,7 @@ SELECT $x$DROP TABLE users; TRUNCATE a$x$;
 COMMENT ON TABLE users IS 'DROP TABLE users; it''s old';
 === ok
 CREATE TABLE "drop table users" (id int, "truncate" text);
-=== ok
+=== B07
 CREATE TABLE t (id SERIAL PRIMARY KEY, name VARCHAR(20) NOT NULL UNIQUE, extra JSON, owner int REFERENCES users (id));
 === ok
 CREATE TABLE t (id int); CREATE INDEX i ON t (id); ALTER TABLE t ADD COLUMN a int NOT NULL; DROP TABLE t;
@@ -368,7 +368,7 @@ ALTER TABLE users ALTER COLUMN name SET NOT NULL;
 ALTER TABLE users RENAME CONSTRAINT a TO b;
 === ok
 ALTER INDEX a RENAME TO b;
-=== ok
+=== D08
 ALTER TABLE users OWNER TO shop;
 === ok
 ALTER TABLE users ALTER COLUMN a SET STATISTICS 500;
@@ -518,7 +518,7 @@ DELETE FROM users;
 \set ON_ERROR_STOP on
 BEGIN;
 CREATE INDEX CONCURRENTLY i ON users (name);
-=== O02
+=== ok
 \echo it's
 CREATE TABLE t (id int);
 CREATE INDEX i ON t (id);
@@ -612,7 +612,7 @@ ALTER TABLE users ADD COLUMN code uuid NOT NULL DEFAULT gen_random_uuid() UNIQUE
 ALTER TABLE orders ADD COLUMN user_id int; ALTER TABLE orders ADD CONSTRAINT fk FOREIGN KEY(user_id) REFERENCES users (id);
 === B04 C04
 ALTER TABLE orders ADD COLUMN code text, ADD CONSTRAINT u UNIQUE (code);
-=== ok
+=== C04
 ALTER TABLE orders ADD COLUMN code text; CREATE UNIQUE INDEX CONCURRENTLY i ON orders USING btree (code);
 === B03 B10 C04 F01
 ALTER TABLE orders ADD COLUMN user_id int; UPDATE orders SET user_id = 1 WHERE id = 2;
@@ -621,7 +621,7 @@ ALTER TABLE orders ADD CONSTRAINT fk FOREIGN KEY (user_id) REFERENCES users (id)
 ALTER TABLE orders ADD COLUMN user_id int DEFAULT 1; ALTER TABLE orders ADD CONSTRAINT fk FOREIGN KEY (user_id) REFERENCES users (id);
 === B04 C04 F01
 ALTER TABLE orders ADD COLUMN id int; ALTER TABLE orders ADD PRIMARY KEY (id);
-=== F01
+=== C04 F01
 ALTER TABLE orders ADD COLUMN code text; CREATE UNIQUE INDEX CONCURRENTLY i ON orders (coalesce(code, ''));
 === D02 O02
 DO $$ BEGIN EXECUTE format('ALTER TABLE %I DROP COLUMN name', 'users'); END $$;
@@ -635,9 +635,101 @@ DO $$ BEGIN EXECUTE 'TRUNCATE ' || t; END $$;
 DO $$ BEGIN EXECUTE format('COMMENT ON TABLE %I IS %L', t, 'kept'); EXECUTE 'ANALYZE ' || t; END $$;
 === ok
 CREATE MATERIALIZED VIEW totals AS SELECT 1 AS id; CREATE UNIQUE INDEX i ON totals (id);
-=== B01 F01
+=== B01 C04 F01
 CREATE MATERIALIZED VIEW IF NOT EXISTS totals AS SELECT 1 AS id; CREATE UNIQUE INDEX i ON totals (id);
 === D05
 CREATE MATERIALIZED VIEW totals AS SELECT 1 AS id; DROP MATERIALIZED VIEW totals; DROP MATERIALIZED VIEW old_totals;
 === B06 F01
 ALTER TABLE users ALTER COLUMN extra TYPE jsonb USING users.extra::jsonb;
+=== D03 B10
+CREATE TABLE gone AS WITH d AS (DELETE FROM users RETURNING *) SELECT * FROM d;
+=== D03 B10
+CREATE TEMP TABLE gone AS WITH x AS (SELECT 1), d AS MATERIALIZED (DELETE FROM users RETURNING *) SELECT * FROM d, x;
+=== D03 B10
+EXPLAIN ANALYZE CREATE TABLE gone AS WITH d AS (DELETE FROM users RETURNING *) SELECT * FROM d;
+=== B10
+INSERT INTO logs (id) WITH d AS (UPDATE users SET a = 1 WHERE id = 3 RETURNING id) SELECT id FROM d;
+=== ok
+EXPLAIN WITH d AS (DELETE FROM users RETURNING *) SELECT * FROM d;
+=== ok
+CREATE FUNCTION f() RETURNS bigint LANGUAGE sql AS $$ WITH d AS (DELETE FROM users RETURNING *) SELECT count(*) FROM d $$;
+=== D03 B10
+CREATE FUNCTION f() RETURNS bigint LANGUAGE sql AS $$ WITH d AS (DELETE FROM users RETURNING *) SELECT count(*) FROM d $$; SELECT f();
+=== B04 C04 F01
+ALTER TABLE users ADD CONSTRAINT u UNIQUE (name) USING INDEX TABLESPACE fast;
+=== B04 C04 F01
+ALTER TABLE users ADD CONSTRAINT k PRIMARY KEY (name) WITH (fillfactor = 70) USING INDEX TABLESPACE fast;
+=== D01
+DROP TABLE alembic_version;
+=== D03
+TRUNCATE alembic_version;
+=== D03 B10
+DELETE FROM tenant2.alembic_version;
+=== B10
+UPDATE alembic_version SET version_num = 'b';
+=== ok
+BEGIN;
+UPDATE alembic_version SET version_num='b' WHERE alembic_version.version_num = 'a';
+DELETE FROM alembic_version WHERE alembic_version.version_num = 'b';
+DROP TABLE alembic_version;
+COMMIT;
+=== D01
+DELETE FROM alembic_version WHERE alembic_version.version_num = 'b';
+DROP TABLE alembic_version;
+CREATE TABLE n (id int);
+=== ok
+ALTER TABLE users ADD COLUMN a int DEFAULT -1, ADD COLUMN b int DEFAULT (5), ADD COLUMN c text DEFAULT ('x' || 'y');
+=== ok
+ALTER TABLE users ADD COLUMN a timestamp NOT NULL DEFAULT (now() AT TIME ZONE 'utc');
+=== ok
+ALTER TABLE users ADD COLUMN a timestamp NOT NULL DEFAULT timezone('utc', now());
+=== ok
+ALTER TABLE users ADD COLUMN a text DEFAULT current_user, ADD COLUMN b date DEFAULT make_date(2020, 1, 1);
+=== ok
+ALTER TABLE users ADD COLUMN a text DEFAULT lower('X'), ADD COLUMN b varchar(9) DEFAULT 'x'::varchar(9);
+=== B06
+ALTER TABLE users ADD COLUMN a timestamptz DEFAULT clock_timestamp();
+=== B06
+ALTER TABLE users ADD COLUMN a double precision DEFAULT 1 + (random() * 2);
+=== B06
+ALTER TABLE users ADD COLUMN a text DEFAULT app.label();
+=== D05 B07
+CREATE TRIGGER x AFTER INSERT ON orders FOR EACH ROW EXECUTE FUNCTION f(); DROP TRIGGER x ON users;
+=== B07 D06
+CREATE TRIGGER x AFTER INSERT ON orders FOR EACH ROW EXECUTE FUNCTION f(); DROP INDEX x;
+=== C04
+ALTER TABLE users REPLICA IDENTITY NOTHING;
+=== ok
+ALTER TABLE users REPLICA IDENTITY FULL;
+=== C04
+CREATE PUBLICATION p FOR TABLE users;
+=== C04
+CREATE POLICY p ON users AS RESTRICTIVE USING (own);
+=== D08
+GRANT SELECT ON users TO shop, PUBLIC;
+=== ok
+GRANT SELECT ON users TO shop;
+=== B02 O02
+BEGIN; CREATE SUBSCRIPTION s CONNECTION 'host=x' PUBLICATION p;
+=== ok
+LOCK TABLE users IN ACCESS SHARE MODE;
+=== ok
+LOCK TABLE users IN ROW EXCLUSIVE MODE NOWAIT;
+=== B07
+LOCK TABLE users IN SHARE ROW EXCLUSIVE MODE;
+=== ok
+ALTER TABLE users DETACH PARTITION users_2020 FINALIZE;
+=== O02
+SELECT setval(pg_get_serial_sequence('users', 'id'), max(id)) FROM users;
+=== ok
+SELECT pg_advisory_xact_lock(7); ALTER SEQUENCE ids AS bigint;
+=== ok
+INSERT INTO users (id) SELECT n FROM generate_series(1, 10) AS n;
+=== B10
+INSERT INTO users (id) SELECT n FROM generate_series(1, 10000000) AS n;
+=== O02
+EXECUTE prepared_elsewhere;
+=== O02
+DO $$ DECLARE r record; BEGIN FOR r IN SELECT cmd FROM todo LOOP EXECUTE r.cmd; END LOOP; END $$;
+=== D01 O02
+CREATE PROCEDURE p() LANGUAGE plpgsql AS $$ BEGIN DROP TABLE users; END $$; CALL p();

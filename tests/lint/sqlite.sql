@@ -20,7 +20,7 @@ DROP TRIGGER t;
 DROP INDEX i;
 === B01
 CREATE INDEX i ON users (name);
-=== B01 F01
+=== B01 C04 F01
 CREATE UNIQUE INDEX IF NOT EXISTS main.i ON users (name);
 === B06
 VACUUM;
@@ -150,7 +150,7 @@ DROP TABLE users;
 ALTER TABLE new_users RENAME TO users;
 === D02
 ALTER TABLE users DROP key;
-=== D01 O02
+=== D01
 .bail on
 DROP TABLE users;
 === ok
@@ -165,7 +165,7 @@ CREATE TABLE new_users (id INTEGER PRIMARY KEY);
 INSERT INTO new_users SELECT DISTINCT id FROM users;
 DROP TABLE users;
 ALTER TABLE new_users RENAME TO users;
-=== B06 D07 F02
+=== D07 B06
 PRAGMA foreign_keys=ON;
 BEGIN;
 PRAGMA foreign_keys=OFF;
@@ -174,7 +174,7 @@ INSERT INTO new_users SELECT id FROM users;
 DROP TABLE users;
 ALTER TABLE new_users RENAME TO users;
 COMMIT;
-=== B06 F02
+=== B06
 PRAGMA foreign_keys=ON;
 PRAGMA foreign_keys=OFF;
 BEGIN;
@@ -195,3 +195,69 @@ ALTER TABLE users ADD COLUMN total INTEGER GENERATED ALWAYS AS (a + b) STORED;
 ALTER TABLE users ADD COLUMN total INTEGER NOT NULL DEFAULT (-1);
 === ok
 ALTER TABLE users ADD COLUMN owner INTEGER DEFAULT NULL REFERENCES people (id);
+=== ok
+BEGIN; CREATE TABLE a (x int); CREATE TABLE b (x int); COMMIT;
+=== D04 B06 F02
+CREATE TABLE n (id INTEGER PRIMARY KEY, a TEXT);
+INSERT INTO n (id, a) SELECT id, NULL FROM users;
+DROP TABLE users;
+ALTER TABLE n RENAME TO users;
+=== D04 B06 F02
+CREATE TABLE n (id INTEGER PRIMARY KEY, a TEXT);
+INSERT INTO n (id, a) SELECT id, substr(users.a, 1, 3) FROM users;
+DROP TABLE users;
+ALTER TABLE n RENAME TO users;
+=== D04 B06 F02
+CREATE TABLE n (id INTEGER PRIMARY KEY, a TEXT);
+INSERT INTO n SELECT id, id FROM users;
+DROP TABLE users;
+ALTER TABLE n RENAME TO users;
+=== D03 B06 F02
+CREATE TABLE n (id INTEGER PRIMARY KEY, a TEXT);
+INSERT INTO n (id, a) SELECT id, a FROM users;
+DELETE FROM n;
+DROP TABLE users;
+ALTER TABLE n RENAME TO users;
+=== B06 B10 F02
+CREATE TABLE n (id INTEGER PRIMARY KEY, a TEXT);
+INSERT INTO n (id, a) SELECT id, a FROM users;
+DROP TABLE users;
+DELETE FROM n WHERE a = 'x';
+ALTER TABLE n RENAME TO users;
+=== D04 B06 F02
+CREATE TABLE n (id INTEGER PRIMARY KEY, a TEXT);
+INSERT INTO n (id, a) SELECT id, a FROM users;
+UPDATE n SET a = NULL;
+DROP TABLE users;
+ALTER TABLE n RENAME TO users;
+=== D01 F02
+CREATE TABLE n (id INTEGER PRIMARY KEY, a TEXT);
+INSERT INTO n (id, a) SELECT id, a FROM users;
+DROP TABLE n;
+CREATE TABLE n (id INTEGER PRIMARY KEY, a TEXT);
+DROP TABLE users;
+ALTER TABLE n RENAME TO users;
+=== D01
+BEGIN;
+CREATE TABLE n (id INTEGER PRIMARY KEY, a TEXT);
+SAVEPOINT s;
+INSERT INTO n (id, a) SELECT id, a FROM users;
+ROLLBACK TO s;
+DROP TABLE users;
+ALTER TABLE n RENAME TO users;
+COMMIT;
+=== B06 F02
+CREATE TABLE "_alembic_tmp_users" (id INTEGER NOT NULL, a VARCHAR(10));
+INSERT INTO _alembic_tmp_users (id, a) SELECT users.id, CAST(users.a AS VARCHAR(10)) AS a FROM users;
+DROP TABLE users;
+ALTER TABLE _alembic_tmp_users RENAME TO users;
+=== D04 B06 F02
+CREATE TABLE "_alembic_tmp_users" (id INTEGER NOT NULL, a SMALLINT);
+INSERT INTO _alembic_tmp_users (id, a) SELECT users.id, CAST(users.a AS SMALLINT) AS a FROM users;
+DROP TABLE users;
+ALTER TABLE _alembic_tmp_users RENAME TO users;
+=== B06 F02
+CREATE TABLE n (id INTEGER PRIMARY KEY, a TEXT);
+INSERT INTO n (id, a) SELECT id, coalesce(a, '') FROM users;
+DROP TABLE users;
+ALTER TABLE n RENAME TO users;

@@ -42,7 +42,7 @@ pub(super) fn read(mut at: Cursor<'_>) -> Reading {
     };
     at.if_exists();
     let name = if kind == "DEFAULT PRIVILEGES" { None } else { at.name() };
-    let on = object(name.clone());
+    let on = object(&kind, name.clone());
     if let ("TYPE", Some(of), Some(value)) = (kind.as_str(), name.clone(), added_value(&at)) {
         out.effects.push(Effect::AddsValue { of, value });
     }
@@ -53,6 +53,10 @@ pub(super) fn read(mut at: Cursor<'_>) -> Reading {
             out.add(Code::D08, Subject::Nothing, "a grant that new objects had is not given any more");
         }
         "DEFAULT PRIVILEGES" | "STATISTICS" => {}
+        _ if at.at("OWNER TO") => {
+            let message = format!("{shown} has another owner, who may do anything with it; the owner before may not");
+            out.add_with(Code::D08, Severity::Medium, on, message);
+        }
         _ if at.has("OWNER TO") || at.has("DEPENDS ON EXTENSION") => {}
         "INDEX" => index(at, on, &mut out),
         // The index of the name is all that is asked by it.

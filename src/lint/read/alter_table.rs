@@ -132,12 +132,10 @@ fn action(mut at: Cursor<'_>, table: &Option<Name>, out: &mut Reading) {
 /// Actions that change only what the catalog says.
 fn harmless(at: &mut Cursor<'_>) -> bool {
     const WORDS: &[&str] = &[
-        "OWNER TO",
         "CLUSTER ON",
         "SET WITHOUT CLUSTER",
         "SET (",
         "RESET (",
-        "REPLICA IDENTITY",
         "ENABLE TRIGGER",
         "ENABLE REPLICA",
         "ENABLE ALWAYS",
@@ -180,6 +178,13 @@ fn security(at: &mut Cursor<'_>, table: &Option<Name>, out: &mut Reading) -> boo
         out.unclear("what triggers and foreign keys check is not checked meanwhile");
     } else if at.eat("NO INHERIT") {
         out.unclear("the rows no longer show in the parent table");
+    } else if at.eat("OWNER TO") {
+        let message = format!("{} owns it now, and may do anything with it; the owner before may not", at.shown());
+        out.add_with(Code::D08, super::Severity::Medium, on, message);
+    } else if at.eat("REPLICA IDENTITY") {
+        if at.at("NOTHING") {
+            out.add(Code::C04, on, "UPDATE and DELETE fail on a table that is published");
+        }
     } else {
         return false;
     }
@@ -196,7 +201,7 @@ fn partitions(at: &mut Cursor<'_>, table: &Option<Name>, out: &mut Reading) -> b
         }
     } else if at.eat("DETACH PARTITION") {
         out.concurrently |= at.has("CONCURRENTLY");
-        if !out.concurrently {
+        if !out.concurrently && !at.has("FINALIZE") {
             out.add(Code::B07, on, "detaching a partition locks the whole table");
         }
     } else if at.eat("TRUNCATE PARTITION") {
@@ -231,6 +236,8 @@ fn add(mut at: Cursor<'_>, table: &Option<Name>, out: &mut Reading) {
     if at.dialect.is_mysql() && at.at_any(&["PARTITION", "SYSTEM VERSIONING", "PERIOD FOR"]) {
         if at.eat("PARTITION") && at.has("PARTITIONS") {
             out.add(Code::B06, on, "the rows are shared out anew among the partitions while writes wait");
+        } else if at.at("SYSTEM") {
+            out.add(Code::B06, on, "the table is copied to keep its history, while writes wait");
         }
         return;
     }
@@ -270,7 +277,8 @@ fn add_constraint(mut at: Cursor<'_>, table: &Option<Name>, constraint: Option<S
     let postgres = is_postgres(&at);
     let later = postgres && at.has("NOT VALID");
     out.effects.extend(table.clone().filter(|_| later).map(Effect::AddsUnchecked));
-    if at.has("USING INDEX") && postgres {
+    // What follows is an index that is there, or where the new one is put.
+    if at.after("USING INDEX").is_some_and(|index| !index.at("TABLESPACE")) && postgres {
         if at.at("PRIMARY") {
             // Which columns the index has is not known here, nor whether they may be NULL.
             let why = "a column of the index that may be NULL becomes NOT NULL";
@@ -326,6 +334,7 @@ fn drop(mut at: Cursor<'_>, table: &Option<Name>, out: &mut Reading) {
         return out.add(Code::D01, on, format!("partition {} goes, with its rows", at.shown()));
     }
     if at.dialect.is_mysql() && at.eat("SYSTEM VERSIONING") {
+        out.add(Code::B06, on.clone(), "the table is copied without its history, while writes wait");
         return out.add(Code::D03, on, "the history of the rows goes");
     }
     if at.dialect.is_mysql() && at.at("PERIOD FOR") {

@@ -1,10 +1,9 @@
 //! CREATE; no I/O.
 
-use super::{Effect, Kind, Reading, Subject, about, column, is_postgres, scan};
+use super::{Effect, Kind, Reading, Severity, Subject, about, column, execute, is_postgres, namespace};
 use crate::lint::{
     Code, Dialect,
     cursor::{Cursor, Name},
-    tokens::{Kind as TokenKind, Token, lex},
 };
 
 /// Reads what follows CREATE.
@@ -21,10 +20,12 @@ pub(super) fn read(mut at: Cursor<'_>) -> Reading {
         index(at, &kind, &mut out);
     } else if at.eat("TRIGGER") {
         trigger(at, &mut out);
+    } else if at.eat("RULE") {
+        rule(at, &mut out);
     } else if at.at("FUNCTION") && at.has("SONAME") {
         out.unclear("it loads native code into the server, which may do anything");
     } else if at.at("FUNCTION") || at.at("PROCEDURE") || at.at("PACKAGE") {
-        routine(&at, replaces, &mut out);
+        execute::routine(&at, replaces, &mut out);
     } else if let Some(kind) = at.eat_any(HARMLESS) {
         let certain = !at.eat("IF NOT EXISTS") && !replaces;
         let name = at.name().filter(|_| certain && kind != "POLICY");
@@ -32,11 +33,27 @@ pub(super) fn read(mut at: Cursor<'_>) -> Reading {
         let rows = name.clone().filter(|_| kind == "MATERIALIZED VIEW");
         out.effects.extend(rows.map(|table| Effect::Creates { table, temporary: false, columns: Vec::new() }));
         let holds_others = kind == "SCHEMA" || kind == "DATABASE";
-        out.effects.extend(name.map(|n| Effect::CreatesObject(if holds_others { n.of_namespace() } else { n })));
+        let named = |n: Name| Effect::CreatesObject(namespace(&kind), if holds_others { n.of_namespace() } else { n });
+        out.effects.extend(name.map(named));
+        hides(&at, &kind, &mut out);
     } else {
         out.unclear(format!("CREATE {} is not known to be harmless", at.shown()));
     }
     out
+}
+
+/// What some of these keep from those who could do it before.
+fn hides(at: &Cursor<'_>, kind: &str, out: &mut Reading) {
+    if kind == "POLICY" {
+        let table = at.after("ON").and_then(|mut t| t.name());
+        if at.after("AS").is_some_and(|kind| kind.at("RESTRICTIVE")) {
+            out.add(Code::C04, about(&table), "rows that the policy does not show are hidden, or refused");
+        }
+        out.table = table;
+    } else if kind == "PUBLICATION" && at.at_any(&["FOR TABLE", "FOR ALL TABLES", "FOR TABLES"]) {
+        let message = "UPDATE and DELETE fail on published tables without a primary key or replica identity";
+        out.add(Code::C04, Subject::Nothing, message);
+    }
 }
 
 /// Making these touches nothing that is there.
@@ -101,6 +118,10 @@ fn table(mut at: Cursor<'_>, replaces: bool, temporary: bool, out: &mut Reading)
         out.locks.extend(parent);
     }
     let definitions = at.clone().parentheses().map(|tokens| Cursor::new(tokens, at.dialect));
+    for parent in definitions.iter().flat_map(|d| parents(d)).filter(|_| !temporary) {
+        let message = format!("writes to {parent} wait while the foreign key to it is made");
+        out.add_with(Code::B07, Severity::Low, Subject::Table(parent), message);
+    }
     let columns = definitions.map(|d| columns(&d, out)).unwrap_or_default();
     if at.has("AS EXECUTE") {
         out.unclear("what the prepared statement does is not seen here");
@@ -114,6 +135,16 @@ fn table(mut at: Cursor<'_>, replaces: bool, temporary: bool, out: &mut Reading)
         false => Effect::Creates { table: name, temporary, columns },
     });
     out.effects.extend(goes);
+}
+
+/// The tables that foreign keys of a new table refer to, which PostgreSQL locks.
+fn parents(definitions: &Cursor<'_>) -> Vec<Name> {
+    let (mut rest, mut out) = (definitions.clone(), Vec::new());
+    while let Some(mut at) = rest.after("REFERENCES").filter(|_| is_postgres(definitions)) {
+        rest = at.clone();
+        out.extend(at.name().filter(|name| !out.contains(name)));
+    }
+    out
 }
 
 /// The names of the columns, in lower case.
@@ -164,6 +195,7 @@ fn index(mut at: Cursor<'_>, kind: &str, out: &mut Reading) {
         out.add(Code::B01, on.clone(), "writes to the table wait until the index is built");
     }
     if kind.starts_with("UNIQUE") {
+        out.add(Code::C04, on.clone(), "two equal rows are refused from now on");
         out.add(Code::F01, on, "it fails where two rows are equal");
         if let Some(columns) = at.after("ON").filter(|_| !at.has("NULLS NOT DISTINCT")) {
             out.unless_empty(column::listed(&columns));
@@ -172,8 +204,18 @@ fn index(mut at: Cursor<'_>, kind: &str, out: &mut Reading) {
     super::alter_table::online(&at, &table, out);
     out.table = table;
     if !perhaps {
-        out.effects.extend(name.map(Effect::CreatesObject));
+        out.effects.extend(name.map(|name| Effect::CreatesObject("RELATION", name)));
     }
+}
+
+/// PostgreSQL's rules: what clients write to the table becomes something else.
+fn rule(mut at: Cursor<'_>, out: &mut Reading) {
+    let name = at.name();
+    let table = at.after("TO").and_then(|mut t| t.name());
+    out.add(Code::B07, about(&table), "a new rule locks its table against reads and writes");
+    out.locks.extend(table.clone());
+    out.table = table;
+    out.effects.extend(name.map(|name| Effect::CreatesObject("RULE", name)));
 }
 
 fn trigger(mut at: Cursor<'_>, out: &mut Reading) {
@@ -184,30 +226,13 @@ fn trigger(mut at: Cursor<'_>, out: &mut Reading) {
         out.add(Code::B07, about(&table), "a new trigger locks its table against writes");
     }
     out.table = table;
-    out.effects.extend(name.map(Effect::CreatesObject));
+    // Elsewhere a trigger has its name for itself alone on its table.
+    let named = name.map(|name| Effect::CreatesObject("TRIGGER", name));
+    out.effects.extend(named);
 }
 
 /// The name that is one routine's alone, and nothing else's: MySQL has no two of the same name and kind.
 pub(super) fn routine_name(at: &Cursor<'_>, name: Option<&Name>) -> Option<Name> {
     let name = name.filter(|_| at.dialect.is_mysql())?;
     Some(Name { schema: name.schema.clone(), name: format!("{}()", name.name.to_lowercase()) })
-}
-
-/// Making a function or procedure runs nothing; what it will do may be out of sight.
-fn routine(at: &Cursor<'_>, replaces: bool, out: &mut Reading) {
-    let mut named = at.clone();
-    named.skip();
-    if !replaces && !named.eat("IF NOT EXISTS") {
-        let name = named.name();
-        out.effects.extend(routine_name(at, name.as_ref()).map(Effect::CreatesObject));
-    }
-    let language = at.after("LANGUAGE").and_then(|mut l| l.part()).map(|l| l.to_lowercase());
-    let known = language.is_none_or(|l| matches!(l.as_str(), "sql" | "plpgsql"));
-    let runs = |tokens: &[Token<'_>]| tokens.iter().any(|t| t.is("EXECUTE") || t.is("PREPARE"));
-    // PostgreSQL's bodies are strings.
-    let bodies = at.tokens.iter().filter(|t| is_postgres(at) && t.kind == TokenKind::Text);
-    let dynamic = runs(at.tokens) || bodies.into_iter().any(|t| runs(&lex(scan::inside(t.text), at.dialect).tokens));
-    if at.at("PROCEDURE") || at.at("PACKAGE") || dynamic || !known {
-        out.unclear("what the routine does is only seen when it runs");
-    }
 }

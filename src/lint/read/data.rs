@@ -1,11 +1,15 @@
 //! Statements that read or write rows; no I/O.
 
 use super::{
-    Effect, Kind, Reading, Subject, about,
+    Copied, Effect, Kind, Reading, Subject, about,
     condition::{filter, is_always_true},
-    scan, verb,
+    execute, scan, verb,
 };
-use crate::lint::{Code, cursor::Cursor, tokens::Kind as TokenKind};
+use crate::lint::{
+    Code,
+    cursor::Cursor,
+    tokens::{Kind as TokenKind, Token},
+};
 
 /// Parentheses and EXPLAIN within one another end here.
 const DEPTH: usize = 8;
@@ -30,7 +34,7 @@ pub(super) fn read(mut at: Cursor<'_>, depth: usize) -> Reading {
     out
 }
 
-/// Statements in the parentheses of WITH, and the one that follows them.
+/// The statement that follows the parentheses of WITH, or stands in others.
 fn nested(at: &Cursor<'_>, depth: usize, out: &mut Reading) {
     if depth >= DEPTH {
         return out.unclear("it is nested too deeply");
@@ -42,21 +46,35 @@ fn nested(at: &Cursor<'_>, depth: usize, out: &mut Reading) {
             ")" => level -= 1,
             _ => {}
         }
-        let begins = place > 0 && at.tokens[place - 1].is("(");
-        let writes = ["INSERT", "UPDATE", "DELETE", "MERGE", "REPLACE"].iter().any(|word| token.is(word));
-        let called = at.tokens.get(place + 1).is_some_and(|t| t.is("("));
-        let follows = level == 0 && place > 0 && (writes || token.is("SELECT")) && !at.tokens[place - 1].is("FOR");
-        if !((begins && writes && !called) || follows) {
-            continue;
-        }
-        let rest = Cursor::new(&at.tokens[place..], at.dialect);
-        let statement = if begins { until_closed(&rest) } else { rest };
-        let part = verb(statement, depth + 1);
-        out.hazards.extend(part.hazards);
-        out.effects.extend(part.effects);
-        if follows {
+        let begins = WRITES.iter().any(|word| token.is(word)) || token.is("SELECT");
+        if level == 0 && place > 0 && begins && !at.tokens[place - 1].is("FOR") {
+            let part = verb(Cursor::new(&at.tokens[place..], at.dialect), depth + 1);
+            out.hazards.extend(part.hazards);
+            out.effects.extend(part.effects);
             out.table = part.table;
             return;
+        }
+    }
+}
+
+/// How a statement begins that changes rows.
+const WRITES: &[&str] = &["INSERT", "UPDATE", "DELETE", "MERGE", "REPLACE"];
+
+/// PostgreSQL runs what stands in a WITH, wherever in a statement that is: in CREATE TABLE … AS too.
+pub(super) fn in_with(statement: &Cursor<'_>, out: &mut Reading) {
+    let word = |at: usize, word: &str| statement.tokens.get(at).is_some_and(|t| t.is(word));
+    let head = Cursor::new(&statement.tokens[..statement.tokens.len().min(5)], statement.dialect);
+    let only_defined = statement.at("CREATE") && (!head.mentions("TABLE") || head.mentions("FUNCTION"));
+    let only_explained = statement.at("EXPLAIN") && !explained(&mut statement.clone());
+    if !super::is_postgres(statement) || only_defined || only_explained {
+        return;
+    }
+    for place in 2..statement.tokens.len() {
+        let opens = word(place - 1, "(") && (word(place - 2, "AS") || word(place - 2, "MATERIALIZED"));
+        if opens && WRITES.iter().any(|verb| word(place, verb)) {
+            let part = verb(until_closed(&Cursor::new(&statement.tokens[place..], statement.dialect)), DEPTH);
+            out.hazards.extend(part.hazards);
+            out.effects.extend(part.effects);
         }
     }
 }
@@ -72,6 +90,13 @@ fn until_closed<'a>(at: &Cursor<'a>) -> Cursor<'a> {
 }
 
 fn explain(mut at: Cursor<'_>, depth: usize, out: &mut Reading) {
+    if explained(&mut at) && depth < DEPTH {
+        *out = verb(at, depth + 1);
+    }
+}
+
+/// Goes past EXPLAIN and its options; whether the statement that follows is run, too.
+fn explained(at: &mut Cursor<'_>) -> bool {
     if !at.at("ANALYZE") {
         at.skip();
     }
@@ -83,9 +108,7 @@ fn explain(mut at: Cursor<'_>, depth: usize, out: &mut Reading) {
     if at.eat("FORMAT =") {
         at.skip();
     }
-    if runs && depth < DEPTH {
-        *out = verb(at, depth + 1);
-    }
+    runs
 }
 
 fn select(at: &Cursor<'_>, out: &mut Reading) {
@@ -93,7 +116,10 @@ fn select(at: &Cursor<'_>, out: &mut Reading) {
         if at.has("INTO OUTFILE") || at.has("INTO DUMPFILE") {
             out.unclear("it writes a file on the server");
         }
-        if at.after("INTO").is_some_and(|into| into.tokens.first().is_some_and(|t| t.text.starts_with('@'))) {
+        let variable =
+            at.after("INTO").and_then(|into| into.tokens.first().map(|t| t.text)).filter(|t| t.starts_with('@'));
+        if let Some(variable) = variable {
+            execute::gives_text(variable, at, out);
             // The variable may hold SQL for PREPARE; what stands outside of strings is not run.
             let texts: Vec<_> = at.tokens.iter().filter(|t| t.kind == TokenKind::Text).copied().collect();
             scan::into(out, &Cursor::new(&texts, at.dialect), 0);
@@ -124,8 +150,12 @@ fn insert(mut at: Cursor<'_>, replace: bool, out: &mut Reading) {
         at.skip();
     }
     // A query may stand in parentheses too, and needs no columns before it.
+    let mut columns = Vec::new();
     let mut rest = at.clone();
-    if rest.parentheses().is_some_and(|inside| !Cursor::new(inside, at.dialect).at_any(QUERY)) {
+    if let Some(inside) = rest.parentheses().map(|inside| Cursor::new(inside, at.dialect)).filter(|i| !i.at_any(QUERY))
+    {
+        columns =
+            inside.list().into_iter().filter_map(|mut item| item.part()).map(|name| name.to_lowercase()).collect();
         at = rest;
     }
     let _ = at.eat_any(&["OVERRIDING SYSTEM VALUE", "OVERRIDING USER VALUE"]);
@@ -144,17 +174,44 @@ fn insert(mut at: Cursor<'_>, replace: bool, out: &mut Reading) {
         out.add(Code::B10, on, "as many rows as the query finds are written in one transaction");
     }
     if let (Some(into), Some(from)) = (table, source) {
-        let selected = at.before(&["FROM"]);
-        let words = selected.tokens.iter().filter_map(|t| Cursor::new(std::slice::from_ref(t), at.dialect).part());
-        out.effects.push(Effect::Copies {
-            from,
-            into,
-            words: words.map(|word| word.to_lowercase()).collect(),
-            filtered: loses || leaves_out(&at),
-            casts: selected.mentions("CAST"),
-            all: selected.mentions("*"),
-        });
+        let filtered = loses || leaves_out(&at);
+        let mut selected = at.before(&["FROM"]);
+        let _ = selected.eat("SELECT");
+        let _ = selected.eat_any(&["ALL", "DISTINCT"]);
+        let items = selected.list().into_iter().map(copied).collect();
+        out.effects.push(Effect::Copies { from, into, columns, items, filtered });
     }
+}
+
+/// What one item of a SELECT takes: `a`, `t.a AS b`, `CAST(a AS text)`, `coalesce(a, 0)`, or something else.
+fn copied(mut item: Cursor<'_>) -> Copied {
+    if item.tokens.last().is_some_and(|t| t.is("*")) {
+        return Copied::All;
+    }
+    let call = item.eat_any(&["CAST", "COALESCE", "IFNULL"]);
+    if let Some(call) = call {
+        let inside = item.parentheses().map(|inside| Cursor::new(inside, item.dialect));
+        let Some(mut inside) = inside.filter(|_| item.is_done() || item.at("AS")) else { return Copied::Other };
+        let Some(name) = inside.name().map(|name| name.name.to_lowercase()) else { return Copied::Other };
+        return match call.as_str() {
+            "CAST" if inside.eat("AS") => Copied::Cast { name, cuts: cuts(&inside) },
+            "COALESCE" | "IFNULL" if inside.at(",") => Copied::Column(name),
+            _ => Copied::Other,
+        };
+    }
+    // In SQLite a string is no name here.
+    let literal = item.tokens.first().is_none_or(|t| t.kind == TokenKind::Text || t.is("NULL"));
+    match item.name().filter(|_| !literal && (item.is_done() || item.at("AS") || item.tokens.len() == 1)) {
+        Some(name) => Copied::Column(name.name.to_lowercase()),
+        None => Copied::Other,
+    }
+}
+
+/// A cast to such a type takes something away in SQLite, where only the affinity counts and no size does.
+fn cuts(ty: &Cursor<'_>) -> bool {
+    let words: String = ty.tokens.iter().map(|t| t.text.to_uppercase()).collect();
+    let any = |parts: &[&str]| parts.iter().any(|part| words.contains(part));
+    any(&["INT"]) || !(words.is_empty() || any(&["CHAR", "CLOB", "TEXT", "BLOB"]))
 }
 
 /// Queries joined by UNION beyond these are taken to find rows.
@@ -182,13 +239,25 @@ fn finds_rows(query: &Cursor<'_>, depth: usize) -> bool {
                 let inside = Cursor::new(inside, query.dialect);
                 inside.at_any(&["TABLE", "WITH"]) || !inside.at_any(QUERY) || finds_rows(&inside, depth + 1)
             }
-            None => !(query.dialect.is_mysql() && from.at("DUAL")),
+            None if from.at("DUAL") && query.dialect.is_mysql() => false,
+            None => !counts_few(&mut from),
         };
         if finds || sources.has("JOIN") || sources.list().len() > 1 {
             return true;
         }
     }
     false
+}
+
+/// It reads generate_series(1, 10), or the like, and no table.
+fn counts_few(from: &mut Cursor<'_>) -> bool {
+    const FEW: u32 = 10_000;
+    if !from.eat("generate_series") {
+        return false;
+    }
+    let arguments = from.parentheses().unwrap_or_default();
+    let number = |t: &Token<'_>| t.text.parse::<u32>().is_ok_and(|number| number <= FEW);
+    !arguments.is_empty() && arguments.iter().all(|t| t.is(",") || t.is("-") || number(t))
 }
 
 /// The query may give fewer rows than its tables have, or a key that is there already stops some of them.
@@ -211,18 +280,23 @@ fn update(mut at: Cursor<'_>, out: &mut Reading) {
     let rows = if filtered { "all rows that it finds" } else { "all rows of the table" };
     let on = if several { Subject::Nothing } else { about(&table) };
     out.add(Code::B10, on, format!("{rows} are changed in one transaction, and locked until its end"));
+    let set = at.after("SET").map(|set| set.before(&["WHERE", "FROM", "RETURNING"]).list()).unwrap_or_default();
+    let columns = set.into_iter().filter_map(|mut item| item.name()).map(|name| name.name.to_lowercase()).collect();
+    out.effects.extend(table.clone().map(|table| Effect::Changes { table, columns, deletes: false }));
     out.table = table;
 }
 
 fn delete(mut at: Cursor<'_>, out: &mut Reading) {
     while at.eat_any(&["LOW_PRIORITY", "QUICK", "IGNORE"]).is_some() {}
-    let filtered = filter(&at);
+    // MariaDB's: of a table with SYSTEM VERSIONING.
+    let history = at.dialect.is_mysql() && at.eat("HISTORY");
+    let filtered = filter(&at) || (history && at.has("BEFORE SYSTEM_TIME"));
     let whole = at.clone();
     let first = at.eat("FROM");
     let _ = at.eat("ONLY");
     // DELETE a, b FROM a JOIN b …, and DELETE FROM a, b USING …
     let names = match whole.dialect.is_mysql() {
-        true => at.before(&["WHERE", "USING", "FROM", "ORDER", "LIMIT", "RETURNING"]).names(),
+        true => at.before(&["WHERE", "USING", "FROM", "ORDER", "LIMIT", "RETURNING", "BEFORE"]).names(),
         false => at.name().into_iter().collect(),
     };
     if !first && !at.has("FROM") {
@@ -235,6 +309,8 @@ fn delete(mut at: Cursor<'_>, out: &mut Reading) {
             out.add(Code::D03, about(&table), format!("every row of {shown} is deleted"));
         }
         out.add(Code::B10, about(&table), "rows are deleted in one transaction, and locked until its end");
+        let columns = Vec::new();
+        out.effects.extend(table.clone().map(|table| Effect::Changes { table, columns, deletes: true }));
         out.table = out.table.take().or(table);
     }
 }

@@ -25,7 +25,7 @@ pub(super) fn read(mut at: Cursor<'_>) -> Reading {
             let shown = shown(&name);
             out.add(
                 Code::D01,
-                object(name.map(|n| n.of_namespace())),
+                object("SCHEMA", name.map(|n| n.of_namespace())),
                 format!("{} {shown} goes, with all that is in it", kind.to_lowercase()),
             );
         }
@@ -47,6 +47,7 @@ pub(super) fn read(mut at: Cursor<'_>) -> Reading {
 }
 
 fn tables(mut at: Cursor<'_>, out: &mut Reading) {
+    let _ = at.eat("ONLY");
     for name in names(&mut at) {
         out.add(Code::D01, about(&name), format!("the table {} goes, with all of its rows", shown(&name)));
         out.table = out.table.take().or(name.clone());
@@ -59,7 +60,7 @@ fn index(mut at: Cursor<'_>, out: &mut Reading) {
     out.concurrently = at.eat("CONCURRENTLY");
     let table = at.after("ON").and_then(|mut t| t.name());
     for name in names(&mut at) {
-        let subject = if table.is_some() { about(&table) } else { object(name.clone()) };
+        let subject = if table.is_some() { about(&table) } else { object("INDEX", name.clone()) };
         out.add(Code::D06, subject.clone(), format!("the index {} goes: queries may become slow", shown(&name)));
         if is_postgres(&at) && !out.concurrently {
             out.add(Code::B07, subject, "dropping an index locks its table against reads and writes".to_owned());
@@ -117,13 +118,16 @@ fn other(mut at: Cursor<'_>, out: &mut Reading) {
     for name in names(&mut at) {
         let subject = match (&table, many) {
             (Some(_), _) => about(&table),
-            (None, true) => object(create::routine_name(&at, name.as_ref())),
-            (None, false) => object(name.clone()),
+            (None, true) => object("ROUTINE", create::routine_name(&at, name.as_ref())),
+            (None, false) => object(&kind, name.clone()),
         };
         // CASCADE takes the columns of that type, or of one of the extension's types, too.
         if !cascade.is_empty() && matches!(kind.as_str(), "TYPE" | "DOMAIN" | "EXTENSION" | "COLLATION") {
             let message = format!("every column that needs {} goes, with its values", shown(&name));
             out.add(Code::D02, subject.clone(), message);
+        }
+        if kind == "TRIGGER" && is_postgres(&at) {
+            out.add(Code::B07, subject.clone(), "dropping a trigger locks its table against reads and writes");
         }
         out.add(Code::D05, subject, format!("the {} {} goes{cascade}", kind.to_lowercase(), shown(&name)));
     }

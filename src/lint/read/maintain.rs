@@ -1,12 +1,11 @@
 //! Locks, maintenance, rights, and everything whose first word is not known; no I/O.
 
 use super::{Kind, Reading, Subject, is_postgres};
-use crate::lint::{Code, Dialect, cursor::Cursor};
+use crate::lint::{Code, Dialect, Severity, cursor::Cursor};
 
 /// Statements that touch neither rows nor what they mean.
 const HARMLESS: &[&str] = &[
     "COMMENT ON",
-    "GRANT",
     "ANALYZE TABLE",
     "ANALYZE LOCAL TABLE",
     "ANALYZE NO_WRITE_TO_BINLOG TABLE",
@@ -27,7 +26,13 @@ const HARMLESS: &[&str] = &[
 pub(super) fn read(mut at: Cursor<'_>) -> Reading {
     let mut out = Reading::of(Kind::Ddl);
     let whole = at.clone();
+    if at.eat("GRANT") {
+        grant(&at, &mut out);
+        return out;
+    }
     if at.eat_any(HARMLESS).is_some() || (at.at("ANALYZE") && !at.dialect.is_mysql()) {
+        // Nothing of a table's changes, so nothing can stop half-way.
+        out.kind = if is_postgres(&at) { Kind::Ddl } else { Kind::Session };
         return out;
     }
     if at.eat("REVOKE") {
@@ -41,7 +46,7 @@ pub(super) fn read(mut at: Cursor<'_>) -> Reading {
         }
     } else if at.eat("REFRESH MATERIALIZED VIEW") {
         if !at.eat("CONCURRENTLY") {
-            let view = at.name().map_or(Subject::Nothing, Subject::Object);
+            let view = super::object("VIEW", at.name());
             out.add(Code::B07, view, "reads of the view wait until it is filled anew");
         }
     } else if at.eat("VACUUM") {
@@ -59,6 +64,16 @@ pub(super) fn read(mut at: Cursor<'_>) -> Reading {
     out
 }
 
+/// A grant takes nothing away; but what is everybody's is hardly meant.
+fn grant(at: &Cursor<'_>, out: &mut Reading) {
+    if !is_postgres(at) {
+        out.kind = Kind::Session;
+    } else if at.after("TO").is_some_and(|to| to.mentions("PUBLIC")) {
+        let message = format!("everybody who can connect gets {}", at.shown());
+        out.add_with(Code::D08, Severity::Medium, Subject::Nothing, message);
+    }
+}
+
 fn lock(mut at: Cursor<'_>, out: &mut Reading) {
     if at.at("INSTANCE") {
         return out.unclear("LOCK INSTANCE is not known to be harmless");
@@ -66,6 +81,12 @@ fn lock(mut at: Cursor<'_>, out: &mut Reading) {
     let _ = at.eat_any(&["TABLES", "TABLE"]);
     let _ = at.eat("ONLY");
     let tables = at.names();
+    // Reads and writes go on beside these.
+    let weak = ["ACCESS SHARE", "ROW SHARE", "ROW EXCLUSIVE", "SHARE UPDATE EXCLUSIVE"];
+    if is_postgres(&at) && at.after("IN").is_some_and(|mode| mode.at_any(&weak)) {
+        out.table = tables.into_iter().next();
+        return;
+    }
     if tables.is_empty() {
         out.add(Code::B07, Subject::Nothing, "a table is locked");
     }

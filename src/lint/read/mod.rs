@@ -8,6 +8,7 @@ mod condition;
 mod create;
 mod data;
 mod drop;
+mod execute;
 mod maintain;
 mod scan;
 mod settings;
@@ -18,14 +19,14 @@ use super::{
 };
 
 pub(super) use scan::{all as scan_all, begins, words as scan_words};
-pub(super) use settings::calls_hazard;
+pub(super) use settings::calls_hazards;
 
 /// What a hazard is about; one that this plan made does not count.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Subject {
     Table(Name),
-    /// Anything else with a name: an index, a view, a type.
-    Object(Name),
+    /// Anything else with a name: an index, a view, a type. Each kind has names of its own.
+    Object(&'static str, Name),
     Nothing,
 }
 
@@ -74,7 +75,7 @@ pub(super) enum Effect {
     MayCreate(Name),
     /// A temporary table that goes with the transaction.
     DropsOnCommit(Name),
-    CreatesObject(Name),
+    CreatesObject(&'static str, Name),
     /// A new column that is NULL in every row.
     AddsEmpty {
         table: Name,
@@ -85,16 +86,28 @@ pub(super) enum Effect {
         from: Name,
         to: Name,
     },
-    /// Rows of one table go into another one: the words of what is selected, whether rows are left out, values cast,
-    /// and whether all columns are taken.
+    /// Rows of one table go into another one, all of them unless they are filtered.
     Copies {
         from: Name,
         into: Name,
-        words: Vec<String>,
+        /// What is written, in its order; empty for all columns.
+        columns: Vec<String>,
+        items: Vec<Copied>,
         filtered: bool,
-        casts: bool,
-        all: bool,
     },
+    /// Rows of a table are deleted, or columns of them overwritten.
+    Changes {
+        table: Name,
+        columns: Vec<String>,
+        deletes: bool,
+    },
+    /// A routine of this plan, and what it does when it is called.
+    Defines {
+        name: Name,
+        hazards: Vec<Hazard>,
+    },
+    /// A routine is called.
+    Calls(Name),
     /// A CHECK (column IS NOT NULL) without validation.
     Checks {
         table: Name,
@@ -115,6 +128,19 @@ pub(super) enum Effect {
     },
     /// The text of such a value stands in a later statement.
     MentionsValue(String),
+}
+
+/// What a copy of a table takes for one of its columns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Copied {
+    All,
+    Column(String),
+    Cast {
+        name: String,
+        cuts: bool,
+    },
+    /// A value, or what is computed.
+    Other,
 }
 
 /// What kind of statement it is, as far as it matters to transactions and to what may be shown of it.
@@ -164,7 +190,8 @@ impl Reading {
 
     /// Nothing stays of it.
     pub fn only_reads(&self) -> bool {
-        let changes = !self.hazards.is_empty() || self.effects.iter().any(|e| !matches!(e, Effect::MentionsValue(_)));
+        let changes = !self.hazards.is_empty()
+            || self.effects.iter().any(|e| !matches!(e, Effect::MentionsValue(_) | Effect::Calls(_)));
         self.kind == Kind::Session || (self.kind == Kind::Data && !changes)
     }
 
@@ -172,20 +199,54 @@ impl Reading {
     fn unclear(&mut self, message: impl Into<String>) {
         self.add(Code::O02, Subject::Nothing, message);
     }
+
+    /// It runs what nobody can see here: as bad as a revision without any SQL.
+    fn unseen(&mut self, subject: Subject, message: impl Into<String>) {
+        self.add_with(Code::O02, Severity::High, subject, message);
+    }
 }
 
 fn about(table: &Option<Name>) -> Subject {
     table.clone().map_or(Subject::Nothing, Subject::Table)
 }
 
-fn object(name: Option<Name>) -> Subject {
-    name.map_or(Subject::Nothing, Subject::Object)
+fn object(kind: &str, name: Option<Name>) -> Subject {
+    name.map_or(Subject::Nothing, |name| Subject::Object(namespace(kind), name))
+}
+
+/// Where the name of such a thing has to be the only one: a trigger and an index may have the same.
+fn namespace(kind: &str) -> &'static str {
+    const KINDS: &[&str] = &[
+        "SCHEMA",
+        "TRIGGER",
+        "RULE",
+        "ROLE",
+        "EXTENSION",
+        "PUBLICATION",
+        "SUBSCRIPTION",
+        "SERVER",
+        "EVENT",
+        "COLLATION",
+        "LANGUAGE",
+        "POLICY",
+        "STATISTICS",
+        "CONVERSION",
+    ];
+    match kind {
+        "INDEX" | "VIEW" | "MATERIALIZED VIEW" | "SEQUENCE" => "RELATION",
+        "TYPE" | "DOMAIN" => "TYPE",
+        "DATABASE" => "SCHEMA",
+        "USER" | "GROUP" => "ROLE",
+        "FUNCTION" | "PROCEDURE" | "ROUTINE" | "AGGREGATE" | "PACKAGE" => "ROUTINE",
+        _ => KINDS.iter().find(|known| **known == kind).copied().unwrap_or("OTHER"),
+    }
 }
 
 /// Reads one statement.
 pub(super) fn read(statement: Cursor<'_>, broken: bool) -> Reading {
     let mut reading = verb(statement.clone(), 0);
     reading.concurrently |= runs_alone(&statement);
+    data::in_with(&statement, &mut reading);
     if broken {
         reading.unclear("a quote or a comment begins in it that never ends");
     }
@@ -200,6 +261,12 @@ pub(super) fn read(statement: Cursor<'_>, broken: bool) -> Reading {
 /// Reads the statement that begins here; `depth` counts texts within texts.
 fn verb(mut at: Cursor<'_>, depth: usize) -> Reading {
     let Some(first) = at.tokens.first() else { return Reading::of(Kind::Session) };
+    if first.is_client_command() {
+        return execute::client_command(&at);
+    }
+    if execute::is_one(&at) {
+        return execute::read(at);
+    }
     let word = first.text.to_ascii_uppercase();
     let whole = at.clone();
     at.skip();
@@ -220,9 +287,20 @@ fn verb(mut at: Cursor<'_>, depth: usize) -> Reading {
 
 /// PostgreSQL refuses it in a transaction.
 fn runs_alone(statement: &Cursor<'_>) -> bool {
-    const WORDS: &[&str] =
-        &["VACUUM", "CREATE DATABASE", "DROP DATABASE", "CREATE TABLESPACE", "DROP TABLESPACE", "ALTER SYSTEM"];
+    const WORDS: &[&str] = &[
+        "VACUUM",
+        "CREATE SUBSCRIPTION",
+        "CREATE DATABASE",
+        "DROP DATABASE",
+        "CREATE TABLESPACE",
+        "DROP TABLESPACE",
+        "ALTER SYSTEM",
+    ];
     let mut at = statement.clone();
+    // It makes a slot on the other server, unless it is told not to.
+    if at.at("CREATE SUBSCRIPTION") && ["create_slot", "connect"].iter().any(|option| at.mentions(option)) {
+        return false;
+    }
     if !is_postgres(&at) || !at.eat("REINDEX") {
         return is_postgres(&at) && at.at_any(WORDS);
     }

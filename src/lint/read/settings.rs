@@ -1,7 +1,11 @@
-//! Transactions and settings, and which functions do nothing but compute; no I/O.
+//! Transactions and settings, and calls of functions; no I/O.
 
 use super::{Effect, Hazard, Kind, Reading, Subject};
-use crate::lint::{Code, Dialect, cursor::Cursor};
+use crate::lint::{
+    Code, Dialect, Severity,
+    cursor::{Cursor, Name},
+    functions::is_harmless,
+};
 
 /// Settings that change nothing about what later statements mean.
 const SETTINGS: &str = "
@@ -30,10 +34,7 @@ fn holds(list: &str, word: &str) -> bool {
 pub(super) fn read(mut at: Cursor<'_>) -> Reading {
     let mut reading = Reading::of(Kind::Session);
     let whole = at.clone();
-    if at.eat("BEGIN NOT ATOMIC") {
-        reading.kind = Kind::Unknown;
-        reading.unclear("a block of procedural code");
-    } else if at.at("BEGIN") || at.at("START") {
+    if at.at("BEGIN") || at.at("START") {
         if at.eat("START") && !at.at("TRANSACTION") {
             reading.unclear(format!("START {} is not known to be harmless", at.shown()));
         }
@@ -92,6 +93,7 @@ fn set(mut at: Cursor<'_>, reading: &mut Reading) {
     let standard = name == "standard_conforming_strings" && at.mentions("ON");
     if token.text.starts_with('@') && !token.text.starts_with("@@") {
         // A variable may hold SQL for PREPARE.
+        super::execute::gives_text(token.text, &at, reading);
         super::scan::into(reading, &at, 0);
     } else if globally || !(standard || zone || holds(SETTINGS, &name)) {
         reading.unclear(format!("the setting {name} may change what later statements do"));
@@ -136,101 +138,24 @@ fn pragma(mut at: Cursor<'_>, reading: &mut Reading) {
     }
 }
 
-/// Functions that only compute, or give out the next value of a sequence.
-const PURE: &str = "
-    abs adddate addtime age any_value ascii avg bin bin_to_uuid inet6_aton inet6_ntoa inet_aton inet_ntoa levenshtein
-    phraseto_tsquery plainto_tsquery point pg_current_xact_id sec_to_time setweight time_to_sec timezone
-    ts_headline ts_rank ts_rank_cd txid_current uuid_ns_dns uuid_ns_oid uuid_ns_url uuid_ns_x500 websearch_to_tsquery bit_and bit_count bit_length bit_or bit_xor bool_and
-    bool_or btrim cardinality cast ceil ceiling changes char char_length character_length chr clock_timestamp
-    coalesce col_description concat concat_ws conv convert convert_tz cos count crc32 crypt cume_dist curdate
-    current_database current_date current_schema current_schemas current_setting current_time current_timestamp
-    current_user currval curtime database date date_add date_bin date_format date_part date_sub date_trunc datediff
-    daterange datetime day dayname dayofmonth dayofweek dayofyear decode dense_rank digest elt encode every exists
-    exp extract field find_in_set first_value floor format format_type from_base64 from_unixtime gen_random_bytes
-    gen_random_uuid gen_salt generate_series generate_subscripts get_byte glob greatest group_concat
-    has_schema_privilege has_table_privilege hashtext hex hour hstore if ifnull iif initcap insert instr int4range
-    int8range is_uuid isfinite isnull julianday justify_days lag last_day last_insert_id last_insert_rowid
-    last_value lastval lcase lead least left length like ln localtime localtimestamp locate log log10 log2 lower
-    lpad ltree ltrim make_date make_interval make_time make_timestamp make_timestamptz makedate max md5 mid min
-    minute mod month monthname name_const nextval now nth_value ntile nullif num_nonnulls num_nulls numrange nvl
-    obj_description octet_length ord overlay percent_rank percentile_cont percentile_disc pg_relation_size
-    pg_size_pretty pg_table_is_visible pg_table_size pg_total_relation_size pg_type_is_visible pg_typeof pi position
-    pow power printf quarter quote quote_ident quote_literal quote_nullable rand random randomblob rank repeat
-    replace reverse right round row row_number row_to_json rpad rtrim schema second sequence session_user set_byte
-    sha sha1 sha2 sha224 sha256 sha384 sha512 sign similarity sin space split_part sqlite_version sqrt starts_with
-    statement_timestamp stddev str_to_date strcmp strftime string_agg string_to_array strpos subdate substr
-    substring substring_index subtime sum sysdate tan time timeofday timestamp timestampadd timestampdiff to_base64
-    to_char to_date to_days to_hex to_json to_jsonb to_number to_seconds to_timestamp to_tsquery to_tsvector total
-    total_changes transaction_timestamp translate treat trim trunc truncate tsrange tstzrange typeof ucase unaccent
-    unhex unicode unix_timestamp unnest upper user utc_date utc_time utc_timestamp uuid uuid_generate_v1
-    uuid_generate_v1mc uuid_generate_v4 uuid_generate_v5 uuid_to_bin uuidv4 uuidv7 values variance version week
-    weekday width_bucket xmlelement year zeroblob
-";
-
-/// The same of families, whose first words functions of the user may share.
-const PURE_FAMILIES: &[(&str, &str)] = &[
-    (
-        "array_",
-        "agg append cat dims fill length lower ndims position positions prepend remove replace reverse sample shuffle
-        sort to_json to_string to_tsvector upper",
-    ),
-    (
-        "json_",
-        "agg agg_strict array array_append array_elements array_elements_text array_insert array_length arrayagg
-        array_intersect build_array build_object compact contains contains_path depth detailed each each_text equals
-        error_position exists extract extract_path extract_path_text group_array group_object insert keys length loose
-        merge merge_patch merge_preserve normalize object object_agg object_agg_strict object_agg_unique
-        object_agg_unique_strict object_keys objectagg overlaps patch populate_record populate_recordset pretty query
-        quote remove replace scalar schema_valid schema_validation_report search serialize set storage_size
-        strip_nulls table to_record to_recordset tree type typeof unquote valid value",
-    ),
-    (
-        "jsonb_",
-        "agg agg_strict array array_elements array_elements_text array_length build_array build_object each each_text
-        exists extract extract_path extract_path_text group_array group_object insert object object_agg
-        object_agg_strict object_agg_unique object_agg_unique_strict object_keys patch path_exists path_exists_tz
-        path_match path_match_tz path_query path_query_array path_query_array_tz path_query_first path_query_first_tz
-        path_query_tz populate_record populate_recordset pretty remove replace set set_lax strip_nulls to_record
-        to_recordset to_tsvector typeof",
-    ),
-    ("range_", "agg intersect_agg merge"),
-    ("regexp_", "count instr like match matches replace split_to_array split_to_table substr"),
-    ("to_reg", "class collation namespace oper operator proc procedure role type typemod"),
-    (
-        "pg_get_",
-        "constraintdef expr function_arguments function_identity_arguments function_result functiondef indexdef
-        keywords partkeydef ruledef serial_sequence statisticsobjdef triggerdef userbyid viewdef",
-    ),
-    (
-        "st_",
-        "area asbinary asewkb asewkt asgeojson astext aswkb aswkt azimuth boundary buffer centroid collect contains
-        convexhull coveredby covers crosses difference dimension disjoint distance distance_sphere distancesphere
-        dwithin endpoint envelope equals exteriorring force2d force3d forcerhr geogfromtext geohash geometryn
-        geometrytype geomfromewkb geomfromewkt geomfromgeojson geomfromtext geomfromwkb geometryfromtext
-        interiorringn intersection intersects isclosed isempty issimple isvalid isvalidreason latfromgeohash latitude
-        length linefromtext linestringfromtext longfromgeohash longitude makeenvelope makeline makepoint makepolygon
-        makevalid mpointfromtext multi npoints numgeometries numinteriorrings numpoints overlaps perimeter point
-        pointfromgeohash pointfromtext pointn pointonsurface polyfromtext polygon polygonfromtext segmentize
-        setsrid simplify simplifypreservetopology snaptogrid srid startpoint swapxy symdifference touches transform
-        translate union within x xmax xmin y ymax ymin z",
-    ),
-];
-
-/// What is wrong with calling these functions.
-pub(in crate::lint) fn calls_hazard(calls: &[String], dialect: Dialect) -> Option<Hazard> {
-    let unknown = calls.iter().map(|name| name.to_lowercase()).find(|name| !is_pure(name))?;
+/// What is wrong with calling these functions: of one that this plan defines it is known.
+pub(in crate::lint) fn calls_hazards(calls: &[String], dialect: Dialect) -> Reading {
+    let mut out = Reading::default();
     let doubt =
         if dialect == Dialect::Sqlite { "is not one of SQLite's harmless functions" } else { "may do anything" };
-    let message = crate::text::clean(&format!("it calls {unknown}, which {doubt}"), 200);
-    Some(Hazard::new(Code::O02, Subject::Nothing, message))
+    for call in calls.iter().take(CALLS).map(|call| call.to_lowercase()) {
+        let name = Name::parse(&call);
+        if call.trim_start_matches("pg_catalog.") == "setval" {
+            let message = "a number of the sequence may come a second time";
+            out.add_with(Code::O02, Severity::Low, Subject::Nothing, message);
+        } else if !is_harmless(&call, dialect) {
+            let message = crate::text::clean(&format!("it calls {call}, which {doubt}"), 200);
+            out.add(Code::O02, super::execute::callable(name.clone()), message);
+            out.effects.push(Effect::Calls(name));
+        }
+    }
+    out
 }
 
-fn is_pure(name: &str) -> bool {
-    let name = name.strip_prefix("pg_catalog.").unwrap_or(name);
-    !name.contains('.') && (holds(PURE, name) || is_of_family(name))
-}
-
-fn is_of_family(name: &str) -> bool {
-    let rest = |family: &str, members: &str| name.strip_prefix(family).is_some_and(|rest| holds(members, rest));
-    PURE_FAMILIES.iter().any(|(family, members)| rest(family, members))
-}
+/// More calls of one statement are not told apart.
+const CALLS: usize = 50;
