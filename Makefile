@@ -50,6 +50,9 @@ lint: toolchain ## Check style, the chart, and the dependencies' licences, sourc
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(SUDO) tests/cluster/helm lint --strict charts/alembic-operator
+	$(SUDO) tests/python -m pip install --quiet --disable-pip-version-check ruff==0.17.6 mypy==2.4.1
+	$(SUDO) tests/python -m ruff check --no-cache src/runner
+	$(SUDO) tests/python -m mypy --config-file src/runner/pyproject.toml --cache-dir target/mypy src/runner
 	$(CARGO) install --quiet --locked --root target/tools cargo-deny@0.20.2
 	target/tools/bin/cargo-deny check bans licenses sources
 	@if target/tools/bin/cargo-deny fetch db 2> /dev/null; then target/tools/bin/cargo-deny --offline check advisories; \

@@ -1,7 +1,7 @@
 //! The ConfigMaps that several objects own together: the runner's program and stored inspections; builds objects, sends
 //! nothing.
 
-use super::{Inspected, Inspection, PROGRAM, hex, names::short_hash};
+use super::{Inspected, Inspection, hex, names::short_hash, program};
 use crate::api::{DatabaseMigration, LABEL_INSPECTION, MANAGER};
 use flate2::{Compression, read::ZlibDecoder, write::ZlibEncoder};
 use k8s_openapi::{ByteString, api::core::v1::ConfigMap, apimachinery::pkg::apis::meta::v1::OwnerReference};
@@ -23,15 +23,11 @@ const MAX_PACKED: usize = 900 * 1024;
 
 const MAX_STORED: u64 = 32 * 1024 * 1024;
 
-pub(super) fn program_name() -> String {
-    format!("alembic-runner-{}", short_hash(&[PROGRAM], 12))
-}
-
 /// The ConfigMap that holds the runner, one for each namespace and version of it.
 pub fn program_config_map(object: &DatabaseMigration) -> ConfigMap {
     ConfigMap {
-        metadata: shared_metadata(object, program_name(), BTreeMap::new()),
-        data: Some(BTreeMap::from([("runner.py".to_owned(), PROGRAM.to_owned())])),
+        metadata: shared_metadata(object, program::name(), BTreeMap::new()),
+        data: Some(program::data()),
         immutable: Some(true),
         ..ConfigMap::default()
     }

@@ -1,7 +1,6 @@
 //! The Jobs and ConfigMaps that carry the runner into the user's image; builds objects, sends nothing.
 
 use super::{
-    config_maps::program_name,
     names::{again_name, label_value, run_name, short_hash},
     pod::DISRUPTED,
     pod_template::{Payload, PodTemplateError, pod_template},
@@ -171,7 +170,7 @@ fn build(
 ) -> Result<Job, PodTemplateError> {
     let labels = stage_labels(input.object, action);
     let user = input.object.spec.pod_template.as_ref();
-    let payload = Payload::Runner { task, program: &program_name() };
+    let payload = Payload::Runner { task };
     let template = pod_template(input, user, &labels, &payload, deadline)?;
     Ok(wrap(input.object, name, labels, annotations, template))
 }

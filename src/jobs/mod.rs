@@ -8,6 +8,7 @@ mod names;
 mod pinned;
 mod pod;
 mod pod_template;
+mod program;
 mod rehearse;
 mod report;
 mod scratch;
@@ -37,9 +38,6 @@ pub use stage_job::{
     BACKUP_FIELD, StageRecord, VERIFY_FIELD, backup_job, backup_name, cnpg_backup, cnpg_object, verify_job, verify_name,
 };
 pub use task::{Action, ConnectionTask, History, Limit, Run, Source, Task};
-
-/// The runner's source, mounted into every Job.
-pub const PROGRAM: &str = include_str!("../runner/runner.py");
 
 /// Name of the container that runs Alembic; the one that `spec.podTemplate` merges into.
 pub const CONTAINER: &str = "alembic";

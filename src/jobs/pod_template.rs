@@ -3,6 +3,7 @@
 use super::{
     CONTAINER,
     job::JobInput,
+    program,
     scratch::Scratch,
     task::{PASSWORD_ENV, Task, USERNAME_ENV},
 };
@@ -16,7 +17,6 @@ use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
 /// Where the runner is mounted.
-const PROGRAM_DIR: &str = "/alembic-operator";
 const PROGRAM_VOLUME: &str = "alembic-operator-runner";
 const TLS_VOLUME: &str = "alembic-operator-tls";
 
@@ -41,7 +41,7 @@ pub const FIELD: &str = "spec.podTemplate.spec";
 /// What the container named `alembic` does.
 pub enum Payload<'a> {
     /// A task of the runner, whose program is in a ConfigMap.
-    Runner { task: &'a Task, program: &'a str },
+    Runner { task: &'a Task },
     /// Something of the user's.
     Command(&'a Verify),
 }
@@ -142,20 +142,20 @@ fn fixed(input: JobInput, payload: &Payload, deadline: Option<i64>) -> Result<Va
         json!({ "name": CONTAINER, "image": input.image, "terminationMessagePath": "/dev/termination-log" });
     let mut pod = json!({ "restartPolicy": "Never" });
     match payload {
-        Payload::Runner { task, program } => {
+        Payload::Runner { task } => {
             let mut command = spec.alembic.command.clone();
             if command.is_empty() {
                 command.push("python3".to_owned());
             }
-            command.push(format!("{PROGRAM_DIR}/runner.py"));
-            let mount = json!({ "name": PROGRAM_VOLUME, "mountPath": PROGRAM_DIR, "readOnly": true });
+            command.push(program::FOLDER.to_owned());
+            let mount = json!({ "name": PROGRAM_VOLUME, "mountPath": program::FOLDER, "readOnly": true });
             let task = task.to_json().map_err(|error| PodTemplateError::new("the task", error))?;
             let mut env = vec![json!({ "name": "ALEMBIC_OPERATOR_TASK", "value": task })];
             env.extend(database_env(input));
             let runner = json!({ "command": command, "args": [], "env": env, "terminationMessagePolicy": "File", "volumeMounts": [mount] });
             merge(&mut container, runner);
             pod["volumes"] =
-                json!([{ "name": PROGRAM_VOLUME, "configMap": { "name": program, "defaultMode": 0o444 } }]);
+                json!([{ "name": PROGRAM_VOLUME, "configMap": { "name": program::name(), "items": program::items(), "defaultMode": 0o444 } }]);
         }
         Payload::Command(verify) => {
             let mut env = connection_env(input);
@@ -291,7 +291,7 @@ mod tests {
             JobInput { object: &object, image: "shop@sha256:ab", scratch: None },
             object.spec.pod_template.as_ref(),
             &BTreeMap::new(),
-            &Payload::Runner { task: &task, program: "program" },
+            &Payload::Runner { task: &task },
             None,
         )
     }

@@ -78,7 +78,7 @@ def processes_of(pod):
     found = []
     for entry in pathlib.Path("/proc").iterdir():
         try:
-            if uid in (entry / "cgroup").read_text() and b"runner.py" in (entry / "cmdline").read_bytes():
+            if uid in (entry / "cgroup").read_text() and b"/alembic-operator" in (entry / "cmdline").read_bytes():
                 found.append(int(entry.name))
         except (OSError, ValueError):
             continue

@@ -10,8 +10,8 @@ import postgres as postgresql
 import project as projects
 import pytest
 
-sys.path.insert(0, str(projects.RUNNER.parent))
-sys.dont_write_bytecode = True  # no __pycache__ beside the embedded file
+sys.path.insert(0, str(projects.RUNNER))
+sys.dont_write_bytecode = True  # no __pycache__ beside the embedded files
 
 
 @pytest.fixture(scope="session")

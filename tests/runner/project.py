@@ -10,7 +10,7 @@ import subprocess
 import time
 import zlib
 
-RUNNER = pathlib.Path(__file__).resolve().parents[2] / "src" / "runner" / "runner.py"
+RUNNER = pathlib.Path(__file__).resolve().parents[2] / "src" / "runner"
 
 GENERIC_ENV = """
 from logging.config import fileConfig

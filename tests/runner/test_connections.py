@@ -1,9 +1,12 @@
 """URLs, drivers, configuration files: how the runner finds the project and the database. Touches SQLite files and the private PostgreSQL."""
 
+import pathlib
+import shutil
+
 import pytest
 from environments import ENDS, NEWEST
 from postgres import PASSWORD, USER
-from project import ASYNC_ENV
+from project import ASYNC_ENV, RUNNER
 
 LOGIN = {"ALEMBIC_OPERATOR_DB_USERNAME": USER, "ALEMBIC_OPERATOR_DB_PASSWORD": PASSWORD}
 INI_ONLY = "import os; assert 'ALEMBIC_OPERATOR_DB_PASSWORD' not in os.environ; os.environ.clear()"
@@ -141,7 +144,33 @@ def test_no_variable_at_all(sqlite_project, sqlite):
     assert sqlite_project.upgrade([], ["r1"], ["r1"], ["r1"], url_env=[]).done().rows == {"r1"}
 
 
-def test_a_module_of_the_project_called_runner(sqlite_project):
-    sqlite_project.write("runner.py", "NAME = 'of the project'\n")
-    sqlite_project.env(setup="import runner; assert runner.NAME")
+@pytest.mark.parametrize("name", ["runner", "lock", "task", "steps", "run", "engines", "source"])
+def test_a_module_of_the_project_with_the_name_of_one_of_ours(sqlite_project, name):
+    sqlite_project.write("%s.py" % name, "NAME = 'of the project'\n")
+    sqlite_project.env(setup="import %s as module; assert module.NAME" % name)
     sqlite_project.inspect().done()
+
+
+def test_no_name_of_ours_can_be_imported(sqlite_project):
+    """Nor does the folder of the program stay on the path, also where another command than python3 runs it."""
+    check = "import importlib.util; assert not [n for n in ('drive', 'steps', 'alembic_operator_runner.other') if importlib.util.find_spec(n)]"
+    sqlite_project.env(setup=check)
+    sqlite_project.inspect().done()
+    sqlite_project.runner = ["-c", "import runpy, sys; runpy.run_path(%r, run_name='__main__')" % str(RUNNER)]
+    sqlite_project.inspect().done()
+    outcome = sqlite_project.inspect(protocol=0)
+    assert (outcome.code, outcome.kind) == (2, "TaskUnusable")
+
+
+def test_mounted_as_a_config_map(sqlite_project, tmp_path):
+    """The kubelet puts symbolic links where the files are: of the first part of each path into a folder with a name of its own."""
+    mount = tmp_path / "alembic-operator"
+    shutil.copytree(RUNNER, mount / "..2026_11_26", ignore=shutil.ignore_patterns("__pycache__"))
+    (mount / "..data").symlink_to("..2026_11_26")
+    for entry in (mount / "..data").iterdir():
+        (mount / entry.name).symlink_to(pathlib.Path("..data") / entry.name)
+    sqlite_project.runner = [str(mount)]
+    sqlite_project.env(setup="import sys; assert not [entry for entry in sys.path if entry.startswith(%r)], sys.path" % str(mount))
+    sqlite_project.tables("r1")
+    sqlite_project.inspect().done()
+    assert sqlite_project.upgrade([], ["r1"], ["r1"], ["r1"]).done().rows == {"r1"}

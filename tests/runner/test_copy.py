@@ -10,7 +10,7 @@ import postgres as postgresql
 import pytest
 from project import RUNNER
 
-SCRIPT = RUNNER.parent / "copy.sh"
+SCRIPT = RUNNER.parent / "jobs" / "copy.sh"
 
 
 MARK = "alembic-operator-scratch"

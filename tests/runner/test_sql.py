@@ -51,9 +51,20 @@ def upgrades(project, *bodies, top=""):
 
 def limited(project, **constants):
     """Runs the runner with other limits."""
-    changes = "".join("runner.%s = %r; " % item for item in constants.items())
-    project.runner = ["-c", "import sys; sys.path.insert(0, %r); sys.dont_write_bytecode = True; import runner; %sstatus = runner.main(); "
-                      "runner.flush_standard_streams(); runner.os._exit(status)" % (str(RUNNER.parent), changes)]
+    program = """
+import os, sys
+sys.path.insert(0, %r)
+sys.dont_write_bytecode = True
+from alembic_operator_runner import drive, frames
+del sys.path[0]
+for name, value in %r.items():
+    for module in [module for title, module in sys.modules.items() if title.startswith("alembic_operator_runner.") and hasattr(module, name)]:
+        setattr(module, name, value)
+status = drive.main()
+frames.flush_standard_streams()
+os._exit(status)
+"""
+    project.runner = ["-c", program % (str(RUNNER), constants)]
 
 
 def is_whole(script, text=None):

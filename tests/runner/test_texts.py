@@ -6,7 +6,11 @@ import random
 from urllib.parse import quote
 
 import pytest
-import runner
+from alembic_operator_runner.problems import Problem
+from alembic_operator_runner.report import Report
+from alembic_operator_runner.secrets import SECRETS, Secrets
+from alembic_operator_runner.texts import TEXT_LIMIT, clean
+from alembic_operator_runner.url import built_url
 from project import RUNNER
 
 ALPHABET = ["a", " ", "\n", "\t", '"', "\\", "ü", "☃", "😀", "\ud800", "\x00", "\x1b", "\u2028", "'", "/"]
@@ -18,7 +22,7 @@ def random_text(chance, longest):
 
 def test_the_message_is_always_valid_and_short(tmp_path):
     chance = random.Random(1)
-    report = runner.Report(str(tmp_path / "log"))
+    report = Report(str(tmp_path / "log"))
     report.log = lambda *_, **__: None
     for _ in range(300):
         longest = chance.choice([3, 300, 5000])
@@ -26,7 +30,7 @@ def test_the_message_is_always_valid_and_short(tmp_path):
         report.update(error=None, running=ids[0] or None, last_done=ids[1] or None, steps_done=10 ** 9,
                       rows=[random_text(chance, chance.choice([3, 40, 600])) for _ in range(chance.randrange(25))])
         read(tmp_path / "log")
-        report.fail(runner.Problem("MigrationFailed", random_text(chance, longest), revision=ids[2], detail=random_text(chance, 9 * longest)))
+        report.fail(Problem("MigrationFailed", random_text(chance, longest), revision=ids[2], detail=random_text(chance, 9 * longest)))
         message = read(tmp_path / "log")
         assert message["state"] == "failed" and set(message) == set(report.fields)
 
@@ -38,16 +42,16 @@ def read(path):
 
 
 def test_as_much_of_the_traceback_as_fits(tmp_path):
-    report = runner.Report(str(tmp_path / "log"))
+    report = Report(str(tmp_path / "log"))
     detail = "\n".join("line %04d" % number for number in range(2000))
-    report.fail(runner.Problem("EnvPyFailed", "short", detail=detail))
+    report.fail(Problem("EnvPyFailed", "short", detail=detail))
     message = read(tmp_path / "log")
     assert message["error"]["detail"].endswith("line 1999") and len((tmp_path / "log").read_bytes()) > 3950
     assert message["error"]["detail"].startswith("line ")
 
 
 def test_rows_only_when_they_are_few(tmp_path):
-    report = runner.Report(str(tmp_path / "log"))
+    report = Report(str(tmp_path / "log"))
     report.update(rows=["r%d" % number for number in range(20)])
     assert len(read(tmp_path / "log")["rows"]) == 20
     report.update(rows=["r%d" % number for number in range(21)])
@@ -55,7 +59,7 @@ def test_rows_only_when_they_are_few(tmp_path):
 
 
 def test_a_shorter_message_leaves_nothing_of_a_longer_one(tmp_path):
-    report = runner.Report(str(tmp_path / "log"))
+    report = Report(str(tmp_path / "log"))
     (tmp_path / "log").write_text("x" * 5000)
     report.update(running="r" * 1000)
     report.update(running=None)
@@ -67,7 +71,7 @@ PASSWORDS = ["p@ss:w%rd/ü", "hunter2", "a'b\"c\\d", "with space", "100%", "ü�
 
 @pytest.mark.parametrize("password", PASSWORDS)
 def test_every_spelling_of_the_password_is_hidden(password):
-    secrets = runner.Secrets()
+    secrets = Secrets()
     url = "postgresql://user:%s@host:5432/shop?sslmode=require" % quote(password, safe="")
     secrets.add_url(url)
     spellings = [password, quote(password), quote(password, safe=""), quote(password, safe="").lower(), repr(password)[1:-1],
@@ -85,21 +89,21 @@ def test_every_spelling_of_the_password_is_hidden(password):
     ("MYSQL_PWD=s3cret", "s3cret"), ("passwd = \"s3cret\"", "s3cret"), ("x://u:p@ss@h", "p@ss"),
 ])
 def test_secrets_of_others(text, hidden):
-    assert hidden not in runner.Secrets().scrub(text)
+    assert hidden not in Secrets().scrub(text)
 
 
 @pytest.mark.parametrize("text", [
     'password authentication failed for user "shop"', "https://sqlalche.me/e/20/e3q8", "relation \"t\" does not exist", "mail a@b.example",
 ])
 def test_what_is_no_secret_stays(text):
-    assert runner.Secrets().scrub(text) == text
+    assert Secrets().scrub(text) == text
 
 
 def test_a_secret_is_hidden_before_a_text_is_cut():
-    runner.SECRETS.add_password("correct-horse-battery")
-    text = runner.clean("x" * (runner.TEXT_LIMIT - 5) + "correct-horse-battery")
-    assert "corre" not in text and len(text) <= runner.TEXT_LIMIT
-    assert "battery" not in runner.clean("correct-\x00horse-battery")
+    SECRETS.add_password("correct-horse-battery")
+    text = clean("x" * (TEXT_LIMIT - 5) + "correct-horse-battery")
+    assert "corre" not in text and len(text) <= TEXT_LIMIT
+    assert "battery" not in clean("correct-\x00horse-battery")
 
 
 @pytest.mark.parametrize("parts, expected", [
@@ -111,8 +115,9 @@ def test_a_secret_is_hidden_before_a_text_is_cut():
 ])
 def test_url_of_a_connection(parts, expected):
     environ = {"USER_ENV": "u@", "PASSWORD_ENV": "p/ %"}
-    assert runner.built_url(dict({"username_env": "USER_ENV", "password_env": "PASSWORD_ENV"}, **parts), environ) == expected
+    assert built_url(dict({"username_env": "USER_ENV", "password_env": "PASSWORD_ENV"}, **parts), environ) == expected
 
 
-def test_syntax_of_the_oldest_python():
-    ast.parse(RUNNER.read_text(encoding="utf-8"), feature_version=(3, 7))
+@pytest.mark.parametrize("file", sorted(RUNNER.rglob("*.py")), ids=lambda file: str(file.relative_to(RUNNER)))
+def test_syntax_of_the_oldest_python(file):
+    ast.parse(file.read_text(encoding="utf-8"), feature_version=(3, 7))

@@ -1,0 +1,64 @@
+"""Whose error it is: the driver's, the server's, env.py's or a revision's. No I/O."""
+
+from .errors import chain, error_text, error_trace, frames_of, link_through
+from .problems import Problem, refused
+
+
+def missing_driver(error):
+    """What create_engine could not import: a driver, or the dialect itself."""
+    for link in chain(error):
+        if type(link).__name__ == "NoSuchModuleError":
+            return link
+    link = link_through(error, ".py", ("import_dbapi", "dbapi"))
+    return link if isinstance(link, ImportError) else None
+
+
+def scheme_of(error, url):
+    for frame in (frame for link in chain(error) for frame in frames_of(link)):
+        if frame.f_code.co_name == "create_engine" and hasattr(frame.f_locals.get("u"), "drivername"):
+            return frame.f_locals["u"].drivername
+    return (url or "?").partition("://")[0]
+
+
+def problem_before_steps(error, url, revisions):
+    trace = error_trace(error)
+    graph = link_through(error, "alembic/script/revision.py", ("_revision_map",))
+    if graph is not None:  # env.py itself asked for the revisions
+        return revisions.problem(graph)
+    driver = missing_driver(error)
+    if driver is not None:
+        return Problem("DriverMissing", "the database driver for %s:// is not in this image: %s; install it, or set spec.database.driver"
+                       % (scheme_of(error, url), error_text(driver)), detail=trace)
+    connecting = link_through(error, "sqlalchemy/engine/default.py", ("connect",))
+    if connecting is not None:
+        return Problem("ConnectFailed", "the database cannot be connected to: %s" % error_text(connecting), detail=trace)
+    if isinstance(error, SystemExit):
+        return Problem("EnvPyFailed", "env.py called sys.exit(%r)" % (error.code,), detail=trace)
+    return Problem("EnvPyFailed", "env.py failed: %s" % error_text(error), detail=trace)
+
+
+def problem_of_run(error, report, stopper, changed=True):
+    """The problem of an error after all checks of a run had passed, or of a signal at any time; `changed`: by the step before it failed."""
+    running, started = report.fields["running"], report.fields["started"]
+    if stopper.stopped and not started:
+        return refused("MigrationFailed", "stopped by SIGTERM before the first step; nothing was changed")
+    where = "during the step" if running else "after the last step" if started else "before the first step"
+    message = "stopped by SIGTERM " + where if stopper.stopped else error_text(error) if running else where + ": " + error_text(error)
+    kind = kind_of_failure(error) if running and not stopper.stopped else "MigrationFailed"
+    return Problem(kind, message, revision=running, detail=error_trace(error), changed=changed)
+
+
+LOCK_CODES = {"55P03", "40P01", 1205, 1213}  # lock timeout and deadlock of PostgreSQL, MySQL and MariaDB
+
+
+def kind_of_failure(error):
+    """Whether a step failed for a lock or for its time, and may go through another time."""
+    for link in chain(error):
+        link = getattr(link, "orig", None) or link
+        arguments = getattr(link, "args", None) or [None]
+        codes = {getattr(link, "pgcode", None), getattr(link, "sqlstate", None), arguments[0] if isinstance(arguments[0], int) else None}
+        if codes & LOCK_CODES or (type(link).__module__ == "sqlite3" and "database is locked" in str(link)):
+            return "TableLocked"
+        if 1969 in codes or ("57014" in codes and "statement timeout" in str(link)):
+            return "StatementTimeout"
+    return "MigrationFailed"

@@ -1,0 +1,34 @@
+"""Connections beside the migration's, and statements on them. Talks to the user's database."""
+
+
+def driver_connection(connection):
+    """The driver's own, below SQLAlchemy's pool."""
+    raw = connection.connection
+    return getattr(raw, "dbapi_connection", None) or getattr(raw, "connection", None)
+
+
+def execute(connection, statement, **parameters):
+    from sqlalchemy import text
+
+    return connection.execute(text(statement), parameters)
+
+
+def unpooled(engine):
+    """An engine that connects like `engine`, events and arguments included, but whose connections are really new and really closed."""
+    from sqlalchemy.engine import Engine
+    from sqlalchemy.pool import NullPool
+
+    pool = engine.pool
+    if isinstance(pool, NullPool):
+        return engine
+    private = NullPool(pool._creator, reset_on_return=pool._reset_on_return, dialect=pool._dialect, _dispatch=pool.dispatch)
+    return Engine(private, engine.dialect, engine.url)
+
+
+def answers(connection, query, **parameters):
+    """The rows of a query, or None where the server does not know it or this user may not ask."""
+    try:
+        result = execute(connection, query, **parameters)
+        return result.fetchall() if result.returns_rows else []
+    except Exception:
+        return None

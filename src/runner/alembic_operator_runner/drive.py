@@ -1,0 +1,70 @@
+"""From start to end."""
+
+import os
+
+from .blame import problem_of_run
+from .errors import error_text, error_trace
+from .frames import emit_frames, flush_standard_streams
+from .inspection import Inspection
+from .look import Look
+from .models import Comparison
+from .outcome import error_of, settle
+from .problems import EXIT_CODES, Problem, Stopped, unusable_task
+from .project import import_alembic, loaded
+from .rehearse import Rehearsal
+from .report import Report
+from .run import Replay, Run
+from .scratch import await_server
+from .stopping import Stopper
+from .task import RUNNING, prepare_process, read_task
+from .url import set_url
+
+
+def drive(task, report, stopper, output):
+    url = set_url(task, os.environ)
+    prepare_process(task, os.environ)
+    import_alembic()
+    if task.get("scratch"):
+        task["scratch_url"] = url
+        await_server(url)
+    if task["action"] == "rehearse":
+        Rehearsal(task, report, stopper, url).perform(output)
+        report.update(state="done")
+        return
+    config, revisions = loaded(task, url)
+    stoppable = task["action"] in RUNNING or task["action"] == "inspect"
+    kinds = {"inspect": Inspection, "probe": Look, "compare": Comparison, "run": Run, "replay": Replay}
+    work = kinds[task["action"]](*[task, report, revisions] + [stopper] * stoppable)
+    error = error_of(work, config)
+    stopper.ignore()
+    settle(work, error, url, stopper)
+    flush_standard_streams()
+    payload = work.payload()
+    frames = {} if payload is None else emit_frames(output, report.fields["nonce"], payload)
+    report.update(state="done", **frames)
+
+
+def main():
+    output = os.dup(1)
+    report = Report(os.environ.pop("ALEMBIC_OPERATOR_TERMINATION_LOG", "/dev/termination-log"))
+    stopper = Stopper()
+    try:
+        task = read_task(os.environ)
+        report.fields["action"] = task["action"]
+        report.write()
+        stopper.install()
+        drive(task, report, stopper, output)
+    except Problem as problem:
+        report.fail(problem)
+        return 2 if problem.kind == "TaskUnusable" else EXIT_CODES[problem.state]
+    except OSError as error:
+        report.fail(unusable_task("the termination message cannot be written: %s" % error))
+        return 2
+    except Stopped as error:
+        verdict = problem_of_run(error, report, stopper)
+        report.fail(verdict)
+        return EXIT_CODES[verdict.state]
+    except BaseException as error:
+        report.fail(Problem("RunnerFailed", "the runner itself failed: %s" % error_text(error), detail=error_trace(error)))
+        return 1
+    return 0

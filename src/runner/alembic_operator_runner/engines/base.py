@@ -1,0 +1,34 @@
+"""What the engines have in common: the questions that each answers in its own way. No I/O."""
+
+from typing import Any, Optional
+
+from ..connect import execute
+from ..observe import Observer
+from ..texts import plain
+
+
+class Engine:
+    """One engine; a new one is a file beside this one and a line in __init__.py."""
+
+    lock: Any = None  # the class of its lock
+    observer: Any = Observer  # of a rehearsal
+    scratch_mark: Optional[str] = None  # the query whose answer is what the operator called a scratch server
+
+    def limit(self, connection, what, seconds, explicit):
+        """Bounds the wait for a lock, or the time of a statement, on this connection."""
+
+    def server(self, dialect):
+        """The name of the server among the operator's queries of the schema."""
+        return dialect.name
+
+    def version(self, dialect):
+        """As much of the server's version as changes how it spells a definition."""
+        return ".".join(str(part) for part in (dialect.server_version_info or ())[:2])
+
+    def read_objects(self, context, queries, connection):
+        """The rows of the operator's query: kind, name and definition of each object of the schema."""
+        return rows_as_text(connection, queries[self.server(context.dialect)], version_table=context.version_table)
+
+
+def rows_as_text(connection, query, **parameters):
+    return [[plain(value) for value in row] for row in execute(connection, query, **parameters)]

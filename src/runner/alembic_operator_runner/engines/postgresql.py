@@ -1,0 +1,124 @@
+"""PostgreSQL: lock, time limits, observer. Talks to the user's database."""
+
+from hashlib import sha256
+
+from ..connect import execute
+from ..lock import Lock
+from ..observe import ServerObserver
+from .base import Engine, rows_as_text
+
+GATE_TABLES = 2000  # a server's table of locks has room for some thousands
+
+
+class PostgresqlLock(Lock):
+    IDENTITY = (
+        "SELECT COALESCE((SELECT n.nspname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE c.relname = :name AND c.relkind IN ('r', 'p') AND pg_catalog.pg_table_is_visible(c.oid)), current_schema(), ''),"
+        " current_setting('search_path'), current_setting('role')"
+    )
+    # The last one: however long the migration takes, the lock's idle session must not be ended.
+    SESSION = (
+        "SELECT set_config('search_path', :search_path, false), set_config('role', :role, false),"
+        " set_config('application_name', :application_name, false),"
+        " (SELECT set_config(name, '0', false) FROM pg_catalog.pg_settings WHERE name = 'idle_session_timeout')"
+    )
+    HOLDER = (
+        "SELECT a.pid, a.application_name, CAST(a.client_addr AS text), CAST(a.backend_start AS text)"
+        " FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid AND a.datname = current_database()"
+        " WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1"
+        " AND ((CAST(l.classid AS bigint) << 32) | CAST(l.objid AS bigint)) = CAST(:key AS bigint)"
+    )
+
+    def identify(self):
+        found = execute(self.context.connection, self.IDENTITY, name=self.context.version_table).first()
+        table = (self.context.version_table_schema or found[0]) + "." + self.context.version_table
+        self.session = {"search_path": found[1], "role": found[2], "application_name": self.name}
+        self.key = postgresql_key("alembic-operator:" + table)
+        self.guard = postgresql_key("alembic-operator-guard:" + table)
+
+    def open(self):
+        """With the search path and the role of the migration's connection, or it would read another table."""
+        connection = super().open()
+        execute(connection, self.SESSION, **self.session)
+        return connection
+
+    def try_lock(self, connection, key):
+        return execute(connection, "SELECT pg_try_advisory_lock(CAST(:key AS bigint))", key=key).scalar()
+
+    def holder(self):
+        found = execute(self.connection, self.HOLDER, key=self.wanted[0][1]).first()
+        if found is None:
+            return "a session that this user may not see"
+        since = ", connected since %s" % found[3] if found[3] else ""
+        return "pid %s, application %r, from %s%s" % (found[0], found[1], found[2] or "a local socket or a hidden address", since)
+
+
+def postgresql_key(name):
+    return int.from_bytes(sha256(name.encode("utf-8")).digest()[:8], "big", signed=True)
+
+
+
+class PostgresqlObserver(ServerObserver):
+    MODES = ["AccessShareLock", "RowShareLock", "RowExclusiveLock", "ShareUpdateExclusiveLock", "ShareLock", "ShareRowExclusiveLock", "ExclusiveLock",
+             "AccessExclusiveLock"]
+    WEAKEST = 2
+    SESSION = "SELECT pg_catalog.pg_backend_pid()"
+    LOCKS = ("SELECT CAST(relation AS bigint), mode, granted FROM pg_catalog.pg_locks WHERE pid = :session AND locktype = 'relation'"
+             " AND database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())")
+    TABLES = ("SELECT CAST(c.oid AS bigint), CAST(n.nspname AS text), CAST(c.relname AS text), CAST(c.relfilenode AS bigint), CAST(c.relkind AS text)"
+              " FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+              " WHERE c.relkind IN ('r', 'p', 'm', 'v', 'f', 'S') AND c.relpersistence <> 't'"
+              " AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'")
+    QUOTED = ("SELECT pg_catalog.string_agg('ONLY ' || CAST(CAST(oid AS pg_catalog.regclass) AS text), ', ') FROM pg_catalog.pg_class"
+              " WHERE CAST(oid AS bigint) IN (%s)")
+
+    def tables(self, connection):
+        own, own_space = self.context.version_table, self.context.version_table_schema
+        return {oid: "%s.%s" % (space, name) for oid, space, name, _, _ in execute(connection, self.TABLES)
+                if name != own or own_space not in (None, space)}
+
+    def written(self, connection):
+        """Where each table's rows are: another file means that all of them were written again, or thrown away."""
+        return {oid: file for oid, _, _, file, kind in execute(connection, self.TABLES) if kind in "rm"}
+
+    def locks(self, connection):
+        rows = execute(connection, self.LOCKS, session=self.session)
+        return [(table, self.MODES.index(mode), not granted) for table, mode, granted in rows if mode in self.MODES]
+
+    def lets_go(self, _statement):
+        return getattr(self.own, "autocommit", None) is True
+
+    def gate(self, connection):
+        """Holds every table, weakly for its readers and writers: a statement that changes a table has to wait, and can be seen."""
+        tables = [oid for oid, _, _, _, kind in execute(connection, self.TABLES) if kind in "rp" and oid in self.names]
+        if not tables or len(tables) > GATE_TABLES:
+            return False
+        names = execute(connection, self.QUOTED % ", ".join(str(oid) for oid in tables)).scalar()
+        execute(connection, "BEGIN")
+        try:
+            execute(connection, "LOCK TABLE %s IN SHARE UPDATE EXCLUSIVE MODE NOWAIT" % names.replace(":", "\\:"))
+            return True
+        except Exception:  # no right to it, or a table in use
+            return self.open_gate(connection)
+
+
+class Postgresql(Engine):
+    lock = PostgresqlLock
+    observer = PostgresqlObserver
+    scratch_mark = "SHOW cluster_name"
+
+    def limit(self, connection, what, seconds, explicit):
+        name = what + "_timeout"
+        if explicit or execute(connection, "SELECT current_setting(:name)", name=name).scalar() == "0":
+            value = min(max(seconds * 1000, 1 if what == "lock" else 0), 2 ** 31 - 1)  # 0 is no limit
+            execute(connection, "SELECT set_config(:name, :value, false)", name=name, value=str(value))
+
+    def version(self, dialect):
+        return str((dialect.server_version_info or [""])[0])
+
+    def read_objects(self, context, queries, connection):
+        path = execute(connection, "SELECT current_setting('search_path')").scalar()
+        execute(connection, "SET search_path = pg_catalog")
+        objects = rows_as_text(connection, queries["postgresql"], version_table=context.version_table, version_schema=context.version_table_schema)
+        execute(connection, "SELECT set_config('search_path', :path, false)", path=path)
+        return objects

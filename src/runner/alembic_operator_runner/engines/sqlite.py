@@ -1,0 +1,68 @@
+"""SQLite: a lock file beside the database, and what it can be asked. Touches the database's folder."""
+
+import os
+import time
+
+from ..connect import execute, unpooled
+from ..lock import Lock
+from ..problems import refused
+from .base import Engine
+
+
+class SqliteLock(Lock):
+    """A lock file beside the database: SQLite has no sessions, and its own lock goes with each commit."""
+
+    def __init__(self, context, name):
+        self.context = context
+        self.name = name
+        self.engine = unpooled(context.connection.engine)
+        files = [row[2] for row in execute(context.connection, "PRAGMA database_list") if row[1] == "main"]
+        self.path = os.path.realpath(files[0]) + ".alembic-operator.lock" if files and files[0] else None
+        self.file = None
+        self.rows_in_memory = ()
+
+    def open(self):
+        return self.engine.connect()
+
+    def attempt(self):
+        import fcntl
+
+        if self.path is None:
+            return True  # a database in memory: nobody else can see it
+        try:
+            self.file = self.file or open(self.path, "a+")
+            fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            raise refused("UnsupportedDialect", "the file %s cannot be locked: %s" % (self.path, error))
+        self.file.truncate(0)
+        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        self.file.write("%s on host %s, process %d, since %s" % (self.name, os.uname().nodename, os.getpid(), now))
+        self.file.flush()
+        return True
+
+    def holder(self):
+        self.file.seek(0)
+        return self.file.read(200) or "an unknown process"
+
+    def rows(self):
+        return self.rows_afresh() if self.path else self.context.get_current_heads()
+
+    def last_look(self):
+        if self.path is None:
+            self.rows_in_memory = self.context.get_current_heads()
+
+    def rows_afterwards(self):
+        return super().rows_afterwards() if self.path else self.rows_in_memory
+
+
+class Sqlite(Engine):
+    lock = SqliteLock
+
+    def limit(self, connection, what, seconds, explicit):
+        if what == "lock" and explicit:  # Python's own default is 5 s
+            execute(connection, "PRAGMA busy_timeout = %d" % (seconds * 1000))
+
+    def version(self, dialect):
+        return ""

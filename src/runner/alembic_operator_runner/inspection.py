@@ -1,0 +1,78 @@
+"""The inspection: the graph, the configuration and the SQL of each revision. Connects through env.py, and writes nothing."""
+
+import sys
+from typing import Any, Dict
+
+from .render.rendering import rendering_of
+from .revisions import as_tuple, file_digest, first_line, further_lines
+from .source.kinds import allowances, function_kind, mentions_autocommit, parsed
+from .source.sight import Names
+from .steps import newest_first
+from .task import PROTOCOL
+from .texts import clean
+from .work import Reading, external_transaction
+
+
+class Inspection(Reading):
+    """Loads the graph, looks at the configuration and renders the SQL, inside env.py, without a step and without a write."""
+
+    facts: Dict[str, Any] = {}
+
+    def __init__(self, task, report, revisions, stopper):
+        super().__init__(task, report, revisions)
+        self.stopper = stopper
+        self.entries = {}
+
+    def begin(self, context):
+        self.revisions.load()
+        self.facts = {
+            "dialect": context.dialect.name,
+            "driver": context.dialect.driver,
+            "version_table": context.version_table,
+            "version_table_schema": context.version_table_schema,
+            "transactional_ddl": bool(context.impl.transactional_ddl),
+            "transaction_per_migration": bool(context._transaction_per_migration),
+            "external_transaction": external_transaction(context),
+        }
+        self.report.update(transactional=self.facts["transactional_ddl"])
+        with rendering_of(context, self.environment, self.arguments, self.stopper) as rendering:
+            for script in newest_first(self.revisions.loaded):
+                self.entries[script.revision] = self.revision(script, rendering)
+        self.finished = True
+
+    def payload(self):
+        import alembic
+        import sqlalchemy
+
+        return dict(
+            self.facts,
+            protocol=PROTOCOL,
+            alembic=alembic.__version__,
+            sqlalchemy=sqlalchemy.__version__,
+            python="%d.%d.%d" % sys.version_info[:3],
+            revisions=[self.entries[script.revision] for script in self.revisions.loaded],
+            warnings=[clean(text)[:300] for text in self.revisions.warnings[:20]],
+        )
+
+    def revision(self, script, rendering):
+        content, digest = file_digest(script.path)
+        tree = parsed(content) if str(script.path).endswith(".py") else None
+        upgrade, downgrade = (function_kind(tree, script.module, name) for name in ("upgrade", "downgrade"))
+        names = Names(tree) if tree else None
+        sql = {name: rendering.script(script.module, str(script.path), names, name, kind)
+               for name, kind in (("upgrade", upgrade), ("downgrade", downgrade))}
+        return {
+            "id": script.revision,
+            "down": list(script._versioned_down_revisions),
+            "deps": list(as_tuple(script.dependencies)),
+            "labels": list(as_tuple(script._orig_branch_labels)),
+            "file": self.revisions.file_of(script),
+            "sha256": digest,
+            "message": first_line(script),
+            "notes": further_lines(script),
+            "upgrade": "present" if upgrade == "raises" else upgrade,
+            "downgrade": downgrade,
+            "autocommit": bool(tree) and mentions_autocommit(tree),
+            "sql": sql,
+            "allows": allowances(content),
+        }

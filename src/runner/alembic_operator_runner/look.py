@@ -1,0 +1,41 @@
+"""The version rows and the schema, for a database that the operator itself can't reach. Reads the user's database."""
+
+from .catalog import read_catalog
+from .errors import error_text
+from .problems import Problem
+from .texts import ROWS_LIMIT
+from .work import Reading
+
+
+class Look(Reading):
+    """Reads the version rows as env.py connects, for a database that the operator itself can't reach."""
+
+    finished = True
+    catalog = None
+
+    def payload(self):
+        return self.catalog
+
+    def begin(self, context):
+        import sqlalchemy
+
+        connection, table = context.connection, context._version
+        inspector = sqlalchemy.inspect(connection)
+        there = inspector.has_table(table.name, schema=table.schema) if hasattr(inspector, "has_table") else \
+            connection.dialect.has_table(connection, table.name, schema=table.schema)
+        rows = sorted(str(row.version_num) for row in connection.execute(table.select())) if there else []
+        others = [] if rows else [name for name in sorted(inspector.get_table_names()) if name != table.name]
+        version = getattr(connection.dialect, "server_version_info", None) or ()
+        columns = inspector.get_columns(table.name, schema=table.schema) if there else []
+        widths = [getattr(column["type"], "length", None) for column in columns if column["name"] == "version_num"]
+        look = {"column": widths[0] if widths else None, "dialect": context.dialect.name, "version": ".".join(str(part) for part in version),
+                "table": bool(there), "rows": rows[:ROWS_LIMIT * 4], "tables": others[:6]}
+        if len(rows) > ROWS_LIMIT * 4:
+            raise Problem("VersionTableMismatch", "the table %s has %d rows; it is not one of Alembic's" % (table.name, len(rows)))
+        if self.task.get("catalog"):
+            try:
+                with connection.engine.connect() as another:
+                    self.catalog = dict(read_catalog(context, self.task["catalog"], another), rows=rows)
+            except Exception as error:
+                look["catalog_error"] = error_text(error)[:300]
+        self.report.update(look=look)

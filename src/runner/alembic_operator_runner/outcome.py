@@ -1,0 +1,34 @@
+"""How env.py ended, and what is wrong with the work that was done inside it. Reads the rows back."""
+
+from .blame import problem_before_steps, problem_of_run
+from .problems import Problem
+from .run import Run
+
+
+def error_of(work, config):
+    """The error that ended env.py, or the one that env.py hid; an exit with success after all the work is none."""
+    try:
+        work.run_env(config)
+    except SystemExit as error:
+        return work.error or (None if work.finished and not error.code else error)
+    except BaseException as error:
+        return work.error or error
+    return work.error
+
+
+def settle(work, error, url, stopper):
+    """env.py has ended: raises what is wrong with the work, if anything is."""
+    running = isinstance(work, Run)
+    changed = not work.checked or work.statements.changed
+    if running:
+        work.read_back()
+    if error is not None:
+        if isinstance(error, Problem):
+            raise error
+        if stopper.stopped or work.checked:
+            raise problem_of_run(error, work.report, stopper, changed)
+        raise problem_before_steps(error, url, work.revisions)
+    if not work.calls:
+        raise Problem("EnvPyDidNotRun", "env.py ended without calling context.run_migrations()")
+    if running:
+        work.conclude()

@@ -1,0 +1,105 @@
+"""Alembic itself, its configuration and its script directory. Reads the project's files."""
+
+import os
+import re
+import sys
+
+from .errors import error_text, error_trace
+from .problems import Problem
+from .revisions import Revisions
+from .task import RUNNING
+
+MINIMUM_ALEMBIC = (1, 6)
+
+
+def import_alembic():
+    try:
+        import alembic
+
+        version = alembic.__version__
+    except ImportError as error:
+        raise Problem("AlembicMissing", "Alembic cannot be imported in this image: %s; install it, or set spec.alembic.command "
+                      "to the interpreter that has it (this one is %s)" % (error_text(error), sys.executable))
+    except AttributeError:
+        raise Problem("AlembicMissing", "`import alembic` finds %s, which is not Alembic; is Alembic installed for %s?"
+                      % (list(getattr(alembic, "__path__", ["?"]))[:1], sys.executable))
+    if tuple(int(part) for part in re.findall(r"\d+", version)[:2]) < MINIMUM_ALEMBIC:
+        raise Problem("AlembicTooOld", "this image has Alembic %s; the operator needs %d.%d or newer" % ((version,) + MINIMUM_ALEMBIC))
+    try:
+        import alembic.config
+    except ImportError as error:
+        raise Problem("AlembicMissing", "Alembic %s cannot be imported: %s" % (version, error_text(error)))
+    if os.getcwd() not in sys.path and "" not in sys.path:
+        sys.path.append(os.getcwd())  # as under `python -m alembic`, but last: nothing installed is shadowed
+    return alembic
+
+
+def alembic_arguments(task):
+    """The command line that a person would have typed: env.py may look at it."""
+    arguments = ["--name=%s" % (task.get("section") or "alembic")]
+    arguments += ["--config=%s" % task["config"]] if task.get("config") else []
+    arguments += ["-x%s" % argument for argument in task.get("x") or []]
+    if task["action"] not in RUNNING:
+        return arguments + ["current"]
+    return arguments + [task["direction"], cli_target(task["targets"])]
+
+
+def cli_target(targets):
+    return "base" if not targets else targets[0] if len(targets) == 1 else "heads"
+
+
+def load_config(task):
+    from alembic.config import CommandLine, Config
+
+    sys.argv[:] = ["alembic"] + alembic_arguments(task)
+    command_line = CommandLine(prog="alembic")
+    options = command_line.parser.parse_args(sys.argv[1:])
+    try:
+        if hasattr(command_line, "_inis_from_config"):  # Alembic 1.16: pyproject.toml
+            toml, ini = command_line._inis_from_config(options)
+            config = Config(file_=ini, toml_file=toml, ini_section=options.name, cmd_opts=options)
+        else:
+            ini = options.config
+            config = Config(file_=ini, ini_section=options.name, cmd_opts=options)
+        check_config(config, ini, options.name)
+    except Exception as error:
+        raise config_problem("the Alembic configuration cannot be read", error)
+    return config
+
+
+def check_config(config, ini, section):
+    ini_found = os.path.isfile(ini)
+    toml = getattr(config, "toml_file_name", None)
+    if getattr(config, "toml_alembic_config", None):
+        return
+    if not ini_found:
+        beside = " and %s has no [tool.alembic]" % toml if toml and os.path.isfile(toml) else ""
+        raise Problem("ConfigNotFound", "no %s in %s%s; set spec.alembic.config or spec.alembic.workingDir" % (ini, os.getcwd(), beside))
+    if not config.file_config.has_section(section):
+        raise Problem("ConfigNotFound", "%s has no section [%s]; set spec.alembic.section" % (ini, section))
+
+
+def config_problem(what, error):
+    return Problem("ConfigNotFound", "%s: %s" % (what, error_text(error)), detail=error_trace(error))
+
+
+def load_script_directory(config):
+    from alembic.script import ScriptDirectory
+    from alembic.util.pyfiles import pyc_file_from_path
+
+    try:
+        script = ScriptDirectory.from_config(config)
+    except Exception as error:
+        raise config_problem("the script directory cannot be found", error)
+    env_py = os.path.join(os.path.abspath(str(script.dir)), "env.py")
+    if not os.path.exists(env_py) and pyc_file_from_path(env_py) is None:
+        raise Problem("ConfigNotFound", "%s does not exist; is script_location right?" % env_py)
+    return script
+
+
+def loaded(task, url):
+    """The project's configuration and revisions, as a command would load them that is new."""
+    config = load_config(task)
+    if url is not None:
+        config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
+    return config, Revisions(load_script_directory(config))

@@ -1,0 +1,132 @@
+"""The run: takes the lock, checks the plan, and hands Alembic its steps. Changes the user's database."""
+
+from typing import Any, Dict, List
+
+from .catalog import read_catalog
+from .engines import engine_with_lock
+from .errors import error_text, error_trace
+from .limits import limit_time
+from .models import check_models
+from .problems import Problem, refused
+from .project import cli_target
+from .revisions import first_line
+from .scratch import check_scratch
+from .statements import Statements
+from .steps import computed_steps, steps_digest
+from .task import application_name
+from .texts import listed
+from .work import Work, external_transaction
+
+
+class Run(Work):
+    """Takes the lock, makes sure that the plan is still the one that was approved, and only then hands Alembic its steps."""
+
+    def __init__(self, task, report, revisions, stopper):
+        super().__init__(task, report, revisions)
+        self.options = {"destination_rev": cli_target(task["targets"])}
+        self.stopper = stopper
+        self.lock: Any = None
+        self.plan: List[Any] = []
+        self.statements: Any = None
+
+    def begin(self, context):
+        self.report.update(transactional=bool(context.impl.transactional_ddl))
+        self.check_transaction(context)
+        self.revisions.load()
+        engine = engine_with_lock(context.dialect)
+        self.stopper.watch(context.connection)
+        self.lock = engine.lock(context, application_name(self.task))
+        if self.task.get("scratch"):
+            check_scratch(self.lock, self.task)
+        self.exclude_others()
+        self.report.update(state="starting")
+        rows = self.lock.rows()
+        self.check_rows(rows)
+        self.plan = self.checked_plan(rows)
+        if self.task.get("verify_models"):
+            check_models(context)
+        limit_time(context, self.task)
+        self.statements = Statements()
+        self.checked = True
+
+    def exclude_others(self):
+        self.lock.acquire(self.task.get("lock_wait_seconds", 30), self.report)
+
+    def check_transaction(self, context):
+        if external_transaction(context):
+            raise refused("ExternalTransaction", "env.py ran a statement before context.configure(); it opened a transaction that nobody "
+                          "commits, so every step would be rolled back in silence; commit it first (connection.commit()), or let env.py "
+                          "use `with engine.begin() as connection`")
+
+    def check_rows(self, rows):
+        if set(rows) != set(self.task["from"]):
+            self.report.update(rows=sorted(rows))
+            raise refused("RowsChanged", "the database is at %s, the plan starts from %s; somebody else migrated it"
+                          % (listed(rows), listed(self.task["from"])))
+
+    def checked_plan(self, rows):
+        if self.task["direction"] == "stamp":
+            return self.script._stamp_revs(tuple(self.task["targets"]), rows)
+        try:
+            plan = computed_steps(
+                self.script, self.task["direction"], self.task["targets"], rows, self.task.get("branch")
+            )
+            digest = steps_digest([step.revision for step in plan])
+        except Exception as error:
+            raise refused("StepsChanged", "the steps of the plan cannot be computed in this image: %s" % error_text(error), error_trace(error))
+        if len(plan) != self.task["steps"]:
+            raise refused("StepsChanged", "the plan has %d steps, this image's revision files give %d: %s"
+                          % (self.task["steps"], len(plan), listed(step.revision.revision for step in plan)))
+        if digest != self.task["steps_digest"]:
+            raise refused("StepsChanged", "the revision files of the %d steps are not those that were planned (another image under the "
+                          "same tag, or an edited file)" % len(plan))
+        return plan
+
+    def steps(self, rows, context):
+        """A generator: Alembic runs each step when it is yielded, and comes back when the step and its version row are through."""
+        self.check_rows(rows)
+        for number, step in enumerate(self.plan, 1):
+            script = getattr(step, "revision", None)  # a stamp's step has none
+            revision = script.revision if script else listed(step.to_revisions)
+            self.report.log("%s step %d/%d %s %s" % (self.task["direction"], number, len(self.plan), revision, first_line(script) if script else ""))
+            self.report.update(state="running", running=revision, started=True)
+            self.statements.changed = False
+            yield step
+            self.report.update(steps_done=number, last_done=revision, running=None)
+        self.lock.last_look()
+        self.all_done(context)
+        self.finished = True
+
+    def all_done(self, context):
+        """Called when all steps ran, on the migration's own connection."""
+
+    def conclude(self):
+        """env.py has returned without an error; only the rows say whether that means anything."""
+        running, rows = self.report.fields["running"], self.report.fields["rows"]
+        if running is not None:
+            raise Problem("MigrationFailed", "the step failed, and env.py hid its error", revision=running)
+        if rows is None:
+            raise Problem("ConnectFailed", "all %d steps ran, but the version rows cannot be read back" % len(self.plan))
+        if set(rows) != set(self.task["end"]):
+            raise Problem("RolledBack", "env.py ended without an error, but the database is at %s instead of %s; was the transaction "
+                          "committed?" % (listed(rows), listed(self.task["end"])))
+
+    def read_back(self):
+        if not self.report.fields["started"] and not self.finished:
+            return
+        try:
+            self.report.update(rows=sorted(self.lock.rows_afterwards()))
+        except Exception as error:
+            self.report.log("the version rows cannot be read back: %s" % error_text(error))
+
+
+class Replay(Run):
+    """Runs the whole history on a scratch database beside this container, and reads the schema that it makes."""
+
+    catalog: Dict[str, Any] = {}
+
+    def all_done(self, context):
+        self.catalog = read_catalog(context, self.task["catalog"], context.connection)
+
+    def payload(self):
+        return dict(self.catalog, rows=self.report.fields["rows"])

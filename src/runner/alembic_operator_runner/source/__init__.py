@@ -1,0 +1,1 @@
+"""Reading a revision file without running it."""

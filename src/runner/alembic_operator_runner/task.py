@@ -1,0 +1,56 @@
+"""The task that the operator gives, and the process that works on it. Reads the environment."""
+
+import json
+
+from .problems import unusable_task
+from .secrets import SECRETS
+
+PROTOCOL = 1
+RUNNING = ("run", "replay", "rehearse")  # the actions that go steps
+APPLICATION_NAME = "alembic-operator"
+APPLICATION_NAME_LIMIT = 63  # characters that PostgreSQL keeps
+
+
+def read_task(environ):
+    try:
+        task = json.loads(environ.pop("ALEMBIC_OPERATOR_TASK"))
+    except KeyError:
+        raise unusable_task("ALEMBIC_OPERATOR_TASK is not set; this program is started by the operator")
+    except ValueError as error:
+        raise unusable_task("ALEMBIC_OPERATOR_TASK is not JSON: %s" % error)
+    if not isinstance(task, dict) or task.get("protocol") != PROTOCOL:
+        raise unusable_task("this runner speaks protocol %d; the operator and its runner are of different versions" % PROTOCOL)
+    if task.get("action") not in ("inspect", "probe", "compare", "run", "replay", "rehearse"):
+        raise unusable_task("unknown action %r" % task.get("action"))
+    wanted = {"from": list, "targets": list, "end": list, "steps": int, "steps_digest": str}
+    if task["action"] in RUNNING:
+        wrong = [name for name, kind in wanted.items() if not isinstance(task.get(name), kind)]
+        if wrong or task.get("direction") not in ("upgrade", "downgrade", "stamp"):
+            raise unusable_task("the task lacks or mistypes: %s" % ", ".join(wrong or ["direction"]))
+    if task["action"] == "rehearse":
+        check_rehearsal(task)
+    return task
+
+
+def check_rehearsal(task):
+    """A rehearsal has to be told where its database's tables come from."""
+    history = task.get("history")
+    if task["direction"] == "stamp" or not isinstance(task.get("catalog"), dict) or task.setdefault("source", "history") not in ("history", "dump"):
+        raise unusable_task("a rehearsal needs a direction, the queries of the schema (catalog) and a source")
+    if task["source"] == "history" and task["from"]:
+        wanted = {"targets": list, "steps": int, "steps_digest": str}
+        if not isinstance(history, dict) or not all(isinstance(history.get(name), kind) for name, kind in wanted.items()):
+            raise unusable_task("a rehearsal that starts from a revision needs the history that leads there")
+
+
+def application_name(task):
+    """How PostgreSQL's list of sessions calls this program: with the object that it works for."""
+    return ("%s %s" % (APPLICATION_NAME, task["object"]) if task.get("object") else APPLICATION_NAME)[:APPLICATION_NAME_LIMIT]
+
+
+def prepare_process(task, environ):
+    """A name for the database's list of sessions, and the passwords that drivers find in the environment."""
+    environ.setdefault("PGAPPNAME", application_name(task))
+    for name in ("PGPASSWORD", "MYSQL_PWD"):
+        if environ.get(name):
+            SECRETS.add_password(environ[name])
