@@ -52,6 +52,20 @@ impl<'a> Cursor<'a> {
         self.tokens.is_empty()
     }
 
+    /// As it is written, but for blanks and comments.
+    pub fn text(&self) -> String {
+        let mut out = String::new();
+        let mut end = None;
+        for token in self.tokens {
+            if end.is_some_and(|end| end != token.start) {
+                out.push(' ');
+            }
+            out.push_str(token.text);
+            end = Some(token.end());
+        }
+        out
+    }
+
     /// These words stand here, one after the other.
     pub fn at(&self, words: &str) -> bool {
         self.clone().eat(words)

@@ -2,24 +2,29 @@
 //! parsers; pure: no Kubernetes, no database, no I/O.
 
 mod allow;
+pub mod catalog;
 mod codes;
 mod cursor;
 mod functions;
 mod mask;
 mod objects;
+mod operation;
 pub mod output;
 mod parsers;
 mod plan;
 mod read;
 mod rebuild;
 mod report;
+mod rules;
 mod squawk;
 mod statements;
 mod steps;
 mod tokens;
 mod transaction;
+mod types;
 
 pub use allow::{Allow, Unused, allows_of_revision};
+pub use catalog::Catalog;
 pub use codes::Code;
 pub use mask::mask;
 
@@ -115,6 +120,8 @@ pub struct Input {
     pub rows: HashMap<String, u64>,
     /// Indexes that are there and invalid, by their tables' names.
     pub invalid_indexes: HashMap<String, Vec<String>>,
+    /// What the database has; nothing where nobody looked.
+    pub catalog: Catalog,
     pub allows: Vec<Allow>,
     /// Alembic's version table: what happens to its rows is bookkeeping.
     pub version_table: String,
@@ -130,6 +137,7 @@ impl Input {
             facts: Vec::new(),
             rows: HashMap::new(),
             invalid_indexes: HashMap::new(),
+            catalog: Catalog::default(),
             allows: Vec::new(),
             version_table: "alembic_version".to_owned(),
         }

@@ -33,8 +33,11 @@ pub(super) struct Objects {
     until_commit: Vec<String>,
     /// What was known at each savepoint.
     savepoints: Vec<(String, Objects)>,
-    /// Columns that this plan added and nothing has filled since.
+    /// Columns that this plan added, and those of them that nothing has filled since.
+    added: HashSet<(Key, String)>,
     empty: HashSet<(Key, String)>,
+    /// Columns of indexes that this plan made.
+    indexes: HashMap<Key, Vec<String>>,
 }
 
 /// More savepoints than this are not told apart: each keeps all that was known.
@@ -82,6 +85,18 @@ impl Objects {
             Subject::Table(name) => self.not_null.contains(&(self.key(name), column.to_owned())),
             Subject::Object(..) | Subject::Nothing => false,
         }
+    }
+
+    /// This plan added each of these columns to the table.
+    pub fn own_columns(&self, subject: &Subject, columns: &[String]) -> bool {
+        let Subject::Table(table) = subject else { return false };
+        let key = self.key(table);
+        !columns.is_empty() && columns.iter().all(|column| self.added.contains(&(key.clone(), column.to_lowercase())))
+    }
+
+    /// The columns of an index that this plan made.
+    pub fn index_columns(&self, index: &Name) -> &[String] {
+        self.indexes.get(&self.key(index)).map(Vec::as_slice).unwrap_or_default()
     }
 
     /// One of these columns of the table is NULL in every row.
@@ -136,8 +151,21 @@ impl Objects {
             }
             Effect::Drops(table) => self.drops(table),
             Effect::Renames { from, to } => self.renames(from, to),
-            Effect::AddsEmpty { table, column } => {
-                self.empty.insert((self.key(table), column.to_lowercase()));
+            Effect::AddsColumn { table, column, empty } => {
+                let column = (self.key(table), column.to_lowercase());
+                if *empty {
+                    self.empty.insert(column.clone());
+                }
+                self.added.insert(column);
+            }
+            Effect::RenamesColumn { table, from, to } => {
+                let key = self.key(table);
+                if self.added.remove(&(key.clone(), from.to_lowercase())) {
+                    self.added.insert((key, to.to_lowercase()));
+                }
+            }
+            Effect::Indexes { index, columns, .. } => {
+                self.indexes.insert(self.key(index), columns.clone());
             }
             Effect::Checks { table, constraint, column } => {
                 self.checks.insert((self.key(table), constraint.clone()), column.clone());

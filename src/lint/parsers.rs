@@ -1,6 +1,10 @@
 //! What the SQL parsers say to a statement: whether it is SQL at all, what it calls, and squawk's rules; no I/O.
 
-use super::{Dialect, squawk, statements::Statement};
+use super::{
+    Dialect, squawk,
+    statements::Statement,
+    tokens::{Token, lex},
+};
 use crate::lint::Code;
 use sqlparser::{
     ast::{Expr, visit_expressions},
@@ -9,7 +13,7 @@ use sqlparser::{
 };
 use squawk_syntax::{
     SourceFile, SyntaxNode,
-    ast::{AddColumn, AstNode, CallExpr, Constraint, Expr as PgExpr},
+    ast::{AstNode, CallExpr, Expr as PgExpr},
 };
 use std::{
     ops::ControlFlow,
@@ -22,8 +26,6 @@ pub(super) struct Opinion {
     pub calls: Vec<String>,
     /// Why it can't be read.
     pub error: Option<String>,
-    /// Functions that the default of a new column calls, by name.
-    pub default_calls: Vec<String>,
     /// What squawk's rules find, in its words.
     pub rules: Vec<(Code, String)>,
 }
@@ -34,14 +36,7 @@ const NESTING: i64 = 64;
 
 /// What the dialect's parser says.
 pub(super) fn parse(statement: &Statement<'_>, dialect: Dialect) -> Opinion {
-    let too = if statement.tokens.len() > TOKENS {
-        Some("long")
-    } else if nesting(statement) > NESTING {
-        Some("deeply nested")
-    } else {
-        None
-    };
-    if let Some(how) = too {
+    if let Some(how) = too_much(statement.tokens) {
         return failed(format!("it is too {how} to be parsed"));
     }
     let parsed = catch_unwind(AssertUnwindSafe(|| match dialect {
@@ -55,9 +50,29 @@ fn failed(error: String) -> Opinion {
     Opinion { error: Some(error), ..Opinion::default() }
 }
 
-fn nesting(statement: &Statement<'_>) -> i64 {
+/// Why these tokens are not given to a parser.
+fn too_much(tokens: &[Token<'_>]) -> Option<&'static str> {
+    if tokens.len() > TOKENS {
+        Some("long")
+    } else if nesting(tokens) > NESTING {
+        Some("deeply nested")
+    } else {
+        None
+    }
+}
+
+/// PostgreSQL's tree of a statement; there is one of broken SQL too.
+pub(super) fn tree(sql: &str) -> Option<SyntaxNode> {
+    let lexed = lex(sql, Dialect::PostgreSql);
+    if too_much(&lexed.tokens).is_some() {
+        return None;
+    }
+    catch_unwind(AssertUnwindSafe(|| SourceFile::parse(sql).syntax_node())).ok()
+}
+
+fn nesting(tokens: &[Token<'_>]) -> i64 {
     let mut depth = 0;
-    let levels = statement.tokens.iter().map(|t| {
+    let levels = tokens.iter().map(|t| {
         depth += match t.text {
             "(" | "[" | "{" => 1,
             ")" | "]" | "}" => -1,
@@ -71,21 +86,15 @@ fn nesting(statement: &Statement<'_>) -> i64 {
 fn postgres(sql: &str) -> Opinion {
     let parse = SourceFile::parse(sql);
     let tree = parse.syntax_node();
-    let added = tree.descendants().filter_map(AddColumn::cast).flat_map(|column| column.constraints());
-    let defaults = added.filter_map(|constraint| match constraint {
-        Constraint::DefaultConstraint(default) => default.expr(),
-        _ => None,
-    });
     Opinion {
         calls: calls(&tree),
-        default_calls: defaults.flat_map(|default| calls(default.syntax())).collect(),
         error: parse.errors().first().map(|e| format!("its parser says: {}", e.message())),
         rules: squawk::rules(&parse, sql),
     }
 }
 
 /// The functions that are called in a part of a tree, by name.
-fn calls(tree: &SyntaxNode) -> Vec<String> {
+pub(super) fn calls(tree: &SyntaxNode) -> Vec<String> {
     let names = tree.descendants().filter_map(CallExpr::cast).filter_map(|call| match call.expr()? {
         PgExpr::NameRef(name) => Some(name.text().to_string()),
         PgExpr::FieldExpr(field) => Some(field.syntax().to_string()),

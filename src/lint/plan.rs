@@ -3,11 +3,14 @@
 
 use super::{
     Code, Dialect, Input, Report, Severity,
+    catalog::Table,
     cursor::Name,
     objects::{Key, Objects},
+    operation::Alteration,
     read::{Effect, Hazard, Kind, Reading, Subject},
     rebuild::Rebuild,
     report::{Found, report},
+    rules,
     steps::{Step, steps},
     transaction::Transaction,
 };
@@ -31,10 +34,12 @@ struct Walk<'a> {
     steps: &'a [Step],
     objects: Objects,
     rows: HashMap<Key, u64>,
+    /// What the tables are when the walk comes to a statement, as far as somebody looked.
+    tables: HashMap<Key, Table>,
     /// Indexes that a failed run has left, until the plan comes to their table.
     invalid: HashMap<Key, &'a [String]>,
     /// What routines of this plan do when they are called.
-    routines: HashMap<Key, &'a [Hazard]>,
+    routines: HashMap<Key, (&'a [Hazard], &'a [Alteration])>,
     version_table: Name,
     found: Vec<Found>,
     rebuild: Rebuild<'a>,
@@ -47,6 +52,8 @@ impl<'a> Walk<'a> {
     fn new(input: &'a Input, steps: &'a [Step]) -> Self {
         let objects = Objects::new(input.dialect);
         let rows = input.rows.iter().map(|(name, rows)| (objects.key(&Name::parse(name)), *rows)).collect();
+        let tables = input.catalog.tables.iter();
+        let tables = tables.map(|(name, table)| (objects.key(&Name::parse(name)), table.clone())).collect();
         let invalid = input.invalid_indexes.iter();
         let invalid = invalid.map(|(name, indexes)| (objects.key(&Name::parse(name)), indexes.as_slice())).collect();
         let effects = steps.iter().enumerate().flat_map(|(at, s)| s.reading.effects.iter().map(move |e| (at, e)));
@@ -54,6 +61,7 @@ impl<'a> Walk<'a> {
             input,
             steps,
             rows,
+            tables,
             invalid,
             routines: HashMap::new(),
             version_table: Name::parse(&input.version_table),
@@ -74,14 +82,17 @@ impl<'a> Walk<'a> {
             self.enters(before.map(|before| before.section), step.section);
         }
         let reading = &step.reading;
-        // A constraint in the same statement is tried after the column was added.
-        for effect in reading.effects.iter().filter(|effect| matches!(effect, Effect::AddsEmpty { .. })) {
-            self.objects.apply(effect);
-        }
         let batch = self.rebuild.judge(at, reading, &self.objects);
         let mut found = batch.unwrap_or_else(|| reading.hazards.clone());
+        found.extend(self.alters(&reading.alterations));
+        found.retain(|hazard| !self.objects.own_columns(&hazard.subject, &hazard.unless_own));
+        // A constraint in the same statement is tried after the column was added.
+        for effect in reading.effects.iter().filter(|effect| matches!(effect, Effect::AddsColumn { .. })) {
+            self.objects.apply(effect);
+        }
         found.extend(self.called(reading));
         let bookkeeping = self.is_bookkeeping(at, step);
+        let filled = self.filled(&found, reading);
         let counted = found.into_iter().filter(|_| !bookkeeping).filter_map(|hazard| self.counts(hazard));
         let mut hazards: Vec<Hazard> = counted.collect();
         if reading.concurrently && self.transaction.open {
@@ -100,21 +111,30 @@ impl<'a> Walk<'a> {
         for effect in &reading.effects {
             self.apply(effect);
         }
-        self.fills(reading);
+        for subject in filled {
+            self.objects.fills(&subject);
+        }
     }
 
-    /// Forgets which columns are NULL in every row where a statement may have filled or exchanged them.
-    fn fills(&mut self, reading: &Reading) {
+    /// The hazards of what it does to tables, each judged by what the table was before.
+    fn alters(&mut self, alterations: &[Alteration]) -> Vec<Hazard> {
+        let mut out = Vec::new();
+        for alteration in alterations {
+            let key = alteration.table.as_ref().map(|table| self.objects.key(table));
+            let table = key.and_then(|key| self.tables.get_mut(&key));
+            out.extend(rules::judge(alteration, table, self.input.dialect));
+        }
+        out
+    }
+
+    /// What a statement may have filled or exchanged: which columns are NULL in every row is not known there any more.
+    fn filled(&self, found: &[Hazard], reading: &Reading) -> Vec<Subject> {
         let changes = |h: &&Hazard| {
             matches!(h.code, Code::B06 | Code::B10 | Code::C01 | Code::C02 | Code::D03 | Code::D04 | Code::O02)
         };
-        for hazard in reading.hazards.iter().filter(changes) {
-            self.objects.fills(&hazard.subject);
-        }
         let writes = !matches!(reading.kind, Kind::Session | Kind::Ddl);
-        if let Some(table) = reading.table.clone().filter(|_| writes) {
-            self.objects.fills(&Subject::Table(table));
-        }
+        let written = reading.table.clone().filter(|_| writes).map(Subject::Table);
+        found.iter().filter(changes).map(|hazard| hazard.subject.clone()).chain(written).collect()
     }
 
     /// A section that runs in a transaction goes on with the one that is open: Alembic's is one for the whole run.
@@ -139,8 +159,8 @@ impl<'a> Walk<'a> {
             Effect::AddsUnchecked(table) if self.transaction.open => {
                 self.transaction.unchecked.insert(self.objects.key(table));
             }
-            Effect::Defines { name, hazards } => {
-                self.routines.insert(self.objects.key(name), hazards);
+            Effect::Defines { name, hazards, alterations } => {
+                self.routines.insert(self.objects.key(name), (hazards, alterations));
             }
             _ => {}
         }
@@ -154,7 +174,9 @@ impl<'a> Walk<'a> {
 
     /// The hazard as it stands in this plan, or nothing.
     fn counts(&self, mut hazard: Hazard) -> Option<Hazard> {
-        if hazard.not_null.as_ref().is_some_and(|column| self.objects.not_null(&hazard.subject, column)) {
+        let index = hazard.of_index.as_ref().map(|index| self.objects.index_columns(index)).unwrap_or_default();
+        let columns = if hazard.not_null.is_empty() { index } else { &hazard.not_null };
+        if !columns.is_empty() && columns.iter().all(|column| self.objects.not_null(&hazard.subject, column)) {
             return None;
         }
         if self.objects.empty(&hazard.subject, &hazard.unless_empty) {
@@ -204,12 +226,18 @@ impl<'a> Walk<'a> {
     }
 
     /// What the routines do that a statement calls, as far as this plan made them.
-    fn called(&self, reading: &Reading) -> Vec<Hazard> {
+    fn called(&mut self, reading: &Reading) -> Vec<Hazard> {
         let names = reading.effects.iter().filter_map(|effect| match effect {
             Effect::Calls(name) => Some(self.objects.key(name)),
             _ => None,
         });
-        names.filter_map(|name| self.routines.get(&name)).flat_map(|hazards| hazards.iter().cloned()).collect()
+        let called: Vec<_> = names.filter_map(|name| self.routines.get(&name).copied()).collect();
+        let mut out = Vec::new();
+        for (hazards, alterations) in called {
+            out.extend(hazards.iter().cloned());
+            out.extend(self.alters(alterations));
+        }
+        out
     }
 
     /// B03: VALIDATE CONSTRAINT blocks nobody, but the lock that an earlier statement of the transaction took does.

@@ -18,7 +18,6 @@ const OPT_IN: &[Rule] = &[
     Rule::BanDropPolicy,
     Rule::BanAlterPolicyCondition,
     Rule::BanAlterPolicyRoles,
-    Rule::BanAlterGeneratedExpression,
     Rule::BanAlterRoleOptions,
     Rule::BanAlterDatabaseOptions,
     Rule::BanAlterSystemOptions,
@@ -29,7 +28,6 @@ const OPT_IN: &[Rule] = &[
 fn code(rule: Rule) -> Option<Code> {
     match rule {
         Rule::BanDropDatabase | Rule::BanDropTable | Rule::BanDropSchema => Some(Code::D01),
-        Rule::BanDropColumn => Some(Code::D02),
         Rule::BanTruncateCascade => Some(Code::D03),
         Rule::BanDropView
         | Rule::BanDropFunction
@@ -38,25 +36,31 @@ fn code(rule: Rule) -> Option<Code> {
         | Rule::BanDropSequence
         | Rule::BanDropDomain
         | Rule::BanDropExtension => Some(Code::D05),
-        Rule::BanDropConstraint | Rule::BanDropIndex => Some(Code::D06),
+        Rule::BanDropIndex => Some(Code::D06),
         Rule::BanDropPolicy | Rule::BanAlterPolicyCondition | Rule::BanAlterPolicyRoles => Some(Code::D08),
         Rule::RequireConcurrentIndexCreation => Some(Code::B01),
-        Rule::AddingForeignKeyConstraint => Some(Code::B03),
-        Rule::BanAlterGeneratedExpression => Some(Code::B06),
         Rule::RequireConcurrentIndexDeletion
         | Rule::RequireConcurrentPartitionDetach
         | Rule::RequireConcurrentReindex => Some(Code::B07),
-        Rule::RenamingColumn => Some(Code::C01),
-        Rule::RenamingTable | Rule::BanSetSchema => Some(Code::C02),
-        Rule::AddingRequiredField => Some(Code::C03),
-        Rule::BanDropDefault | Rule::BanDropGeneratedExpression | Rule::BanAlterIdentity => Some(Code::C04),
+        Rule::BanSetSchema => Some(Code::C02),
         Rule::BanAlterDomainWithAddConstraint => Some(Code::C04),
-        Rule::BanDropNotNull => Some(Code::C05),
         Rule::BanAlterRoleOptions
         | Rule::BanAlterDatabaseOptions
         | Rule::BanAlterSystemOptions
         | Rule::BanAlterExtension
         | Rule::BanDuplicateColumnAssignments => Some(Code::O02),
+        // The tree's operations have these.
+        Rule::BanDropColumn
+        | Rule::BanDropConstraint
+        | Rule::RenamingColumn
+        | Rule::AddingRequiredField
+        | Rule::BanDropDefault
+        | Rule::BanDropGeneratedExpression
+        | Rule::BanAlterIdentity
+        | Rule::BanDropNotNull
+        | Rule::BanAlterGeneratedExpression
+        | Rule::AddingForeignKeyConstraint
+        | Rule::RenamingTable => None,
         // `read` and `plan` look closer: at old names, validated checks, transactions, types that cost nothing.
         Rule::ChangingColumnType
         | Rule::AddingFieldWithDefault

@@ -3,7 +3,6 @@
 use super::{
     Code, Dialect, Input, allow,
     cursor::Cursor,
-    functions::is_same_for_every_row,
     parsers,
     read::{self, Effect, Hazard, Kind, Reading, Subject},
     statements::{Statement, is_routine, split},
@@ -124,10 +123,6 @@ fn judge(statement: &Statement<'_>, dialect: Dialect) -> Reading {
         if !reading.hazards.iter().any(|h| h.code == code) {
             reading.hazards.push(Hazard::new(code, subject.clone(), text::clean(&message, 300)));
         }
-    }
-    if let Some(call) = opinion.default_calls.iter().find(|call| !is_same_for_every_row(call)) {
-        let message = format!("{call}() gives each row a value of its own, so all are written anew");
-        reading.hazards.push(Hazard::new(Code::B06, subject.clone(), text::clean(&message, 300)));
     }
     if let Some(error) = opinion.error {
         reading.hazards.push(Hazard::new(Code::O02, Subject::Nothing, text::clean(&error, 300)));

@@ -1,20 +1,17 @@
 //! ALTER of anything, and MySQL's RENAME; no I/O.
 
-use super::{Effect, Kind, Reading, Subject, about, alter_table, create, object};
+use super::{Effect, Kind, Reading, Subject, alter_table, create, is_postgres, object, postgres};
 use crate::lint::{Code, Severity, cursor::Cursor, tokens::Kind as TokenKind};
 
-/// Reads what follows ALTER.
+/// Reads a whole ALTER.
 pub(super) fn read(mut at: Cursor<'_>) -> Reading {
-    let mut ignores = false;
+    let (whole, mut ignores) = (at.clone(), false);
+    at.skip();
     while let Some(word) = at.eat_any(&["ONLINE", "OFFLINE", "IGNORE", "FOREIGN"]) {
         ignores |= word == "IGNORE";
     }
     if at.eat("TABLE") {
-        let mut out = alter_table::read(at.clone());
-        if ignores {
-            ignore(&at, &mut out);
-        }
-        return out;
+        return if is_postgres(&at) { postgres::alter_table(&whole) } else { alter_table::read(at, ignores) };
     }
     create::skip_modifiers(&mut at);
     let mut out = Reading::of(Kind::Ddl);
@@ -78,16 +75,6 @@ pub(super) fn read(mut at: Cursor<'_>) -> Reading {
         _ => out.unclear(format!("ALTER {kind} {} is not known to be harmless", at.shown())),
     }
     out
-}
-
-/// ALTER IGNORE TABLE of MariaDB and old MySQL: what would stop it is cut or deleted.
-fn ignore(at: &Cursor<'_>, out: &mut Reading) {
-    for hazard in out.hazards.iter_mut().filter(|h| h.code == Code::D04) {
-        hazard.severity = Severity::Critical;
-    }
-    if at.mentions("UNIQUE") || at.mentions("PRIMARY") {
-        out.add(Code::D03, about(&out.table), "IGNORE deletes every row whose key another row has too");
-    }
 }
 
 fn index(at: Cursor<'_>, on: Subject, out: &mut Reading) {

@@ -4,6 +4,7 @@ use super::{Effect, Kind, Reading, Severity, Subject, about, column, execute, is
 use crate::lint::{
     Code, Dialect,
     cursor::{Cursor, Name},
+    rules,
 };
 
 /// Reads what follows CREATE.
@@ -170,7 +171,7 @@ fn columns(definitions: &Cursor<'_>, out: &mut Reading) -> Vec<String> {
         if item.dialect == Dialect::MySql && item.has("REFERENCES") {
             let name = item.clone().part().unwrap_or_default();
             // It is a mistake in a new table too.
-            out.add(Code::O03, Subject::Nothing, column::ignored_reference(&name));
+            out.add(Code::O03, Subject::Nothing, rules::ignored_reference(&name));
         }
         names.extend(item.clone().part().map(|name| name.to_lowercase()));
     }
@@ -201,8 +202,12 @@ fn index(mut at: Cursor<'_>, kind: &str, out: &mut Reading) {
             out.unless_empty(column::listed(&columns));
         }
     }
-    super::alter_table::online(&at, &table, out);
-    out.table = table;
+    out.table = table.clone();
+    super::alter_table::create_index_online(&at, out);
+    if let (Some(index), Some(table)) = (name.clone(), table) {
+        let columns = at.after("ON").map(|columns| column::listed(&columns)).unwrap_or_default();
+        out.effects.push(Effect::Indexes { table, index, columns });
+    }
     if !perhaps {
         out.effects.extend(name.map(|name| Effect::CreatesObject("RELATION", name)));
     }

@@ -171,7 +171,7 @@ pub(super) fn routine(at: &Cursor<'_>, replaces: bool, out: &mut Reading) {
     let severity = if language.is_some_and(|l| !is_known(&l)) { Severity::High } else { block(&named) };
     let mut body = Reading::of(Kind::Unknown);
     scan::into(&mut body, &named, 0);
-    let mut hazards = body.hazards;
+    let (mut hazards, alterations) = (body.hazards, body.alterations);
     if severity > Severity::Low {
         hazards.push(super::Hazard {
             severity,
@@ -183,7 +183,7 @@ pub(super) fn routine(at: &Cursor<'_>, replaces: bool, out: &mut Reading) {
         out.unclear("what the routine does is only seen when it runs");
     }
     if let Some(name) = name.filter(|_| !perhaps) {
-        out.effects.push(Effect::Defines { name: name.clone(), hazards });
+        out.effects.push(Effect::Defines { name: name.clone(), hazards, alterations });
         out.effects.push(Effect::CreatesObject(CALLABLE, name));
     }
 }

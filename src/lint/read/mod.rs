@@ -1,7 +1,6 @@
 //! What a statement does, read from its tokens: hazards, and what it changes for the statements after it; no I/O.
 
 mod alter;
-mod alter_column;
 mod alter_table;
 mod column;
 mod condition;
@@ -10,12 +9,14 @@ mod data;
 mod drop;
 mod execute;
 mod maintain;
+mod postgres;
 mod scan;
 mod settings;
 
 use super::{
     Code, Dialect, Severity,
     cursor::{Cursor, Name},
+    operation::Alteration,
 };
 
 pub(super) use scan::{all as scan_all, begins, words as scan_words};
@@ -30,14 +31,29 @@ pub(super) enum Subject {
     Nothing,
 }
 
+impl Subject {
+    pub fn shown(&self) -> String {
+        match self {
+            Self::Table(name) | Self::Object(_, name) => name.to_string(),
+            Self::Nothing => String::new(),
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(super) struct Hazard {
     pub code: Code,
     pub severity: Severity,
     pub subject: Subject,
     pub message: String,
-    /// Harmless where a validated CHECK says already that this column is not NULL.
-    pub not_null: Option<String>,
+    /// Harmless where validated CHECKs say already that none of these columns is NULL.
+    pub not_null: Vec<String>,
+    /// Those of this index, where the columns are not known.
+    pub of_index: Option<Name>,
+    /// Harmless where this plan added each of these columns.
+    pub unless_own: Vec<String>,
+    /// Which of the statement's operations it comes from, from 1; 0 for the statement as a whole.
+    pub cause: usize,
     /// Harmless where this plan added one of these columns, and it is NULL in every row.
     pub unless_empty: Vec<String>,
 }
@@ -49,7 +65,10 @@ impl Hazard {
             severity: code.severity(),
             subject,
             message: message.into(),
-            not_null: None,
+            not_null: Vec::new(),
+            of_index: None,
+            unless_own: Vec::new(),
+            cause: 0,
             unless_empty: Vec::new(),
         }
     }
@@ -76,10 +95,22 @@ pub(super) enum Effect {
     /// A temporary table that goes with the transaction.
     DropsOnCommit(Name),
     CreatesObject(&'static str, Name),
-    /// A new column that is NULL in every row.
-    AddsEmpty {
+    /// A new column; an empty one is NULL in every row.
+    AddsColumn {
         table: Name,
         column: String,
+        empty: bool,
+    },
+    RenamesColumn {
+        table: Name,
+        from: String,
+        to: String,
+    },
+    /// An index of these columns, as far as they are plain ones.
+    Indexes {
+        table: Name,
+        index: Name,
+        columns: Vec<String>,
     },
     Drops(Name),
     Renames {
@@ -105,6 +136,7 @@ pub(super) enum Effect {
     Defines {
         name: Name,
         hazards: Vec<Hazard>,
+        alterations: Vec<Alteration>,
     },
     /// A routine is called.
     Calls(Name),
@@ -159,6 +191,8 @@ pub(super) enum Kind {
 pub(super) struct Reading {
     pub kind: Kind,
     pub hazards: Vec<Hazard>,
+    /// What it does to tables, to be judged by what they were before.
+    pub alterations: Vec<Alteration>,
     pub effects: Vec<Effect>,
     /// What the statement is about, where that is one table.
     pub table: Option<Name>,
@@ -191,6 +225,7 @@ impl Reading {
     /// Nothing stays of it.
     pub fn only_reads(&self) -> bool {
         let changes = !self.hazards.is_empty()
+            || !self.alterations.is_empty()
             || self.effects.iter().any(|e| !matches!(e, Effect::MentionsValue(_) | Effect::Calls(_)));
         self.kind == Kind::Session || (self.kind == Kind::Data && !changes)
     }
@@ -273,7 +308,7 @@ fn verb(mut at: Cursor<'_>, depth: usize) -> Reading {
     match word.as_str() {
         "CREATE" => create::read(at),
         "DROP" => drop::read(at),
-        "ALTER" => alter::read(at),
+        "ALTER" => alter::read(whole),
         "RENAME" => alter::rename(at),
         "SELECT" | "VALUES" | "TABLE" | "WITH" | "(" | "INSERT" | "REPLACE" | "UPDATE" | "DELETE" | "MERGE"
         | "COPY" | "EXPLAIN" | "DESCRIBE" | "DESC" | "SHOW" | "TRUNCATE" | "LOAD" => data::read(whole, depth),

@@ -154,6 +154,7 @@ fn is_one(at: &Cursor<'_>) -> bool {
 /// That a part can't be judged is known already.
 fn keep(out: &mut Reading, part: Reading) {
     out.hazards.extend(part.hazards.into_iter().filter(|h| h.code != Code::O02));
+    out.alterations.extend(part.alterations);
     if out.kind == Kind::Session {
         out.kind = Kind::Unknown;
     }

@@ -1,0 +1,155 @@
+//! What an operation keeps others from doing: B01 to B07; no I/O.
+
+use super::Context;
+use crate::lint::{
+    Code, Dialect, Severity,
+    operation::{Column, Constraint, ConstraintKind, Default, Filled, Operation, Using},
+    read::{Hazard, Subject},
+    types::{Answer, Type},
+};
+
+pub(super) fn judge(operation: &Operation, at: &mut Context<'_>) {
+    match operation {
+        Operation::AddColumn { column, .. } => adds(column, at),
+        Operation::AlterType { name, ty, using } => alters(name, ty, *using, at),
+        Operation::Redefine { old, column } => redefines(old, column, at),
+        Operation::SetNotNull { name } => {
+            if at.nullable(name) != Some(false) {
+                at.add(Code::B05, format!("{name} becomes NOT NULL: every row is read while the table is locked"));
+                let name = name.clone();
+                at.last(|hazard| hazard.not_null = vec![name]);
+            }
+        }
+        Operation::SetExpression { name } => at.add(Code::B06, format!("{name} is computed anew for every row")),
+        Operation::AddConstraint { constraint, .. } => constrains(constraint, at),
+        Operation::AddIndex { blocks: true } => at.add(Code::B01, "writes to the table wait until the index is built"),
+        Operation::Rewrite { what } => at.add(Code::B06, what.as_str()),
+        Operation::Convert { shown, .. } => at.add(Code::B06, format!("{shown} copies the table while writes wait")),
+        Operation::KeepHistory => at.add(Code::B06, "the table is copied to keep its history, while writes wait"),
+        Operation::DropHistory => at.add(Code::B06, "the table is copied without its history, while writes wait"),
+        Operation::AttachPartition { part } => {
+            at.add(Code::B07, "attaching a partition reads and locks it, and the default partition");
+            if let Some(part) = part {
+                let message = format!("{part} is locked, and read for rows that do not fit the partition");
+                at.out.push(Hazard::new(Code::B07, Subject::Table(part.clone()), message));
+            }
+        }
+        Operation::DetachPartition { waits: true } => at.add(Code::B07, "detaching a partition locks the whole table"),
+        _ => {}
+    }
+}
+
+fn adds(column: &Column, at: &mut Context<'_>) {
+    let name = &column.name;
+    let why = match (&column.filled, &column.default, at.dialect) {
+        (Filled::Stored, _, dialect) if dialect != Dialect::Sqlite => {
+            "a stored generated column is computed for every row"
+        }
+        (Filled::Numbered, _, Dialect::Sqlite) => "",
+        (Filled::Numbered, ..) => "it numbers every row",
+        (_, Default::PerRow(_), Dialect::PostgreSql) => "its default gives each row a value of its own",
+        (_, Default::PerRow(_), Dialect::MySql | Dialect::MariaDb) => {
+            "an expression as default is computed for every row"
+        }
+        _ => "",
+    };
+    if !why.is_empty() {
+        at.add(Code::B06, format!("adding {name} rewrites the table: {why}"));
+    }
+    if (column.primary_key || column.unique) && at.dialect != Dialect::Sqlite {
+        at.add(Code::B04, format!("the key on {name} is built while the table is locked"));
+    }
+    if column.references && matches!(at.dialect, Dialect::PostgreSql | Dialect::MariaDb) {
+        at.add(Code::B03, format!("the foreign key of {name} locks both tables while it is checked"));
+    }
+    if column.checked && at.dialect != Dialect::Sqlite {
+        at.add(Code::B03, format!("the CHECK of {name} is tried on every row while the table is locked"));
+    }
+}
+
+fn alters(name: &str, ty: &Type, using: Using, at: &mut Context<'_>) {
+    let rewrites = match using {
+        // The expression is computed for every row.
+        Using::Expression => Answer::Yes,
+        Using::Cast if at.old_type(name).is_none() => Answer::Yes,
+        Using::Nothing | Using::Cast => at.change(name, ty).rewrites,
+    };
+    let message = format!("a new type for {name} rewrites the table under a lock");
+    match rewrites {
+        Answer::Yes => at.add(Code::B06, message),
+        Answer::Perhaps => {
+            at.add_with(Code::B06, Severity::Medium, format!("{message}, unless it is a shorter varchar now"))
+        }
+        Answer::No => {}
+    }
+}
+
+fn redefines(old: &str, column: &Column, at: &mut Context<'_>) {
+    let name = &column.name;
+    let message = format!("a new type for {name} copies the table while writes wait");
+    match at.change(old, &column.ty).rewrites {
+        Answer::Yes if at.old_type(old).is_none() => at.add(Code::B06, format!("{message}, unless it is the old one")),
+        Answer::Yes => at.add(Code::B06, message),
+        Answer::Perhaps => at.add(Code::B06, format!("{message}, unless it is a shorter varchar now")),
+        Answer::No if column.loses_letters => at.add(Code::B06, message),
+        Answer::No => {}
+    }
+    if column.not_null {
+        match at.nullable(old) {
+            Some(false) => {}
+            Some(true) => at.add(Code::B05, format!("{name} becomes NOT NULL: the table is rebuilt")),
+            None => at.add(Code::B05, format!("{name} is NOT NULL: if that is new, the table is rebuilt")),
+        }
+    }
+}
+
+fn constrains(constraint: &Constraint, at: &mut Context<'_>) {
+    let postgres = at.dialect == Dialect::PostgreSql;
+    match constraint.kind {
+        ConstraintKind::PrimaryKey if constraint.from_index.is_some() => from_index(constraint, at),
+        _ if constraint.from_index.is_some() => {}
+        ConstraintKind::Unique if !postgres => {}
+        ConstraintKind::Unique | ConstraintKind::PrimaryKey | ConstraintKind::Exclude => {
+            at.add(Code::B04, "the index is built while the table is locked");
+        }
+        ConstraintKind::Check | ConstraintKind::ForeignKey | ConstraintKind::NotNull => {
+            if constraint.validated && constraint.enforced {
+                at.add(Code::B03, "every row is checked while writes wait");
+            }
+        }
+    }
+}
+
+/// A primary key of an index that is there: its columns become NOT NULL where they are not.
+fn from_index(constraint: &Constraint, at: &mut Context<'_>) {
+    let index = constraint.from_index.clone();
+    let known = index.as_ref().and_then(|index| at.before?.indexes.iter().find(|known| known.name == index.name));
+    let columns = known.map(|index| index.columns.clone()).unwrap_or_default();
+    if !columns.is_empty() && columns.iter().all(|column| at.nullable(column) == Some(false)) {
+        return;
+    }
+    let why = "a column of the index that may be NULL becomes NOT NULL";
+    for (code, what) in
+        [(Code::B05, "every row is read while the table is locked"), (Code::F01, "it fails where a row has NULL")]
+    {
+        at.add(code, format!("{why}: {what}"));
+        let (columns, index) = (columns.clone(), index.clone());
+        at.last(|hazard| (hazard.not_null, hazard.of_index) = (columns, index));
+    }
+}
+
+pub(super) fn drops_primary_key(operation: &Operation) -> bool {
+    match operation {
+        Operation::DropConstraint { kind, .. } => *kind == Some(ConstraintKind::PrimaryKey),
+        Operation::DropIndex { name, .. } => name.eq_ignore_ascii_case("PRIMARY"),
+        _ => false,
+    }
+}
+
+pub(super) fn adds_primary_key(operation: &Operation) -> bool {
+    match operation {
+        Operation::AddConstraint { constraint, .. } => constraint.kind == ConstraintKind::PrimaryKey,
+        Operation::AddColumn { column, .. } | Operation::Redefine { column, .. } => column.primary_key,
+        _ => false,
+    }
+}

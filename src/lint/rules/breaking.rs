@@ -1,0 +1,167 @@
+//! What an operation breaks for clients, and where it may fail: C01 to C06, F01, O03; no I/O.
+
+use super::Context;
+use crate::lint::{
+    Code, Dialect,
+    operation::{Column, Constraint, ConstraintKind, Default, Filled, Operation, Using},
+    types::{Answer, Kind, Type},
+};
+
+pub(super) fn judge(operation: &Operation, at: &mut Context<'_>) {
+    match operation {
+        Operation::AddColumn { column, .. } => adds(column, at),
+        Operation::RenameColumn { from, .. } => renames(from, at),
+        Operation::AlterType { name, ty, using } => alters(name, ty, *using, at),
+        Operation::Redefine { old, column } => redefines(old, column, at),
+        Operation::SetNotNull { name } if at.nullable(name) == Some(false) => {}
+        Operation::SetNotNull { name } => {
+            at.add(Code::F01, format!("{name} becomes NOT NULL: it fails where a row has NULL"));
+            let column = name.clone();
+            at.last(|hazard| hazard.not_null = vec![column]);
+            at.add(Code::C04, format!("rows without {name} are refused from now on"));
+        }
+        Operation::DropNotNull { name } if at.nullable(name) == Some(true) => {}
+        Operation::DropNotNull { name } => at.add(Code::C05, format!("clients may now read NULL from {name}")),
+        Operation::DropDefault { name } => {
+            at.add(Code::C04, format!("INSERTs that count on how {name} fills itself fail or write NULL"));
+        }
+        Operation::RestartNumbers { name } => at.add(Code::O02, format!("numbers of {name} may come a second time")),
+        Operation::AddConstraint { constraint, .. } => constrains(constraint, at),
+        Operation::EnforceConstraint => at.add(Code::F01, "it fails where a row breaks it already"),
+        Operation::RenameTable { .. } => {
+            let shown = at.on.shown();
+            at.add(Code::C02, format!("clients that use {shown} fail as soon as it is renamed"));
+        }
+        Operation::MoveTable { .. } => at.add(Code::C02, "clients look for the table in its old schema"),
+        Operation::Convert { loses: true, .. } => {
+            at.add(Code::F01, "letters that the character set lacks are lost or refused");
+        }
+        Operation::EnableRowSecurity { forced: true } => {
+            at.add(Code::C04, "row security holds for the table's owner too")
+        }
+        Operation::EnableRowSecurity { forced: false } => {
+            at.add(Code::C04, "rows that no policy shows are hidden from everybody but the owner");
+        }
+        Operation::PublishNothing => at.add(Code::C04, "UPDATE and DELETE fail on a table that is published"),
+        _ => {}
+    }
+}
+
+fn renames(name: &str, at: &mut Context<'_>) {
+    at.add(Code::C01, format!("clients that read or write {name} fail as soon as it is renamed"));
+    let column = name.to_owned();
+    at.last(|hazard| hazard.unless_own.push(column));
+}
+
+fn adds(column: &Column, at: &mut Context<'_>) {
+    let name = &column.name;
+    if (column.not_null || column.primary_key) && !column.fills_itself() {
+        let why = match at.dialect {
+            Dialect::PostgreSql => "it fails where there are rows, and so do INSERTs that leave it out",
+            Dialect::Sqlite => "SQLite refuses it",
+            _ => "old rows silently get 0 or '', and INSERTs that leave it out fail in strict mode",
+        };
+        at.add(Code::C03, format!("the new column {name} is required and has no default: {why}"));
+    }
+    if at.dialect == Dialect::Sqlite {
+        return adds_in_sqlite(column, at);
+    }
+    // MySQL takes '' or 0 where there is no default.
+    let zero = at.dialect.is_mysql() && column.not_null && !column.fills_itself();
+    let alike = matches!(column.default, Default::Constant | Default::Same) || zero;
+    if (column.primary_key || column.unique) && alike && column.filled == Filled::No {
+        at.add(Code::F01, format!("every row gets the same {name}: a key fails at two rows"));
+    }
+    if column.references && at.dialect == Dialect::MySql {
+        at.add(Code::O03, ignored_reference(name));
+    }
+    is_json(name, &column.ty, at);
+}
+
+fn adds_in_sqlite(column: &Column, at: &mut Context<'_>) {
+    let name = &column.name;
+    let why = match &column.default {
+        _ if column.filled == Filled::Stored => "it can't add a stored column",
+        Default::Same | Default::PerRow(_) => "its default is not constant",
+        Default::Constant if column.references => "it refers to a table and has a default, if foreign_keys is on",
+        Default::Constant | Default::Nothing => "",
+    };
+    if !why.is_empty() {
+        at.add(Code::F01, format!("SQLite refuses {name} where there are rows: {why}"));
+    }
+    if column.primary_key || column.unique {
+        at.add(Code::F01, format!("SQLite can't add {name} as a key"));
+    }
+    if column.checked && column.default != Default::Nothing {
+        at.add(Code::F01, format!("the CHECK of {name} is tried on every row"));
+    }
+}
+
+pub(in crate::lint) fn ignored_reference(column: &str) -> String {
+    format!("MySQL before 9.0 ignores REFERENCES in the definition of {column}: there is no foreign key")
+}
+
+fn is_json(name: &str, ty: &Type, at: &mut Context<'_>) {
+    if at.dialect == Dialect::PostgreSql && ty.kind == Kind::Json {
+        at.add(Code::C06, format!("{name} is json: DISTINCT, GROUP BY and = fail on it"));
+    }
+}
+
+fn alters(name: &str, ty: &Type, using: Using, at: &mut Context<'_>) {
+    let known = at.old_type(name).is_some();
+    let fails = match at.change(name, ty).narrows {
+        Answer::No => using == Using::Expression || (using == Using::Cast && !known),
+        Answer::Yes | Answer::Perhaps => true,
+    };
+    if fails {
+        at.add(Code::F01, format!("it fails where a value of {name} does not fit {}", ty.name));
+    }
+    is_json(name, ty, at);
+}
+
+fn redefines(old: &str, column: &Column, at: &mut Context<'_>) {
+    let name = &column.name;
+    if !old.eq_ignore_ascii_case(name) {
+        renames(old, at);
+    }
+    let narrows = at.change(old, &column.ty).narrows != Answer::No || column.loses_letters;
+    // Only a copy can change what a value is: without one MySQL refuses.
+    let copies = !at.online.instant && !at.online.in_place;
+    let nullable = at.nullable(old);
+    let tightens = column.not_null && nullable != Some(false);
+    if (narrows && copies) || (tightens && !at.online.instant) {
+        at.add(Code::F01, format!("it fails where a value of {name} does not fit {}", column.ty.name));
+    }
+    if tightens {
+        let unless = if nullable.is_none() { "is NOT NULL: if that is new, rows" } else { "becomes NOT NULL: rows" };
+        at.add(Code::C04, format!("{name} {unless} without it are refused"));
+    }
+    if !column.not_null && (matches!(column.ty.kind, Kind::Enum | Kind::Set) || nullable == Some(false)) {
+        at.add(Code::C05, format!("clients may now read values of {name} that they do not know"));
+    }
+}
+
+fn constrains(constraint: &Constraint, at: &mut Context<'_>) {
+    if constraint.from_index.is_some() {
+        return;
+    }
+    let columns = || constraint.columns.clone();
+    match constraint.kind {
+        ConstraintKind::Unique | ConstraintKind::PrimaryKey | ConstraintKind::Exclude => {
+            at.add(Code::C04, "two equal rows are refused from now on");
+            at.add(Code::F01, "it fails where two rows are equal already");
+            if constraint.allows_null {
+                at.last(|hazard| hazard.unless_empty = columns());
+            }
+        }
+        ConstraintKind::Check | ConstraintKind::ForeignKey | ConstraintKind::NotNull => {
+            if constraint.validated {
+                at.add(Code::F01, "it fails where a row breaks it already");
+                if constraint.allows_null {
+                    at.last(|hazard| hazard.unless_empty = columns());
+                }
+            }
+            at.add(Code::C04, "rows that break it are refused from now on");
+        }
+    }
+}
