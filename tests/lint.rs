@@ -202,6 +202,72 @@ fn locks_on_small_tables_are_low() {
     assert_eq!(found, [(Code::B01, Severity::Low), (Code::B01, Severity::High), (Code::D01, Severity::Critical)]);
 }
 
+/// The findings on a plan for a database with these tables: code and severity.
+fn with_catalog(dialect: Dialect, sql: &str, catalog: Value) -> Vec<(Code, Severity)> {
+    let mut input = Input::file(dialect, sql);
+    input.catalog = serde_json::from_value(catalog).unwrap();
+    lint(&input).unwrap().findings.iter().map(|f| (f.code, f.severity)).collect()
+}
+
+fn columns(columns: &[(&str, &str, bool)]) -> Value {
+    let column =
+        |(name, ty, nullable): &(&str, &str, bool)| serde_json::json!({"name": name, "type": ty, "nullable": nullable});
+    serde_json::json!({"public.t": {"columns": columns.iter().map(column).collect::<Vec<_>>()}})
+}
+
+#[test]
+fn the_old_column_resolves_doubts() {
+    use Code::*;
+    use Severity::{Critical, High};
+    let old = columns(&[("a", "character varying(50)", true), ("n", "integer", false), ("x", "text", true)]);
+    let judge = |sql: &str| with_catalog(Dialect::PostgreSql, sql, old.clone());
+    assert_eq!(judge("ALTER TABLE t ALTER a TYPE varchar(500)"), []);
+    assert_eq!(judge("ALTER TABLE t ALTER a TYPE text; ALTER TABLE public.t ALTER a TYPE text"), []);
+    assert_eq!(judge("ALTER TABLE t ALTER a TYPE varchar(20)"), [(D04, Critical), (B06, High), (F01, High)]);
+    assert_eq!(judge("ALTER TABLE t ALTER n TYPE bigint"), [(B06, High)]);
+    assert_eq!(judge("ALTER TABLE t ALTER n TYPE bigint USING n::bigint"), [(B06, High)]);
+    assert_eq!(judge("ALTER TABLE t ALTER x TYPE varchar(20)"), [(D04, Critical), (B06, High), (F01, High)]);
+    assert_eq!(judge("ALTER TABLE t ALTER n SET NOT NULL, ALTER x DROP NOT NULL"), []);
+    // What the SQL proves is not taken back.
+    assert_eq!(
+        judge("ALTER TABLE t ALTER a TYPE varchar(60) USING left(a, 3)"),
+        [(D04, Critical), (B06, High), (F01, High)]
+    );
+    // The second change sees the first.
+    let twice = "ALTER TABLE t ALTER a TYPE varchar(90); ALTER TABLE t ALTER a TYPE varchar(60);";
+    assert_eq!(judge(twice), [(D04, Critical), (B06, High), (F01, High)]);
+    assert_eq!(judge("ALTER TABLE t ALTER n DROP NOT NULL; ALTER TABLE t ALTER n SET NOT NULL").len(), 4);
+    assert_eq!(judge("ALTER TABLE t RENAME a TO b; ALTER TABLE t ALTER b TYPE varchar(80)"), [(C01, High)]);
+}
+
+#[test]
+fn the_old_column_resolves_what_mysql_says_whole() {
+    use Code::*;
+    use Severity::High;
+    let old = serde_json::json!({"t": {"columns": [
+        {"name": "a", "type": "varchar(50)", "nullable": true}, {"name": "n", "type": "int(11)", "nullable": false},
+    ]}});
+    let judge = |sql: &str| with_catalog(Dialect::MySql, sql, old.clone());
+    assert_eq!(judge("ALTER TABLE t MODIFY a VARCHAR(60), MODIFY n INT NOT NULL COMMENT 'x'"), []);
+    assert_eq!(judge("ALTER TABLE t CHANGE n n BIGINT NOT NULL"), [(B06, High)]);
+    assert_eq!(judge("ALTER TABLE t CHANGE n m INT NOT NULL"), [(C01, High)]);
+    let codes: BTreeSet<Code> = judge("ALTER TABLE t MODIFY a VARCHAR(50) NOT NULL").into_iter().map(|f| f.0).collect();
+    assert_eq!(codes, [B05, C04, F01].into());
+}
+
+#[test]
+fn a_key_of_an_index_is_free_where_its_columns_are_known() {
+    let catalog = serde_json::json!({"t": {
+        "columns": [{"name": "id", "type": "bigint", "nullable": false}, {"name": "o", "type": "bigint", "nullable": true}],
+        "indexes": [{"name": "k", "columns": ["id"], "unique": true}, {"name": "l", "columns": ["id", "o"], "unique": true}],
+    }});
+    let judge = |index: &str| {
+        let sql = format!("ALTER TABLE t ADD CONSTRAINT p PRIMARY KEY USING INDEX {index}");
+        with_catalog(Dialect::PostgreSql, &sql, catalog.clone()).len()
+    };
+    assert_eq!((judge("k"), judge("l"), judge("elsewhere")), (0, 2, 2));
+}
+
 #[test]
 fn what_a_failed_build_of_an_index_left_is_told_once() {
     let sql = "SELECT 1 FROM a; CREATE INDEX CONCURRENTLY IF NOT EXISTS i ON a (x); ALTER TABLE public.a ADD y int; ALTER TABLE b ADD y int";

@@ -1,6 +1,6 @@
 //! `alembic-operator lint`: reads a file or standard input and prints what the linter finds; no network.
 
-use crate::lint::{Allow, Dialect, Input, Severity, lint, output};
+use crate::lint::{Allow, Catalog, Dialect, Input, Severity, lint, output};
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use std::{
@@ -25,6 +25,10 @@ pub(super) struct LintArgs {
     /// Alembic's version table; what happens to its rows is no hazard.
     #[arg(long, value_name = "NAME", default_value = "alembic_version")]
     version_table: String,
+    /// A file with what the database has, as JSON: tables by name, each with columns (name, type, nullable, default),
+    /// constraints and indexes.
+    #[arg(long, value_name = "FILE")]
+    catalog: Option<String>,
     /// A hazard that is meant: CODE[:REVISION]=REASON. May be given several times.
     #[arg(long, value_name = "ALLOW")]
     allow: Vec<Allow>,
@@ -64,14 +68,16 @@ const FOUND: u8 = 1;
 const UNUSABLE: u8 = 2;
 
 pub(super) fn execute(args: &LintArgs) -> anyhow::Result<ExitCode> {
-    let sql = match read(&args.file) {
-        Ok(sql) => sql,
+    let known = args.catalog.as_deref().map(catalog).transpose();
+    let (sql, catalog) = match read(&args.file).and_then(|sql| Ok((sql, known?))) {
+        Ok(read) => read,
         Err(error) => {
             writeln!(io::stderr(), "Error: {error:#}")?;
             return Ok(ExitCode::from(UNUSABLE));
         }
     };
     let mut input = Input::file(args.dialect, sql);
+    input.catalog = catalog.unwrap_or_default();
     input.version_table.clone_from(&args.version_table);
     input.allows.clone_from(&args.allow);
     let report = lint(&input)?;
@@ -84,6 +90,12 @@ pub(super) fn execute(args: &LintArgs) -> anyhow::Result<ExitCode> {
     io::stdout().write_all(shown.as_bytes())?;
     let fails = args.fail_on.severity().is_some_and(|threshold| report.worst() >= Some(threshold));
     Ok(if fails { ExitCode::from(FOUND) } else { ExitCode::SUCCESS })
+}
+
+/// What the database has.
+fn catalog(file: &str) -> anyhow::Result<Catalog> {
+    let text = fs::read(file).with_context(|| format!("{file} can't be read"))?;
+    serde_json::from_slice(&text).with_context(|| format!("{file} is no catalog"))
 }
 
 /// The SQL.

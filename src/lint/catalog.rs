@@ -77,10 +77,6 @@ impl Table {
         self.columns.iter_mut().find(|column| column.name.eq_ignore_ascii_case(name))
     }
 
-    pub(super) fn constraint(&self, name: &str) -> Option<&Constraint> {
-        self.constraints.iter().find(|constraint| constraint.name.eq_ignore_ascii_case(name))
-    }
-
     pub(super) fn add(&mut self, column: Column) {
         self.drop(&column.name);
         self.columns.push(column);

@@ -56,9 +56,7 @@ pub(super) enum Operation {
     DropNotNull {
         name: String,
     },
-    SetDefault {
-        name: String,
-    },
+    SetDefault,
     /// The column no longer fills itself.
     DropDefault {
         name: String,

@@ -206,11 +206,11 @@ impl Type {
             (Uuid | Inet | Cidr, Varchar) => {
                 self.size.is_none_or(|size| size >= 43 || (old.kind == Uuid && size >= 36))
             }
-            (_, Varchar) if !old.array => self.size.is_none() && old.kind != Enum,
             (Enum, Char | Varchar) => {
                 let longest = old.values.iter().map(|value| value.chars().count().saturating_sub(2) as u64).max();
                 self.size.is_none_or(|size| longest.is_some_and(|longest| longest <= size))
             }
+            (_, Varchar) if !old.array => self.size.is_none(),
             (_, Text(_) | Citext) => !matches!(old.kind, Blob(_) | Binary | Varbinary),
             (Time, Time)
             | (Timestamp, Timestamp)
@@ -242,7 +242,8 @@ impl Type {
                 self.size.is_none() || (old.size.is_some() && self.is_as_long(old))
             }
             (Citext | Varchar | Text(_), Text(_) | Citext) | (Citext, Varchar) => self.size.is_none(),
-            (Xml, Text(_)) | (Cidr, Inet) => true,
+            (Xml, Varchar | Text(_)) => self.size.is_none(),
+            (Cidr, Inet) => true,
             (Numeric, Numeric) => {
                 self.size.is_none() || (old.size.is_some() && self.scale == old.scale && self.is_as_long(old))
             }
@@ -390,4 +391,93 @@ pub(super) fn is_wide(new: &Type) -> bool {
     use Kind::*;
     let wide = matches!(new.kind, Text(32..) | Blob(32..) | Varchar | Json | Jsonb | Uuid | Inet | Cidr | TimestampTz);
     wide && new.size.is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn change_of(old: &str, new: &str, dialect: Dialect) -> Change {
+        change(Some(&Type::parse(old, dialect)), &Type::parse(new, dialect), dialect)
+    }
+
+    #[test]
+    fn postgresql_writes_anew_what_the_lattice_says() {
+        let (mut asked, mut wrong) = (0, Vec::new());
+        for line in include_str!("../../tests/lint/types_postgresql.txt").lines() {
+            let (change, outcome) = line.split_once(": ").unwrap();
+            let (old, new) = change.split_once(" -> ").unwrap();
+            if outcome == "refused" {
+                continue;
+            }
+            asked += 1;
+            let rewrites = change_of(old, new, Dialect::PostgreSql).rewrites;
+            let expected = if outcome.starts_with("kept") { Answer::No } else { Answer::Yes };
+            wrong.extend((rewrites != expected).then_some(line));
+        }
+        assert!(asked > 500 && wrong.is_empty(), "{asked}: {wrong:#?}");
+    }
+
+    #[test]
+    fn a_wider_type_holds_what_a_narrower_one_does() {
+        let holds = |old: &str, new: &str, dialect| change_of(old, new, dialect).narrows == Answer::No;
+        for (wide, narrow) in [
+            ("bigint", "integer"),
+            ("numeric", "bigint"),
+            ("numeric(12,2)", "numeric(10,2)"),
+            ("text", "varchar(9)"),
+            ("varchar(9)", "varchar(5)"),
+            ("double precision", "real"),
+            ("double precision", "integer"),
+            ("timestamp", "date"),
+            ("timestamptz", "timestamp(3)"),
+            ("varchar(12)", "integer"),
+            ("text", "inet"),
+            ("numeric(12,2)", "integer"),
+            ("varchar(36)", "uuid"),
+            ("bit varying(8)", "bit(8)"),
+            ("text", "boolean"),
+        ] {
+            assert!(holds(narrow, wide, Dialect::PostgreSql), "{narrow} -> {wide}");
+            assert!(!holds(wide, narrow, Dialect::PostgreSql) || wide == narrow, "{wide} -> {narrow}");
+        }
+        for (old, new) in
+            [("numeric(10,2)", "numeric(11,4)"), ("real", "integer"), ("real", "numeric(9,2)"), ("integer", "real")]
+        {
+            assert!(!holds(old, new, Dialect::PostgreSql), "{old} -> {new}");
+        }
+        for (wide, narrow) in [
+            ("bigint(20)", "int(11)"),
+            ("int unsigned", "smallint unsigned"),
+            ("bigint", "int unsigned"),
+            ("mediumtext", "text"),
+            ("text", "varchar(255)"),
+            ("enum('a','b')", "enum('b')"),
+            ("datetime(6)", "datetime"),
+            ("varchar(3)", "enum('abc')"),
+            ("decimal(12,2)", "decimal(10,2)"),
+            ("longblob", "blob"),
+            ("int", "tinyint(1)"),
+        ] {
+            assert!(holds(narrow, wide, Dialect::MySql), "{narrow} -> {wide}");
+            assert!(!holds(wide, narrow, Dialect::MySql), "{wide} -> {narrow}");
+        }
+        assert!(!holds("int", "int unsigned", Dialect::MySql) && !holds("int unsigned", "int", Dialect::MySql));
+    }
+
+    #[test]
+    fn mysql_and_mariadb_copy_what_their_catalog_can_not_say() {
+        let free = |old: &str, new: &str, dialect| change_of(old, new, dialect).rewrites == Answer::No;
+        assert!(
+            free("varchar(20)", "varchar(60)", Dialect::MySql) && !free("varchar(20)", "varchar(90)", Dialect::MySql)
+        );
+        assert!(
+            free("varchar(20)", "varchar(256)", Dialect::MariaDb)
+                && !free("varchar(20)", "varchar(10)", Dialect::MariaDb)
+        );
+        assert!(free("int(11)", "INTEGER", Dialect::MariaDb) && !free("int", "bigint", Dialect::MariaDb));
+        assert!(
+            free("enum('a')", "enum('a','b')", Dialect::MySql) && !free("enum('a')", "enum('b','a')", Dialect::MySql)
+        );
+    }
 }

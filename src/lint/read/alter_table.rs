@@ -293,7 +293,7 @@ fn alter(mut at: Cursor<'_>, to: &mut Vec<Operation>, out: &mut Reading) {
     if at.eat("DROP DEFAULT") {
         to.push(Operation::DropDefault { name });
     } else if at.eat("SET DEFAULT") {
-        to.push(Operation::SetDefault { name });
+        to.push(Operation::SetDefault);
     } else if !at.at_any(&["SET VISIBLE", "SET INVISIBLE"]) {
         out.unclear(format!("the change {} of {name} is not known to be harmless", at.shown()));
     }

@@ -225,7 +225,7 @@ fn alter_column(alter: &ast::AlterColumn, to: &mut Vec<Operation>, out: &mut Rea
         }
         O::SetNotNull(_) => Operation::SetNotNull { name },
         O::DropNotNull(_) => Operation::DropNotNull { name },
-        O::SetDefault(_) => Operation::SetDefault { name },
+        O::SetDefault(_) => Operation::SetDefault,
         O::DropDefault(_) | O::DropIdentity(_) | O::DropExpression(_) => Operation::DropDefault { name },
         O::SetExpression(_) => Operation::SetExpression { name },
         O::Restart(_) => Operation::RestartNumbers { name },

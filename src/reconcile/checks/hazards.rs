@@ -116,6 +116,7 @@ fn input(
             .filter(|(_, size)| !size.invalid_indexes.is_empty())
             .map(|(table, size)| (table.clone(), size.invalid_indexes.clone()))
             .collect(),
+        catalog: Default::default(),
         allows,
         version_table: inspection.version_table.clone(),
     }
