@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
-use alembic_operator::lint::{Allow, Code, Dialect, Finding, Input, Section, Severity, lint, output};
+use alembic_operator::lint::{Allow, Code, Dialect, Finding, Input, Report, Section, Severity, lint, output};
 use proptest::prelude::*;
 use serde_json::Value;
 use std::{
@@ -53,8 +53,17 @@ fn cases(text: &str) -> Vec<Case> {
     cases
 }
 
+/// Every code that is told, with the severity of its finding.
+fn said(report: &Report) -> Vec<(Code, Severity)> {
+    let each = report.findings.iter().flat_map(|f| {
+        let also = f.also.iter().map(|also| also.code);
+        std::iter::once(f.code).chain(also).map(|code| (code, f.severity))
+    });
+    each.collect()
+}
+
 fn found(dialect: Dialect, sql: &str) -> BTreeSet<Code> {
-    lint(&Input::file(dialect, sql)).unwrap().findings.iter().map(|f| f.code).collect()
+    said(&lint(&Input::file(dialect, sql)).unwrap()).into_iter().map(|(code, _)| code).collect()
 }
 
 #[test]
@@ -206,7 +215,7 @@ fn locks_on_small_tables_are_low() {
 fn with_catalog(dialect: Dialect, sql: &str, catalog: Value) -> Vec<(Code, Severity)> {
     let mut input = Input::file(dialect, sql);
     input.catalog = serde_json::from_value(catalog).unwrap();
-    lint(&input).unwrap().findings.iter().map(|f| (f.code, f.severity)).collect()
+    said(&lint(&input).unwrap())
 }
 
 fn columns(columns: &[(&str, &str, bool)]) -> Value {
@@ -223,19 +232,19 @@ fn the_old_column_resolves_doubts() {
     let judge = |sql: &str| with_catalog(Dialect::PostgreSql, sql, old.clone());
     assert_eq!(judge("ALTER TABLE t ALTER a TYPE varchar(500)"), []);
     assert_eq!(judge("ALTER TABLE t ALTER a TYPE text; ALTER TABLE public.t ALTER a TYPE text"), []);
-    assert_eq!(judge("ALTER TABLE t ALTER a TYPE varchar(20)"), [(D04, Critical), (B06, High), (F01, High)]);
+    assert_eq!(judge("ALTER TABLE t ALTER a TYPE varchar(20)"), [(D04, Critical), (B06, Critical), (F01, Critical)]);
     assert_eq!(judge("ALTER TABLE t ALTER n TYPE bigint"), [(B06, High)]);
     assert_eq!(judge("ALTER TABLE t ALTER n TYPE bigint USING n::bigint"), [(B06, High)]);
-    assert_eq!(judge("ALTER TABLE t ALTER x TYPE varchar(20)"), [(D04, Critical), (B06, High), (F01, High)]);
+    assert_eq!(judge("ALTER TABLE t ALTER x TYPE varchar(20)"), [(D04, Critical), (B06, Critical), (F01, Critical)]);
     assert_eq!(judge("ALTER TABLE t ALTER n SET NOT NULL, ALTER x DROP NOT NULL"), []);
     // What the SQL proves is not taken back.
     assert_eq!(
         judge("ALTER TABLE t ALTER a TYPE varchar(60) USING left(a, 3)"),
-        [(D04, Critical), (B06, High), (F01, High)]
+        [(D04, Critical), (B06, Critical), (F01, Critical)]
     );
     // The second change sees the first.
     let twice = "ALTER TABLE t ALTER a TYPE varchar(90); ALTER TABLE t ALTER a TYPE varchar(60);";
-    assert_eq!(judge(twice), [(D04, Critical), (B06, High), (F01, High)]);
+    assert_eq!(judge(twice), [(D04, Critical), (B06, Critical), (F01, Critical)]);
     assert_eq!(judge("ALTER TABLE t ALTER n DROP NOT NULL; ALTER TABLE t ALTER n SET NOT NULL").len(), 4);
     assert_eq!(judge("ALTER TABLE t RENAME a TO b; ALTER TABLE t ALTER b TYPE varchar(80)"), [(C01, High)]);
 }
@@ -266,6 +275,125 @@ fn a_key_of_an_index_is_free_where_its_columns_are_known() {
         with_catalog(Dialect::PostgreSql, &sql, catalog.clone()).len()
     };
     assert_eq!((judge("k"), judge("l"), judge("elsewhere")), (0, 2, 2));
+}
+
+/// What people are told to write instead is not stopped again.
+#[test]
+fn advice_is_itself_below_high() {
+    use Dialect::{MariaDb, MySql, PostgreSql, Sqlite};
+    let followed = [
+        (Code::D06, PostgreSql, "DROP INDEX CONCURRENTLY i"),
+        (Code::D07, Sqlite, "PRAGMA foreign_keys=OFF; PRAGMA foreign_key_check"),
+        (Code::B01, PostgreSql, "CREATE INDEX CONCURRENTLY i ON t (a)"),
+        (
+            Code::B03,
+            PostgreSql,
+            "BEGIN; ALTER TABLE t ADD CONSTRAINT c CHECK (a > 0) NOT VALID; COMMIT; ALTER TABLE t VALIDATE CONSTRAINT c",
+        ),
+        (
+            Code::B04,
+            PostgreSql,
+            "CREATE UNIQUE INDEX CONCURRENTLY i ON t (a); ALTER TABLE t ADD CONSTRAINT c UNIQUE USING INDEX i",
+        ),
+        (
+            Code::B04,
+            PostgreSql,
+            "ALTER TABLE t ADD CONSTRAINT n CHECK (a IS NOT NULL) NOT VALID; ALTER TABLE t VALIDATE CONSTRAINT n;
+            CREATE UNIQUE INDEX CONCURRENTLY i ON t (a); ALTER TABLE t ADD CONSTRAINT c PRIMARY KEY USING INDEX i",
+        ),
+        (
+            Code::B05,
+            PostgreSql,
+            "ALTER TABLE t ADD CONSTRAINT n CHECK (a IS NOT NULL) NOT VALID; ALTER TABLE t VALIDATE CONSTRAINT n;
+            ALTER TABLE t ALTER a SET NOT NULL",
+        ),
+        (Code::B06, PostgreSql, "ALTER TABLE t ADD COLUMN b bigint; UPDATE t SET b = a WHERE id BETWEEN 1 AND 1000"),
+        (
+            Code::B07,
+            PostgreSql,
+            "SET lock_timeout = '2s'; REINDEX INDEX CONCURRENTLY i; REFRESH MATERIALIZED VIEW CONCURRENTLY v",
+        ),
+        (Code::B09, PostgreSql, "SET lock_timeout = '2s'"),
+        (Code::B10, PostgreSql, "UPDATE t SET a = 1 WHERE id IN (SELECT id FROM t WHERE a IS NULL LIMIT 1000)"),
+        (Code::B10, MySql, "UPDATE t SET a = 1 WHERE a IS NULL LIMIT 1000"),
+        (Code::B10, MariaDb, "DELETE FROM t WHERE id >= 100 AND id < 200"),
+        (Code::C01, PostgreSql, "ALTER TABLE t ADD COLUMN b text"),
+        (Code::C03, MySql, "ALTER TABLE t ADD COLUMN b int NOT NULL DEFAULT 0"),
+        (Code::C06, PostgreSql, "ALTER TABLE t ADD COLUMN b jsonb"),
+        (Code::F03, PostgreSql, "DROP INDEX CONCURRENTLY i; REINDEX INDEX CONCURRENTLY j"),
+    ];
+    for (code, dialect, sql) in followed {
+        let report = lint(&Input::file(dialect, sql)).unwrap();
+        let worst = report.worst();
+        assert!(worst < Some(Severity::High), "{code:?}: {sql}: {:?}", said(&report));
+    }
+}
+
+#[test]
+fn a_change_of_few_rows_waits_for_nobody() {
+    let severity = |dialect, sql: &str| {
+        let found = lint(&Input::file(dialect, sql)).unwrap().findings;
+        found.iter().find(|f| f.code == Code::B10).map(|f| f.severity)
+    };
+    let (medium, high) = (Some(Severity::Medium), Some(Severity::High));
+    for sql in [
+        "UPDATE settings SET v = 'x' WHERE key = 'k'",
+        "UPDATE settings SET v = 'x' WHERE (key = 'k' OR key = 'l') AND v <> 'x'",
+        "DELETE FROM roles WHERE name IN ('a', 'b')",
+        "INSERT INTO roles (name) VALUES ('a') ON CONFLICT (name) DO UPDATE SET name = 'a'",
+        "UPDATE t SET a = 1 WHERE id BETWEEN 5 AND 10",
+    ] {
+        assert_eq!(severity(Dialect::PostgreSql, sql), medium, "{sql}");
+    }
+    for sql in [
+        "UPDATE settings SET v = 'x'",
+        "UPDATE settings SET v = 'x' WHERE key <> 'k'",
+        "UPDATE settings SET v = 'x' WHERE key = 'k' OR v IS NULL",
+        "UPDATE t SET a = b.c FROM b WHERE t.id = b.id",
+        "DELETE FROM t WHERE active = false",
+        "DELETE FROM t WHERE id IN (SELECT id FROM t)",
+        "UPDATE t SET a = 1 WHERE id > 5",
+        "INSERT INTO a SELECT * FROM b",
+    ] {
+        assert_eq!(severity(Dialect::PostgreSql, sql), high, "{sql}");
+    }
+    assert_eq!(severity(Dialect::MySql, "REPLACE INTO roles VALUES (2, 'a')"), medium);
+    let mut input = Input::file(Dialect::PostgreSql, "UPDATE small SET a = 1");
+    input.rows = [("small".to_owned(), 12)].into();
+    assert_eq!(said(&lint(&input).unwrap()), [(Code::B10, Severity::Low)]);
+}
+
+#[test]
+fn what_has_one_cause_is_one_finding() {
+    let report =
+        lint(&Input::file(Dialect::PostgreSql, "ALTER TABLE t ALTER a SET NOT NULL, DROP COLUMN b, DROP COLUMN c"))
+            .unwrap();
+    let codes: Vec<_> =
+        report.findings.iter().map(|f| (f.code, f.also.iter().map(|a| a.code).collect::<Vec<_>>())).collect();
+    let expected = [(Code::D02, vec![]), (Code::D02, vec![]), (Code::B05, vec![Code::C04, Code::F01])];
+    assert_eq!(codes, expected);
+    // What is allowed is one hazard, and no more of its cause.
+    let mut input = Input::file(Dialect::PostgreSql, "ALTER TABLE t ALTER a SET NOT NULL");
+    input.allows = vec!["B05=small".parse().unwrap()];
+    assert_eq!(said(&lint(&input).unwrap()), [(Code::C04, Severity::High), (Code::F01, Severity::High)]);
+    let many: String = (0..3_000).map(|n| format!("DROP TABLE t{n}; DROP VIEW v{n};")).collect();
+    let report = lint(&Input::file(Dialect::PostgreSql, many)).unwrap();
+    assert_eq!((report.findings.len(), report.omitted, report.worst()), (2_000, 4_000, Some(Severity::Critical)));
+}
+
+#[test]
+fn children_go_with_a_table_only_where_they_are() {
+    let sql = "PRAGMA foreign_keys=ON; CREATE TABLE n (id INTEGER); INSERT INTO n SELECT id FROM t; DROP TABLE t; ALTER TABLE n RENAME TO t";
+    let severity = |catalog: Value| {
+        let found = with_catalog(Dialect::Sqlite, sql, catalog);
+        found.into_iter().find(|(code, _)| *code == Code::D07).map(|(_, severity)| severity)
+    };
+    let child = |cascades: bool| {
+        let key = serde_json::json!({"name": "f", "kind": "foreign_key", "references": "t", "cascades": cascades});
+        serde_json::json!({"t": {}, "c": {"constraints": [key]}})
+    };
+    assert_eq!(severity(serde_json::json!({})), Some(Severity::High));
+    assert_eq!((severity(child(true)), severity(child(false))), (Some(Severity::Critical), None));
 }
 
 #[test]

@@ -19,6 +19,7 @@ mod rules;
 mod squawk;
 mod statements;
 mod steps;
+mod together;
 mod tokens;
 mod transaction;
 mod types;
@@ -159,6 +160,15 @@ pub struct Finding {
     pub message: String,
     /// What to write instead.
     pub advice: &'static str,
+    /// What else comes of the same cause; the severity is that of the worst.
+    pub also: Vec<Also>,
+}
+
+/// A hazard that goes with a finding: to see to the one is to see to the other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Also {
+    pub code: Code,
+    pub message: String,
 }
 
 /// What the linter has to say.
@@ -168,6 +178,8 @@ pub struct Report {
     /// Findings that somebody allowed, and the reason.
     pub allowed: Vec<(Finding, String)>,
     pub unused: Vec<Unused>,
+    /// Findings beyond what anybody reads; none of them is worse than those that are told.
+    pub omitted: usize,
 }
 
 impl Report {

@@ -177,6 +177,7 @@ impl Objects {
             }
             Effect::Copies { .. }
             | Effect::Changes { .. }
+            | Effect::Makes(..)
             | Effect::Defines { .. }
             | Effect::Calls(_)
             | Effect::ForeignKeys(_)

@@ -1,6 +1,10 @@
 //! What ALTER TABLE does, one operation for each action, however the dialect writes it; no I/O.
 
-use super::{cursor::Name, read::Effect, types::Type};
+use super::{
+    cursor::Name,
+    read::{CONSTRAINT, Effect},
+    types::Type,
+};
 
 pub(super) use super::catalog::ConstraintKind;
 
@@ -215,6 +219,11 @@ impl Alteration {
     }
 }
 
+/// A constraint's name with its table's before it.
+pub(super) fn constraint_name(table: &Name, name: &str) -> Name {
+    Name { schema: Some(table.to_string()), name: name.to_lowercase() }
+}
+
 fn effects(table: &Name, operation: &Operation) -> Vec<Effect> {
     let table = table.clone();
     match operation {
@@ -234,11 +243,13 @@ fn effects(table: &Name, operation: &Operation) -> Vec<Effect> {
             vec![Effect::Renames { from: table, to }]
         }
         Operation::AddConstraint { name, constraint } => {
+            let on = table.clone();
             let unchecked =
                 (!constraint.validated && constraint.enforced).then(|| Effect::AddsUnchecked(table.clone()));
             let check = name.clone().zip(constraint.not_null.clone());
             let check = check.map(|(constraint, column)| Effect::Checks { table, constraint, column });
-            unchecked.into_iter().chain(check).collect()
+            let made = name.clone().map(|name| Effect::Makes(CONSTRAINT, constraint_name(&on, &name)));
+            unchecked.into_iter().chain(check).chain(made).collect()
         }
         Operation::ValidateConstraint { name } => vec![Effect::Validates { table, constraint: name.clone() }],
         _ => Vec::new(),

@@ -13,7 +13,11 @@ pub fn text(report: &Report, file: &str) -> String {
         let revision = finding.revision.as_ref().map(|r| format!(" in revision {r}")).unwrap_or_default();
         // A String takes all that is written to it.
         let _ = writeln!(out, "{file}:{line}: {severity} {}{revision}: {}", code.as_str(), code.title());
-        let _ = writeln!(out, "    {statement}\n    why: {message}\n    instead: {advice}\n");
+        let _ = writeln!(out, "    {statement}\n    why: {message}");
+        for also in &finding.also {
+            let _ = writeln!(out, "    also {}: {}", also.code.as_str(), also.message);
+        }
+        let _ = writeln!(out, "    instead: {advice}\n");
     }
     for (finding, reason) in &report.allowed {
         let _ = writeln!(out, "{file}:{}: {} allowed: {reason}", finding.line, finding.code.as_str());
@@ -34,7 +38,9 @@ fn summary(report: &Report) -> String {
         });
     let counts: Vec<_> = counts.collect();
     let found = if counts.is_empty() { "no hazard".to_owned() } else { counts.join(", ") };
-    format!("{found}; {} allowed, {} allowed in vain\n", report.allowed.len(), report.unused.len())
+    let more =
+        if report.omitted > 0 { format!(", and {} more that are not shown", report.omitted) } else { String::new() };
+    format!("{found}{more}; {} allowed, {} allowed in vain\n", report.allowed.len(), report.unused.len())
 }
 
 /// For programs: a list of findings that nobody allowed.
@@ -50,6 +56,7 @@ pub fn json(report: &Report) -> Value {
             "revision": f.revision,
             "title": f.code.title(),
             "advice": f.advice,
+            "also": f.also.iter().map(|a| json!({"code": a.code.as_str(), "message": a.message})).collect::<Vec<_>>(),
         })
     };
     report.findings.iter().map(finding).collect()
@@ -75,7 +82,7 @@ pub fn sarif(report: &Report, file: &str) -> Value {
             "ruleId": finding.code.as_str(),
             "ruleIndex": Code::ALL.iter().position(|code| *code == finding.code),
             "level": level(finding.severity),
-            "message": {"text": format!("{}: {} Instead: {}", finding.code.title(), finding.message, finding.advice)},
+            "message": {"text": format!("{}: {} Instead: {}", finding.code.title(), whole(finding), finding.advice)},
             "locations": [{"physicalLocation": {
                 "artifactLocation": {"uri": uri(file)},
                 "region": {"startLine": finding.line},
@@ -95,6 +102,12 @@ pub fn sarif(report: &Report, file: &str) -> Value {
             "results": results.collect::<Vec<_>>(),
         }],
     })
+}
+
+/// The message, with those of what comes of the same cause.
+fn whole(finding: &Finding) -> String {
+    let also = finding.also.iter().map(|also| format!("; also {}: {}", also.code.as_str(), also.message));
+    also.fold(finding.message.clone(), |message, also| message + &also)
 }
 
 fn level(severity: Severity) -> &'static str {

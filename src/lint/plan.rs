@@ -3,7 +3,7 @@
 
 use super::{
     Code, Dialect, Input, Report, Severity,
-    catalog::Table,
+    catalog::{Constraint, Table},
     cursor::Name,
     objects::{Key, Objects},
     operation::Alteration,
@@ -12,6 +12,7 @@ use super::{
     report::{Found, report},
     rules,
     steps::{Step, steps},
+    together::Together,
     transaction::Transaction,
 };
 use std::collections::{HashMap, HashSet};
@@ -43,6 +44,7 @@ struct Walk<'a> {
     version_table: Name,
     found: Vec<Found>,
     rebuild: Rebuild<'a>,
+    together: Together<'a>,
     transaction: Transaction<'a>,
     /// DDL that is not taken back together with the rest of its revision, and which of it changes what was there.
     loose: Vec<(usize, bool)>,
@@ -66,6 +68,7 @@ impl<'a> Walk<'a> {
             routines: HashMap::new(),
             version_table: Name::parse(&input.version_table),
             found: Vec::new(),
+            together: Together::new(steps, &objects, &input.catalog),
             rebuild: Rebuild::new(input.dialect, effects),
             transaction: Transaction::default(),
             loose: Vec::new(),
@@ -84,6 +87,7 @@ impl<'a> Walk<'a> {
         let reading = &step.reading;
         let batch = self.rebuild.judge(at, reading, &self.objects);
         let mut found = batch.unwrap_or_else(|| reading.hazards.clone());
+        found.retain_mut(|hazard| hazard.code != Code::D07 || self.cascades(hazard));
         found.extend(self.alters(&reading.alterations));
         found.retain(|hazard| !self.objects.own_columns(&hazard.subject, &hazard.unless_own));
         // A constraint in the same statement is tried after the column was added.
@@ -93,6 +97,8 @@ impl<'a> Walk<'a> {
         found.extend(self.called(reading));
         let bookkeeping = self.is_bookkeeping(at, step);
         let filled = self.filled(&found, reading);
+        let found = found.into_iter().filter_map(|hazard| self.together.counts(at, hazard, &self.objects));
+        let found: Vec<Hazard> = found.collect();
         let counted = found.into_iter().filter(|_| !bookkeeping).filter_map(|hazard| self.counts(hazard));
         let mut hazards: Vec<Hazard> = counted.collect();
         if reading.concurrently && self.transaction.open {
@@ -192,7 +198,7 @@ impl<'a> Walk<'a> {
         if !loses && self.objects.perhaps_made(&hazard.subject) {
             return None;
         }
-        let lock = matches!(hazard.code, Code::B01 | Code::B03 | Code::B04 | Code::B05 | Code::B06);
+        let lock = matches!(hazard.code, Code::B01 | Code::B03 | Code::B04 | Code::B05 | Code::B06 | Code::B10);
         if let (true, Subject::Table(name)) = (lock, &hazard.subject)
             && self.rows.get(&self.objects.key(name)).is_some_and(|rows| *rows < SMALL)
         {
@@ -206,6 +212,20 @@ impl<'a> Walk<'a> {
     fn own(&self, table: &Name) -> bool {
         let subject = Subject::Table(table.clone());
         self.objects.made(&subject) || self.objects.perhaps_made(&subject)
+    }
+
+    /// Whether rows of other tables go with those of this one. Where nobody looked, they may.
+    fn cascades(&self, hazard: &mut Hazard) -> bool {
+        if self.tables.is_empty() {
+            hazard.severity = Severity::High;
+            return true;
+        }
+        let Subject::Table(table) = &hazard.subject else { return true };
+        let refers = |constraint: &Constraint| {
+            let to = constraint.references.as_ref().map(|to| self.objects.key(&Name::parse(to)));
+            constraint.cascades && to == Some(self.objects.key(table))
+        };
+        self.tables.values().flat_map(|table| &table.constraints).any(refers)
     }
 
     /// What Alembic itself writes: a row's change by its revision, and the table's end when nothing is applied any more.
@@ -338,7 +358,12 @@ impl<'a> Walk<'a> {
         let changes = loose.iter().filter(|(_, changes)| *changes).count();
         let sqlite = self.input.dialect == Dialect::Sqlite;
         let many = if autocommit { loose.len() > 1 } else { changes > 1 && !sqlite };
-        let severity = if many { Severity::High } else { Severity::Medium };
+        let severity = match (many, autocommit || changes > 0) {
+            (true, _) => Severity::High,
+            (false, true) => Severity::Medium,
+            // Nothing that was there is half changed.
+            (false, false) => Severity::Low,
+        };
         let count = loose.len();
         let message = if autocommit {
             format!("what runs outside of the transaction ({count} of its statements) stays when a later one fails")

@@ -1,7 +1,7 @@
 //! Findings, those that are allowed, and allowances that allow nothing; no I/O.
 
 use super::{
-    Allow, Fact, Finding, Input, Report, Unused,
+    Allow, Also, Code, Fact, Finding, Input, Report, Unused,
     read::{Hazard, Subject},
     steps::Step,
 };
@@ -15,6 +15,7 @@ pub(super) fn report(input: &Input, steps: &[Step], mut found: Vec<Found>) -> Re
     let mut report = Report::default();
     let mut used = HashSet::new();
     let mut used_comments = HashSet::new();
+    let mut last = Vec::new();
     for (at, hazard) in found {
         let step = &steps[at];
         let comment = step.allows.iter().position(|allow| allow.code == hazard.code);
@@ -23,10 +24,11 @@ pub(super) fn report(input: &Input, steps: &[Step], mut found: Vec<Found>) -> Re
         used_comments.extend(comment.map(|place| (at, place)));
         let reason =
             comment.map(|place| &step.allows[place].reason).or_else(|| allow.map(|place| &input.allows[place].reason));
+        let (cause, thing) = (hazard.cause, hazard.subject.clone());
         let finding = finding(hazard, step);
         match reason {
             Some(reason) => report.allowed.push((finding, reason.clone())),
-            None => report.findings.push(finding),
+            None => join(&mut report.findings, finding, (at, cause, thing), &mut last),
         }
     }
     for fact in &input.facts {
@@ -47,7 +49,52 @@ pub(super) fn report(input: &Input, steps: &[Step], mut found: Vec<Found>) -> Re
             line: Some(comment.line),
         }));
     }
+    report.omitted = cap(&mut report.findings);
     report
+}
+
+/// What a hazard comes from: the statement, the operation, the object.
+type Cause = (usize, usize, Subject);
+
+/// Adds a finding, or joins it to one of the same cause. What loses data and what can't be judged is told by itself:
+/// others look for these codes.
+fn join(findings: &mut Vec<Finding>, finding: Finding, cause: Cause, last: &mut Vec<(Cause, usize)>) {
+    let alone = finding.code.as_str().starts_with(['D', 'O'])
+        || matches!(finding.code, Code::B02 | Code::B08 | Code::F02 | Code::F03);
+    last.retain(|((at, ..), _)| *at == cause.0);
+    let first = last.iter().find(|(known, _)| *known == cause).map(|(_, place)| *place);
+    match first {
+        Some(place) if !alone => {
+            let main = &mut findings[place];
+            main.severity = main.severity.max(finding.severity);
+            main.also.push(Also { code: finding.code, message: finding.message });
+        }
+        _ => {
+            if first.is_none() && !matches!(finding.code, Code::O02 | Code::B02 | Code::B08 | Code::F02 | Code::F03) {
+                last.push((cause, findings.len()));
+            }
+            findings.push(finding);
+        }
+    }
+}
+
+/// More than these nobody reads; the worst stay.
+const MOST: usize = 2_000;
+
+fn cap(findings: &mut Vec<Finding>) -> usize {
+    let omitted = findings.len().saturating_sub(MOST);
+    if omitted > 0 {
+        let mut severities: Vec<_> = findings.iter().map(|finding| finding.severity).collect();
+        severities.sort_by(|a, b| b.cmp(a));
+        let least = severities[MOST - 1];
+        let mut room = MOST - severities.iter().filter(|severity| **severity > least).count();
+        findings.retain(|finding| {
+            let last = finding.severity == least && room > 0;
+            room -= usize::from(last);
+            finding.severity > least || last
+        });
+    }
+    omitted
 }
 
 fn of_fact(fact: &Fact) -> Finding {
@@ -60,6 +107,7 @@ fn of_fact(fact: &Fact) -> Finding {
         table: None,
         message: crate::text::clean(&fact.message, 400),
         advice: fact.code.advice(),
+        also: Vec::new(),
     }
 }
 
@@ -77,5 +125,6 @@ fn finding(hazard: Hazard, step: &Step) -> Finding {
         table: table.map(|table| crate::text::clean(&table, 130)),
         message: crate::text::clean(&hazard.message, 400),
         advice: hazard.code.advice(),
+        also: Vec::new(),
     }
 }

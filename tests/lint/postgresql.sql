@@ -733,3 +733,34 @@ EXECUTE prepared_elsewhere;
 DO $$ DECLARE r record; BEGIN FOR r IN SELECT cmd FROM todo LOOP EXECUTE r.cmd; END LOOP; END $$;
 === D01 O02
 CREATE PROCEDURE p() LANGUAGE plpgsql AS $$ BEGIN DROP TABLE users; END $$; CALL p();
+=== D01
+DROP INDEX ix_orders_code; DROP TABLE orders;
+=== D01
+ALTER TABLE orders DROP CONSTRAINT c; DROP TRIGGER t ON orders; DROP TABLE orders;
+=== D01 D06 B07
+DROP INDEX ix_users_name; DROP TABLE orders;
+=== D01 D06 B07
+-- Running upgrade a -> b
+DROP INDEX ix_orders_code;
+-- Running upgrade b -> c
+DROP TABLE orders;
+=== C04
+DROP VIEW active; CREATE VIEW active AS SELECT 1 AS id;
+=== D05
+DROP VIEW active CASCADE; CREATE VIEW active AS SELECT 1 AS id;
+=== C04 B07
+DROP TRIGGER t ON users; CREATE TRIGGER t AFTER INSERT ON users FOR EACH ROW EXECUTE FUNCTION f();
+=== F01 C04 B03
+ALTER TABLE users DROP CONSTRAINT c; ALTER TABLE users ADD CONSTRAINT c CHECK (a > 0);
+=== ok
+ALTER TABLE users ADD COLUMN a int; ALTER TABLE users DROP COLUMN a;
+=== ok
+ALTER TABLE users ADD COLUMN a int; ALTER TABLE users RENAME COLUMN a TO b; ALTER TABLE users DROP COLUMN b;
+=== D02
+ALTER TABLE users DROP COLUMN a, ADD COLUMN a int;
+=== D02 O02
+DO $$ BEGIN IF EXISTS (SELECT 1) THEN ALTER TABLE users DROP COLUMN IF EXISTS a; END IF; END $$;
+=== D04 B06 F01
+ALTER TABLE users ALTER COLUMN a TYPE text USING left(a, 3);
+=== B06 F01 C06
+ALTER TABLE users ALTER COLUMN a TYPE json USING a::json;

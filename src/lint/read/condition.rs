@@ -5,17 +5,92 @@ use crate::lint::{
     tokens::{Kind as TokenKind, Token},
 };
 
-/// There is a WHERE, and it leaves rows out.
-pub(super) fn filter(at: &Cursor<'_>) -> bool {
-    let Some(condition) = at.after("WHERE") else { return false };
+/// How many rows a statement takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Filter {
+    All,
+    Some,
+    /// Those with one value, of a list, between two bounds, or up to a LIMIT.
+    Few,
+}
+
+/// What a statement's WHERE and LIMIT leave of the rows.
+pub(super) fn filter(at: &Cursor<'_>) -> Filter {
+    let Some(condition) = condition(at) else {
+        return if has_limit(at) { Filter::Few } else { Filter::All };
+    };
+    if is_always_true(&condition, 0) {
+        Filter::All
+    } else if is_few(&condition, 0) || has_limit(at) {
+        Filter::Few
+    } else {
+        Filter::Some
+    }
+}
+
+/// MySQL's LIMIT of an UPDATE or DELETE.
+fn has_limit(at: &Cursor<'_>) -> bool {
+    at.after("LIMIT").is_some_and(|limit| limit.tokens.first().is_some_and(|t| t.kind == TokenKind::Number))
+}
+
+/// `key = 'a'`, `id IN (1, 2)`, `id IN (SELECT … LIMIT 100)`, `id BETWEEN 1 AND 100`, `id >= 1 AND id < 100`.
+fn is_few(condition: &Cursor<'_>, depth: usize) -> bool {
+    let tokens = condition.tokens;
+    if depth > 20 || tokens.len() > 2_000 {
+        return false;
+    }
+    let nested = |tokens| is_few(&Cursor::new(tokens, condition.dialect), depth + 1);
+    if let Some(inside) = parenthesized(condition) {
+        return nested(inside);
+    }
+    let parts = cut(condition, &["OR"]);
+    if parts.len() > 1 {
+        return parts.into_iter().all(nested);
+    }
+    let parts = cut(condition, &["AND"]);
+    if parts.len() > 1 {
+        let bound = |words: [&str; 2]| {
+            let is = |part: &&[Token<'_>]| {
+                part.get(1..).is_some_and(|rest| rest.iter().any(|t| words.iter().any(|w| t.is(w))))
+            };
+            parts.iter().any(|part| is(part) && part.iter().any(is_value))
+        };
+        let between = parts.windows(2).any(|pair| pair[0].iter().any(|t| t.is("BETWEEN")));
+        return between || (bound([">", ">"]) && bound(["<", "<"])) || parts.iter().any(|part| nested(part));
+    }
+    let Some(operator) = tokens.iter().position(|t| t.is("=") || t.is("IN")) else { return false };
+    let rest = Cursor::new(&tokens[operator + 1..], condition.dialect);
+    if ["<", ">", "!", "NOT"].iter().any(|word| operator > 0 && tokens[operator - 1].is(word)) {
+        return false;
+    }
+    if tokens[operator].is("=") {
+        return rest.tokens.first().is_some_and(is_value);
+    }
+    let inside = rest.clone().parentheses().unwrap_or_default();
+    let inside = Cursor::new(inside, condition.dialect);
+    inside.has("LIMIT") || (!inside.at("SELECT") && inside.tokens.iter().any(is_value))
+}
+
+/// A value that few rows have: no flag.
+fn is_value(token: &Token<'_>) -> bool {
+    match token.kind {
+        TokenKind::Text => true,
+        TokenKind::Number => !matches!(token.text, "0" | "1"),
+        TokenKind::Symbol => matches!(token.text, ":" | "$" | "?" | "%"),
+        TokenKind::Word | TokenKind::Quoted => false,
+    }
+}
+
+/// What stands behind WHERE.
+fn condition<'a>(at: &Cursor<'a>) -> Option<Cursor<'a>> {
+    let condition = at.after("WHERE")?;
     let ends = ["RETURNING", "ORDER", "LIMIT"];
     let mut depth = 0i64;
     let end = condition.tokens.iter().position(|t| {
         depth += i64::from(t.is("(")) - i64::from(t.is(")"));
         depth < 0 || (depth == 0 && ends.iter().any(|word| t.is(word)))
     });
-    let condition = Cursor::new(&condition.tokens[..end.unwrap_or(condition.tokens.len())], at.dialect);
-    !is_always_true(&condition, 0)
+    Some(Cursor::new(&condition.tokens[..end.unwrap_or(condition.tokens.len())], at.dialect))
 }
 
 /// A condition that says nothing: TRUE, 1 = 1, a = a, x LIKE '%', or those joined by OR and AND.

@@ -2,11 +2,11 @@
 
 use super::{
     Copied, Effect, Kind, Reading, Subject, about,
-    condition::{filter, is_always_true},
+    condition::{Filter, filter, is_always_true},
     execute, scan, verb,
 };
 use crate::lint::{
-    Code,
+    Code, Severity,
     cursor::Cursor,
     tokens::{Kind as TokenKind, Token},
 };
@@ -166,10 +166,13 @@ fn insert(mut at: Cursor<'_>, replace: bool, out: &mut Reading) {
         nested(&at, DEPTH - 1, out);
     }
     let source = at.after("FROM").and_then(|mut from| from.name());
+    // As many rows as stand here, and no more.
+    let listed = at.at_any(&["VALUES", "VALUE", "SET"]) || (at.at("SELECT") && !finds_rows(&at, 0));
+    let severity = if listed { Severity::Medium } else { Severity::High };
     if replaces {
-        out.add(Code::B10, on, "rows with the same key are deleted and written anew");
+        out.add_with(Code::B10, severity, on, "rows with the same key are deleted and written anew");
     } else if at.has("ON DUPLICATE KEY UPDATE") || at.has("DO UPDATE") {
-        out.add(Code::B10, on, "rows that are there already are changed");
+        out.add_with(Code::B10, severity, on, "rows that are there already are changed");
     } else if at.at_any(&["WITH", "TABLE"]) || (at.at("SELECT") && finds_rows(&at, 0)) {
         out.add(Code::B10, on, "as many rows as the query finds are written in one transaction");
     }
@@ -277,9 +280,18 @@ fn update(mut at: Cursor<'_>, out: &mut Reading) {
     let tables = at.before(&["SET"]);
     let several = at.dialect.is_mysql() && (tables.mentions("JOIN") || tables.list().len() > 1);
     let table = at.name();
-    let rows = if filtered { "all rows that it finds" } else { "all rows of the table" };
+    let rows = match filtered {
+        Filter::All => "all rows of the table",
+        Filter::Some => "all rows that it finds",
+        Filter::Few => "the rows that it names",
+    };
     let on = if several { Subject::Nothing } else { about(&table) };
-    out.add(Code::B10, on, format!("{rows} are changed in one transaction, and locked until its end"));
+    out.add_with(
+        Code::B10,
+        severity(filtered),
+        on,
+        format!("{rows} are changed in one transaction, and locked until its end"),
+    );
     let set = at.after("SET").map(|set| set.before(&["WHERE", "FROM", "RETURNING"]).list()).unwrap_or_default();
     let columns = set.into_iter().filter_map(|mut item| item.name()).map(|name| name.name.to_lowercase()).collect();
     out.effects.extend(table.clone().map(|table| Effect::Changes { table, columns, deletes: false }));
@@ -290,7 +302,10 @@ fn delete(mut at: Cursor<'_>, out: &mut Reading) {
     while at.eat_any(&["LOW_PRIORITY", "QUICK", "IGNORE"]).is_some() {}
     // MariaDB's: of a table with SYSTEM VERSIONING.
     let history = at.dialect.is_mysql() && at.eat("HISTORY");
-    let filtered = filter(&at) || (history && at.has("BEFORE SYSTEM_TIME"));
+    let filtered = match filter(&at) {
+        Filter::All if history && at.has("BEFORE SYSTEM_TIME") => Filter::Some,
+        filtered => filtered,
+    };
     let whole = at.clone();
     let first = at.eat("FROM");
     let _ = at.eat("ONLY");
@@ -304,15 +319,21 @@ fn delete(mut at: Cursor<'_>, out: &mut Reading) {
     }
     let names = if names.is_empty() { vec![None] } else { names.into_iter().map(Some).collect() };
     for table in names {
-        if !filtered {
+        if filtered == Filter::All {
             let shown = table.as_ref().map(ToString::to_string).unwrap_or_default();
             out.add(Code::D03, about(&table), format!("every row of {shown} is deleted"));
         }
-        out.add(Code::B10, about(&table), "rows are deleted in one transaction, and locked until its end");
+        let message = "rows are deleted in one transaction, and locked until its end";
+        out.add_with(Code::B10, severity(filtered), about(&table), message);
         let columns = Vec::new();
         out.effects.extend(table.clone().map(|table| Effect::Changes { table, columns, deletes: true }));
         out.table = out.table.take().or(table);
     }
+}
+
+/// A few rows are locked for a moment.
+fn severity(filter: Filter) -> Severity {
+    if filter == Filter::Few { Severity::Medium } else { Code::B10.severity() }
 }
 
 fn merge(mut at: Cursor<'_>, out: &mut Reading) {

@@ -62,8 +62,10 @@ fn index(mut at: Cursor<'_>, out: &mut Reading) {
     for name in names(&mut at) {
         let subject = if table.is_some() { about(&table) } else { object("INDEX", name.clone()) };
         out.add(Code::D06, subject.clone(), format!("the index {} goes: queries may become slow", shown(&name)));
+        out.about_thing("INDEX", name.as_ref());
         if is_postgres(&at) && !out.concurrently {
             out.add(Code::B07, subject, "dropping an index locks its table against reads and writes".to_owned());
+            out.about_thing("INDEX", name.as_ref());
         } else if at.dialect.is_mysql() && name.is_some_and(|n| n.name.eq_ignore_ascii_case("PRIMARY")) {
             out.add(Code::B06, subject, "without a primary key the table is copied while writes wait");
         }
@@ -130,6 +132,10 @@ fn other(mut at: Cursor<'_>, out: &mut Reading) {
             out.add(Code::B07, subject.clone(), "dropping a trigger locks its table against reads and writes");
         }
         out.add(Code::D05, subject, format!("the {} {} goes{cascade}", kind.to_lowercase(), shown(&name)));
+        // With CASCADE more goes than comes back.
+        if cascade.is_empty() {
+            out.about_thing(&kind, name.as_ref());
+        }
     }
     out.table = table;
 }

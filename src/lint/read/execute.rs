@@ -164,6 +164,9 @@ pub(super) fn routine(at: &Cursor<'_>, replaces: bool, out: &mut Reading) {
     named.skip();
     let perhaps = named.eat("IF NOT EXISTS");
     let name = named.name().map(|name| Name { schema: name.schema, name: name.name.to_lowercase() });
+    if !perhaps {
+        out.effects.extend(name.clone().map(|name| Effect::Makes("ROUTINE", name)));
+    }
     if !replaces && !perhaps {
         out.effects.extend(super::create::routine_name(at, name.as_ref()).map(|n| Effect::CreatesObject("ROUTINE", n)));
     }

@@ -52,6 +52,8 @@ pub(super) struct Hazard {
     pub of_index: Option<Name>,
     /// Harmless where this plan added each of these columns.
     pub unless_own: Vec<String>,
+    /// What goes by it: another of that name made later in the revision takes its place.
+    pub thing: Option<(&'static str, Name)>,
     /// Which of the statement's operations it comes from, from 1; 0 for the statement as a whole.
     pub cause: usize,
     /// Harmless where this plan added one of these columns, and it is NULL in every row.
@@ -68,6 +70,7 @@ impl Hazard {
             not_null: Vec::new(),
             of_index: None,
             unless_own: Vec::new(),
+            thing: None,
             cause: 0,
             unless_empty: Vec::new(),
         }
@@ -95,6 +98,8 @@ pub(super) enum Effect {
     /// A temporary table that goes with the transaction.
     DropsOnCommit(Name),
     CreatesObject(&'static str, Name),
+    /// There is one of this name now, whoever made it.
+    Makes(&'static str, Name),
     /// A new column; an empty one is NULL in every row.
     AddsColumn {
         table: Name,
@@ -215,6 +220,13 @@ impl Reading {
         self.hazards.push(Hazard { severity, ..Hazard::new(code, subject, message) });
     }
 
+    /// The hazard that was added last is about this thing.
+    fn about_thing(&mut self, kind: &str, name: Option<&Name>) {
+        if let Some(hazard) = self.hazards.last_mut() {
+            hazard.thing = name.map(|name| (namespace(kind), name.clone()));
+        }
+    }
+
     /// The hazard that was added last does not count where one of these columns is NULL in every row.
     fn unless_empty(&mut self, columns: Vec<String>) {
         if let Some(hazard) = self.hazards.last_mut() {
@@ -249,6 +261,9 @@ fn object(kind: &str, name: Option<Name>) -> Subject {
     name.map_or(Subject::Nothing, |name| Subject::Object(namespace(kind), name))
 }
 
+/// Constraints are made and dropped by operations on their tables, which stand before their names.
+pub(super) const CONSTRAINT: &str = "CONSTRAINT";
+
 /// Where the name of such a thing has to be the only one: a trigger and an index may have the same.
 fn namespace(kind: &str) -> &'static str {
     const KINDS: &[&str] = &[
@@ -273,6 +288,7 @@ fn namespace(kind: &str) -> &'static str {
         "DATABASE" => "SCHEMA",
         "USER" | "GROUP" => "ROLE",
         "FUNCTION" | "PROCEDURE" | "ROUTINE" | "AGGREGATE" | "PACKAGE" => "ROUTINE",
+        "CONSTRAINT" => CONSTRAINT,
         _ => KINDS.iter().find(|known| **known == kind).copied().unwrap_or("OTHER"),
     }
 }

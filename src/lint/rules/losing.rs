@@ -3,7 +3,8 @@
 use super::Context;
 use crate::lint::{
     Code, Severity,
-    operation::{ConstraintKind, Operation, Using},
+    operation::{ConstraintKind, Operation, Using, constraint_name},
+    read::{CONSTRAINT, Subject},
     types::{Answer, Type, is_wide},
 };
 
@@ -25,6 +26,10 @@ pub(super) fn judge(operation: &Operation, at: &mut Context<'_>) {
         Operation::Convert { loses: true, .. } => at.add_with(Code::D04, Severity::High, LETTERS),
         Operation::DropConstraint { shown, .. } | Operation::DropIndex { shown, .. } => {
             at.add(Code::D06, format!("{shown} goes"));
+            if let (Operation::DropConstraint { name: Some(name), .. }, Subject::Table(table)) = (operation, &at.on) {
+                let thing = Some((CONSTRAINT, constraint_name(table, name)));
+                at.last(|hazard| hazard.thing = thing);
+            }
         }
         Operation::ChangeOwner { to } => {
             let message = format!("{to} owns it now, and may do anything with it; the owner before may not");

@@ -81,6 +81,7 @@ fn unread(revisions: &[&Revision], why: &str) -> Report {
         table: None,
         message: why.to_owned(),
         advice: Code::O02.advice(),
+        also: Vec::new(),
     };
     Report { findings: revisions.iter().map(finding).collect(), ..Report::default() }
 }
