@@ -364,6 +364,30 @@ fn a_change_of_few_rows_waits_for_nobody() {
 }
 
 #[test]
+fn a_text_that_is_run_unseen_is_as_bad_as_no_sql() {
+    let worst = |dialect, sql: &str| lint(&Input::file(dialect, sql)).unwrap().worst();
+    for (dialect, sql) in [
+        (Dialect::PostgreSql, "CALL elsewhere()"),
+        (Dialect::PostgreSql, "DO $$ DECLARE q text; BEGIN SELECT cmd INTO q FROM todo; EXECUTE q; END $$"),
+        (Dialect::PostgreSql, "DO $$ BEGIN EXECUTE (SELECT cmd FROM todo); END $$"),
+        (Dialect::PostgreSql, "\\i other.sql"),
+        (Dialect::MySql, "PREPARE s FROM @elsewhere; EXECUTE s"),
+        (Dialect::MariaDb, "EXECUTE IMMEDIATE @elsewhere"),
+        (Dialect::Sqlite, ".read other.sql"),
+    ] {
+        assert_eq!(worst(dialect, sql), Some(Severity::High), "{sql}");
+    }
+    for (dialect, sql) in [
+        (Dialect::PostgreSql, "DO $$ BEGIN CREATE TYPE mood AS ENUM ('a'); EXCEPTION WHEN others THEN NULL; END $$"),
+        (Dialect::PostgreSql, "DO $$ DECLARE q text := 'CREATE TABLE a (b int)'; BEGIN EXECUTE q; END $$"),
+        (Dialect::PostgreSql, "CREATE PROCEDURE p() LANGUAGE plpgsql AS $$ BEGIN NULL; END $$; CALL p()"),
+        (Dialect::MySql, "SET @q = 'CREATE TABLE a (b int)'; PREPARE s FROM @q; EXECUTE s"),
+    ] {
+        assert!(worst(dialect, sql) < Some(Severity::High), "{sql}");
+    }
+}
+
+#[test]
 fn what_has_one_cause_is_one_finding() {
     let report =
         lint(&Input::file(Dialect::PostgreSql, "ALTER TABLE t ALTER a SET NOT NULL, DROP COLUMN b, DROP COLUMN c"))

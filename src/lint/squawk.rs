@@ -42,7 +42,6 @@ fn code(rule: Rule) -> Option<Code> {
         Rule::RequireConcurrentIndexDeletion
         | Rule::RequireConcurrentPartitionDetach
         | Rule::RequireConcurrentReindex => Some(Code::B07),
-        Rule::BanSetSchema => Some(Code::C02),
         Rule::BanAlterDomainWithAddConstraint => Some(Code::C04),
         Rule::BanAlterRoleOptions
         | Rule::BanAlterDatabaseOptions
@@ -51,6 +50,7 @@ fn code(rule: Rule) -> Option<Code> {
         | Rule::BanDuplicateColumnAssignments => Some(Code::O02),
         // The tree's operations have these.
         Rule::BanDropColumn
+        | Rule::BanSetSchema
         | Rule::BanDropConstraint
         | Rule::RenamingColumn
         | Rule::AddingRequiredField

@@ -1,50 +1,17 @@
 //! A lattice of column types: which holds all that another one does, and which change writes the table anew; no I/O.
 
+mod kind;
+#[cfg(test)]
+mod tests;
+
+pub(super) use kind::Kind;
+
 use super::{
     Dialect,
     cursor::Cursor,
     tokens::{Kind as TokenKind, Token, lex},
 };
-
-/// What a type is, without its size.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    Bool,
-    /// Bits of the value.
-    Int(u32),
-    Unsigned(u32),
-    Numeric,
-    /// Bytes.
-    Float(u32),
-    Char,
-    Varchar,
-    /// How many bytes it holds, as a power of two.
-    Text(u32),
-    Citext,
-    Binary,
-    Varbinary,
-    Blob(u32),
-    Bit,
-    Varbit,
-    Date,
-    Time,
-    TimeTz,
-    /// Without a time zone; MySQL's DATETIME too.
-    Timestamp,
-    TimestampTz,
-    Interval,
-    Year,
-    Uuid,
-    Json,
-    Jsonb,
-    Xml,
-    Inet,
-    Cidr,
-    Money,
-    Enum,
-    Set,
-    Other(String),
-}
+use kind::{NO_LIMIT, named};
 
 /// A column's type.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,9 +27,6 @@ pub(super) struct Type {
     /// With its size, in any order.
     pub full: String,
 }
-
-/// How much a text type of PostgreSQL or SQLite holds.
-const NO_LIMIT: u32 = 62;
 
 /// Words that end a type.
 const AFTER_TYPE: &[&str] = &[
@@ -280,60 +244,6 @@ impl Type {
     }
 }
 
-/// The kind that goes by this name.
-fn named(name: &str, numbers: &[u64], mysql: bool) -> Kind {
-    let limit = |bits: u32| if mysql { bits } else { NO_LIMIT };
-    match name {
-        "bool" | "boolean" if mysql => Kind::Int(8),
-        "tinyint" if mysql => Kind::Int(8),
-        "bool" | "boolean" => Kind::Bool,
-        "smallint" | "int2" | "smallserial" | "serial2" => Kind::Int(16),
-        "mediumint" => Kind::Int(24),
-        "int" | "integer" | "int4" | "serial4" => Kind::Int(32),
-        "serial" if !mysql => Kind::Int(32),
-        "bigint" | "int8" | "bigserial" | "serial8" | "serial" => Kind::Int(64),
-        "numeric" | "decimal" | "dec" | "fixed" => Kind::Numeric,
-        "real" | "float4" if !mysql => Kind::Float(4),
-        "float" if mysql => Kind::Float(4),
-        "float" if numbers.first().is_some_and(|bits| *bits <= 24) => Kind::Float(4),
-        "float" | "float8" | "double precision" | "double" | "real" => Kind::Float(8),
-        "char" | "character" | "bpchar" | "nchar" | "national character" | "national char" => Kind::Char,
-        "varchar" | "character varying" | "char varying" | "nvarchar" | "national varchar" => Kind::Varchar,
-        "tinytext" => Kind::Text(8),
-        "text" => Kind::Text(limit(16)),
-        "mediumtext" => Kind::Text(24),
-        "longtext" => Kind::Text(32),
-        "citext" | "public.citext" => Kind::Citext,
-        "binary" => Kind::Binary,
-        "varbinary" => Kind::Varbinary,
-        "tinyblob" => Kind::Blob(8),
-        "blob" => Kind::Blob(limit(16)),
-        "mediumblob" => Kind::Blob(24),
-        "longblob" => Kind::Blob(32),
-        "bytea" => Kind::Blob(NO_LIMIT),
-        "bit" => Kind::Bit,
-        "bit varying" | "varbit" => Kind::Varbit,
-        "date" => Kind::Date,
-        "time" | "time without time zone" => Kind::Time,
-        "timetz" | "time with time zone" => Kind::TimeTz,
-        "timestamp" if mysql => Kind::TimestampTz,
-        "timestamp" | "timestamp without time zone" | "datetime" => Kind::Timestamp,
-        "timestamptz" | "timestamp with time zone" => Kind::TimestampTz,
-        "interval" => Kind::Interval,
-        "year" => Kind::Year,
-        "uuid" => Kind::Uuid,
-        "json" => Kind::Json,
-        "jsonb" => Kind::Jsonb,
-        "xml" => Kind::Xml,
-        "inet" => Kind::Inet,
-        "cidr" => Kind::Cidr,
-        "money" => Kind::Money,
-        "enum" => Kind::Enum,
-        "set" => Kind::Set,
-        other => Kind::Other(other.to_owned()),
-    }
-}
-
 /// A yes, a no, or what nobody knows without the old type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Answer {
@@ -391,93 +301,4 @@ pub(super) fn is_wide(new: &Type) -> bool {
     use Kind::*;
     let wide = matches!(new.kind, Text(32..) | Blob(32..) | Varchar | Json | Jsonb | Uuid | Inet | Cidr | TimestampTz);
     wide && new.size.is_none()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn change_of(old: &str, new: &str, dialect: Dialect) -> Change {
-        change(Some(&Type::parse(old, dialect)), &Type::parse(new, dialect), dialect)
-    }
-
-    #[test]
-    fn postgresql_writes_anew_what_the_lattice_says() {
-        let (mut asked, mut wrong) = (0, Vec::new());
-        for line in include_str!("../../tests/lint/types_postgresql.txt").lines() {
-            let (change, outcome) = line.split_once(": ").unwrap();
-            let (old, new) = change.split_once(" -> ").unwrap();
-            if outcome == "refused" {
-                continue;
-            }
-            asked += 1;
-            let rewrites = change_of(old, new, Dialect::PostgreSql).rewrites;
-            let expected = if outcome.starts_with("kept") { Answer::No } else { Answer::Yes };
-            wrong.extend((rewrites != expected).then_some(line));
-        }
-        assert!(asked > 500 && wrong.is_empty(), "{asked}: {wrong:#?}");
-    }
-
-    #[test]
-    fn a_wider_type_holds_what_a_narrower_one_does() {
-        let holds = |old: &str, new: &str, dialect| change_of(old, new, dialect).narrows == Answer::No;
-        for (wide, narrow) in [
-            ("bigint", "integer"),
-            ("numeric", "bigint"),
-            ("numeric(12,2)", "numeric(10,2)"),
-            ("text", "varchar(9)"),
-            ("varchar(9)", "varchar(5)"),
-            ("double precision", "real"),
-            ("double precision", "integer"),
-            ("timestamp", "date"),
-            ("timestamptz", "timestamp(3)"),
-            ("varchar(12)", "integer"),
-            ("text", "inet"),
-            ("numeric(12,2)", "integer"),
-            ("varchar(36)", "uuid"),
-            ("bit varying(8)", "bit(8)"),
-            ("text", "boolean"),
-        ] {
-            assert!(holds(narrow, wide, Dialect::PostgreSql), "{narrow} -> {wide}");
-            assert!(!holds(wide, narrow, Dialect::PostgreSql) || wide == narrow, "{wide} -> {narrow}");
-        }
-        for (old, new) in
-            [("numeric(10,2)", "numeric(11,4)"), ("real", "integer"), ("real", "numeric(9,2)"), ("integer", "real")]
-        {
-            assert!(!holds(old, new, Dialect::PostgreSql), "{old} -> {new}");
-        }
-        for (wide, narrow) in [
-            ("bigint(20)", "int(11)"),
-            ("int unsigned", "smallint unsigned"),
-            ("bigint", "int unsigned"),
-            ("mediumtext", "text"),
-            ("text", "varchar(255)"),
-            ("enum('a','b')", "enum('b')"),
-            ("datetime(6)", "datetime"),
-            ("varchar(3)", "enum('abc')"),
-            ("decimal(12,2)", "decimal(10,2)"),
-            ("longblob", "blob"),
-            ("int", "tinyint(1)"),
-        ] {
-            assert!(holds(narrow, wide, Dialect::MySql), "{narrow} -> {wide}");
-            assert!(!holds(wide, narrow, Dialect::MySql), "{wide} -> {narrow}");
-        }
-        assert!(!holds("int", "int unsigned", Dialect::MySql) && !holds("int unsigned", "int", Dialect::MySql));
-    }
-
-    #[test]
-    fn mysql_and_mariadb_copy_what_their_catalog_can_not_say() {
-        let free = |old: &str, new: &str, dialect| change_of(old, new, dialect).rewrites == Answer::No;
-        assert!(
-            free("varchar(20)", "varchar(60)", Dialect::MySql) && !free("varchar(20)", "varchar(90)", Dialect::MySql)
-        );
-        assert!(
-            free("varchar(20)", "varchar(256)", Dialect::MariaDb)
-                && !free("varchar(20)", "varchar(10)", Dialect::MariaDb)
-        );
-        assert!(free("int(11)", "INTEGER", Dialect::MariaDb) && !free("int", "bigint", Dialect::MariaDb));
-        assert!(
-            free("enum('a')", "enum('a','b')", Dialect::MySql) && !free("enum('a')", "enum('b','a')", Dialect::MySql)
-        );
-    }
 }

@@ -114,7 +114,10 @@ fn origin(from: &Cursor<'_>, block: &Cursor<'_>) -> Dynamic {
     }
     let given = block.tokens.iter().enumerate().any(|(place, token)| {
         let rest = Cursor::new(&block.tokens[place + 1..], block.dialect);
-        let to_it = place > 0 && block.tokens[place - 1].is("INTO");
+        let before = block.tokens[..place].rsplit(|t| t.is(";")).next().unwrap_or_default();
+        let to_it = place > 0
+            && block.tokens[place - 1].is("INTO")
+            && before.iter().rev().take(FAR).any(|t| t.kind == TokenKind::Text);
         let assigned = rest.at_any(&[": =", "=", "TEXT : =", "TEXT =", "VARCHAR : =", "TEXT DEFAULT"]);
         token.text.eq_ignore_ascii_case(first.text) && (to_it || (assigned && until_end(&rest)))
     });

@@ -142,7 +142,7 @@ fn redefines(old: &str, column: &Column, at: &mut Context<'_>) {
 }
 
 fn constrains(constraint: &Constraint, at: &mut Context<'_>) {
-    if constraint.from_index.is_some() {
+    if constraint.from_index.is_some() || !constraint.enforced {
         return;
     }
     let columns = || constraint.columns.clone();
