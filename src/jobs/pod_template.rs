@@ -154,8 +154,7 @@ fn fixed(input: JobInput, payload: &Payload, deadline: Option<i64>) -> Result<Va
             env.extend(database_env(input));
             let runner = json!({ "command": command, "args": [], "env": env, "terminationMessagePolicy": "File", "volumeMounts": [mount] });
             merge(&mut container, runner);
-            pod["volumes"] =
-                json!([{ "name": PROGRAM_VOLUME, "configMap": { "name": program::name(), "items": program::items(), "defaultMode": 0o444 } }]);
+            pod["volumes"] = json!([{ "name": PROGRAM_VOLUME, "configMap": { "name": program::name(), "items": program::items(), "defaultMode": 0o444 } }]);
         }
         Payload::Command(verify) => {
             let mut env = connection_env(input);

@@ -36,6 +36,7 @@ const FILES: &[(&str, &str)] = files![
     "alembic_operator_runner/project.py",
     "alembic_operator_runner/rehearse.py",
     "alembic_operator_runner/render/__init__.py",
+    "alembic_operator_runner/render/child.py",
     "alembic_operator_runner/render/guard.py",
     "alembic_operator_runner/render/offline.py",
     "alembic_operator_runner/render/output.py",

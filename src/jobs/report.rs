@@ -113,6 +113,10 @@ pub struct Failure {
     /// Whether the step may have changed something before it failed.
     #[serde(default = "yes")]
     pub changed: bool,
+    /// Whether something of a failed run stays in the database without its version row, as the runner saw it; `None`
+    /// where it did not come so far, or could not tell.
+    #[serde(default)]
+    pub committed: Option<bool>,
     /// Address of the session that holds a lock, where the server knows no better name for it.
     #[serde(default)]
     pub holder: Option<String>,

@@ -156,7 +156,11 @@ fn facts(revision: &Revision, reversible: Reversible, down: bool) -> Vec<Fact> {
     let mut facts = Vec::new();
     if !script.opaque.is_empty() {
         // Of a step without any SQL nobody knows what it drops.
-        let severity = if script.text.is_some() { Code::O01.severity() } else { Severity::High };
+        let severity = if script.text.as_deref().is_some_and(|text| !text.trim().is_empty()) {
+            Code::O01.severity()
+        } else {
+            Severity::High
+        };
         facts.push(fact(Code::O01, severity, script.opaque.join("; ")));
     }
     if !down && reversible == Reversible::Irreversible {

@@ -90,7 +90,8 @@ fn failed(record: &RunRecord, state: RunState, started: bool, failure: Failure) 
     let reason = reason_of_class(&failure.class);
     let in_a_step = matches!(reason, Reason::MigrationFailed | Reason::TableLocked | Reason::StatementTimeout);
     // A statement that only waited for a lock did nothing; if it was the step's first, neither did the step.
-    let taken_back = record.transactional || reason == Reason::TableLocked && !failure.changed;
+    let rolled_back = failure.committed.map_or(record.transactional, |committed| !committed);
+    let taken_back = rolled_back || reason == Reason::TableLocked && !failure.changed;
     let partial = result == RunResult::Failed && in_a_step && !taken_back;
     let left = if partial { PARTIAL } else { "" };
     Verdict {

@@ -56,7 +56,8 @@ def kind_of_failure(error):
     for link in chain(error):
         link = getattr(link, "orig", None) or link
         arguments = getattr(link, "args", None) or [None]
-        codes = {getattr(link, "pgcode", None), getattr(link, "sqlstate", None), arguments[0] if isinstance(arguments[0], int) else None}
+        given = arguments[0].get("C") if isinstance(arguments[0], dict) else arguments[0]  # pg8000 gives a dict
+        codes = {getattr(link, name, None) for name in ("pgcode", "sqlstate", "errno")} | ({given} if isinstance(given, (int, str)) else set())
         if codes & LOCK_CODES or (type(link).__module__ == "sqlite3" and "database is locked" in str(link)):
             return "TableLocked"
         if 1969 in codes or ("57014" in codes and "statement timeout" in str(link)):

@@ -32,3 +32,26 @@ def answers(connection, query, **parameters):
         return result.fetchall() if result.returns_rows else []
     except Exception:
         return None
+
+
+def is_autocommit(connection):
+    """Whether the driver's connection ends each statement's transaction by itself, as far as it tells."""
+    return getattr(driver_connection(connection), "autocommit", False) is True
+
+
+def on_driver(connection, statement):
+    """Runs a statement without parameters below SQLAlchemy, whose events and transactions then know nothing of it; its first value."""
+    cursor = connection.connection.cursor()
+    try:
+        cursor.execute(statement)
+        return cursor.fetchone()[0] if cursor.description else None
+    finally:
+        cursor.close()
+
+
+def answers_on_driver(connection, statement):
+    """The same after an error, when the connection may take nothing any more."""
+    try:
+        return on_driver(connection, statement)
+    except Exception:
+        return None

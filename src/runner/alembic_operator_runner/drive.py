@@ -15,6 +15,7 @@ from .rehearse import Rehearsal
 from .report import Report
 from .run import Replay, Run
 from .scratch import await_server
+from .secrets import hide_environment
 from .stopping import Stopper
 from .task import RUNNING, prepare_process, read_task
 from .url import set_url
@@ -23,6 +24,8 @@ from .url import set_url
 def drive(task, report, stopper, output):
     url = set_url(task, os.environ)
     prepare_process(task, os.environ)
+    hide_environment(os.environ)
+    hide_environment(dict(argument.partition("=")[::2] for argument in task.get("x") or []))
     import_alembic()
     if task.get("scratch"):
         task["scratch_url"] = url

@@ -1,6 +1,7 @@
 """Looking into an error: its words, its chain of causes, the places in the project. No I/O."""
 
 import os
+import re
 import sys
 
 from .texts import clean
@@ -8,14 +9,65 @@ from .texts import clean
 OWN_FOLDER = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
+# Lines that drivers add, which hold rows and statements.
+ADDED_LINES = re.compile(r"^\s*((DETAIL|CONTEXT|QUERY|WHERE):|LINE \d+:|\[(SQL|parameters): |\(Background on this error).*$", re.M)
+ADDED_BLOCK = re.compile(r"\n?\[(SQL|parameters): .*", re.S)
+CARET = re.compile(r"\n[ \t]*\^[ \t]*(?=\n|$)")
+VALUES = [  # that the messages of servers and libraries repeat
+    (re.compile(r"(Duplicate entry ).*( for key )", re.S), r"\1***\2"),
+    (re.compile(r"(value:? )'.*'( for |\W*$)", re.S), r"\1***\2"),
+    (re.compile(r"( near )'.*'( at line \d+)", re.S), r"\1***\2"),
+    (re.compile(r'( at or near )"[^"]*[\'$0-9].*"', re.S), r"\1***"),
+    (re.compile(r"input_value=.*?(, input_type=)", re.S), r"input_value=***\1"),
+]
+NAMES = ["constraint", "schema", "table", "column"]
+
+
 def error_text(error):
-    """The error's own words. For a database error the driver's, without SQLAlchemy's copy of the statement's parameters."""
+    """The error's own words. For a database error the driver's first sentence and the names in question, without rows and statements."""
     error = getattr(error, "orig", None) or error
-    try:
-        text = str(error)
-    except Exception:
-        text = ""
+    text = server_words(error)
+    if text is None:
+        try:
+            text = str(error)
+        except Exception:
+            text = ""
+        text = without_rows(text)
     return "%s: %s" % (type(error).__name__, text) if text else type(error).__name__
+
+
+def without_rows(text):
+    text = CARET.sub("", ADDED_LINES.sub("", ADDED_BLOCK.sub("", text)))
+    for pattern, replacement in VALUES:
+        text = pattern.sub(replacement, text)
+    return re.sub(r"\n\s*\n+", "\n", text).strip()
+
+
+def server_words(error):
+    """PostgreSQL's message as the driver holds it apart from the rest; None for another error."""
+    fields = getattr(error, "diag", None)
+    if fields is not None and getattr(fields, "message_primary", None):
+        primary, code = fields.message_primary, getattr(fields, "sqlstate", None)
+        names = [getattr(fields, name + "_name", None) for name in NAMES]
+    elif getattr(error.__cause__, "sqlstate", None) and error.__cause__.args:  # asyncpg, below SQLAlchemy's adapter
+        cause = error.__cause__
+        primary, code = str(cause.args[0]), cause.sqlstate
+        names = [getattr(cause, name + "_name", None) for name in NAMES]
+    elif error.args and isinstance(error.args[0], dict) and "M" in error.args[0]:  # pg8000
+        given = error.args[0]
+        primary, code, names = given["M"], given.get("C"), [given.get(letter) for letter in "nstc"]
+    else:
+        return None
+    if str(code).startswith("22"):  # a value that can't be read or does not fit
+        primary = re.sub(r'".*"', '"***"', primary, flags=re.S)
+    told = ["%s %s" % (what, name) for what, name in zip(NAMES, names) if name and what != "schema" and name not in primary]
+    return without_rows(primary) + (" (%s)" % ", ".join(told) if told else "")
+
+
+def without_literals(line):
+    """A line of source; what a revision writes into a table is nobody's business who reads a log."""
+    return re.sub(r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")""", lambda found: found.group()[0] + "…" + found.group()[0]
+                  if len(found.group()) > 2 and re.search(r"(?i)\b(insert|update|values|set|select|where)\b", line) else found.group(), line or "")
 
 
 def error_trace(error):
@@ -25,7 +77,7 @@ def error_trace(error):
     files = [getattr(sys.modules.get(name), "__file__", None) for name in ("sqlalchemy", "alembic", "importlib")]
     libraries = tuple(os.path.dirname(file) + os.sep for file in files if file) + (OWN_FOLDER, "<")
     frames = [frame for frame in traceback.extract_tb(error.__traceback__, limit=-100) if not frame.filename.startswith(libraries)]
-    lines = ["%s, line %s, in %s: %s" % (frame.filename, frame.lineno, frame.name, frame.line) for frame in frames[-30:]]
+    lines = ["%s, line %s, in %s: %s" % (frame.filename, frame.lineno, frame.name, without_literals(frame.line)) for frame in frames[-30:]]
     # The words are scrubbed before they are cut: half a secret is not recognised.
     return "\n".join([*lines, clean(error_text(error))[:500]])
 

@@ -1,9 +1,10 @@
 """The inspection: the graph, the configuration and the SQL of each revision. Connects through env.py, and writes nothing."""
 
 import sys
-from typing import Any, Dict
+from typing import Any, Dict, List
 
-from .render.rendering import rendering_of
+from .engines import engine_of
+from .render.rendering import Function, render
 from .revisions import as_tuple, file_digest, first_line, further_lines
 from .source.kinds import allowances, function_kind, mentions_autocommit, parsed
 from .source.sight import Names
@@ -17,6 +18,7 @@ class Inspection(Reading):
     """Loads the graph, looks at the configuration and renders the SQL, inside env.py, without a step and without a write."""
 
     facts: Dict[str, Any] = {}
+    functions: List[Any] = []
 
     def __init__(self, task, report, revisions, stopper):
         super().__init__(task, report, revisions)
@@ -30,14 +32,17 @@ class Inspection(Reading):
             "driver": context.dialect.driver,
             "version_table": context.version_table,
             "version_table_schema": context.version_table_schema,
-            "transactional_ddl": bool(context.impl.transactional_ddl),
+            "transactional_ddl": engine_of(context.dialect).rolls_back(context),
             "transaction_per_migration": bool(context._transaction_per_migration),
             "external_transaction": external_transaction(context),
         }
         self.report.update(transactional=self.facts["transactional_ddl"])
-        with rendering_of(context, self.environment, self.arguments, self.stopper) as rendering:
-            for script in newest_first(self.revisions.loaded):
-                self.entries[script.revision] = self.revision(script, rendering)
+        self.functions = []
+        for script in newest_first(self.revisions.loaded):
+            self.entries[script.revision] = self.revision(script)
+        render([function for _, _, function in self.functions], context, self.environment, self.arguments, self.stopper)
+        for revision, name, function in self.functions:
+            self.entries[revision]["sql"][name] = function.script
         self.finished = True
 
     def payload(self):
@@ -54,13 +59,13 @@ class Inspection(Reading):
             warnings=[clean(text)[:300] for text in self.revisions.warnings[:20]],
         )
 
-    def revision(self, script, rendering):
+    def revision(self, script):
         content, digest = file_digest(script.path)
         tree = parsed(content) if str(script.path).endswith(".py") else None
         upgrade, downgrade = (function_kind(tree, script.module, name) for name in ("upgrade", "downgrade"))
         names = Names(tree) if tree else None
-        sql = {name: rendering.script(script.module, str(script.path), names, name, kind)
-               for name, kind in (("upgrade", upgrade), ("downgrade", downgrade))}
+        for name, kind in (("upgrade", upgrade), ("downgrade", downgrade)):
+            self.functions.append((script.revision, name, Function(script.module, str(script.path), names, name, kind)))
         return {
             "id": script.revision,
             "down": list(script._versioned_down_revisions),
@@ -73,6 +78,6 @@ class Inspection(Reading):
             "upgrade": "present" if upgrade == "raises" else upgrade,
             "downgrade": downgrade,
             "autocommit": bool(tree) and mentions_autocommit(tree),
-            "sql": sql,
+            "sql": {},
             "allows": allowances(content),
         }

@@ -71,10 +71,10 @@ class Lock:
             return ()
         return tuple(row.version_num for row in connection.execute(table.select()))
 
-    def rows_afresh(self):
+    def afresh(self, read):
         connection = self.open()
         try:
-            return self.rows_on(connection)
+            return read(connection)
         finally:
             connection.close()
 
@@ -82,14 +82,17 @@ class Lock:
         """Called when all steps ran, while the migration's connection is still open."""
 
     def rows_afterwards(self):
+        return self.afterwards(self.rows_on)
+
+    def afterwards(self, read):
         """After env.py has ended: on the lock's connection if it still works, else on a fresh one."""
         if getattr(self.engine.dialect, "is_async", False):  # the event loop of the lock's connection is gone
             import asyncio
 
             from sqlalchemy.util import greenlet_spawn
 
-            return asyncio.run(greenlet_spawn(self.rows_afresh))
+            return asyncio.run(greenlet_spawn(self.afresh, read))
         try:
-            return self.rows()
+            return read(self.connection)
         except Exception:
-            return self.rows_afresh()
+            return self.afresh(read)

@@ -26,9 +26,20 @@ def settle(work, error, url, stopper):
         if isinstance(error, Problem):
             raise error
         if stopper.stopped or work.checked:
-            raise problem_of_run(error, work.report, stopper, changed)
+            problem = problem_of_run(error, work.report, stopper, changed)
+            raise with_damage(problem, work) if running else problem
         raise problem_before_steps(error, url, work.revisions)
     if not work.calls:
         raise Problem("EnvPyDidNotRun", "env.py ended without calling context.run_migrations()")
     if running:
         work.conclude()
+
+
+def with_damage(problem, work):
+    """The problem of a run, with what it left behind."""
+    if work.damage:
+        problem.message += "; left behind: %s" % "; ".join(work.damage[:5])
+        problem.changed = True
+    if work.statements is not None and problem.revision and not work.finished:
+        problem.committed = work.statements.committed or not work.report.fields["transactional"]
+    return problem

@@ -4,7 +4,7 @@
 class Problem(BaseException):
     """A verdict of this program. Not an Exception, so that a retry loop or a broad except in env.py does not swallow it."""
 
-    def __init__(self, kind, message, state="failed", revision=None, detail="", changed=True, holder=None):
+    def __init__(self, kind, message, state="failed", revision=None, detail="", changed=True, holder=None, committed=None):
         super().__init__(message)
         self.kind = kind
         self.message = message
@@ -13,6 +13,7 @@ class Problem(BaseException):
         self.detail = detail
         self.changed = changed
         self.holder = holder
+        self.committed = committed  # whether something of a failed step stays; None where nobody looked
 
 
 class Stopped(KeyboardInterrupt):

@@ -56,6 +56,7 @@ class Report:
             "message": clean(problem.message),
             "revision": problem.revision,
             "changed": problem.changed,
+            "committed": problem.committed,
             "holder": problem.holder,
             "detail": clean(problem.detail, keep_end=True),
         }

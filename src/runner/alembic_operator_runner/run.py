@@ -3,7 +3,7 @@
 from typing import Any, Dict, List
 
 from .catalog import read_catalog
-from .engines import engine_with_lock
+from .engines import engine_of, engine_with_lock
 from .errors import error_text, error_trace
 from .limits import limit_time
 from .models import check_models
@@ -28,9 +28,10 @@ class Run(Work):
         self.lock: Any = None
         self.plan: List[Any] = []
         self.statements: Any = None
+        self.damage: List[str] = []
 
     def begin(self, context):
-        self.report.update(transactional=bool(context.impl.transactional_ddl))
+        self.report.update(transactional=engine_of(context.dialect).rolls_back(context))
         self.check_transaction(context)
         self.revisions.load()
         engine = engine_with_lock(context.dialect)
@@ -46,7 +47,7 @@ class Run(Work):
         if self.task.get("verify_models"):
             check_models(context)
         limit_time(context, self.task)
-        self.statements = Statements()
+        self.statements = Statements(context)
         self.checked = True
 
     def exclude_others(self):
@@ -91,6 +92,7 @@ class Run(Work):
             self.report.log("%s step %d/%d %s %s" % (self.task["direction"], number, len(self.plan), revision, first_line(script) if script else ""))
             self.report.update(state="running", running=revision, started=True)
             self.statements.changed = False
+            step.migration_fn = self.statements.within(step.migration_fn)
             yield step
             self.report.update(steps_done=number, last_done=revision, running=None)
         self.lock.last_look()
@@ -110,6 +112,9 @@ class Run(Work):
         if set(rows) != set(self.task["end"]):
             raise Problem("RolledBack", "env.py ended without an error, but the database is at %s instead of %s; was the transaction "
                           "committed?" % (listed(rows), listed(self.task["end"])))
+        if self.damage:
+            raise Problem("PartiallyApplied", "all %d steps ran, but %s; drop it, or rebuild it with REINDEX INDEX CONCURRENTLY"
+                          % (len(self.plan), "; ".join(self.damage[:5])))
 
     def read_back(self):
         if not self.report.fields["started"] and not self.finished:
@@ -118,6 +123,16 @@ class Run(Work):
             self.report.update(rows=sorted(self.lock.rows_afterwards()))
         except Exception as error:
             self.report.log("the version rows cannot be read back: %s" % error_text(error))
+        if self.statements.kept:
+            self.look_for_damage()
+
+    def look_for_damage(self):
+        """Some statements leave something broken behind when they are ended, and say nothing when they find it there."""
+        engine = self.statements.engine
+        try:
+            self.damage = self.lock.afterwards(lambda connection: engine.damage(connection, self.statements.kept))
+        except Exception as error:
+            self.report.log("invalid indexes cannot be looked for: %s" % error_text(error))
 
 
 class Replay(Run):

@@ -35,6 +35,12 @@ class Secrets:
         if re.search(r"[@/]", written):
             self.spellings.update(piece for piece in re.split(r"[@:/]", written) if len(piece) > 2)
 
+    def add_pieces(self, plain):
+        """Of a long value the ends, too: some libraries cut what they show in the middle."""
+        if len(plain) >= 20:
+            self.spellings.update([plain[:8], plain[-8:]])
+            self.exact = None
+
     def _add_spellings(self, plain):
         encoded = [quote(plain, safe=""), quote(plain), quote(plain, safe=" +"), quote_plus(plain)]
         lower = [re.sub(r"%[0-9A-F]{2}", lambda match: match.group().lower(), text) for text in encoded]
@@ -65,9 +71,26 @@ class Secrets:
 SECRETS = Secrets()
 
 
+SECRET_NAME = re.compile("PASS|PWD|SECRET|TOKEN|KEY|CREDENTIAL|AUTH|DSN", re.I)
+HARMLESS_NAME = re.compile(r"PATH$|^(HOSTNAME|HOME|PWD|PYTHON_\w*|GPG_KEY|LS_COLORS|LANG|LC_\w+|KUBERNETES_\w+|\w+_(HOST|PORT|VERSION|SHA256))$")
+
+
 def hide_environment(environ):
-    """A revision may put a password from the environment into its SQL."""
+    """Other secrets of the pod: an error of env.py, or a revision's SQL, may repeat them."""
     for name, value in environ.items():
-        # A plain word or a path may be anything, and would be blanked out everywhere.
-        if re.search("PASS|PWD|SECRET|TOKEN|KEY|CREDENTIAL", name, re.I) and re.match(r"(?!/)(?=.*[^a-z])\S{8,}$|[a-z]{16,}$", value):
+        if "://" in value and "@" in value:
+            SECRETS.add_url(value)
+        elif is_secret(name, value):
             SECRETS.add_password(value)
+            SECRETS.add_pieces(value)
+        elif SECRET_NAME.search(name) and re.search(r"\s", value):  # such as a key file, or JSON
+            SECRETS.spellings.update(word for word in re.split(r"[\s\"',]+", value) if len(word) >= 12)
+            SECRETS.exact = None
+
+
+def is_secret(name, value):
+    # A plain word or a path may be anything, and would be blanked out everywhere.
+    if SECRET_NAME.search(name):
+        return re.match(r"(?!/)(?=.*[^a-z])\S{8,}$|[a-z]{16,}$", value)
+    # Without such a name, what looks as if a machine had made it up.
+    return not HARMLESS_NAME.search(name) and re.match(r"(?![./])(?=.*\d)(?=.*[a-z])(?=.*[A-Z])[^\s:/]{16,}$|[0-9a-f]{32,}$", value)

@@ -23,6 +23,11 @@ class Stopper:
         self.stopped = True
         raise Stopped("stopped by SIGTERM")
 
+    def check(self):
+        """A signal that somebody's code caught ends the work nevertheless."""
+        if self.stopped:
+            raise Stopped("stopped by SIGTERM")
+
     def ignore(self):
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
 

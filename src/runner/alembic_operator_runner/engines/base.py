@@ -2,7 +2,7 @@
 
 from typing import Any, Optional
 
-from ..connect import execute
+from ..connect import execute, is_autocommit
 from ..observe import Observer
 from ..texts import plain
 
@@ -16,6 +16,21 @@ class Engine:
 
     def limit(self, connection, what, seconds, explicit):
         """Bounds the wait for a lock, or the time of a statement, on this connection."""
+
+    def rolls_back(self, context):
+        """Whether a failed run leaves nothing behind on this connection; what env.py says of it is believed only where it can be so."""
+        return bool(context.impl.transactional_ddl and type(context.impl).transactional_ddl) and not is_autocommit(context.connection)
+
+    def commits_by_itself(self, connection):
+        """Whether a statement on this connection stands as soon as it has ended."""
+        return is_autocommit(connection)
+
+    def lift_limits(self, connection):
+        """Lets the next statement take the time that it needs; returns what sets the limits back, if there are any."""
+
+    def damage(self, connection, statements):
+        """What the statements of a run left broken, by name."""
+        return []
 
     def server(self, dialect):
         """The name of the server among the operator's queries of the schema."""

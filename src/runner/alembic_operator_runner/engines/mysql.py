@@ -105,6 +105,9 @@ class Mysql(Engine):
             if explicit or execute(connection, "SELECT @@SESSION.%s = @@GLOBAL.%s" % (name, name)).scalar():
                 execute(connection, "SET SESSION %s = %d" % (name, max(seconds, 1 if what == "lock" else 0)))
 
+    def commits_by_itself(self, connection):
+        return True  # as nearly every statement that changes a table does
+
     def server(self, dialect):
         return "mariadb" if getattr(dialect, "is_mariadb", getattr(dialect, "_is_mariadb", False)) else dialect.name
 

@@ -1,8 +1,9 @@
 """PostgreSQL: lock, time limits, observer. Talks to the user's database."""
 
+import re
 from hashlib import sha256
 
-from ..connect import execute
+from ..connect import answers_on_driver, execute, on_driver
 from ..lock import Lock
 from ..observe import ServerObserver
 from .base import Engine, rows_as_text
@@ -112,6 +113,26 @@ class Postgresql(Engine):
         if explicit or execute(connection, "SELECT current_setting(:name)", name=name).scalar() == "0":
             value = min(max(seconds * 1000, 1 if what == "lock" else 0), 2 ** 31 - 1)  # 0 is no limit
             execute(connection, "SELECT set_config(:name, :value, false)", name=name, value=str(value))
+
+    # Not those that are being built right now, nor those of a partitioned table, which wait for their parts.
+    INVALID = ("SELECT CAST(i.indexrelid AS bigint), CAST(c.relname AS text), CAST(t.relname AS text) FROM pg_catalog.pg_index i"
+               " JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid JOIN pg_catalog.pg_class t ON t.oid = i.indrelid"
+               " WHERE NOT i.indisvalid AND c.relkind = 'i'"
+               " AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_locks l WHERE l.relation = i.indrelid AND l.mode = 'ShareUpdateExclusiveLock' AND l.granted)")
+
+    def lift_limits(self, connection):
+        """Such a statement that gives up leaves an invalid index behind, and it makes nobody wait who reads or writes."""
+        before = on_driver(connection, "SHOW lock_timeout")
+        if before == "0":
+            return None
+        on_driver(connection, "SET lock_timeout = 0")
+        return lambda: answers_on_driver(connection, "SET lock_timeout = '%s'" % before)
+
+    def damage(self, connection, statements):
+        """Invalid indexes that the statements name, or whose table they name."""
+        text = " ".join(statements)
+        return ["index %s of table %s is invalid" % (index, table) for _, index, table in execute(connection, self.INVALID)
+                if re.search(r"(?<![\w$])(%s|%s)(?![\w$])" % (re.escape(index), re.escape(table)), text, re.I)]
 
     def version(self, dialect):
         return str((dialect.server_version_info or [""])[0])

@@ -47,14 +47,14 @@ class SqliteLock(Lock):
         return self.file.read(200) or "an unknown process"
 
     def rows(self):
-        return self.rows_afresh() if self.path else self.context.get_current_heads()
+        return self.afresh(self.rows_on) if self.path else self.context.get_current_heads()
 
     def last_look(self):
         if self.path is None:
             self.rows_in_memory = self.context.get_current_heads()
 
     def rows_afterwards(self):
-        return super().rows_afterwards() if self.path else self.rows_in_memory
+        return self.afresh(self.rows_on) if self.path else self.rows_in_memory
 
 
 class Sqlite(Engine):
@@ -63,6 +63,9 @@ class Sqlite(Engine):
     def limit(self, connection, what, seconds, explicit):
         if what == "lock" and explicit:  # Python's own default is 5 s
             execute(connection, "PRAGMA busy_timeout = %d" % (seconds * 1000))
+
+    def commits_by_itself(self, connection):
+        return True
 
     def version(self, dialect):
         return ""

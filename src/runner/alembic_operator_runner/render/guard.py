@@ -18,12 +18,13 @@ class Guard:
     """
 
     PROCESSES = {"subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork", "os.forkpty", "os.kill", "pty.spawn"}
-    NETWORK = {"socket.connect", "socket.sendto", "socket.sendmsg", "socket.bind"}
+    NETWORK = {"socket.__new__", "socket.getaddrinfo", "socket.connect", "socket.sendto", "socket.sendmsg", "socket.bind"}
     FILES = {"os.remove", "os.rename", "os.rmdir", "os.mkdir", "os.link", "os.symlink", "os.truncate", "os.chmod", "os.chown"}
     WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
     def __init__(self):
         self.active = False
+        self.shut = False
         self.path = None
         self.tried = []
         self.watch_engines()
@@ -45,14 +46,15 @@ class Guard:
         """What goes past SQLAlchemy's events and Python's audit: drivers written in C, and the driver's part of an open connection."""
         from sqlalchemy.engine import Connection
 
-        saved = [(Connection, "connection", Connection.connection)]
-        Connection.connection = property(lambda _connection: self.refuse("the driver's connection"))
+        if self.shut:
+            return
+        self.shut = True
+        door: Any = Connection
+        door.connection = property(lambda _connection: self.refuse("the driver's connection"))
         for title, name in (("psycopg2", "_connect"), ("psycopg.generators", "connect"), ("MySQLdb.connections", "Connection")):
             module = sys.modules.get(title)
             if hasattr(module, name):
-                saved.append((module, name, getattr(module, name)))
                 setattr(module, name, lambda *_arguments, **_options: self.refuse("a new connection"))
-        return saved
 
     def listener(self, what):
         def listen(*_arguments):

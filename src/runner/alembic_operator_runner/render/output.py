@@ -14,12 +14,8 @@ SQL_LIMIT_HARD = 20 * 1000 * 1000  # where a function that goes on and on is end
 REASONS_LIMIT = 5
 
 
-class TooSlow(BaseException):
-    """Not an Exception, so that a retry loop does not swallow it."""
-
-
 class TooLong(BaseException):
-    pass
+    """Not an Exception, so that a retry loop does not swallow it."""
 
 
 class Output(io.StringIO):

@@ -1,6 +1,7 @@
 """What the source of a revision file says without being run. No I/O."""
 
 import io
+import os
 import re
 
 from ..texts import scrubbed
@@ -13,17 +14,26 @@ STATEMENT_CALLS = {"execute", "text", "exec_driver_sql", "DDL"}
 
 
 def function_kind(tree, module, name):
-    """present, missing, empty (nothing but pass, ... or a docstring) or raises (nothing but a raise)."""
+    """present, missing, empty (nothing but pass, ... or a docstring) or raises (nothing but a raise); what the name is bound to counts."""
     if not hasattr(module, name):
         return "missing"
     functions = [node for node in tree.body if type(node).__name__ == "FunctionDef" and node.name == name] if tree else []
-    if not functions:
-        return "present"  # imported or computed: only running it would tell
+    if not functions or not is_plainly(getattr(module, name), functions[-1], module):
+        return "present"  # imported, computed, decorated or replaced: only running it would tell
     kinds = [statement_kind(statement) for statement in functions[-1].body]
     kinds = [kind for kind in kinds if kind != "nothing"]
     if not kinds:
         return "empty"
     return "raises" if kinds[0] == "raise" else "present"
+
+
+def is_plainly(function, definition, module):
+    """Whether calling `function` runs the body of `definition`, and nothing else."""
+    code = getattr(function, "__code__", None)
+    if type(function).__name__ != "function" or code is None or definition.decorator_list or hasattr(function, "__wrapped__"):
+        return False
+    file = os.path.realpath(str(getattr(module, "__file__", "")))
+    return code.co_name == definition.name and code.co_firstlineno == definition.lineno and os.path.realpath(code.co_filename) == file
 
 
 def statement_kind(statement):

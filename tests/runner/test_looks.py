@@ -1,0 +1,106 @@
+"""A look changes nothing and hides nothing: what revisions do beside the SQL that they show. Touches the private PostgreSQL."""
+
+import textwrap
+
+import pytest
+from environments import ENDS, OLDEST_SQLALCHEMY
+
+OWN_CONNECTION = """
+import os, %s
+connect = %s
+kept = [connect(os.environ["DATABASE_URL"])]
+def write(connection):
+    cursor = connection.cursor()
+    cursor.execute("CREATE TABLE written_by_an_inspection (id int)")
+    connection.commit()
+def afresh():
+    write(connect(URL))
+def kept_open():
+    write(kept[0])
+def from_the_environment():
+    write(connect(os.environ["DATABASE_URL"]))
+def by_a_program():
+    import ctypes
+    ctypes.CDLL(None).system(("psql %%s -c 'CREATE TABLE written_by_an_inspection (id int)'" %% URL).encode())
+def swallowed():
+    try: afresh()
+    except BaseException: pass
+URL = os.environ["DATABASE_URL"]
+"""
+
+
+def inspected(project, body, top=""):
+    path = project.revision("r1")
+    path.write_text("from alembic import op\nrevision, down_revision = 'r1', None\n%s\ndef upgrade():\n%s\ndef downgrade():\n    pass\n"
+                    % (top, textwrap.indent(body, "    ")))
+    revision, = project.inspect().done().payload["revisions"]
+    return revision
+
+
+def is_opaque_without_sql(script):
+    assert not script["text"] and script["opaque"], script
+
+
+@pytest.mark.parametrize("release", [OLDEST_SQLALCHEMY, *ENDS])
+@pytest.mark.parametrize("way", ["afresh", "kept_open", "from_the_environment", "by_a_program", "swallowed"])
+def test_a_connection_of_a_helper(pg_project, pg, way):
+    pg_project.write("helper.py", OWN_CONNECTION % ("psycopg2", "psycopg2.connect"))
+    revision = inspected(pg_project, "helper.%s()" % way, "import helper")
+    is_opaque_without_sql(revision["sql"]["upgrade"])
+    assert pg.tables() == set()
+
+
+@pytest.mark.parametrize("way", ["afresh", "kept_open", "swallowed"])
+def test_a_connection_of_another_driver(pg_project, pg, way):
+    pg_project.write("helper.py", OWN_CONNECTION % ("psycopg", "psycopg.connect"))
+    is_opaque_without_sql(inspected(pg_project, "helper.%s()" % way, "import helper")["sql"]["upgrade"])
+    assert pg.tables() == set()
+
+
+def test_a_socket_that_is_open_already(sqlite_project):
+    """As a kept connection of a cache or a queue; the parent's end would see what the child sends."""
+    sqlite_project.write("helper.py", "import socket\nours, theirs = socket.socketpair()\ntheirs.setblocking(False)\n")
+    sqlite_project.env(after="import helper\ntry: received = helper.theirs.recv(10)\nexcept BlockingIOError: received = b''\nassert not received")
+    is_opaque_without_sql(inspected(sqlite_project, "import helper\nhelper.ours.sendall(b'x')")["sql"]["upgrade"])
+
+
+@pytest.mark.parametrize("body, words", [
+    ("import os\nos._exit(0)", "ended its process"), ("import ctypes\nctypes.CDLL(None).sleep(60)", "runs code beside"), ("import helper\nhelper.hang()", "takes more than")])
+def test_a_function_that_ends_or_hangs(sqlite_project, body, words):
+    sqlite_project.write("helper.py", "import ctypes\ndef hang(): ctypes.CDLL(None).sleep(60)\ndef leave():\n    import os\n    os._exit(0)\n")
+    body = "import helper\nhelper.leave()" if "_exit" in body else body
+    script = inspected(sqlite_project, body)["sql"]["upgrade"]
+    assert script["text"] is None and words in " ".join(script["opaque"]), script
+
+
+DECORATOR = "def sql(statement):\n    def around(function):\n        def run(): op.execute(statement)\n        return run\n    return around\n"
+
+
+@pytest.mark.parametrize("release", ENDS)
+@pytest.mark.parametrize("top, end", [
+    (DECORATOR + "@sql('DROP TABLE goods')", ""),
+    (DECORATOR + "import functools\n@functools.partial(lambda f: functools.wraps(f)(lambda: op.execute('DROP TABLE goods')))", ""),
+    ("", "def other():\n    op.execute('DROP TABLE goods')\nupgrade = other"),
+    ("", "def other():\n    op.execute('DROP TABLE goods')\nupgrade.__code__ = other.__code__"),
+    ("", "globals()['upgrade'] = lambda: op.execute('DROP TABLE goods')"),
+    ("", "class Upgrade:\n    def __call__(self): op.execute('DROP TABLE goods')\nupgrade = Upgrade()"),
+    ("", "if True:\n    def upgrade():\n        op.execute('DROP TABLE goods')"),
+])
+def test_an_upgrade_that_is_not_what_its_text_says(sqlite_project, top, end):
+    path = sqlite_project.revision("r1")
+    path.write_text("from alembic import op\nrevision, down_revision = 'r1', None\n%s\ndef upgrade():\n    '''Nothing.'''\n%s\n" % (top, end))
+    revision, = sqlite_project.inspect().done().payload["revisions"]
+    script = revision["sql"]["upgrade"]
+    assert revision["upgrade"] == "present" and "DROP TABLE goods" in (script["text"] or "") or script["opaque"], revision
+
+
+@pytest.mark.parametrize("body", ["if not context.is_offline_mode():\n    op.drop_table('goods')", "try: op.get_bind().execute(sa.text('SELECT 1')).fetchall()\nexcept Exception: pass",
+                                  "print('hello')"])
+def test_something_without_sql_is_opaque(sqlite_project, body):
+    script = inspected(sqlite_project, body, "import sqlalchemy as sa\nfrom alembic import context")["sql"]["upgrade"]
+    assert script["opaque"], script
+
+
+def test_the_environment_has_no_url_while_sql_is_rendered(pg_project):
+    script = inspected(pg_project, "import os\nop.execute('SELECT %s' % os.environ['DATABASE_URL'])")["sql"]["upgrade"]
+    assert script["text"] == "SELECT postgresql://rendering.invalid/shop;"
