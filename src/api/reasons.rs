@@ -56,6 +56,7 @@ reasons! {
         AwaitingApproval = "AwaitingApproval": "Read the plan (status.plan and its ConfigMap); if it is meant, approve it by the command in the message or `spec.policy.approvedPlan`.",
         Verifying = "Verifying": "Wait: the Job of `spec.verify` runs; `kubectl logs job/NAME` shows it.",
         DatabaseUnreachable = "DatabaseUnreachable": "Bring the database or the network back; tried again with growing pauses.",
+        DatabaseReadOnly = "DatabaseReadOnly": "Wait for the failover to end, or let the URL lead to the primary: the server takes no writes; tried again with growing pauses.",
         DatabaseLocked = "DatabaseLocked": "Wait, or end the migration that the message names; tried again with growing pauses.",
         TableLocked = "TableLocked": "Wait, or end the session that uses the table; the run was taken back, and is tried again with growing pauses up to `spec.retry.limit` times.",
         PlanOutdated = "PlanOutdated": "Wait: the version rows changed between plan and run; nothing ran, a new plan is made.",

@@ -1,7 +1,7 @@
 //! Why a database can't be read, coarse on purpose: a tenant chooses the host, so nothing that a server says is
 //! passed on, or the operator could be used to look around its network. No I/O.
 
-use super::{VersionTable, budget::Full, rows::RowFault, shown};
+use super::{Endpoint, VersionTable, budget::Full, rows::RowFault, shown};
 
 /// What is wrong with a URL, or with the parts of one. Never shows user or password.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -16,16 +16,24 @@ pub enum UrlError {
         "the port in the URL is not a number from 1 to 65535; check that special characters in user and password are percent-encoded"
     )]
     Port,
-    #[error("SQLAlchemy knows no dialect postgres; write postgresql://")]
-    OldName,
+    #[error("this is {0}; expected dialect+driver://user:password@host:port/database")]
+    Form(&'static str),
+    #[error("the URL has an @ behind its host; write the @ of a user or password as %40")]
+    At,
+    #[error("host {0}")]
+    Host(&'static str),
     #[error(
         "dialect {0} is not supported by this version; postgresql, mysql and mariadb are; SQLite and others can be read by Jobs (spec.database.probe.mode: Job)"
     )]
     Dialect(String),
     #[error(
-        "the URL's parameter {0} is not allowed: it would make the operator read a file or a socket of its own pod"
+        "the URL's parameter {0} names a file, a socket or a service of the application's pod, which the operator does not have: set spec.database.probe.mode to Job"
     )]
     NotAllowed(String),
+    #[error(
+        "the URL's parameter {0} names a file of the application's image, which the operator does not have: put the certificates into a Secret and name it in spec.database.tls.caFrom, or set spec.database.probe.mode to Job"
+    )]
+    CaFile(String),
     #[error("the URL's parameter {0} has an unknown value")]
     Parameter(&'static str),
 }
@@ -47,10 +55,18 @@ pub enum ProbeError {
     Unreachable { place: String },
     #[error("{place} did not answer within {seconds} s")]
     Timeout { place: String, seconds: u64 },
-    #[error("{place} takes no connections now (starting, stopping or full)")]
+    #[error("{place} takes no connections now (starting or stopping)")]
     Busy { place: String },
+    #[error("{place} has no connection left for this user; a look takes one, and a run two")]
+    Full { place: String },
+    #[error("none of the servers {place} takes writes now")]
+    ReadOnly { place: String },
     #[error("{place} refused user or password")]
     AuthFailed { place: String },
+    #[error(
+        "{place} refused a user without a password: the URL has none; if env.py gets one for each connection, such as a token, set spec.database.probe.mode to Job"
+    )]
+    NoPassword { place: String },
     #[error(
         "no TLS connection to {place}: its certificate is not valid for the name, its issuer is not trusted, or it speaks no TLS; see sslmode in the URL"
     )]
@@ -101,12 +117,16 @@ impl Failure {
     /// What it means; `server` judges what the server says.
     pub(super) fn told(
         self,
-        place: String,
+        endpoint: &Endpoint,
         table: &VersionTable,
         server: impl FnOnce(&sqlx::Error) -> ProbeError,
     ) -> ProbeError {
+        let place = endpoint.place();
         match self {
-            Self::Server(error) => server(&error),
+            Self::Server(error) => match server(&error) {
+                ProbeError::AuthFailed { place } if endpoint.password.is_none() => ProbeError::NoPassword { place },
+                told => told,
+            },
             Self::Rows(fault) => ProbeError::Rows { place, table: shown(table), fault },
             Self::Catalog(Full::Always) => ProbeError::CatalogTooLarge { place },
             Self::Catalog(Full::Now) => ProbeError::NoRoom { place },
@@ -129,15 +149,29 @@ impl ProbeError {
         }
     }
 
+    /// Whether another server of the same database may do better.
+    pub(super) fn is_of_one_server(&self) -> bool {
+        matches!(
+            self,
+            Self::Unreachable { .. }
+                | Self::Timeout { .. }
+                | Self::Busy { .. }
+                | Self::Full { .. }
+                | Self::ReadOnly { .. }
+        )
+    }
+
     /// The reason in the condition.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Unreachable { .. }
             | Self::Timeout { .. }
             | Self::Busy { .. }
+            | Self::Full { .. }
             | Self::NoRoom { .. }
             | Self::Unexpected { .. } => "DatabaseUnreachable",
-            Self::AuthFailed { .. } => "AuthFailed",
+            Self::ReadOnly { .. } => "DatabaseReadOnly",
+            Self::AuthFailed { .. } | Self::NoPassword { .. } => "AuthFailed",
             Self::TlsFailed { .. } => "TLSFailed",
             Self::NoSuchDatabase { .. } => "NoSuchDatabase",
             Self::PermissionDenied { .. } => "PermissionDenied",

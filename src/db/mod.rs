@@ -2,18 +2,21 @@
 
 mod baseline;
 mod budget;
+mod endpoint;
 mod error;
 mod fingerprint;
 mod mysql;
+mod parameters;
 mod postgres;
 mod rows;
 mod url;
 
 pub use baseline::{Baseline, TooLarge, fingerprint};
+pub use endpoint::{CA_FILE, Dialect, Endpoint, TlsMode};
 pub use error::{ProbeError, UrlError};
 pub use fingerprint::{ALGORITHM, Catalog, Definition, Exclude, Fingerprint, Incomparable, Objects, compare};
 pub use rows::RowFault;
-pub use url::{CA_FILE, Dialect, Endpoint, TlsMode, dialect_name, scheme_of, secret_texts};
+pub use url::{dialect_name, dialect_of, scheme_of, secret_texts};
 
 use futures::future::BoxFuture;
 use std::{
@@ -200,6 +203,24 @@ type TableRow = (String, i64, Vec<String>);
 fn counted(tables: Vec<TableRow>) -> Sizes {
     let size = |rows, invalid_indexes| TableSize { rows: u64::try_from(rows).unwrap_or(0), invalid_indexes };
     tables.into_iter().map(|(table, rows, invalid)| (table, size(rows, invalid))).collect()
+}
+
+/// What `connect` makes of the first server with which it succeeds. One that does not answer takes no more than its part
+/// of the time.
+async fn first_of<'a, T>(
+    endpoint: &'a Endpoint,
+    timeout: Duration,
+    connect: impl Fn(&'a endpoint::Server) -> BoxFuture<'a, Result<T, ProbeError>>,
+) -> Result<T, ProbeError> {
+    let parts = u32::try_from(endpoint.servers.len()).unwrap_or(u32::MAX).max(1);
+    let mut failed = None;
+    for server in &endpoint.servers {
+        match in_time(endpoint, timeout / parts, connect(server)).await {
+            Err(error) if error.is_of_one_server() => failed = Some(error),
+            result => return result,
+        }
+    }
+    Err(failed.unwrap_or_else(|| ProbeError::Unreachable { place: endpoint.place() }))
 }
 
 async fn in_time<T>(

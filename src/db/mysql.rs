@@ -2,6 +2,7 @@
 
 use super::{
     Catalog, Endpoint, ProbeError, Schema, Sizes, Snapshot, TlsMode, VersionRows, VersionTable,
+    endpoint::Server,
     error::Failure,
     fingerprint::Reading,
     rows::{limited, version_rows},
@@ -35,7 +36,7 @@ const NO_VARIABLE: u16 = 1193;
 /// One connection, one read-only transaction.
 pub async fn probe(endpoint: &Endpoint, table: &VersionTable, timeout: Duration) -> Result<Snapshot, ProbeError> {
     let told = |failure: Failure| explain(failure, endpoint, table);
-    let mut connection = connect(endpoint).await.map_err(told)?;
+    let mut connection = connect(endpoint, table, timeout).await?;
     let snapshot = look(&mut connection, endpoint, table, timeout).await.map_err(told)?;
     // The answer is there; a goodbye that fails changes nothing.
     let _ = connection.close().await;
@@ -46,7 +47,7 @@ pub async fn probe(endpoint: &Endpoint, table: &VersionTable, timeout: Duration)
 /// so belong to it unless somebody migrates.
 pub async fn schema(endpoint: &Endpoint, table: &VersionTable, timeout: Duration) -> Result<Schema, ProbeError> {
     let told = |failure: Failure| explain(failure, endpoint, table);
-    let mut connection = connect(endpoint).await.map_err(told)?;
+    let mut connection = connect(endpoint, table, timeout).await?;
     let schema = read_schema(&mut connection, table, timeout).await.map_err(told)?;
     let _ = connection.close().await;
     Ok(schema)
@@ -55,14 +56,18 @@ pub async fn schema(endpoint: &Endpoint, table: &VersionTable, timeout: Duration
 /// About how many rows each table has.
 pub async fn sizes(endpoint: &Endpoint, table: &VersionTable, timeout: Duration) -> Result<Sizes, ProbeError> {
     let told = |failure: Failure| explain(failure, endpoint, table);
-    let mut connection = connect(endpoint).await.map_err(told)?;
+    let mut connection = connect(endpoint, table, timeout).await?;
     let sizes = read_sizes(&mut connection, timeout).await.map_err(|error| told(error.into()))?;
     let _ = connection.close().await;
     Ok(super::counted(sizes.into_iter().map(|(table, rows)| (table, rows, Vec::new())).collect()))
 }
 
-async fn connect(endpoint: &Endpoint) -> Result<MySqlConnection, Failure> {
-    Ok(options(endpoint).connect().await?)
+/// The first server that answers.
+async fn connect(endpoint: &Endpoint, table: &VersionTable, timeout: Duration) -> Result<MySqlConnection, ProbeError> {
+    let connect = |server| async move {
+        options(endpoint, server).connect().await.map_err(|error| explain(error.into(), endpoint, table))
+    };
+    super::first_of(endpoint, timeout, |server| Box::pin(connect(server))).await
 }
 
 async fn read_sizes(connection: &mut MySqlConnection, timeout: Duration) -> Result<Vec<(String, i64)>, sqlx::Error> {
@@ -157,10 +162,10 @@ async fn begin(connection: &mut MySqlConnection, timeout: Duration) -> Result<St
     connection.fetch_one("SELECT VERSION()").await?.try_get(0)
 }
 
-fn options(endpoint: &Endpoint) -> MySqlConnectOptions {
+fn options(endpoint: &Endpoint, server: &Server) -> MySqlConnectOptions {
     let options = MySqlConnectOptions::new()
-        .host(&endpoint.host)
-        .port(endpoint.port)
+        .host(&endpoint.address(server))
+        .port(server.port)
         .username(endpoint.username.expose_secret())
         .password(endpoint.password.as_ref().map_or("", ExposeSecret::expose_secret))
         .database(&endpoint.database)
@@ -252,7 +257,7 @@ fn number(error: &sqlx::Error) -> Option<u16> {
 }
 
 fn explain(failure: Failure, endpoint: &Endpoint, table: &VersionTable) -> ProbeError {
-    failure.told(endpoint.place(), table, |error| match number(error) {
+    failure.told(endpoint, table, |error| match number(error) {
         Some(number) => by_number(number, endpoint.place(), table),
         None => ProbeError::of_the_connection(error, endpoint.place(), table),
     })
@@ -265,7 +270,8 @@ fn by_number(number: u16, place: String, table: &VersionTable) -> ProbeError {
         1049 => ProbeError::NoSuchDatabase { place },
         1142 | 1143 | 1227 => ProbeError::PermissionDenied { place, table: shown(table) },
         1054 | 1146 => ProbeError::NotAVersionTable { place, table: shown(table) },
-        1040 | 1053 | 1203 | 1226 => ProbeError::Busy { place },
+        1040 | 1203 | 1226 => ProbeError::Full { place },
+        1053 => ProbeError::Busy { place },
         number => ProbeError::Unexpected { place, code: number.to_string() },
     }
 }

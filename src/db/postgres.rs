@@ -2,6 +2,7 @@
 
 use super::{
     Catalog, Endpoint, ProbeError, Schema, Sizes, Snapshot, TlsMode, VersionRows, VersionTable,
+    endpoint::Server,
     error::Failure,
     fingerprint::Reading,
     rows::{limited, version_rows},
@@ -24,7 +25,8 @@ const PREPARE: &str = include_str!("sql/postgres_catalog_settings.sql");
 pub const CATALOG: &str = include_str!("sql/postgres_catalog.sql");
 const RUNNING: &str = include_str!("sql/postgres_running.sql");
 const SIZES: &str = include_str!("sql/postgres_sizes.sql");
-const SERVER: &str = include_str!("sql/postgres_server.sql");
+const READ_ONLY: &str = include_str!("sql/postgres_read_only.sql");
+const IDENTITY: &str = include_str!("sql/postgres_identity.sql");
 
 /// SQLSTATE undefined_table: neither the table nor, where one is named, its schema has to be there.
 const NO_TABLE: &str = "42P01";
@@ -40,7 +42,7 @@ const TRIES: usize = 3;
 /// One connection, one read-only transaction.
 pub async fn probe(endpoint: &Endpoint, table: &VersionTable, timeout: Duration) -> Result<Snapshot, ProbeError> {
     let told = |failure: Failure| explain(failure, endpoint, table);
-    let mut connection = connect(endpoint).await.map_err(told)?;
+    let mut connection = connect(endpoint, table, timeout).await?;
     let snapshot = look(&mut connection, endpoint, table, timeout).await.map_err(told)?;
     // The answer is there; a goodbye that fails changes nothing.
     let _ = connection.close().await;
@@ -50,7 +52,7 @@ pub async fn probe(endpoint: &Endpoint, table: &VersionTable, timeout: Duration)
 /// One connection; rows and catalog in one read-only transaction that sees one state of the database.
 pub async fn schema(endpoint: &Endpoint, table: &VersionTable, timeout: Duration) -> Result<Schema, ProbeError> {
     let told = |failure: Failure| explain(failure, endpoint, table);
-    let mut connection = connect(endpoint).await.map_err(told)?;
+    let mut connection = connect(endpoint, table, timeout).await?;
     for _ in 1..TRIES {
         match read_schema(&mut connection, endpoint, table, timeout).await {
             Err(Failure::Server(sqlx::Error::Database(error)))
@@ -69,14 +71,25 @@ pub async fn schema(endpoint: &Endpoint, table: &VersionTable, timeout: Duration
 /// About how many rows each table has.
 pub async fn sizes(endpoint: &Endpoint, table: &VersionTable, timeout: Duration) -> Result<Sizes, ProbeError> {
     let told = |failure: Failure| explain(failure, endpoint, table);
-    let mut connection = connect(endpoint).await.map_err(told)?;
+    let mut connection = connect(endpoint, table, timeout).await?;
     let sizes = read_sizes(&mut connection, timeout).await.map_err(|error| told(error.into()))?;
     let _ = connection.close().await;
     Ok(super::counted(sizes))
 }
 
-async fn connect(endpoint: &Endpoint) -> Result<PgConnection, Failure> {
-    Ok(options(endpoint).connect().await?)
+/// The first server that answers, and takes writes where that is asked for.
+async fn connect(endpoint: &Endpoint, table: &VersionTable, timeout: Duration) -> Result<PgConnection, ProbeError> {
+    super::first_of(endpoint, timeout, |server| Box::pin(connect_to(server, endpoint, table))).await
+}
+
+async fn connect_to(server: &Server, endpoint: &Endpoint, table: &VersionTable) -> Result<PgConnection, ProbeError> {
+    let told = |error: sqlx::Error| explain(error.into(), endpoint, table);
+    let mut connection = options(endpoint, server).connect().await.map_err(told)?;
+    if !endpoint.writable {
+        return Ok(connection);
+    }
+    let read_only: bool = connection.fetch_one(READ_ONLY).await.and_then(|row| row.try_get(0)).map_err(told)?;
+    if read_only { Err(ProbeError::ReadOnly { place: endpoint.place() }) } else { Ok(connection) }
 }
 
 async fn read_sizes(connection: &mut PgConnection, timeout: Duration) -> Result<Vec<super::TableRow>, sqlx::Error> {
@@ -92,7 +105,7 @@ async fn read_schema(
 ) -> Result<Schema, Failure> {
     let begin = begin(timeout).replace("READ ONLY", "ISOLATION LEVEL REPEATABLE READ READ ONLY");
     connection.execute(AssertSqlSafe(begin.clone())).await?;
-    set_search_path(connection, endpoint).await?;
+    set_role_and_path(connection, endpoint).await?;
     let rows = rows(connection, "", table).await?;
     if rows == VersionRows::NoTable {
         // The failed statement ended the transaction's usefulness.
@@ -123,10 +136,10 @@ fn begin(timeout: Duration) -> String {
     BEGIN.replace("{milliseconds}", &timeout.as_millis().to_string())
 }
 
-fn options(endpoint: &Endpoint) -> PgConnectOptions {
+fn options(endpoint: &Endpoint, server: &Server) -> PgConnectOptions {
     let options = PgConnectOptions::new_without_pgpass()
-        .host(&endpoint.host)
-        .port(endpoint.port)
+        .host(&endpoint.address(server))
+        .port(server.port)
         .username(endpoint.username.expose_secret())
         .password(endpoint.password.as_ref().map_or("", ExposeSecret::expose_secret))
         .database(&endpoint.database)
@@ -156,9 +169,9 @@ async fn look(
     timeout: Duration,
 ) -> Result<Snapshot, Failure> {
     let begin = begin(timeout);
-    let rows = if endpoint.search_path.is_some() {
+    let rows = if endpoint.search_path.is_some() || endpoint.role.is_some() {
         connection.execute(AssertSqlSafe(begin.clone())).await?;
-        set_search_path(connection, endpoint).await?;
+        set_role_and_path(connection, endpoint).await?;
         rows(connection, "", table).await?
     } else {
         rows(connection, &begin, table).await?
@@ -185,7 +198,7 @@ async fn look(
 /// Whether the server takes no writes, and its own name for the database. That comes last: an error ends the
 /// transaction's usefulness.
 async fn server(connection: &mut PgConnection) -> Result<(bool, Option<String>), sqlx::Error> {
-    let mut answers = connection.fetch(SERVER);
+    let mut answers = connection.fetch(AssertSqlSafe(format!("{READ_ONLY};\n{IDENTITY}")));
     let read_only = answers.try_next().await?.map(|row| row.try_get(0)).transpose()?.unwrap_or(false);
     let identity = match answers.try_next().await {
         Ok(row) => row.map(|row| row.try_get(0)).transpose()?,
@@ -215,7 +228,7 @@ async fn other_tables(
     endpoint: &Endpoint,
     table: &VersionTable,
 ) -> Result<Vec<String>, sqlx::Error> {
-    set_search_path(connection, endpoint).await?;
+    set_role_and_path(connection, endpoint).await?;
     let found = sqlx::query(OTHER_TABLES).persistent(false).bind(&table.name).fetch_all(&mut *connection).await?;
     found.iter().map(|row| row.try_get(0)).collect()
 }
@@ -227,10 +240,16 @@ async fn width(connection: &mut PgConnection, table: &VersionTable) -> Result<Op
     Ok(Some(width.and_then(|w| u32::try_from(w).ok()).unwrap_or(u32::MAX)))
 }
 
-async fn set_search_path(connection: &mut PgConnection, endpoint: &Endpoint) -> Result<(), sqlx::Error> {
-    let Some(path) = &endpoint.search_path else { return Ok(()) };
-    let set = sqlx::query("SELECT set_config('search_path', $1, true)").persistent(false).bind(path);
-    set.execute(&mut *connection).await.map(drop)
+/// As the URL's `options` have them; for the transaction alone.
+async fn set_role_and_path(connection: &mut PgConnection, endpoint: &Endpoint) -> Result<(), sqlx::Error> {
+    for (name, value) in [("role", &endpoint.role), ("search_path", &endpoint.search_path)] {
+        if let Some(value) = value {
+            let set =
+                sqlx::query("SELECT pg_catalog.set_config($1, $2, true)").persistent(false).bind(name).bind(value);
+            set.execute(&mut *connection).await?;
+        }
+    }
+    Ok(())
 }
 
 /// The table as an identifier, whatever characters it has; without a schema it is looked for along the search_path, as
@@ -251,7 +270,7 @@ fn version(number: u32) -> String {
 }
 
 fn explain(failure: Failure, endpoint: &Endpoint, table: &VersionTable) -> ProbeError {
-    failure.told(endpoint.place(), table, |error| match error {
+    failure.told(endpoint, table, |error| match error {
         sqlx::Error::Database(error) => by_code(error.code().as_deref().unwrap_or_default(), endpoint.place(), table),
         other => ProbeError::of_the_connection(other, endpoint.place(), table),
     })
@@ -264,7 +283,8 @@ fn by_code(code: &str, place: String, table: &VersionTable) -> ProbeError {
         "3D000" => ProbeError::NoSuchDatabase { place },
         "42501" => ProbeError::PermissionDenied { place, table: shown(table) },
         "42703" => ProbeError::NotAVersionTable { place, table: shown(table) },
-        "53300" | "57P01" | "57P02" | "57P03" => ProbeError::Busy { place },
+        "53300" => ProbeError::Full { place },
+        "57P01" | "57P02" | "57P03" => ProbeError::Busy { place },
         code => ProbeError::Unexpected { place, code: crate::text::clean(code, 5) },
     }
 }

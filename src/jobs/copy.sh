@@ -36,13 +36,37 @@ decode() {
     decoded=$decoded$rest
 }
 
-# Takes a URL apart as SQLAlchemy and the operator do: a user may hold @, a password everything but @. What is not
-# understood is not repeated, as it may be a part of the password.
+# Leaves $1 in $trimmed, without blanks and line breaks around it.
+trim() {
+    edge=${1%%[![:space:]]*} trimmed=${1#"$edge"}
+    edge=${trimmed##*[![:space:]]} trimmed=${trimmed%"$edge"}
+}
+
+# Takes $1, hosts with commas between them, apart into $names and $ports, each with a comma behind it. The last port that
+# was seen stays in $last.
+hosts_of() {
+    names='' ports='' left=$1,
+    while [ -n "$left" ]; do
+        one=${left%%,*} left=${left#*,} number=''
+        case $one in
+        \[*\]*) number=${one##*\]} one=${one#\[} one=${one%%\]*} number=${number#:} ;;
+        # A path may hold anything, and only an address of IPv6 more than one colon.
+        /* | *:*:*) ;;
+        *:*) number=${one#*:} one=${one%%:*} ;;
+        esac
+        last=${number:-$last} names=$names$one, ports=$ports$number,
+    done
+}
+
+# Takes a URL apart as SQLAlchemy and the operator do (tests/fixtures/urls.json): a user may hold @, a password everything
+# but @, and what stands in the query counts more. What is not understood is not repeated, as it may be a part of the password.
 if [ -n "${LIVE_URL:-}" ]; then
-    edge=${LIVE_URL%%[![:space:]]*} url=${LIVE_URL#"$edge"}
-    edge=${url##*[![:space:]]} url=${url%"$edge"}
-    case $url in *://*) url=${url#*://} ;; *) fail "the URL of the live database is malformed" ;; esac
-    LIVE_USER='' LIVE_PASSWORD='' LIVE_PORT='' query=''
+    trim "$LIVE_URL"
+    case $trimmed in \"*\" | \'*\') trimmed=${trimmed#?} && trim "${trimmed%?}" ;; esac
+    url=$trimmed
+    case $url in *://*) ;; *) fail "the URL of the live database is malformed" ;; esac
+    case ${url%%://*} in '' | *[!A-Za-z0-9_+]*) fail "the URL of the live database is malformed" ;; esac
+    url=${url#*://} LIVE_USER='' LIVE_PASSWORD='' LIVE_HOST='' LIVE_PORT='' query='' last='' given_hosts='' given_ports=''
     head=${url%%[:/]*}
     behind=${url#"$head"}
     case $behind in
@@ -61,29 +85,30 @@ if [ -n "${LIVE_URL:-}" ]; then
         esac
         ;;
     esac
-    case $url in
-    \[*\]*) LIVE_HOST=${url#\[} LIVE_HOST=${LIVE_HOST%%\]*} url=${url#*\]} ;;
-    *) LIVE_HOST=${url%%[/:?]*} url=${url#"$LIVE_HOST"} ;;
-    esac
-    case $url in :*) LIVE_PORT=${url%%[/?]*} url=${url#"$LIVE_PORT"} LIVE_PORT=${LIVE_PORT#:} ;; esac
+    hosts=${url%%[/?]*} url=${url#"${url%%[/?]*}"}
+    case $hosts in *@*) fail "the URL of the live database has no host, or a password with an @ that is not percent-encoded" ;; esac
     case $url in *\?*) query=${url#*\?} url=${url%%\?*} ;; esac
-    LIVE_NAME=${url#/}
+    decode "${url#/}"
+    LIVE_NAME=$decoded
     while [ -n "$query" ]; do
         pair=${query%%&*}
         case $query in *\&*) query=${query#*&} ;; *) query='' ;; esac
         decode "$(printf '%s' "${pair#*=}" | tr + ' ')"
         case $pair in
-        host=*) LIVE_HOST=${LIVE_HOST:-$decoded} ;;
-        port=*) LIVE_PORT=${LIVE_PORT:-$decoded} ;;
+        host=*) given_hosts=$given_hosts${given_hosts:+,}$decoded ;;
+        port=*) given_ports=$given_ports$decoded, ;;
         user=*) LIVE_USER=$decoded ;;
-        password=*) LIVE_PASSWORD=$decoded ;;
+        password=* | passwd=*) LIVE_PASSWORD=$decoded ;;
+        dbname=* | database=* | db=*) LIVE_NAME=$decoded ;;
+        target_session_attrs=*) export PGTARGETSESSIONATTRS="$decoded" ;;
         options=*) export PGOPTIONS="$decoded" ;;
+        requiressl=1) export PGSSLMODE="${PGSSLMODE:-require}" ;;
         sslmode=* | ssl=* | ssl_mode=*)
             case $(printf '%s' "$decoded" | tr 'A-Z_' 'a-z-') in
-            disable | disabled | false) export PGSSLMODE=disable ;;
+            disable | disabled | false | 0) export PGSSLMODE=disable ;;
             allow) export PGSSLMODE=allow ;;
             prefer | preferred) export PGSSLMODE=prefer ;;
-            require | required | true) export PGSSLMODE=require ;;
+            require | required | true | 1) export PGSSLMODE=require ;;
             verify-ca) export PGSSLMODE=verify-ca ;;
             verify-full | verify-identity) export PGSSLMODE=verify-full ;;
             *) fail "the URL of the live database has an sslmode that is not known" ;;
@@ -91,10 +116,23 @@ if [ -n "${LIVE_URL:-}" ]; then
             ;;
         esac
     done
+    case $DIALECT in postgresql) every=5432 ;; *) every=3306 ;; esac
+    hosts_of "$hosts"
+    # To SQLAlchemy, the one port behind several hosts is that of each; and so is the only one in the query.
+    every=${last:-$every} only=''
+    [ -z "$given_hosts" ] || hosts_of "$given_hosts"
+    case $given_ports in *,*,*) ;; *) only=${given_ports%,} ;; esac
+    while [ -n "$names" ]; do
+        number=${only:-${given_ports%%,*}} given_ports=${given_ports#*,}
+        number=${number:-${ports%%,*}} ports=${ports#*,}
+        number=${number:-$every} name=${names%%,*} names=${names#*,}
+        [ -n "$name" ] || fail "the URL of the live database has no host"
+        case $number in *[!0-9]* | 0 | ??????*) fail "the URL of the live database has a port that is not a number" ;; esac
+        [ "$number" -le 65535 ] || fail "the URL of the live database has a port that is not a number"
+        LIVE_HOST=$LIVE_HOST${LIVE_HOST:+,}$name LIVE_PORT=$LIVE_PORT${LIVE_PORT:+,}$number
+    done
     [ -n "$LIVE_USER" ] || fail "the URL of the live database has no user"
     [ -n "$LIVE_NAME" ] || fail "the URL of the live database has no database name"
-    case $LIVE_HOST in '' | *@*) fail "the URL of the live database has no host, or a password with an @ that is not percent-encoded" ;; esac
-    case $LIVE_PORT in *[!0-9]*) fail "the URL of the live database has a port that is not a number" ;; esac
 fi
 unset LIVE_URL
 
@@ -173,7 +211,7 @@ END
 }
 
 copy_mysql() {
-    client=mariadb dumper=mariadb-dump
+    client=mariadb dumper=mariadb-dump LIVE_PORT=${LIVE_PORT:-3306}
     command -v "$client" > /dev/null || client=mysql
     command -v "$dumper" > /dev/null || dumper=mysqldump
     # MariaDB's clients from 11.4 on verify certificates unless they are told not to; a TLS that nobody asked for need not hold.
@@ -189,7 +227,7 @@ copy_mysql() {
     on_scratch() { MYSQL_PWD=$SCRATCH_PASSWORD "$client" --no-defaults $unverified --host="$SCRATCH_HOST" --port="$SCRATCH_PORT" --protocol=tcp --user="$SCRATCH_USER" \
         --database="$SCRATCH_NAME" --batch --skip-column-names "$@"; }
     # shellcheck disable=SC2086
-    dump_live() { MYSQL_PWD=$LIVE_PASSWORD "$dumper" --no-defaults $live ${LIVE_CA:+"--ssl-ca=$LIVE_CA"} --host="$LIVE_HOST" --port="${LIVE_PORT:-3306}" --protocol=tcp --user="$LIVE_USER" \
+    dump_live() { MYSQL_PWD=$LIVE_PASSWORD "$dumper" --no-defaults $live ${LIVE_CA:+"--ssl-ca=$LIVE_CA"} --host="${LIVE_HOST%%,*}" --port="${LIVE_PORT%%,*}" --protocol=tcp --user="$LIVE_USER" \
         --single-transaction --skip-lock-tables --no-tablespaces "$@"; }
 
     # Without the events, which would run on the scratch database.

@@ -27,7 +27,11 @@ const MYSQL_LOGIN: Login = ("3306", "root", "scratch");
 impl Scratch {
     /// The dialect, without the driver.
     pub fn dialect(&self) -> &str {
-        self.scheme.split('+').next().unwrap_or_default()
+        match self.scheme.split('+').next().unwrap_or_default() {
+            // As platforms still write it.
+            "postgres" => "postgresql",
+            name => name,
+        }
     }
 
     /// Where the application finds it.

@@ -44,7 +44,9 @@ pub async fn endpoint(object: &DatabaseMigration, context: &Context) -> Result<R
         Err(problem) => return Ok(Err(problem)),
     };
     let by_job = database.probe.mode == ProbeMode::Job;
-    let located = Located { endpoint: located.endpoint.filter(|_| !by_job), ..located };
+    let namespace = object.namespace().unwrap_or_default();
+    let endpoint = located.endpoint.filter(|_| !by_job).map(|endpoint| endpoint.seen_from(&namespace));
+    let located = Located { endpoint, ..located };
     let Some(tls) = &database.tls else { return Ok(Ok(located)) };
     let pem = secrets.value(&tls.ca_from.secret_key_ref).await?;
     Ok(pem.map(|pem| {
@@ -86,7 +88,9 @@ fn located(endpoint: Endpoint, mut hidden: Vec<SecretString>) -> Located {
 fn scheme(database: &Database, of_url: Option<String>) -> String {
     let scheme = of_url.unwrap_or_default();
     match &database.driver {
-        Some(driver) if !scheme.contains('+') => format!("{scheme}+{driver}"),
+        Some(driver) if !scheme.contains('+') => {
+            format!("{}+{driver}", db::dialect_of(&scheme).unwrap_or_default())
+        }
         _ => scheme,
     }
 }
@@ -156,8 +160,6 @@ impl Secrets<'_> {
             return Ok(Err(Problem::new(Reason::SecretKeyMissing, message)));
         };
         Ok(match std::str::from_utf8(&value.0) {
-            // The pod gets the value as it is; a line break at its end, from `echo`, is forgiven by neither, but a
-            // look at the database is not the place to find out.
             Ok(text) => Ok(SecretString::from(text.to_owned())),
             Err(_) => {
                 let message = format!("Secret {}, key {} is not text", key.name, key.key);

@@ -18,7 +18,7 @@ from .scratch import await_server
 from .secrets import hide_environment
 from .stopping import Stopper
 from .task import RUNNING, prepare_process, read_task
-from .url import set_url
+from .url import know_old_name, set_url
 
 
 def drive(task, report, stopper, output):
@@ -27,6 +27,7 @@ def drive(task, report, stopper, output):
     hide_environment(os.environ)
     hide_environment(dict(argument.partition("=")[::2] for argument in task.get("x") or []))
     import_alembic()
+    know_old_name()
     if task.get("scratch"):
         task["scratch_url"] = url
         await_server(url)

@@ -7,7 +7,7 @@ from .secrets import SECRETS
 
 
 def set_url(task, environ):
-    """Puts the database URL into every variable that carries it, and returns it (None when the task names no variable)."""
+    """Puts the database URL into every variable that carries it, and returns it by SQLAlchemy's names (None when the task names no variable)."""
     names = task.get("url_env") or []
     connection = task.get("connection")
     if connection:
@@ -15,15 +15,32 @@ def set_url(task, environ):
     elif names:
         if not environ.get(names[0]):
             raise unusable_task("the variable %s, which carries the database URL, is not set" % names[0])
-        url = environ[names[0]].strip()
+        SECRETS.add_url(environ[names[0]])
+        url = plain(environ[names[0]])
     else:
         return None
     SECRETS.add_url(url)
-    url = with_driver(url, task.get("driver"))
-    SECRETS.add_url(url)
+    known = with_driver(url, task.get("driver"))
+    SECRETS.add_url(known)
     for name in names:
-        environ[name] = url
-    return url
+        # An env.py that looks for `postgres://` and puts its own driver there finds it.
+        environ[name] = known if task.get("driver") else url
+    return known
+
+
+def plain(text):
+    """Without what gets around a URL on its way into a Secret: blanks and line breaks, and the quotes of a .env file."""
+    text = text.strip()
+    return text[1:-1].strip() if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'" else text
+
+
+def know_old_name():
+    """SQLAlchemy dropped the name `postgres` in 1.4, many Secrets still carry it, and not every env.py replaces it."""
+    from sqlalchemy.dialects import registry
+
+    for driver in ("", "psycopg2", "psycopg", "asyncpg", "pg8000"):
+        module = "sqlalchemy.dialects.postgresql" + (".%s" % driver if driver else "")
+        registry.register("postgres" + (".%s" % driver if driver else ""), module, "dialect")
 
 
 def built_url(connection, environ):
@@ -44,8 +61,8 @@ def built_url(connection, environ):
 
 def with_driver(url, driver):
     scheme, separator, rest = url.partition("://")
-    # SQLAlchemy dropped the name `postgres` in 1.4, many Secrets still carry it.
-    scheme = {"postgres": "postgresql"}.get(scheme, scheme)
-    if driver and "+" not in scheme:
-        scheme += "+" + driver
-    return scheme + separator + rest
+    name, plus, own = scheme.partition("+")
+    name = {"postgres": "postgresql"}.get(name, name)
+    if driver and not plus:
+        plus, own = "+", driver
+    return name + plus + own + separator + rest
