@@ -6,7 +6,7 @@ import subprocess
 import tempfile
 
 import pytest
-import runner
+from alembic_operator_runner.engines.postgresql import postgresql_key
 from conftest import Database
 from postgres import DATABASE, OTHER_USER, USER, Postgres, free_port, running, unprivileged
 
@@ -221,7 +221,7 @@ def test_a_failover_to_a_replica(shop, tmp_path):
 def test_a_migration_that_runs_is_known_by_its_lock(shop):
     shop.fingerprint()
     assert "migration" not in shop.command().stderr
-    key = runner.postgresql_key("alembic-operator:shop.alembic_version")
+    key = postgresql_key("alembic-operator:shop.alembic_version")
     session = subprocess.Popen([shop.server.binaries / "psql", "-XAtq", "-h", shop.server.folder, "-p", str(shop.server.port), "-U", "postgres", "-d", DATABASE],
                                stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     session.stdin.write("SELECT pg_advisory_lock(%d);\n" % key)
