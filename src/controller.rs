@@ -5,7 +5,7 @@ use crate::{
     backoff::WatchBackOff,
     error::Error,
     http::Synced,
-    reconcile::{Context, Process, Stores, Watched, failed, reconcile, unreadable},
+    reconcile::{Context, Process, Stores, Watched, clear_orphans, failed, reconcile, unreadable},
 };
 use futures::{
     FutureExt, Stream, StreamExt,
@@ -93,15 +93,19 @@ impl Scope {
         let news = predicates::generation.combine(predicates::annotations).combine(predicates::finalizers);
         let objects = self.object_watch.predicate_filter(news, Default::default());
         tokio::spawn(self.inspection_watch.for_each(|_| async {}));
+        let orphans = clear_orphans(self.context.clone(), self.objects.clone());
         let stopped = stop.clone();
-        Controller::for_stream(objects, self.objects)
+        let passes = Controller::for_stream(objects, self.objects)
             .with_config(controller::Config::default().concurrency(concurrency))
-            .owns_stream(self.job_watch)
+            .watches_stream(self.job_watch, |job| object_of(&job))
             .watches_stream(self.pod_watch, |pod| object_of(&pod))
             .graceful_shutdown_on(async move { stopped.cancelled().await })
             .run(guarded, failed, self.context)
-            .for_each(|outcome| async move { log(outcome) })
-            .await;
+            .for_each(|outcome| async move { log(outcome) });
+        tokio::select! {
+            () = passes => {}
+            () = orphans => {}
+        }
     }
 }
 
@@ -158,19 +162,23 @@ fn log_errors<K: Resource<DynamicType = ()>>(
 }
 
 fn prune_job(job: &mut Job) {
-    // Whether its pod is replaced is all that is asked of it.
-    let policy = job.spec.take().and_then(|spec| spec.pod_failure_policy);
-    job.spec = policy.map(|policy| JobSpec { pod_failure_policy: Some(policy), ..JobSpec::default() });
+    // Whether its pod is replaced, and whether it may begin, is all that is asked of it.
+    job.spec = job.spec.take().map(|JobSpec { pod_failure_policy, suspend, .. }| JobSpec {
+        pod_failure_policy,
+        suspend,
+        ..JobSpec::default()
+    });
 }
 
 fn prune_pod(pod: &mut Pod) {
     pod.spec = None;
 }
 
-/// Pods belong to Jobs; the annotation has the object's whole name, which may be too long for a label.
-fn object_of(pod: &Pod) -> Option<ObjectRef<Watched>> {
-    let name = pod.annotations().get(LABEL_OBJECT)?;
-    Some(ObjectRef::new(name).within(&pod.namespace()?))
+/// Pods belong to Jobs, and the Job of a run has no owner while it works. The annotation has the object's whole name, which may
+/// be too long for a label.
+fn object_of(made: &impl ResourceExt) -> Option<ObjectRef<Watched>> {
+    let name = made.annotations().get(LABEL_OBJECT)?;
+    Some(ObjectRef::new(name).within(&made.namespace()?))
 }
 
 /// A panic is a defect of one pass and must not end the work on all other objects.

@@ -1,5 +1,7 @@
 //! Making text from outside fit to be shown: length, control characters, secrets; no I/O.
 
+use std::collections::BTreeSet;
+
 /// Ends a text that was cut.
 const ELLIPSIS: char = '…';
 
@@ -78,6 +80,15 @@ pub fn fitting<T: serde::Serialize>(max: usize) -> impl FnMut(&T) -> bool {
 pub fn list(names: &[String], max: usize) -> String {
     let shown = names.iter().take(max).map(String::as_str).collect::<Vec<_>>().join(", ");
     if names.len() > max { format!("{shown} and {} more", names.len() - max) } else { shown }
+}
+
+/// Version rows in one line.
+pub fn rows_in_line(rows: &BTreeSet<String>) -> String {
+    if rows.is_empty() {
+        return "base".to_owned();
+    }
+    let names: Vec<String> = rows.iter().map(|r| clean(r, 64)).collect();
+    list(&names, 10).replace(", ", ",")
 }
 
 #[cfg(test)]

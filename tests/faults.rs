@@ -194,7 +194,12 @@ fn sweeps() -> ExitCode {
     let mut all = 0;
     for sweep in &SWEEPS {
         println!("\n{}: {:?}", sweep.title, sweep.faults);
-        for scenario in ALL {
+        // Only what the filter can be about is run at all.
+        let wanted = |scenario: &&Scenario| {
+            let point = format!("{}/{}/", sweep.title, scenario.name);
+            filter.is_empty() || point.contains(&filter) || filter.contains(scenario.name)
+        };
+        for scenario in ALL.iter().filter(wanted) {
             let reference = match run(scenario, None, sweep.replicas) {
                 Ok(outcome) => outcome,
                 Err(panic) => {

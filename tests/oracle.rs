@@ -32,7 +32,10 @@ fn main() -> ExitCode {
     let named = std::env::var("ORACLE_FILE").ok().filter(|f| !f.is_empty());
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
     let files = named.map_or_else(
-        || std::fs::read_dir(fixtures).unwrap().map(|entry| entry.unwrap().path().display().to_string()).collect(),
+        || {
+            let all = std::fs::read_dir(fixtures).unwrap().map(|entry| entry.unwrap().path().display().to_string());
+            all.filter(|path| path.ends_with(".jsonl.gz")).collect()
+        },
         |file| vec![file],
     );
     let mut all = Count::default();

@@ -7,7 +7,7 @@ mod stages;
 mod status;
 
 pub use duration::parse_duration;
-pub use reasons::{Kind, Reason};
+pub use reasons::{Problem, Reason, ReasonKind};
 pub use spec::*;
 pub use stages::*;
 pub use status::*;
@@ -15,9 +15,10 @@ pub use status::*;
 /// Value of `app.kubernetes.io/managed-by` on everything that the operator makes, and its field manager.
 pub const MANAGER: &str = "alembic-operator";
 
-/// Label on Jobs and pods: the name of the object they work for.
+/// Label on Jobs and pods: the name of the object they work for, cut to the length of a label. The annotation of the same
+/// key has the whole name.
 pub const LABEL_OBJECT: &str = "alembic-operator.dev/object";
-/// Label on Jobs and pods: `inspect`, `probe`, `compare`, `replay`, `backup`, `run` or `verify`.
+/// Label on Jobs and pods: the kind of Job (`jobs::Kind`).
 pub const LABEL_ACTION: &str = "alembic-operator.dev/action";
 /// Label on the ConfigMaps that hold an inspected image.
 pub const LABEL_INSPECTION: &str = "alembic-operator.dev/inspection";
@@ -28,15 +29,11 @@ pub const ANNOTATION_REQUESTED_AT: &str = "alembic-operator.dev/requestedAt";
 pub const ANNOTATION_ACCEPT_DRIFT: &str = "alembic-operator.dev/accept-drift";
 /// The hash of a plan that may run, as `spec.policy.approvedPlan`.
 pub const ANNOTATION_APPROVE: &str = "alembic-operator.dev/approve";
-/// On an inspect Job: the cache key of what it inspects. On a run Job: see [`ANNOTATION_RUN`].
-pub const ANNOTATION_KEY: &str = "alembic-operator.dev/inspection-key";
-/// On a run Job: what it was asked to do, as JSON (`jobs::RunRecord`).
-pub const ANNOTATION_RUN: &str = "alembic-operator.dev/run";
+/// On a Job, and on a Backup: what it was made for, as JSON (`jobs::JobRecord`).
+pub const ANNOTATION_RECORD: &str = "alembic-operator.dev/record";
 
-/// On a backup or verify Job, and on a Backup: what it was made for, as JSON (`jobs::StageRecord`).
-pub const ANNOTATION_STAGE: &str = "alembic-operator.dev/stage";
-/// On a probe or compare Job: which look it is, as JSON (`jobs::LookRecord`).
-pub const ANNOTATION_LOOK: &str = "alembic-operator.dev/probe";
+/// On the ConfigMap that shows a plan: the plan's hash.
+pub const ANNOTATION_PLAN: &str = "alembic-operator.dev/plan";
 
 /// Keeps the object until the pod of a run has ended; absent at all other times.
 pub const FINALIZER: &str = "alembic-operator.dev/run-in-progress";

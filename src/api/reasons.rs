@@ -2,7 +2,7 @@
 
 /// What a reason says about the next move, and so which of the kstatus conditions stand at True.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum ReasonKind {
     /// The database is where it should be.
     Ready,
     /// The operator is at work, or waits for something that clears by itself.
@@ -29,8 +29,8 @@ macro_rules! reasons {
             }
 
             /// What kind of state this is.
-            pub fn kind(self) -> Kind {
-                match self { $($(Self::$name => Kind::$kind,)*)* }
+            pub fn kind(self) -> ReasonKind {
+                match self { $($(Self::$name => ReasonKind::$kind,)*)* }
             }
 
             /// What a person does about it, in one sentence; the README's table of reasons.
@@ -134,6 +134,19 @@ impl Reason {
 impl std::fmt::Display for Reason {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+/// Something that keeps an object from its target, in the words of a condition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    pub reason: Reason,
+    pub message: String,
+}
+
+impl Problem {
+    pub fn new(reason: Reason, message: impl Into<String>) -> Self {
+        Self { reason, message: message.into() }
     }
 }
 

@@ -1,11 +1,15 @@
 //! What the operator found and did: the status of a `DatabaseMigration`. No I/O.
 
-use super::stages::{BackupStatus, RehearsalStatus, VerifyStatus};
+use super::{
+    is_default,
+    stages::{BackupStatus, RehearsalStatus, VerifyStatus},
+};
 use crate::api::Reason;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
+use std::collections::BTreeSet;
 
 /// What the operator found and did.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -61,10 +65,13 @@ pub struct DatabaseMigrationStatus {
     /// The newest verification, made by spec.verify.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verify: Option<VerifyStatus>,
+    /// The operator's memory of its runs.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub runs: RunsStatus,
     /// The newest run that has ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_run: Option<RunStatus>,
-    /// The runs before that, newest first, ten at the most.
+    /// The runs before that, newest first, ten at the most. For people: nothing is decided by it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<RunStatus>,
     /// The value of the annotation alembic-operator.dev/requestedAt that was acted on last.
@@ -86,11 +93,6 @@ impl DatabaseMigrationStatus {
     /// Whether a condition was last set for this reason.
     pub fn has_reason(&self, type_: ConditionType, reason: Reason) -> bool {
         self.condition(type_).is_some_and(|c| c.reason == reason.as_str())
-    }
-
-    /// The runs that are recorded, newest first.
-    pub fn runs(&self) -> impl Iterator<Item = &RunStatus> {
-        self.last_run.iter().chain(&self.history)
     }
 
     /// Number of the newest run whose end is recorded; 0 before the first.
@@ -344,6 +346,115 @@ impl Change {
     }
 }
 
+/// The operator's memory of its runs. It is written before what it is about is done, so that no deletion of a Job and no
+/// crash makes a run unknown.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RunsStatus {
+    /// Number of the newest run that was started.
+    #[serde(default)]
+    pub started: i64,
+    /// The run that was started and whose end is not known yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub active: Option<RunRecord>,
+    /// Whether its Job is being deleted, since its pod can't start and something else is asked for.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub cancelled: bool,
+    /// The newest run that succeeded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_success: Option<SucceededRun>,
+    /// The newest run that failed after it had begun, until a later one succeeds: what it left is this operator's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unfinished: Option<UnfinishedRun>,
+    /// Number of the run after which the schema was taken as the baseline of drift; 0 for the first look.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<i64>,
+}
+
+/// A run as it was started.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RunRecord {
+    /// Counts the runs of this object from 1.
+    pub number: i64,
+    /// Hash of the plan.
+    pub plan_hash: String,
+    /// `upgrade`, `downgrade` or `stamp`.
+    pub direction: String,
+    /// The version rows before.
+    #[serde(default)]
+    pub from: Vec<String>,
+    /// The version rows that it must end with.
+    #[serde(default)]
+    pub to: Vec<String>,
+    /// The image that runs, with its digest where that is known.
+    pub image: String,
+    /// The generation of the spec that asked for it.
+    pub generation: i64,
+    /// The value of the requestedAt annotation when it was started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requested_at: Option<String>,
+    /// How many runs in a row, this one included, tried the same thing.
+    #[serde(default)]
+    pub attempts: i32,
+    /// How many of those before it were stopped by a locked table; spec.retry.limit counts these alone.
+    #[serde(default)]
+    pub locked_out: i32,
+    /// Whether the database rolls a failed run back as a whole.
+    #[serde(default)]
+    pub transactional: bool,
+    /// Number of the run that this one rolls back, since its verification failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rolls_back: Option<i64>,
+    /// The version rows from which the first step of this release started; the same as `from` unless the strategy is Stepwise.
+    #[serde(default)]
+    pub release_from: Vec<String>,
+}
+
+/// The newest run that succeeded.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SucceededRun {
+    /// The run as it was started.
+    #[serde(flatten)]
+    pub run: RunRecord,
+    /// Name of its Job.
+    pub job: String,
+}
+
+/// A run that failed after it had begun.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct UnfinishedRun {
+    /// Its number.
+    pub number: i64,
+    /// `upgrade`, `downgrade` or `stamp`.
+    pub direction: String,
+    /// The version rows before.
+    #[serde(default)]
+    pub from: Vec<String>,
+}
+
+impl RunsStatus {
+    /// Number of the newest run that succeeded; 0 before the first. A plan that comes up again after it has run is another
+    /// one: the approval of the first must not stand for it.
+    pub fn succeeded(&self) -> i64 {
+        self.last_success.as_ref().map_or(0, |success| success.run.number)
+    }
+
+    /// The newest run that succeeded, if it led to these version rows. Rows that somebody else wrote are not ours to verify.
+    pub fn led_to(&self, rows: &BTreeSet<String>) -> Option<&SucceededRun> {
+        self.last_success.as_ref().filter(|success| success.run.to.iter().collect::<BTreeSet<_>>().into_iter().eq(rows))
+    }
+
+    /// Whether a database without version rows may have tables by this operator: it went down to base, or failed on its way up.
+    pub fn left_tables(&self) -> bool {
+        match &self.unfinished {
+            Some(run) => run.from.is_empty() && run.direction == "upgrade",
+            None => self.last_success.as_ref().is_some_and(|success| success.run.to.is_empty()),
+        }
+    }
+}
+
 /// A run that has ended.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -383,9 +494,12 @@ pub struct RunStatus {
     /// The value of the requestedAt annotation when it was started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requested_at: Option<String>,
-    /// Number of the run that this one took back, as spec.onFailure asked for.
+    /// How many of the runs before it were stopped by a locked table.
+    #[serde(default)]
+    pub locked_out: i32,
+    /// Number of the run that this one rolled back, as spec.onFailure asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub took_back: Option<i64>,
+    pub rolls_back: Option<i64>,
     /// When its Job was created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Time>,

@@ -15,10 +15,10 @@ use serde_json::{Value, json};
 const SCRIPT: &str = include_str!("copy.sh");
 
 /// The version table, whose rows are copied too.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct VersionTableName<'a> {
-    pub name: &'a str,
-    pub schema: Option<&'a str>,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VersionTableName {
+    pub name: String,
+    pub schema: Option<String>,
 }
 
 /// A Job with a scratch database, its pod's schema copied before the application's container starts: after the other init
@@ -28,14 +28,14 @@ pub fn with_copy(
     mut job: Job,
     input: JobInput,
     scratch: &Scratch,
-    table: Option<VersionTableName>,
+    table: Option<&VersionTableName>,
 ) -> Result<Option<Job>, PodTemplateError> {
     let Some(image) = &scratch.image else { return Ok(None) };
     let Some((port, user, name)) = scratch.login() else { return Ok(None) };
     let mut env = vec![
         json!({ "name": "DIALECT", "value": scratch.dialect() }),
-        json!({ "name": "VERSION_TABLE", "value": table.map_or("", |t| t.name) }),
-        json!({ "name": "VERSION_SCHEMA", "value": table.and_then(|t| t.schema).unwrap_or_default() }),
+        json!({ "name": "VERSION_TABLE", "value": table.map_or("", |t| t.name.as_str()) }),
+        json!({ "name": "VERSION_SCHEMA", "value": table.and_then(|t| t.schema.as_deref()).unwrap_or_default() }),
         json!({ "name": "SCRATCH_HOST", "value": "127.0.0.1" }),
         json!({ "name": "SCRATCH_PORT", "value": port }),
         json!({ "name": "SCRATCH_USER", "value": user }),

@@ -1,28 +1,36 @@
 //! Names and hashes of what the operator makes for an object; no I/O.
 
-use super::{LookRecord, hex};
+use super::{Kind, hex};
 use crate::api::DatabaseMigration;
 use kube::ResourceExt;
 use sha2::{Digest, Sha256};
 
-/// Longest part of an object's name in the name of its Jobs: pod names add six characters, labels end at 63.
+/// Longest part of an object's name in other names: pod names add six characters to a Job's, and labels end at 63.
 const NAME_PART: usize = 30;
+/// Longest name of a Job, for the same reason.
+const MAX_JOB_NAME: usize = 57;
+
+/// `OBJECT-KIND-NUMBER-HASH`, without the number where there is none; the one scheme for every Job.
+pub(super) fn job_name(object: &DatabaseMigration, kind: Kind, number: i64, identity: &[&str]) -> String {
+    let number = if number == 0 { String::new() } else { format!("{number}-") };
+    let rest = format!("-{}-{number}{}", kind.as_str(), short_hash(identity, 8));
+    format!("{}{rest}", name_part(object, NAME_PART.min(MAX_JOB_NAME.saturating_sub(rest.len()))))
+}
 
 /// Name of what an object has one of; follows the object's name and UID.
 pub fn own_name(object: &DatabaseMigration, what: &str) -> String {
-    format!("{}-{what}-{}", name_part(object), short_hash(&[&object.uid().unwrap_or_default()], 6))
+    format!("{}-{what}-{}", name_part(object, NAME_PART), short_hash(&[&object.uid().unwrap_or_default()], 6))
 }
 
 /// The beginning of the names of what an object has.
-pub(super) fn name_part(object: &DatabaseMigration) -> String {
-    let name = object.name_any();
-    let cut: String = name.chars().take(NAME_PART).collect();
+fn name_part(object: &DatabaseMigration, longest: usize) -> String {
+    let cut: String = object.name_any().chars().take(longest).collect();
     // Job names become pod host names and labels, which allow no dots at these places.
     cut.replace('.', "-").trim_matches('-').to_owned()
 }
 
-/// Object names may be longer than a label's value; the owner reference is what ties, the label only helps people.
-pub(super) fn label_value(name: &str) -> String {
+/// Object names may be longer than a label's value; the record is what ties a Job to its object, the label finds it.
+pub fn label_value(name: &str) -> String {
     let cut: String = name.chars().take(63).collect();
     cut.trim_end_matches(['.', '-']).to_owned()
 }
@@ -39,40 +47,23 @@ pub fn short_hash(parts: &[&str], digits: usize) -> String {
     text
 }
 
-/// Name of the Job of a run. It depends on the object and the run's number alone, not on the plan: two plans made
-/// for the same number, as by a stale cache, collide at the API server instead of running side by side.
-pub fn run_name(object: &DatabaseMigration, number: i64) -> String {
-    own_name(object, &format!("run-{number}"))
-}
-
-/// Name of the Job that inspects. `id` tells apart the inspections that one object needs over time.
-pub fn inspection_name(object: &DatabaseMigration, id: &str) -> String {
-    let hash = short_hash(&[&object.uid().unwrap_or_default(), id], 10);
-    format!("{}-inspect-{hash}", name_part(object))
-}
-
-/// Name of a Job that looks, compares, replays or rehearses.
-pub fn again_name(object: &DatabaseMigration, name: &str, record: &LookRecord) -> String {
-    let hash = short_hash(&[&object.uid().unwrap_or_default(), &record.epoch], 6);
-    format!("{}-{name}-{}-{hash}", name_part(object), record.number)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn object(name: &str) -> DatabaseMigration {
-        let mut object = DatabaseMigration::new(name, Default::default());
-        object.metadata.uid = Some("7e7e".into());
-        object
-    }
-
     #[test]
     fn names_of_jobs_fit_and_are_stable() {
-        let long = object(&"a.b".repeat(80));
-        let name = run_name(&long, i64::MAX);
-        assert!(name.len() <= 63 && name == run_name(&long, i64::MAX), "{name}");
-        assert_ne!(run_name(&long, 1), run_name(&long, 2));
-        assert!(!name.contains('.'));
+        let mut long = DatabaseMigration::new(&"a.b".repeat(80), Default::default());
+        long.metadata.uid = Some("7e7e".into());
+        for kind in Kind::ALL {
+            for number in [0, 1, i64::MAX] {
+                let name = job_name(&long, kind, number, &["7e7e", "key"]);
+                assert!(
+                    name.len() <= MAX_JOB_NAME && name == job_name(&long, kind, number, &["7e7e", "key"]),
+                    "{name}"
+                );
+                assert!(!name.contains('.') && !name.starts_with('-'), "{name}");
+            }
+        }
     }
 }

@@ -28,9 +28,10 @@ const CREATE_REASONS: [&str; 4] =
     ["CreateContainerConfigError", "CreateContainerError", "RunContainerError", "CreatePodSandboxError"];
 
 /// How far a pod has come.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub enum PodState {
     /// Not started, and nothing is known to be wrong.
+    #[default]
     Waiting,
     /// Not started, and it will not be while this lasts.
     Blocked(Trouble),
@@ -286,7 +287,8 @@ mod tests {
                 .unwrap()
         };
         let once: Job = serde_json::from_value(json!({"metadata": {}, "spec": {"template": {}}})).unwrap();
-        let again = crate::jobs::job::replacing_disrupted(once.clone());
+        let mut again = once.clone();
+        again.spec.get_or_insert_default().pod_failure_policy = Some(crate::jobs::job::replace_disrupted());
         assert!(["Failed", "Running"].iter().all(|phase| is_replaced(&again, &pod(DISRUPTED, phase))));
         assert!(!is_replaced(&again, &pod(DISRUPTED, "Succeeded")));
         assert!(!is_replaced(&once, &pod(DISRUPTED, "Failed")) && !is_replaced(&again, &pod("Ready", "Failed")));

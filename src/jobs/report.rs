@@ -1,8 +1,9 @@
 //! Reading of what the runner reports: the termination message and the frames in the pod's log. Everything in it is
 //! untrusted, since the application's code runs in the same process. No I/O.
 
+use super::Ended;
 use crate::{
-    api::DriftedObject,
+    api::{DriftedObject, Problem, Reason},
     text::{clean, clean_end},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -217,6 +218,44 @@ fn frame<'a>(line: &'a str, nonce: &str) -> Option<(u32, &'a str)> {
     let rest = line.strip_prefix(MARKER)?.strip_prefix(nonce)?.strip_prefix(' ')?;
     let (seq, chunk) = rest.split_once(' ')?;
     Some((seq.parse().ok()?, chunk.trim_end()))
+}
+
+/// What a Job reported, or why it reported nothing.
+pub fn reported(ended: &Ended) -> Result<Report, Problem> {
+    let report = ended.report().map_err(|error| {
+        let why = ended.reason.clone().unwrap_or_default();
+        let code = ended.exit_code.unwrap_or_default();
+        Problem::new(Reason::PodFailed, pod_failed(ended.ran, code, &why, &error, ended.message.as_deref()))
+    })?;
+    match report.error {
+        Some(failure) => Err(Problem::new(reason_of_class(&failure.class), failure.message)),
+        None if report.state == RunState::Done => Ok(report),
+        None => Err(Problem::new(Reason::PodFailed, "the Job ended before it had read anything")),
+    }
+}
+
+/// The reason that stands for an error class of the runner.
+pub fn reason_of_class(class: &str) -> Reason {
+    match class {
+        "RowsChanged" => Reason::PlanOutdated,
+        "StepsChanged" => Reason::ImageChanged,
+        "LockTimeout" => Reason::DatabaseLocked,
+        other => Reason::parse(other).unwrap_or(Reason::PodFailed),
+    }
+}
+
+/// What to say of a container that ended without a report.
+pub fn pod_failed(ran: bool, code: i32, why: &str, error: &ReportError, message: Option<&str>) -> String {
+    let detail = message.map(|m| clean(m, 400)).filter(|m| !m.is_empty());
+    match (ran, detail) {
+        (false, Some(detail)) => {
+            format!("the container could not be started: {detail}; check spec.alembic.command and workingDir")
+        }
+        (false, None) => {
+            format!("the container could not be started ({why}); check spec.alembic.command and workingDir")
+        }
+        (true, _) => format!("the container ended with exit code {code} ({why}): {error}; see the Job's log"),
+    }
 }
 
 /// Lower-case hexadecimal digits of some bytes.

@@ -4,93 +4,101 @@
 use super::{
     Context, Watched,
     api::{call, refusal},
-    checks::{BackupAsk, RehearsalAsk, VerifyAsk},
     cnpg,
-    decide::Effect,
+    effects::{Effect, Unstarted},
+    gates::Start,
     plan::plan_name,
     schema::{SchemaRecord, schema_name},
 };
 use crate::{
-    api::{
-        BackupMethod, ConditionType, DatabaseMigration, DatabaseMigrationStatus, FINALIZER, MANAGER, Reason,
-        RehearsalSource,
-    },
+    api::{BackupMethod, ConditionType, DatabaseMigration, DatabaseMigrationStatus, FINALIZER, MANAGER, Reason},
     error::Error,
     jobs::{
-        Inspected, JobInput, Origin, PodTemplateError, Run, RunRecord, StageRecord, VersionTableName, backup_job,
-        cnpg_object, compare_job, inspect_job, inspection_config_map, lacks_owner, look_job, program_config_map,
-        rehearse_job, replay_job, run_job, run_jobs, shared_owner, verify_job,
+        BackupRequest, Inspected, JobInput, JobRecord, PodTemplateError, RehearseRequest, VerifyRequest, backup_job,
+        cnpg_object, compare_job, inspect_job, inspection_config_map, lacks_owner, probe_job, program_config_map,
+        rehearse_job, replay_job, run_job, shared_owner, verify_job,
     },
     text,
 };
 use k8s_openapi::{
     api::{
         batch::v1::Job,
-        core::v1::{ConfigMap, ObjectReference},
+        core::v1::{ConfigMap, ObjectReference, Pod},
     },
     apimachinery::pkg::apis::meta::v1::Time,
 };
 use kube::{
     Api, Resource, ResourceExt,
-    api::{DeleteParams, DynamicObject, PartialObjectMeta, Patch, PatchParams, PostParams},
+    api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions},
     runtime::events::{Event, EventType},
 };
 use serde_json::{Value, json};
 
-/// Carries out effects in their order; the first failure ends the pass, and the next one begins anew. Returns the
-/// object's resource version where an effect has changed it.
-pub async fn act(object: &DatabaseMigration, effects: &[Effect], context: &Context) -> Result<Option<String>, Error> {
-    let actor = Actor { object, context, namespace: object.namespace().unwrap_or_default() };
-    let mut version = None;
+/// Carries out effects in their order; the first failure ends the pass, and the next one begins anew. `version` is the
+/// object's resource version as far as this pass knows it; returned is what it is after the effects.
+pub async fn act(
+    object: &DatabaseMigration,
+    version: Option<String>,
+    effects: &[Effect],
+    context: &Context,
+) -> Result<Option<String>, Error> {
+    let namespace = object.namespace().unwrap_or_default();
+    let mut actor = Actor { object, context, namespace, version: version.or_else(|| object.resource_version()) };
     for effect in effects {
-        match effect {
-            Effect::Inspect(wanted) => {
-                let input = JobInput { object, image: &object.spec.image, scratch: None };
-                actor.look("the inspect Job", inspect_job(input, &wanted.key, wanted.job.clone())).await?;
-            }
-            Effect::Look(record) => {
-                let input = JobInput { object, image: &object.spec.image, scratch: None };
-                actor.look("the probe Job", look_job(input, record)).await?;
-            }
-            Effect::Compare { record, image } => {
-                actor.look("the compare Job", compare_job(JobInput { object, image, scratch: None }, record)).await?;
-            }
-            Effect::Replay(job) => {
-                let input = JobInput { object, image: &job.image, scratch: Some(&job.scratch) };
-                actor.look("the replay Job", replay_job(input, &job.record, job.run.clone())).await?;
-            }
-            Effect::KeepInspection { key, image } | Effect::ShareInspection { key, image } => {
-                actor.ensure_shared(actor.inspection(key, image)?).await?;
-            }
-            Effect::BackUp(ask) => actor.back_up(ask).await?,
-            Effect::Verify(ask) => actor.verify(ask).await?,
-            Effect::Rehearse(ask) => actor.rehearse(ask).await?,
-            Effect::DeleteRehearsal(name) => actor.delete_rehearsal(name).await?,
-            Effect::Run(run) => version = actor.run(&run.0, &run.1).await?,
-            Effect::NoRunSince(recorded) => actor.no_run_since(*recorded).await?,
-            Effect::RemoveFinalizer => version = actor.set_finalizer(false).await?,
-            Effect::KeepSchema(record) => actor.keep_schema(record).await?,
-            Effect::ShowPlan { map, over } => {
-                actor.keep(&plan_name(object), over.as_deref(), Value::clone(map)).await?;
-            }
-            Effect::DeleteJob(name) => actor.delete_job(name).await?,
-            Effect::Event { warning, reason, note, job } => actor.tell(*warning, reason, note, job.as_deref()).await,
-        }
+        actor.carry_out(effect).await?;
     }
-    Ok(version)
+    Ok(actor.version)
 }
 
-/// Writes the status unless it is what is there. It was made from the object as it was at `version`, by default the
-/// one that was watched: over a newer one it is not written, as it could undo the memory of another process.
+impl Actor<'_> {
+    async fn carry_out(&mut self, effect: &Effect) -> Result<(), Error> {
+        let object = self.object;
+        let input = |image| JobInput { object, image, scratch: None };
+        match effect {
+            Effect::Inspect(request) => {
+                self.look("the inspect Job", inspect_job(input(&object.spec.image), request)).await
+            }
+            Effect::Probe(record) => self.look("the probe Job", probe_job(input(&object.spec.image), record)).await,
+            Effect::Compare { record, image } => self.look("the compare Job", compare_job(input(image), record)).await,
+            Effect::Replay(request) => {
+                let input = JobInput { scratch: Some(&request.scratch), ..input(&request.image) };
+                self.look("the replay Job", replay_job(input, request)).await
+            }
+            Effect::Rehearse(request) => self.rehearse(request).await,
+            Effect::BackUp(request) => self.back_up(request).await,
+            Effect::Verify(request) => self.verify(request).await,
+            Effect::Start(start) => self.start(start).await,
+            Effect::Release(name) => self.release(name).await,
+            Effect::Cancel(unstarted) => self.cancel(unstarted).await,
+            Effect::OwnJob(name) => self.own_job(name).await,
+            Effect::DeleteJob(name) => self.delete_job(name).await,
+            Effect::DeleteRehearsal(name) => self.delete_rehearsal(name).await,
+            Effect::RemoveFinalizer => self.set_finalizer(false).await,
+            Effect::KeepInspection { key, image } | Effect::ShareInspection { key, image } => {
+                self.ensure_shared(self.inspection(key, image)?).await
+            }
+            Effect::KeepSchema(record) => self.keep_schema(record).await,
+            Effect::ShowPlan { map, over } => self.keep(&plan_name(object), over.as_deref(), Value::clone(map)).await,
+            Effect::Event { warning, reason, note, job } => {
+                self.publish(*warning, reason, note, job.as_deref()).await;
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Applies the status if it changed, and returns the object's resource version after it. Carries the version that it was
+/// computed from, so that a stale write conflicts: it could undo the memory of another process.
 pub async fn write_status(
     object: &DatabaseMigration,
     version: Option<String>,
     status: &DatabaseMigrationStatus,
     context: &Context,
-) -> Result<(), Error> {
+) -> Result<Option<String>, Error> {
+    let version = version.or_else(|| object.resource_version());
     if object.status.as_ref() == Some(status) || object.status.is_none() && object.metadata.deletion_timestamp.is_some()
     {
-        return Ok(());
+        return Ok(version);
     }
     let api: Api<DatabaseMigration> = Api::namespaced(context.client.clone(), &object.namespace().unwrap_or_default());
     let name = object.name_any();
@@ -99,12 +107,13 @@ pub async fn write_status(
         "kind": DatabaseMigration::kind(&()),
         // The version also keeps a pass over a deleted object from writing to its namesake: for a status the API server
         // looks at no uid.
-        "metadata": { "resourceVersion": version.or_else(|| object.resource_version()) },
+        "metadata": { "resourceVersion": version },
         "status": status,
     });
     let params = PatchParams::apply(MANAGER).force();
-    call(&format!("write the status of {name}"), api.patch_status(&name, &params, &Patch::Apply(&body))).await?;
-    Ok(())
+    let written =
+        call(&format!("write the status of {name}"), api.patch_status(&name, &params, &Patch::Apply(&body))).await?;
+    Ok(written.metadata.resource_version)
 }
 
 /// Writes the conditions of an object that can't be read as a whole; what else its status holds is left as it is.
@@ -131,6 +140,14 @@ pub async fn tell_unreadable(object: &Watched, error: &str, context: &Context) -
     Ok(())
 }
 
+/// What is not there any more is as good as deleted.
+fn gone<T>(answer: Result<T, Error>) -> Result<(), Error> {
+    match answer {
+        Err(error) if refusal(&error) == Some(404) => Ok(()),
+        other => other.map(drop),
+    }
+}
+
 /// A patch that is no apply, in the operator's name.
 fn as_manager() -> PatchParams {
     PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() }
@@ -140,6 +157,8 @@ struct Actor<'a> {
     object: &'a DatabaseMigration,
     context: &'a Context,
     namespace: String,
+    /// The object's resource version as this pass knows it.
+    version: Option<String>,
 }
 
 impl Actor<'_> {
@@ -159,38 +178,83 @@ impl Actor<'_> {
         Error::Internal { what: format!("{what} of {}", self.object.name_any()), detail: error.to_string() }
     }
 
-    /// Starts a run: only on the object as it is now, and held against deletion first.
-    async fn run(&self, record: &RunRecord, run: &Run) -> Result<Option<String>, Error> {
-        self.confirm(|live| live.status.as_ref().map_or(0, |s| s.recorded_runs()) < record.number).await?;
-        let input = JobInput { object: self.object, image: &record.image, scratch: None };
-        let job = run_job(input, record, run.clone()).map_err(|e| self.internal("the run Job", &e))?;
+    /// Makes the Job of a run, suspended: only for the object as it is now, and held against deletion first.
+    async fn start(&mut self, start: &Start) -> Result<(), Error> {
+        let request = start.request();
+        self.confirm().await?;
+        let image = request.run_record().image;
+        let job = run_job(JobInput { object: self.object, image: &image, scratch: None }, request);
+        let job = job.map_err(|e| self.internal("the run Job", &e))?;
         self.ensure_shared(program_config_map(self.object)).await?;
-        let version = self.set_finalizer(true).await?;
-        self.create_job(job).await?;
-        Ok(version)
+        self.set_finalizer(true).await?;
+        self.create_job(job).await
+    }
+
+    /// Lets the Job of a run begin, and takes it out of every cascade. It is in the status by now, so that nothing can make it
+    /// unknown.
+    async fn release(&self, name: &str) -> Result<(), Error> {
+        if !self.context.process.claim.holds() {
+            return Err(Error::NotLeading { what: format!("Job {name}") });
+        }
+        let patch = Patch::Merge(json!({ "metadata": { "ownerReferences": null }, "spec": { "suspend": false } }));
+        match call(&format!("release Job {name}"), self.jobs().patch_metadata(name, &as_manager(), &patch)).await {
+            // Somebody has deleted it; the next pass judges what that means.
+            Err(error) if refusal(&error) == Some(404) => Ok(()),
+            other => other.map(drop),
+        }
+    }
+
+    /// Deletes the Job of a run whose pod has not started: the pod itself first, as it was seen. One that has started since is
+    /// another version, and the API server refuses.
+    async fn cancel(&self, unstarted: &Unstarted) -> Result<(), Error> {
+        let as_seen = |uid: &str, version: Option<&str>| DeleteParams {
+            preconditions: Some(Preconditions {
+                uid: Some(uid.to_owned()),
+                resource_version: version.map(str::to_owned),
+            }),
+            ..DeleteParams::background()
+        };
+        let version = match &unstarted.pod {
+            Some(pod) => {
+                let pods: Api<Pod> = Api::namespaced(self.context.client.clone(), &self.namespace);
+                let what = format!("delete pod {}", pod.name);
+                gone(call(&what, pods.delete(&pod.name, &as_seen(&pod.uid, Some(&pod.version)))).await)?;
+                None
+            }
+            None => Some(unstarted.version.as_str()),
+        };
+        let what = format!("delete Job {}", unstarted.name);
+        gone(call(&what, self.jobs().delete(&unstarted.name, &as_seen(&unstarted.uid, version))).await)
+    }
+
+    /// Gives the Job of an ended run its owner, with which it goes.
+    async fn own_job(&self, name: &str) -> Result<(), Error> {
+        let owners: Vec<_> = self.object.controller_owner_ref(&()).into_iter().collect();
+        let patch = Patch::Merge(json!({ "metadata": { "ownerReferences": owners } }));
+        gone(call(&format!("own Job {name}"), self.jobs().patch_metadata(name, &as_manager(), &patch)).await)
     }
 
     /// Starts a pod that only looks. It does no harm, and yet is not worth starting for a question that has been
     /// answered: after an interruption the watches come back one after the other.
     async fn look(&self, what: &str, job: Result<Job, PodTemplateError>) -> Result<(), Error> {
-        self.confirm(|live| live.status == self.object.status).await?;
+        self.confirm().await?;
         let job = job.map_err(|e| self.internal(what, &e))?;
         self.ensure_shared(program_config_map(self.object)).await?;
         self.create_job(job).await
     }
 
     /// Begins a backup, by whatever makes it; as with a look, not for what was answered already.
-    async fn back_up(&self, ask: &BackupAsk) -> Result<(), Error> {
-        self.confirm(|live| live.status == self.object.status).await?;
+    async fn back_up(&self, request: &BackupRequest) -> Result<(), Error> {
+        self.confirm().await?;
         let spec = &self.object.spec.backup;
-        match (ask.method, &spec.job, &spec.cnpg) {
+        match (request.method, &spec.job, &spec.cnpg) {
             (BackupMethod::Job, Some(job), _) => {
-                let job = backup_job(self.object, &ask.name, &ask.record, &job.template, ask.timeout);
+                let job = backup_job(self.object, request, &job.template);
                 self.create_job(job.map_err(|e| self.internal("the backup Job", &e))?).await
             }
             (BackupMethod::Cnpg, _, Some(cnpg)) => {
-                let backup = cnpg_object(self.object, &ask.name, &ask.record, cnpg);
-                self.create_cnpg(&ask.name, &backup.map_err(|e| self.internal("the Backup", &e))?).await
+                let backup = cnpg_object(self.object, request, cnpg);
+                self.create_cnpg(&request.name, &backup.map_err(|e| self.internal("the Backup", &e))?).await
             }
             // The spec that asked for it is this one.
             (BackupMethod::Job | BackupMethod::Cnpg, _, _) => Err(Error::Stale(self.object.name_any())),
@@ -207,27 +271,20 @@ impl Actor<'_> {
         match call(&what, api.create(&PostParams::default(), backup)).await {
             Err(error) if refusal(&error) == Some(409) => {
                 let there = call(&format!("{} {name}", cnpg::GET), api.get(name)).await?;
-                let ours = StageRecord::of(&there).is_some_and(|record| Some(record.uid) == self.object.uid());
+                let ours = self.made(&there);
                 if ours { Ok(()) } else { Err(Error::Foreign { what: format!("Backup {name}") }) }
             }
             other => other.map(drop),
         }
     }
 
-    async fn rehearse(&self, ask: &RehearsalAsk) -> Result<(), Error> {
-        let inspection = &ask.image.inspection;
-        let origin = match ask.source {
-            RehearsalSource::History => Origin::History(ask.history.clone()),
-            RehearsalSource::Dump => Origin::Dump(VersionTableName {
-                name: &inspection.version_table,
-                schema: inspection.version_table_schema.as_deref(),
-            }),
-        };
-        let input = JobInput { object: self.object, image: &ask.image.image, scratch: Some(&ask.scratch) };
-        let job = rehearse_job(input, &ask.record, ask.run.clone(), origin).transpose();
+    async fn rehearse(&self, request: &RehearseRequest) -> Result<(), Error> {
+        let input = JobInput { object: self.object, image: &request.image, scratch: Some(&request.scratch) };
         // Where there is nothing to copy from the history is asked for.
-        let Some(job) = job else { return Err(Error::Stale(self.object.name_any())) };
-        self.look("the rehearse Job", job).await
+        match rehearse_job(input, request).transpose() {
+            Some(job) => self.look("the rehearse Job", job).await,
+            None => Err(Error::Stale(self.object.name_any())),
+        }
     }
 
     /// Where nothing else was to be written, nothing else has shown that the object is as the watch brought it.
@@ -238,24 +295,25 @@ impl Actor<'_> {
         if newest { Ok(()) } else { self.delete_job(name).await }
     }
 
-    async fn verify(&self, ask: &VerifyAsk) -> Result<(), Error> {
-        self.confirm(|live| live.status == self.object.status).await?;
+    async fn verify(&self, request: &VerifyRequest) -> Result<(), Error> {
         let Some(verify) = &self.object.spec.verify else { return Err(Error::Stale(self.object.name_any())) };
-        let input = JobInput { object: self.object, image: &ask.image, scratch: None };
-        let job = verify_job(input, &ask.name, &ask.record, verify, ask.timeout);
+        self.confirm().await?;
+        let input = JobInput { object: self.object, image: &request.image, scratch: None };
+        let job = verify_job(input, request, verify);
         self.create_job(job.map_err(|e| self.internal("the verify Job", &e))?).await
     }
 
-    /// The decision was made on a watched copy, which can be old. Before a Job is made of it the API server itself is
-    /// asked whether it still holds.
-    async fn confirm(&self, holds: impl FnOnce(&DatabaseMigration) -> bool) -> Result<(), Error> {
+    /// The decision was made on a watched copy, which can be old. Before a Job is made of it the API server itself is asked
+    /// whether the object is still so.
+    async fn confirm(&self) -> Result<(), Error> {
         let name = self.object.name_any();
         let live = call(&format!("get {name}"), self.objects().get(&name)).await?;
         let same = live.uid() == self.object.uid()
             && live.metadata.generation == self.object.metadata.generation
             && live.annotations() == self.object.annotations()
-            && live.metadata.deletion_timestamp.is_none();
-        if same && holds(&live) { Ok(()) } else { Err(Error::Stale(name)) }
+            && live.metadata.deletion_timestamp.is_none()
+            && live.status == self.object.status;
+        if same { Ok(()) } else { Err(Error::Stale(name)) }
     }
 
     /// Creates a Job; one of the same name that is this object's own is the same Job.
@@ -268,50 +326,41 @@ impl Actor<'_> {
         match call(&what, self.jobs().create(&PostParams::default(), &job)).await {
             Err(error) if refusal(&error) == Some(409) => {
                 let there = call(&format!("get Job {name}"), self.jobs().get(&name)).await?;
-                if self.owns(&there) { Ok(()) } else { Err(Error::Foreign { what: format!("Job {name}") }) }
+                if self.made(&there) { Ok(()) } else { Err(Error::Foreign { what: format!("Job {name}") }) }
             }
             other => other.map(|_| ()),
         }
     }
 
     async fn delete_job(&self, name: &str) -> Result<(), Error> {
-        let deleted = call(&format!("delete Job {name}"), self.jobs().delete(name, &DeleteParams::background())).await;
-        match deleted {
-            Err(error) if refusal(&error) == Some(404) => Ok(()),
-            other => other.map(|_| ()),
-        }
+        gone(call(&format!("delete Job {name}"), self.jobs().delete(name, &DeleteParams::background())).await)
     }
 
-    /// The watch of Jobs may not have brought the newest run yet, so the API server itself is asked.
-    async fn no_run_since(&self, recorded: i64) -> Result<(), Error> {
-        let name = self.object.name_any();
-        let jobs =
-            call(&format!("list the run Jobs of {name}"), self.jobs().list_metadata(&run_jobs(self.object))).await?;
-        let newer =
-            |job: &PartialObjectMeta<Job>| self.owns(job) && RunRecord::of(job).is_some_and(|r| r.number > recorded);
-        if jobs.iter().any(newer) { Err(Error::Stale(name)) } else { Ok(()) }
+    /// Whether something was made for this object.
+    fn made(&self, there: &impl ResourceExt) -> bool {
+        JobRecord::of(there).is_some_and(|record| Some(record.uid) == self.object.uid())
     }
 
-    fn owns(&self, job: &impl ResourceExt) -> bool {
-        let uid = self.object.uid().unwrap_or_default();
-        job.owner_references().iter().any(|owner| owner.uid == uid)
-    }
-
-    /// Server-side apply with a manager of its own: it can neither take away nor keep anybody else's finalizer.
-    async fn set_finalizer(&self, present: bool) -> Result<Option<String>, Error> {
+    /// Server-side apply with a manager of its own: it can neither take away nor keep anybody else's finalizer. Only over the
+    /// version that this pass knows: a paused leader could take away what protects another one's run.
+    async fn set_finalizer(&mut self, present: bool) -> Result<(), Error> {
         let name = self.object.name_any();
         let finalizers = if present { vec![FINALIZER] } else { Vec::new() };
         let body = json!({
             "apiVersion": DatabaseMigration::api_version(&()),
             "kind": DatabaseMigration::kind(&()),
-            "metadata": { "uid": self.object.uid(), "finalizers": finalizers },
+            "metadata": { "uid": self.object.uid(), "resourceVersion": self.version, "finalizers": finalizers },
         });
         let params = PatchParams::apply(&format!("{MANAGER}-finalizer")).force();
         let what = format!("set the finalizer of {name}");
         match call(&what, self.objects().patch_metadata(&name, &params, &Patch::Apply(&body))).await {
             // Already gone, and that is what removing it was for.
-            Err(error) if !present && refusal(&error) == Some(404) => Ok(None),
-            other => other.map(|changed| changed.metadata.resource_version),
+            Err(error) if !present && refusal(&error) == Some(404) => Ok(()),
+            Err(error) => Err(error),
+            Ok(changed) => {
+                self.version = changed.metadata.resource_version;
+                Ok(())
+            }
         }
     }
 
@@ -382,7 +431,7 @@ impl Actor<'_> {
     }
 
     /// An event that can't be published must not hold anything up.
-    async fn tell(&self, warning: bool, reason: &str, note: &str, job: Option<&str>) {
+    async fn publish(&self, warning: bool, reason: &str, note: &str, job: Option<&str>) {
         let related = |name: &str| ObjectReference {
             api_version: Some(Job::api_version(&()).into_owned()),
             kind: Some(Job::kind(&()).into_owned()),

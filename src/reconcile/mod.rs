@@ -5,17 +5,25 @@ mod api;
 mod checks;
 mod cnpg;
 mod decide;
+mod drift;
+mod due;
+mod effects;
+mod facts;
+mod gates;
 mod observe;
-mod observed;
+mod orphans;
 mod plan;
 mod schema;
+mod situation;
 mod status;
 
 pub(crate) use api::{call, refusal};
-pub use decide::{Decision, Effect, Next, decide};
+pub use decide::decide;
+pub use effects::{Decision, Effect, Next};
 pub use observe::{Checks, InspectionCache};
+pub use orphans::clear_orphans;
 
-use self::{checks::refused, observed::SchemaView};
+use self::{checks::refused, facts::SchemaView};
 use crate::{
     api::DatabaseMigration,
     backoff::BackOff,
@@ -124,10 +132,10 @@ pub async fn reconcile(object: &DatabaseMigration, context: &Context) -> Result<
         Err(error) => match refused(&error) {
             Some(problem) if object.metadata.deletion_timestamp.is_none() => {
                 tracing::warn!(object = object.name_any(), %error, "refused");
-                let told = decide::told(object, &problem, context.now());
-                act::write_status(object, None, &told.status, context).await?;
-                act::act(object, &told.after, context).await?;
-                Ok(next_look(object, told.next, context))
+                let rejected = decide::rejected(object, &problem, context.now());
+                let version = act::write_status(object, None, &rejected.status, context).await?;
+                act::act(object, version, &rejected.after, context).await?;
+                Ok(next_look(object, rejected.next, context))
             }
             _ => Err(error),
         },
@@ -137,12 +145,12 @@ pub async fn reconcile(object: &DatabaseMigration, context: &Context) -> Result<
 
 async fn pass(object: &DatabaseMigration, context: &Context) -> Result<Action, Error> {
     let begun = Instant::now();
-    let observed = observe::observe(object, context).await?;
-    let decision = decide(object, &observed, context.now());
-    let version = act::act(object, &decision.effects, context).await?;
-    act::write_status(object, version, &decision.status, context).await?;
-    act::act(object, &decision.after, context).await?;
-    if let SchemaView::Seen(seen) = observed.schema {
+    let facts = observe::observe(object, context).await?;
+    let decision = decide(object, &facts, context.now());
+    let version = act::act(object, None, &decision.effects, context).await?;
+    let version = act::write_status(object, version, &decision.status, context).await?;
+    act::act(object, version, &decision.after, context).await?;
+    if let SchemaView::Seen(seen) = facts.schema {
         context.process.checks.done(&object.uid().unwrap_or_default(), seen.check, context.now());
     }
     context.process.metrics.passed(begun.elapsed());

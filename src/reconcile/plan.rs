@@ -2,12 +2,13 @@
 
 use super::checks::{Chosen, direction_name};
 use crate::{
-    api::{DatabaseMigration, HazardStatus, PlanStatus, PlanStep},
+    api::{ANNOTATION_PLAN, DatabaseMigration, HazardStatus, PlanStatus, PlanStep},
     jobs::{own_metadata, own_name},
     lint::{Finding, Severity},
     revisions::Direction,
     text,
 };
+use kube::ResourceExt;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -23,6 +24,11 @@ const MAX_JSON: usize = 150 * 1024;
 /// Name of the ConfigMap: one for each object, with its newest plan.
 pub fn plan_name(object: &DatabaseMigration) -> String {
     own_name(object, "plan")
+}
+
+/// The plan that a ConfigMap shows.
+pub fn plan_hash(map: &impl ResourceExt) -> String {
+    map.annotations().get(ANNOTATION_PLAN).cloned().unwrap_or_default()
 }
 
 /// What the status shows of a plan.
@@ -102,8 +108,10 @@ fn allowances(chosen: &Chosen) -> Vec<String> {
 /// The ConfigMap as it is to be.
 pub fn plan_config_map(object: &DatabaseMigration, chosen: &Chosen) -> Value {
     let down = chosen.plan.direction == Direction::Downgrade;
+    let mut metadata = json!(own_metadata(object, plan_name(object)));
+    metadata["annotations"] = json!({ ANNOTATION_PLAN: chosen.hash });
     json!({
-        "metadata": own_metadata(object, plan_name(object)),
+        "metadata": metadata,
         "data": {
             "about": "The newest plan: plan.sql is what would run, undo.sql the way back; plan.json has its steps and hazards, rehearsal.json how it ran on a scratch database. Values of data statements are masked.",
             "hash": chosen.hash,

@@ -1,19 +1,21 @@
-//! Building the next status from the one before it: conditions keep their transition times, lists stay short; no I/O.
+//! The only writer of the status: the next one from the one before it and from what a decision says. Conditions keep their
+//! transition times, and what this pass did not look at keeps the generation that it was about; lists stay short. No I/O.
 
 use super::{
-    checks::{Approval, Chosen, describe, direction_name, empty_downgrades},
-    observed::Problem,
+    checks::{Chosen, direction_name, empty_downgrades},
+    effects::{Note, Step},
 };
 use crate::{
     api::{
-        ConditionType, DatabaseMigration, DatabaseMigrationStatus, DatabaseStatus, ImageStatus, Kind, Pending,
-        PlanStatus, Reason, RunStatus,
+        ConditionType, DatabaseMigration, DatabaseMigrationStatus, DatabaseStatus, ImageStatus, Pending, PlanStatus,
+        Problem, Reason, ReasonKind, RehearsalResult, RunRecord, RunResult, RunStatus, SucceededRun, UnfinishedRun,
     },
     db::Snapshot,
     jobs::Inspected,
     lint::{Code, Finding, Severity},
+    reconcile::{checks::requested_at, effects::Effect},
     revisions::Direction,
-    text,
+    text::{self, rows_in_line},
 };
 use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::{Condition, Time},
@@ -28,29 +30,103 @@ const MAX_IMAGES: usize = 10;
 const MAX_LISTED: usize = 50;
 const MAX_MESSAGE: usize = 1024;
 
+/// The status with a run recorded that has just ended: what a decision is made on.
+pub fn recorded(mut status: DatabaseMigrationStatus, ended: Option<&RunStatus>) -> DatabaseMigrationStatus {
+    let Some(run) = ended else { return status };
+    let runs = &mut status.runs;
+    let record = runs.active.take().unwrap_or_default();
+    runs.cancelled = false;
+    match run.result {
+        RunResult::Succeeded => {
+            runs.last_success = Some(SucceededRun { run: record, job: run.job.clone() });
+            runs.unfinished = None;
+        }
+        RunResult::Failed | RunResult::Lost => {
+            let RunRecord { number, direction, from, .. } = record;
+            runs.unfinished = Some(UnfinishedRun { number, direction, from });
+        }
+        RunResult::Refused => {}
+    }
+    // The image that brought the database where it is must be known even when its inspection was never recorded.
+    if !status.images.contains(&run.image) {
+        remember(&mut status, &run.image);
+    }
+    if let Some(before) = status.last_run.replace(run.clone()) {
+        status.history.insert(0, before);
+        status.history.truncate(MAX_HISTORY - 1);
+    }
+    status
+}
+
+fn remember(status: &mut DatabaseMigrationStatus, image: &str) {
+    status.images.insert(0, image.to_owned());
+    status.images.truncate(MAX_IMAGES);
+}
+
+/// The next status. `memory` is what [`recorded`] made of the one before.
+pub fn next_status(
+    object: &DatabaseMigration,
+    memory: &DatabaseMigrationStatus,
+    step: &Step,
+    now: Timestamp,
+) -> DatabaseMigrationStatus {
+    let mut writer = Writer::new(object, memory.clone(), now);
+    for note in &step.notes {
+        writer.note(note);
+    }
+    for effect in &step.before {
+        if let Effect::Start(start) = effect {
+            let record = start.record();
+            writer.status.runs.started = record.number;
+            writer.status.runs.active = Some(record);
+        }
+    }
+    if let Some(Problem { reason, message }) = step.stop.as_ref().and_then(|stop| stop.ready.as_ref()) {
+        writer.ready(*reason, message);
+    }
+    writer.forget_rehearsal();
+    writer.status
+}
+
 /// The status in the making.
-pub struct Draft {
-    pub status: DatabaseMigrationStatus,
-    generation: Option<i64>,
+struct Writer<'a> {
+    object: &'a DatabaseMigration,
+    status: DatabaseMigrationStatus,
     now: Timestamp,
 }
 
-impl Draft {
-    /// Starts from what the object's status says, with every condition present.
-    pub fn new(object: &DatabaseMigration, now: Timestamp) -> Self {
-        let mut status = object.status.clone().unwrap_or_default();
+impl<'a> Writer<'a> {
+    /// Starts from what is known, with every condition present.
+    fn new(object: &'a DatabaseMigration, mut status: DatabaseMigrationStatus, now: Timestamp) -> Self {
         status.observed_generation = object.metadata.generation;
-        let mut draft = Self { status, generation: object.metadata.generation, now };
+        let mut writer = Self { object, status, now };
         for type_ in ConditionType::ALL {
-            if draft.status.condition(type_).is_none() {
-                draft.set(type_, "Unknown", "NotChecked", "not looked at yet");
+            if writer.status.condition(type_).is_none() {
+                writer.set(type_, "Unknown", "NotChecked", "not looked at yet");
             }
         }
-        draft
+        writer
+    }
+
+    fn note(&mut self, note: &Note) {
+        match note {
+            Note::Database(snapshot, rows) => self.database(snapshot, rows),
+            Note::Image { id, image } => self.image(id, image),
+            Note::Graph { heads, target } => self.graph(heads, target.as_deref()),
+            Note::Plan(plan, shown) => self.plan(plan, shown),
+            Note::Unplanned(problem) => self.unplanned(problem),
+            Note::Cancelled(cancelled) => self.status.runs.cancelled = *cancelled,
+            Note::Condition(type_, status, reason, message) => self.set(*type_, status, reason, message),
+            Note::Rehearsal(rehearsal) => self.status.rehearsal = rehearsal.clone(),
+            Note::Backup(backup) => self.status.backup = Some(backup.clone()),
+            Note::Verify(verify) => self.status.verify = Some(verify.clone()),
+            Note::Drift(drift) => self.status.drift = drift.clone(),
+            Note::Baseline(run) => self.status.runs.baseline = Some(*run),
+        }
     }
 
     /// Sets one condition.
-    pub fn set(&mut self, type_: ConditionType, status: &str, reason: &str, message: &str) {
+    fn set(&mut self, type_: ConditionType, status: &str, reason: &str, message: &str) {
         let before = self.status.conditions.iter().position(|c| c.type_ == type_.as_str());
         let since = before
             .and_then(|i| self.status.conditions.get(i))
@@ -61,7 +137,7 @@ impl Draft {
             status: status.to_owned(),
             reason: reason.to_owned(),
             message: text::clean(message, MAX_MESSAGE),
-            observed_generation: self.generation,
+            observed_generation: self.object.metadata.generation,
             last_transition_time: since,
         };
         match before.and_then(|i| self.status.conditions.get_mut(i)) {
@@ -71,91 +147,70 @@ impl Draft {
     }
 
     /// Sets Ready, Reconciling and Stalled together, so that kstatus reads them as one state.
-    pub fn verdict(&mut self, reason: Reason, message: &str) {
+    fn ready(&mut self, reason: Reason, message: &str) {
         let was_ready = self.status.is_true(ConditionType::Ready)
             || self
                 .status
                 .condition(ConditionType::Ready)
                 .is_some_and(|c| c.status == "Unknown" && c.reason == reason.as_str());
         let (ready, reconciling, stalled) = match reason.kind() {
-            Kind::Ready => ("True", "False", "False"),
+            ReasonKind::Ready => ("True", "False", "False"),
             // A database that was at its target probably still is; nobody can tell.
-            Kind::Working if reason == Reason::DatabaseUnreachable && was_ready => ("Unknown", "True", "False"),
-            Kind::Working => ("False", "True", "False"),
-            Kind::Stalled => ("False", "False", "True"),
-            Kind::Held => ("False", "False", "False"),
+            ReasonKind::Working if reason == Reason::DatabaseUnreachable && was_ready => ("Unknown", "True", "False"),
+            ReasonKind::Working => ("False", "True", "False"),
+            ReasonKind::Stalled => ("False", "False", "True"),
+            ReasonKind::Held => ("False", "False", "False"),
         };
         self.set(ConditionType::Ready, ready, reason.as_str(), message);
         for (type_, status) in [(ConditionType::Reconciling, reconciling), (ConditionType::Stalled, stalled)] {
             let message = if status == "True" { message } else { "" };
             self.set(type_, status, reason.as_str(), message);
         }
-        for type_ in ConditionType::ALL {
-            self.refresh(type_);
-        }
-    }
-
-    /// What was looked at for an older generation and not again says so by its observedGeneration, but a condition
-    /// that does not depend on the spec stays valid.
-    fn refresh(&mut self, type_: ConditionType) {
-        let generation = self.generation;
-        if let Some(condition) = self.status.conditions.iter_mut().find(|c| c.type_ == type_.as_str()) {
-            condition.observed_generation = generation;
-        }
-    }
-
-    /// A problem: the verdict, and no plan.
-    pub fn problem(&mut self, problem: &Problem) {
-        self.verdict(problem.reason, &problem.message);
     }
 
     /// What the database answered.
-    pub fn database(&mut self, snapshot: &Snapshot, rows: &BTreeSet<String>) {
+    fn database(&mut self, snapshot: &Snapshot, rows: &BTreeSet<String>) {
         self.status.database = Some(DatabaseStatus {
             dialect: text::clean(&snapshot.dialect, 32),
             // Distributions add their own words after the number.
             version: text::clean(snapshot.server_version.split_whitespace().next().unwrap_or_default(), 64),
         });
-        self.status.current = Some(describe(rows));
+        self.status.current = Some(rows_in_line(rows));
         self.status.current_revisions = rows.iter().take(MAX_LISTED).map(|r| text::clean(r, 128)).collect();
     }
 
-    /// The image as it was inspected.
-    pub fn image(&mut self, reference: &str, id: &str, image: &Inspected) {
+    /// The image as it was inspected. A request is handled once the image that it asks to look at has been looked at.
+    fn image(&mut self, id: &str, image: &Inspected) {
         self.status.image = Some(ImageStatus {
-            reference: reference.to_owned(),
+            reference: self.object.spec.image.clone(),
             digest: image.digest.clone(),
             alembic: Some(text::clean(&image.inspection.alembic, 32)),
             inspection: Some(id.to_owned()),
         });
         if self.status.images.first() != Some(&image.image) {
             self.status.images.retain(|known| *known != image.image);
-            self.remember(&image.image);
+            remember(&mut self.status, &image.image);
         }
-    }
-
-    fn remember(&mut self, image: &str) {
-        self.status.images.insert(0, image.to_owned());
-        self.status.images.truncate(MAX_IMAGES);
+        self.status.last_handled_reconcile_at = requested_at(self.object).map(|r| text::clean(r, 256));
     }
 
     /// The heads of the image, and the revisions that the target means in it.
-    pub fn graph(&mut self, heads: &[String], target: Option<&[String]>) {
+    fn graph(&mut self, heads: &[String], target: Option<&[String]>) {
         self.status.heads = heads.iter().take(MAX_LISTED).cloned().collect();
-        self.status.target = target.map(|t| describe(&t.iter().cloned().collect()));
+        self.status.target = target.map(|t| rows_in_line(&t.iter().cloned().collect()));
         self.status.target_revisions = target.unwrap_or_default().iter().take(MAX_LISTED).cloned().collect();
     }
 
     /// No way to the target is known.
-    pub fn unplanned(&mut self, reason: &str, message: &str) {
+    fn unplanned(&mut self, problem: &Problem) {
         self.status.plan = None;
         self.status.pending = None;
-        self.set(ConditionType::Planned, "False", reason, message);
+        self.set(ConditionType::Planned, "False", problem.reason.as_str(), &problem.message);
         self.set(ConditionType::HazardFree, "Unknown", "NotPlanned", "there is no plan to judge");
         self.set(ConditionType::Approved, "Unknown", "NotPlanned", "there is no plan to approve");
     }
 
-    /// What is dangerous about a plan. Low hazards are none to this condition, and what can't be seen is not safe.
+    /// What is dangerous about a plan. Low hazards don't count; SQL that can't be read makes it Unknown.
     fn hazards(&mut self, chosen: &Chosen) {
         let judged = &chosen.judged;
         let findings = &judged.report.findings;
@@ -186,14 +241,8 @@ impl Draft {
         self.set(ConditionType::HazardFree, status, reason, &message);
     }
 
-    /// Whether the plan may run.
-    pub fn approval(&mut self, approval: &Approval) {
-        let status = if approval.approved { "True" } else { "False" };
-        self.set(ConditionType::Approved, status, approval.reason, &approval.message);
-    }
-
     /// The way to the target.
-    pub fn plan(&mut self, chosen: &Chosen, shown: PlanStatus) {
+    fn plan(&mut self, chosen: &Chosen, shown: &PlanStatus) {
         let plan = &chosen.plan;
         let count = |steps: &[String]| i32::try_from(steps.len()).unwrap_or(i32::MAX);
         let revisions = chosen.pending.iter().take(MAX_PENDING).cloned().collect();
@@ -205,7 +254,7 @@ impl Draft {
             self.set(ConditionType::Approved, "True", "NothingToDo", "no plan is pending");
             return;
         }
-        self.status.plan = Some(shown);
+        self.status.plan = Some(shown.clone());
         self.hazards(chosen);
         let empty = empty_downgrades(chosen);
         let stays = match empty.as_slice() {
@@ -215,16 +264,10 @@ impl Draft {
         self.set(ConditionType::Planned, "True", "PlanReady", &(summary(chosen) + &stays));
     }
 
-    /// Records a run that has ended; once only, since its number is newer than what is recorded.
-    pub fn record(&mut self, run: RunStatus) {
-        // The image that brought the database where it is must be known even when its inspection was never recorded.
-        if !self.status.images.contains(&run.image) {
-            self.remember(&run.image);
-        }
-        if let Some(before) = self.status.last_run.replace(run) {
-            self.status.history.insert(0, before);
-            self.status.history.truncate(MAX_HISTORY - 1);
-        }
+    /// A rehearsal that nobody waits for any more is not at work.
+    fn forget_rehearsal(&mut self) {
+        let waits = self.object.spec.rehearse && self.status.plan.is_some();
+        self.status.rehearsal.take_if(|rehearsal| !waits && rehearsal.result == RehearsalResult::Running);
     }
 }
 
@@ -232,7 +275,7 @@ impl Draft {
 pub fn summary(chosen: &Chosen) -> String {
     let plan = &chosen.plan;
     if plan.direction == Direction::Stamp {
-        return format!("stamp of {} into the version table (plan {})", describe(&plan.end), chosen.hash);
+        return format!("stamp of {} into the version table (plan {})", rows_in_line(&plan.end), chosen.hash);
     }
     let of_all = match chosen.pending.len() {
         all if all > plan.steps.len() => format!(", the first of {all}"),
@@ -243,8 +286,8 @@ pub fn summary(chosen: &Chosen) -> String {
         direction_name(plan.direction),
         plan.steps.len(),
         if plan.steps.len() == 1 { "revision" } else { "revisions" },
-        describe(&plan.from),
-        describe(&plan.end),
+        rows_in_line(&plan.from),
+        rows_in_line(&plan.end),
         chosen.hash,
     )
 }

@@ -293,6 +293,28 @@ impl Cluster {
         assert!(deleted.is_ok(), "{deleted:?}");
     }
 
+    /// As a person who can't wait does.
+    pub fn take_finalizers(&self, name: &str) {
+        let taken = self.store.update(&object(name), false, |object| {
+            object["metadata"]["finalizers"] = json!([]);
+            Ok(())
+        });
+        assert!(taken.is_ok(), "{taken:?}");
+    }
+
+    /// As `kubectl delete --cascade=foreground` and Argo CD do.
+    pub fn delete_in_foreground(&self, name: &str) {
+        let deleted = self.store.delete_in_foreground(&object(name));
+        assert!(deleted.is_ok(), "{deleted:?}");
+    }
+
+    /// Deletes what somebody finds by its beginning, such as the Job of a run.
+    pub fn delete_by_prefix(&self, resource: &'static str, prefix: &str) -> usize {
+        let found =
+            self.store.all().into_iter().filter(|(key, _)| key.resource == resource && key.name.starts_with(prefix));
+        found.filter(|(key, _)| self.store.delete(key, &Value::Null).is_ok()).count()
+    }
+
     /// An object as it is now.
     pub fn object(&self, name: &str) -> Option<DatabaseMigration> {
         let value = self.store.get(&object(name))?;
@@ -539,10 +561,14 @@ impl Kubelet {
         loop {
             let now = self.store.revision();
             for change in self.store.changes(seen, now) {
-                let (None, Some(made)) = (&change.before, &change.after) else { continue };
+                let Some(made) = &change.after else { continue };
                 if self.is_orphan(made) {
                     let _ = self.store.delete(&change.key, &Value::Null);
-                } else if change.key.resource == "jobs.batch" {
+                }
+                if change.before.is_some() {
+                    continue;
+                }
+                if change.key.resource == "jobs.batch" {
                     tokio::spawn(self.clone().job(change.key.clone(), made.clone()));
                 } else if change.key.resource == CNPG {
                     tokio::spawn(self.clone().cnpg(change.key.clone()));
@@ -571,6 +597,10 @@ impl Kubelet {
         self.store.get(key).is_some_and(|object| object["metadata"]["uid"] == *uid)
     }
 
+    fn is_suspended(&self, job: &Key) -> bool {
+        self.store.get(job).is_some_and(|job| job["spec"]["suspend"] == true)
+    }
+
     /// CloudNativePG, which backs up the one database that there is.
     async fn cnpg(self, backup: Key) {
         *self.world().jobs.entry("cnpg".to_owned()).or_default() += 1;
@@ -588,6 +618,12 @@ impl Kubelet {
         let action = job["metadata"]["labels"]["alembic-operator.dev/action"].as_str().unwrap_or_default().to_owned();
         *self.world().jobs.entry(action).or_default() += 1;
         let uid = job["metadata"]["uid"].clone();
+        let mut news = self.store.news();
+        while self.is_there(&job_key, &uid) && self.is_suspended(&job_key) {
+            if news.changed().await.is_err() {
+                return;
+            }
+        }
         tokio::time::sleep(Duration::from_millis(700)).await;
         if !self.is_there(&job_key, &uid) {
             return;

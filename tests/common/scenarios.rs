@@ -1,7 +1,10 @@
 //! What people do with the operator, step by step; each must end the same whatever fails on the way. No network.
 
 use super::cluster::Cluster;
-use alembic_operator::{api::ConditionType, jobs::run_name};
+use alembic_operator::{
+    api::{ConditionType, DatabaseMigration, RunRecord},
+    jobs::run_name,
+};
 use futures::future::BoxFuture;
 use serde_json::json;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
@@ -32,6 +35,11 @@ scenarios! {
     "failure, then a mended image" => failure,
     "suspend and resume" => suspend,
     "deletion during a run" => deletion,
+    "deletion in the foreground during a run" => foreground_deletion,
+    "the finalizer is taken away during a run" => orphaned,
+    "the Job of a run is deleted in the middle" => lost_run race,
+    "the baseline is deleted" => lost_baseline race,
+    "the Secret leads to another database" => moved_database,
     "image and target changed during a run" => change_during_run,
     "Secret rotated" => rotation,
     "database away and back" => database_away,
@@ -58,7 +66,7 @@ scenarios! {
     "one backup for several attempts" => backup_once race,
     "a backup that can't begin gives way" => change_during_backup,
     "not verified, then asked anew" => failing_verification,
-    "not verified, and gone back" => gone_back,
+    "not verified, and rolled back" => rolled_back,
 }
 
 fn rows(ids: &str) -> Option<BTreeSet<String>> {
@@ -148,6 +156,74 @@ async fn deletion(cluster: Arc<Cluster>) {
     cluster.settled().await;
     assert!(cluster.object("shop").is_none(), "the object is gone");
     ran(&cluster, &[("upgrade", "a", "c")]);
+}
+
+async fn foreground_deletion(cluster: Arc<Cluster>) {
+    shop(&cluster, Some("a"));
+    cluster.apply("shop", &json!({}));
+    cluster.wait("a run at work", || cluster.seen("app").working > 0).await;
+    cluster.delete_in_foreground("shop");
+    cluster.settled().await;
+    assert!(cluster.object("shop").is_none(), "the object is gone");
+    assert!(!cluster.end().keys().any(|name| name.starts_with("jobs.")), "no Job is left");
+    ran(&cluster, &[("upgrade", "a", "c")]);
+}
+
+async fn orphaned(cluster: Arc<Cluster>) {
+    shop(&cluster, Some("a"));
+    cluster.apply("shop", &json!({}));
+    cluster.wait("a run at work", || cluster.seen("app").working > 0).await;
+    cluster.delete("shop");
+    cluster.take_finalizers("shop");
+    cluster.settled().await;
+    assert!(cluster.object("shop").is_none(), "the object is gone");
+    assert!(!cluster.end().keys().any(|name| name.starts_with("jobs.")), "no Job is left");
+    ran(&cluster, &[("upgrade", "a", "c")]);
+}
+
+async fn lost_run(cluster: Arc<Cluster>) {
+    shop(&cluster, Some("a"));
+    cluster.apply("shop", &json!({}));
+    cluster.wait("a run at work", || cluster.seen("app").working > 0).await;
+    assert_eq!(cluster.delete_by_prefix("jobs.batch", "shop-run-"), 1);
+    cluster.until("shop", "RunLost").await;
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    assert_eq!(cluster.reason("shop"), "RunLost");
+    ran(&cluster, &[]);
+    cluster.request("shop", "the rows were looked at");
+    cluster.settled().await;
+    assert_eq!(cluster.reason("shop"), "AtTarget");
+    ran(&cluster, &[("upgrade", "a", "c")]);
+}
+
+async fn lost_baseline(cluster: Arc<Cluster>) {
+    shop(&cluster, Some("c"));
+    cluster.apply("shop", &json!({ "drift": { "onDrift": "Block" } }));
+    cluster.settled().await;
+    assert_eq!((cluster.reason("shop").as_str(), drifted(&cluster).as_str()), ("AtTarget", "InSync"));
+    cluster.database("app", |database| database.tables.push("by_hand".to_owned()));
+    assert_eq!(cluster.delete_by_prefix("configmaps", "shop-schema-"), 1);
+    cluster.image("shop:2", "a b c d e", "");
+    cluster.patch("shop", &json!({ "image": "shop:2" }));
+    cluster.settled().await;
+    assert_eq!((cluster.reason("shop").as_str(), drifted(&cluster).as_str()), ("DriftUnknown", "BaselineLost"));
+    ran(&cluster, &[]);
+}
+
+async fn moved_database(cluster: Arc<Cluster>) {
+    shop(&cluster, Some("a"));
+    cluster.image("shop:1", "a drop1", "");
+    cluster.database("production", |database| database.rows = rows("a"));
+    cluster.apply("shop", &json!({}));
+    cluster.settled().await;
+    assert_eq!(cluster.reason("shop"), "AwaitingApproval");
+    let plan = cluster.object("shop").and_then(|object| object.status?.plan).map(|plan| plan.hash);
+    cluster.secret("db", "production", "secret");
+    cluster.patch("shop", &json!({ "policy": { "approvedPlan": plan } }));
+    cluster.settled().await;
+    assert_eq!(cluster.reason("shop"), "AwaitingApproval");
+    ran(&cluster, &[]);
+    assert_eq!(cluster.seen("production").runs.len(), 0, "the approval was for another database");
 }
 
 async fn change_during_run(cluster: Arc<Cluster>) {
@@ -301,8 +377,14 @@ async fn unreadable(cluster: Arc<Cluster>) {
 
 async fn foreign_job(cluster: Arc<Cluster>) {
     shop(&cluster, Some("a"));
-    cluster.apply("shop", &json!({ "suspend": true }));
-    let name = cluster.object("shop").map(|object| run_name(&object, 1)).unwrap_or_default();
+    cluster.apply("shop", &json!({ "targetRevision": "a" }));
+    cluster.settled().await;
+    cluster.patch("shop", &json!({ "targetRevision": "head", "suspend": true }));
+    cluster.wait("a plan", || cluster.object("shop").is_some_and(|o| o.status.is_some_and(|s| s.plan.is_some()))).await;
+    let object = cluster.object("shop").unwrap_or_else(|| DatabaseMigration::new("shop", Default::default()));
+    let plan_hash = object.status.as_ref().and_then(|s| s.plan.as_ref()).map(|plan| plan.hash.clone());
+    let record = RunRecord { number: 1, plan_hash: plan_hash.unwrap_or_default(), ..RunRecord::default() };
+    let name = run_name(&object, &record);
     cluster.job(&name);
     cluster.patch("shop", &json!({ "suspend": false }));
     cluster.until("shop", "PodRejected").await;
@@ -534,7 +616,7 @@ async fn failing_verification(cluster: Arc<Cluster>) {
     ran(&cluster, &[("upgrade", "a", "c"), ("verify", "c", "c")]);
 }
 
-async fn gone_back(cluster: Arc<Cluster>) {
+async fn rolled_back(cluster: Arc<Cluster>) {
     shop(&cluster, Some("a"));
     cluster.image("dump:1", "", "");
     cluster.database("app", |database| database.failing = ["verify"].into());

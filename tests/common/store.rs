@@ -254,6 +254,23 @@ impl Store {
         Ok(self.put(&mut state, key, Some(marked)).unwrap_or_default())
     }
 
+    /// The garbage collector deletes all dependents at once, whatever finalizers hold the object itself.
+    pub fn delete_in_foreground(&self, key: &Key) -> Result<Arc<Value>, Refusal> {
+        let uid = self.get(key).ok_or_else(|| not_found(key))?["metadata"]["uid"].clone();
+        let mine = |owner: &Value| owner["uid"] == uid;
+        let dependents: Vec<Key> = self
+            .all()
+            .into_iter()
+            .filter(|(_, object)| object["metadata"]["ownerReferences"].as_array().is_some_and(|o| o.iter().all(mine)))
+            .map(|(key, _)| key)
+            .collect();
+        let deleted = self.delete(key, &Value::Null)?;
+        for dependent in dependents {
+            let _ = self.delete(&dependent, &Value::Null);
+        }
+        Ok(deleted)
+    }
+
     fn remove(&self, state: &mut State, key: &Key) {
         let Some(object) = state.objects.get(key).cloned() else { return };
         self.put(state, key, None);

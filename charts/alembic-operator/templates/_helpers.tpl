@@ -48,16 +48,14 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | quote }}
 - apiGroups: [alembic-operator.dev]
   resources: [databasemigrations/status]
   verbs: [patch]
-# The owner references of its Jobs block the deletion of their object on clusters that check this.
-- apiGroups: [alembic-operator.dev]
-  resources: [databasemigrations/finalizers]
-  verbs: [update]
+# The Job of a run is created suspended; a patch releases it, and gives it its owner once it has ended.
 - apiGroups: [batch]
   resources: [jobs]
-  verbs: [get, list, watch, create, delete]
+  verbs: [get, list, watch, create, patch, delete]
+# A pod is deleted only as it was seen, when it can't start and something else is asked for.
 - apiGroups: [""]
   resources: [pods]
-  verbs: [get, list, watch]
+  verbs: [get, list, watch, delete]
 - apiGroups: [""]
   resources: [pods/log]
   verbs: [get]

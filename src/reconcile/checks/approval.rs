@@ -2,9 +2,8 @@
 
 use super::Chosen;
 use crate::{
-    api::{ANNOTATION_APPROVE, ApprovalMode, DatabaseMigration, Reason},
+    api::{ANNOTATION_APPROVE, ApprovalMode, DatabaseMigration, Problem, Reason},
     lint::Severity,
-    reconcile::observed::Problem,
     revisions::Direction,
 };
 use kube::ResourceExt;

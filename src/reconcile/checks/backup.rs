@@ -1,30 +1,16 @@
 //! Whether a run needs a backup first, and how far that is; no I/O.
 
-use super::{
-    plan::Chosen,
-    stage::{Progress, overdue, progress},
-};
+use super::plan::Chosen;
 use crate::{
     api::{BackupMethod, BackupResult, BackupStatus, BackupWhen, DatabaseMigration, parse_duration},
-    jobs::{StageRecord, backup_name},
-    reconcile::observed::{CnpgView, Stages},
+    jobs::{BackupRequest, JobRecord, Kind, Progress, Request, overdue, progress},
+    reconcile::facts::{CnpgView, Facts},
     revisions::Direction,
 };
 use k8s_openapi::jiff::Timestamp;
-use kube::ResourceExt;
 use std::{collections::BTreeSet, time::Duration};
 
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(3600);
-
-/// A backup that must be complete before a run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BackupAsk {
-    /// Of the Job or Backup; another name is another backup.
-    pub name: String,
-    pub method: BackupMethod,
-    pub record: StageRecord,
-    pub timeout: Duration,
-}
 
 /// Why a run needs no backup, in the words of a condition; `None` where it does.
 pub fn not_required(when: BackupWhen, chosen: &Chosen) -> Option<&'static str> {
@@ -37,67 +23,76 @@ pub fn not_required(when: BackupWhen, chosen: &Chosen) -> Option<&'static str> {
 }
 
 /// The backup before a run. `first` is the number of the run that tried the same thing first: what a locked table has
-/// stopped and the database has taken back is tried again over the backup that there is.
-pub fn backup_ask(
+/// stopped and the database has rolled back is tried again over the backup that there is.
+pub fn backup_request(
     object: &DatabaseMigration,
     chosen: &Chosen,
     first: i64,
     requested_at: Option<&str>,
-) -> Option<BackupAsk> {
+) -> Option<BackupRequest> {
     let spec = &object.spec.backup;
     if not_required(spec.when, chosen).is_some() {
         return None;
     }
     let list = |rows: &BTreeSet<String>| rows.iter().cloned().collect();
-    Some(BackupAsk {
-        name: backup_name(object, &chosen.hash, first, requested_at),
+    let request =
+        Request::Backup { plan_hash: chosen.hash.clone(), from: list(&chosen.plan.from), to: list(&chosen.plan.end) };
+    let generation = object.metadata.generation.unwrap_or_default();
+    let key = format!("{} {generation} {}", chosen.hash, requested_at.unwrap_or_default());
+    let record = JobRecord::new(object, request, first, key);
+    Some(BackupRequest {
+        name: record.name(object),
         method: if spec.cnpg.is_some() { BackupMethod::Cnpg } else { BackupMethod::Job },
-        record: StageRecord {
-            uid: object.uid().unwrap_or_default(),
-            run: first,
-            hash: chosen.hash.clone(),
-            from: list(&chosen.plan.from),
-            to: list(&chosen.plan.end),
-        },
+        record,
         timeout: spec.timeout.as_deref().and_then(parse_duration).unwrap_or(DEFAULT_TIMEOUT),
     })
 }
 
 /// How far a backup is. What is recorded of its end stands, whatever has become of its Job.
-pub fn backup_progress(ask: &BackupAsk, recorded: Option<&BackupStatus>, stages: &Stages, now: Timestamp) -> Progress {
-    let recorded = recorded.filter(|recorded| recorded.reference == ask.name);
+pub fn backup_progress(
+    request: &BackupRequest,
+    recorded: Option<&BackupStatus>,
+    facts: &Facts,
+    now: Timestamp,
+) -> Progress {
+    let recorded = recorded.filter(|recorded| recorded.reference == request.name);
     let at = |recorded: &BackupStatus| recorded.completed_at.as_ref().map(|time| time.0);
     match recorded {
-        Some(end) if end.result == BackupResult::Completed => return Progress::Passed { at: at(end) },
+        Some(end) if end.result == BackupResult::Completed => return Progress::Done(Ok(()), at(end)),
         Some(end) if end.result == BackupResult::Failed => {
-            return Progress::Failed { message: end.message.clone().unwrap_or_default(), at: at(end) };
+            return Progress::Done(Err(end.message.clone().unwrap_or_default()), at(end));
         }
         _ => {}
     }
-    match ask.method {
+    match request.method {
         BackupMethod::Job => {
-            let job = stages.backups.iter().map(|backup| &backup.job).find(|job| job.name == ask.name);
-            progress(job, ask.timeout, now)
+            let job = facts.of(Kind::Backup).find(|job| job.name == request.name);
+            job.map_or(Progress::Absent, |job| progress(&job.state, job.created, request.timeout, now))
         }
         BackupMethod::Cnpg => {
             let since = recorded.and_then(|recorded| recorded.started_at.as_ref()).map(|time| time.0);
-            cnpg_progress(ask, stages.cnpg.as_ref(), since, now)
+            cnpg_progress(request, facts.cnpg.as_ref(), since, now)
         }
     }
 }
 
-fn cnpg_progress(ask: &BackupAsk, cnpg: Option<&CnpgView>, since: Option<Timestamp>, now: Timestamp) -> Progress {
-    let failed = |message: String| Progress::Failed { message, at: Some(now) };
+fn cnpg_progress(
+    request: &BackupRequest,
+    cnpg: Option<&CnpgView>,
+    since: Option<Timestamp>,
+    now: Timestamp,
+) -> Progress {
+    let failed = |message: String| Progress::Done(Err(message), Some(now));
     match cnpg {
-        Some(CnpgView::Completed { name }) if *name == ask.name => Progress::Passed { at: Some(now) },
-        Some(CnpgView::Failed { name, message }) if *name == ask.name => failed(match message.as_str() {
+        Some(CnpgView::Completed { name }) if *name == request.name => Progress::Done(Ok(()), Some(now)),
+        Some(CnpgView::Failed { name, message }) if *name == request.name => failed(match message.as_str() {
             "" => "CloudNativePG does not say why".to_owned(),
             words => words.to_owned(),
         }),
-        Some(CnpgView::Gone { name }) if *name == ask.name => failed("somebody deleted it".to_owned()),
-        Some(CnpgView::Working { name }) if *name == ask.name => match overdue(since, ask.timeout, now) {
-            true => failed(format!("it did not end within {} s", ask.timeout.as_secs())),
-            false => Progress::Working(None),
+        Some(CnpgView::Gone { name }) if *name == request.name => failed("somebody deleted it".to_owned()),
+        Some(CnpgView::Working { name }) if *name == request.name => match overdue(since, request.timeout, now) {
+            true => failed(format!("it did not end within {} s", request.timeout.as_secs())),
+            false => Progress::Running,
         },
         _ => Progress::Absent,
     }
@@ -112,9 +107,8 @@ mod tests {
         Timestamp::from_second(1_800_000_000 + second).unwrap()
     }
 
-    fn ask(method: BackupMethod) -> BackupAsk {
-        let timeout = Duration::from_secs(60);
-        BackupAsk { name: "b".into(), method, record: StageRecord::default(), timeout }
+    fn request(method: BackupMethod) -> BackupRequest {
+        BackupRequest { name: "b".into(), method, record: JobRecord::default(), timeout: Duration::from_secs(60) }
     }
 
     fn recorded(name: &str, result: BackupResult) -> BackupStatus {
@@ -122,10 +116,10 @@ mod tests {
     }
 
     #[test]
-    fn a_recorded_end_stands_for_its_own_ask_alone() {
-        let of = |recorded| backup_progress(&ask(BackupMethod::Job), Some(&recorded), &Stages::default(), at(1));
-        assert!(matches!(of(recorded("b", BackupResult::Completed)), Progress::Passed { .. }));
-        assert!(matches!(of(recorded("b", BackupResult::Failed)), Progress::Failed { .. }));
+    fn a_recorded_end_stands_for_its_own_request_alone() {
+        let of = |recorded| backup_progress(&request(BackupMethod::Job), Some(&recorded), &Facts::default(), at(1));
+        assert!(matches!(of(recorded("b", BackupResult::Completed)), Progress::Done(Ok(()), _)));
+        assert!(matches!(of(recorded("b", BackupResult::Failed)), Progress::Done(Err(_), _)));
         assert_eq!(of(recorded("other", BackupResult::Completed)), Progress::Absent);
         assert_eq!(of(recorded("b", BackupResult::Running)), Progress::Absent, "its Job is gone: it is made again");
     }
@@ -133,17 +127,17 @@ mod tests {
     #[test]
     fn a_backup_of_cloudnativepg_is_polled_up_to_its_deadline() {
         let of = |view: Option<CnpgView>, second| {
-            let stages = Stages { cnpg: view, ..Stages::default() };
-            backup_progress(&ask(BackupMethod::Cnpg), Some(&recorded("b", BackupResult::Running)), &stages, at(second))
+            let facts = Facts { cnpg: view, ..Facts::default() };
+            let recorded = recorded("b", BackupResult::Running);
+            backup_progress(&request(BackupMethod::Cnpg), Some(&recorded), &facts, at(second))
         };
         let name = || "b".to_owned();
         assert_eq!(of(None, 1), Progress::Absent);
-        assert_eq!(of(Some(CnpgView::Working { name: name() }), 60), Progress::Working(None));
-        assert!(matches!(of(Some(CnpgView::Working { name: name() }), 61), Progress::Failed { .. }));
-        assert!(matches!(of(Some(CnpgView::Completed { name: name() }), 1), Progress::Passed { .. }));
-        assert!(
-            matches!(of(Some(CnpgView::Gone { name: name() }), 1), Progress::Failed { message, .. } if message.contains("deleted"))
-        );
+        assert_eq!(of(Some(CnpgView::Working { name: name() }), 60), Progress::Running);
+        assert!(matches!(of(Some(CnpgView::Working { name: name() }), 61), Progress::Done(Err(_), _)));
+        assert!(matches!(of(Some(CnpgView::Completed { name: name() }), 1), Progress::Done(Ok(()), _)));
+        let gone = of(Some(CnpgView::Gone { name: name() }), 1);
+        assert!(matches!(gone, Progress::Done(Err(message), _) if message.contains("deleted")));
         assert_eq!(of(Some(CnpgView::Completed { name: "other".into() }), 1), Progress::Absent);
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     api::{ConditionType, DatabaseMigrationStatus},
-    text,
+    text::rows_in_line,
 };
 use std::collections::BTreeSet;
 
@@ -20,6 +20,13 @@ pub enum Drift {
     StillChanged,
 }
 
+impl Drift {
+    /// Whether the rows are what something else wrote.
+    pub fn is_change(&self) -> bool {
+        matches!(self, Self::Changed { .. } | Self::StillChanged)
+    }
+}
+
 /// Compares the rows with those that `before` has. `ours` says that a run of this operator ended in between.
 pub fn drift(before: &DatabaseMigrationStatus, rows: &BTreeSet<String>, at_target: bool, ours: bool) -> Drift {
     let Some(current) = before.current.as_deref() else {
@@ -27,7 +34,7 @@ pub fn drift(before: &DatabaseMigrationStatus, rows: &BTreeSet<String>, at_targe
     };
     let known: BTreeSet<String> = before.current_revisions.iter().cloned().collect();
     if !ours && known != *rows && !explained(before, &known, rows) {
-        let now = describe(rows);
+        let now = rows_in_line(rows);
         return Drift::Changed {
             message: format!(
                 "the version rows were changed from {current} to {now} by something else than this operator"
@@ -45,15 +52,6 @@ pub fn drift(before: &DatabaseMigrationStatus, rows: &BTreeSet<String>, at_targe
 fn explained(before: &DatabaseMigrationStatus, known: &BTreeSet<String>, rows: &BTreeSet<String>) -> bool {
     let same = |ids: &[String], set: &BTreeSet<String>| ids.iter().collect::<BTreeSet<_>>() == set.iter().collect();
     before.last_run.as_ref().is_some_and(|run| same(&run.from, known) && same(&run.to, rows))
-}
-
-/// Version rows in one line.
-pub fn describe(rows: &BTreeSet<String>) -> String {
-    if rows.is_empty() {
-        return "base".to_owned();
-    }
-    let names: Vec<String> = rows.iter().map(|r| text::clean(r, 64)).collect();
-    text::list(&names, 10).replace(", ", ",")
 }
 
 #[cfg(test)]

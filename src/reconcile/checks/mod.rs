@@ -9,29 +9,22 @@ mod plan;
 mod refusal;
 mod rehearsal;
 mod replay;
-mod retry;
-mod run;
 mod schema;
 mod spec;
-mod stage;
 mod verify;
 
 pub use approval::{Approval, approval};
-pub use backup::{BackupAsk, backup_ask, backup_progress, not_required};
-pub use drift::{Drift, describe, drift};
+pub use backup::{backup_progress, backup_request, not_required};
+pub use drift::{Drift, drift};
 pub use hazards::judge;
-pub use image::{Wish, accepted_drift, heads_condition, requested_at, wanted};
+pub use image::{accepted_drift, heads_condition, requested_at};
 pub use plan::{
-    Chosen, Unmanaged, adoption, choose, direction_name, empty_downgrades, plan_problem, unmanaged, usable_graph,
+    Chosen, DatabaseId, Route, Unmanaged, adoption, choose, direction_name, empty_downgrades, plan_problem, unmanaged,
+    usable_graph,
 };
 pub use refusal::refused;
-pub use rehearsal::{
-    RehearsalAsk, RehearsalProgress, rehearsal_ask, rehearsal_json, rehearsal_progress, rehearsal_status,
-};
+pub use rehearsal::{RehearsalAsk, rehearsal_ask, rehearsal_json, rehearsal_progress, rehearsal_status};
 pub use replay::replay;
-pub use retry::{Gate, gate, repeats_by_itself};
-pub use run::{pod_failed, reason_of_class, run_status, summary_of_run};
-pub use schema::{Compared, Look, Replayed, Taken};
+pub use schema::{Compared, Look, Replayed, Taken, WhyNot};
 pub use spec::spec_problem;
-pub use stage::Progress;
-pub use verify::{VerifyAsk, gone_back, verify_ask, verify_progress, way_back};
+pub use verify::{VerifyAsk, rollback_plan, rolled_back, verify_ask, verify_progress};

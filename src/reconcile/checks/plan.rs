@@ -1,15 +1,12 @@
 //! Which steps lead to the target, and in which image they run; no I/O.
 
 use crate::{
-    api::{Adopt, DatabaseMigrationStatus, DowngradePolicy, Reason, RunResult, Strategy},
+    api::{Adopt, DatabaseMigrationStatus, DowngradePolicy, Problem, Reason, Strategy},
     jobs::{Implementation, Inspected, Limit, Revision, Run, hex},
     lint::Severity,
-    reconcile::{
-        checks::{drift::describe, hazards::Judged},
-        observed::Problem,
-    },
+    reconcile::checks::hazards::Judged,
     revisions::{AlembicError, Direction, Graph, Plan, PlanError, Target, adopt, decide, first_step, steps_digest},
-    text,
+    text::{self, rows_in_line},
 };
 use sha2::{Digest, Sha256};
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
@@ -64,18 +61,33 @@ impl Chosen {
     }
 }
 
+/// What a plan's hash names the database by: an approval, a backup or a rehearsal for one means nothing for another.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DatabaseId<'a> {
+    /// Host, port and name.
+    pub place: &'a str,
+    /// The server's own, where it tells one.
+    pub identity: Option<&'a str>,
+}
+
+/// What a plan is made of.
+pub struct Route<'a> {
+    /// The spec's own.
+    pub image: &'a Arc<Inspected>,
+    pub remembered: &'a [Arc<Inspected>],
+    pub status: &'a DatabaseMigrationStatus,
+    pub target: &'a Target,
+    pub rows: &'a BTreeSet<String>,
+    pub strategy: Strategy,
+    /// Whether something else than this operator wrote the rows.
+    pub foreign: bool,
+    pub database: DatabaseId<'a>,
+}
+
 /// Plans the way from the live rows to the target, which is resolved in the spec's own image. When that image does
 /// not know the live rows, as after a reverted commit, an image that was inspected before and knows them is used.
-/// `foreign` says that something else than this operator wrote the rows.
-pub fn choose(
-    image: &Arc<Inspected>,
-    remembered: &[Arc<Inspected>],
-    status: &DatabaseMigrationStatus,
-    target: &Target,
-    rows: &BTreeSet<String>,
-    strategy: Strategy,
-    foreign: bool,
-) -> Result<Chosen, Problem> {
+pub fn choose(route: &Route) -> Result<Chosen, Problem> {
+    let Route { image, remembered, status, target, rows, strategy, foreign, database } = *route;
     let graph = usable_graph(image)?;
     if let Err(error @ AlembicError::NotFound { .. }) = graph.resolve_target(target) {
         return Err(not_in_image(&error, image, remembered, target));
@@ -92,22 +104,20 @@ pub fn choose(
         (Strategy::Stepwise, Ok(graph)) => first_step(graph, &plan).map_err(|e| refused(&e, image))?,
         _ => plan,
     };
-    identified(plan, pending, image, turn(status))
-}
-
-/// The number of the newest run that succeeded. A plan that comes up again after it has run is another one: the approval
-/// of the first must not stand for it.
-fn turn(status: &DatabaseMigrationStatus) -> i64 {
-    let mut runs = status.last_run.iter().chain(&status.history);
-    runs.find(|run| run.result == RunResult::Succeeded).map_or(0, |run| run.number)
+    identified(plan, pending, image, database, status.runs.succeeded())
 }
 
 /// The plan by which a database with tables and no version row becomes one of Alembic's.
-pub fn adoption(image: &Arc<Inspected>, spec: &Adopt, status: &DatabaseMigrationStatus) -> Result<Chosen, Problem> {
+pub fn adoption(
+    image: &Arc<Inspected>,
+    spec: &Adopt,
+    status: &DatabaseMigrationStatus,
+    database: DatabaseId,
+) -> Result<Chosen, Problem> {
     let invalid = |e: String| Problem::new(Reason::InvalidSpec, format!("spec.adopt.revision: {e}"));
     let target = Target::parse(&spec.revision).map_err(|e| invalid(e.to_string()))?;
     let plan = adopt(usable_graph(image)?, &target).map_err(|e| invalid(e.to_string()))?;
-    identified(plan, Vec::new(), image, turn(status))
+    identified(plan, Vec::new(), image, database, status.runs.succeeded())
 }
 
 /// Whether a database without version rows may be taken for an empty one.
@@ -129,11 +139,7 @@ pub fn unmanaged<'a>(
     status: &DatabaseMigrationStatus,
     adopt: Option<&'a Adopt>,
 ) -> Unmanaged<'a> {
-    let by_us = status.last_run.as_ref().is_some_and(|run| match run.result {
-        RunResult::Succeeded => run.to.is_empty(),
-        RunResult::Failed | RunResult::Lost => run.from.is_empty() && run.direction == "upgrade",
-        RunResult::Refused => false,
-    });
+    let by_us = status.runs.left_tables();
     match adopt {
         _ if !rows.is_empty() || tables.is_empty() || by_us => Unmanaged::No,
         Some(adopt) if adopt.revision.trim() == "base" => Unmanaged::No,
@@ -186,7 +192,7 @@ fn not_known(unknown: &[&String], image: &Inspected, rows: &BTreeSet<String>, fo
     let names: Vec<String> = unknown.iter().map(|r| text::clean(r, 64)).collect();
     let message = format!(
         "the database is at {}, and {} does not know revision {}; no image that was inspected before leads from there to the target",
-        describe(rows),
+        rows_in_line(rows),
         image.image,
         text::list(&names, 5),
     );
@@ -205,11 +211,12 @@ fn not_in_image(error: &AlembicError, image: &Inspected, remembered: &[Arc<Inspe
     }
 }
 
-/// The images of recorded runs first, since they are what brought the database to where it is.
+/// The image of the newest run that succeeded first, since it is what brought the database to where it is.
 fn by_preference<'a>(remembered: &'a [Arc<Inspected>], status: &DatabaseMigrationStatus) -> Vec<&'a Arc<Inspected>> {
-    let runs: Vec<&str> = status.last_run.iter().chain(&status.history).map(|run| run.image.as_str()).collect();
+    let ran = status.runs.last_success.as_ref().map(|success| success.run.image.as_str());
+    let known = |image: &str| status.images.iter().position(|other| other == image).unwrap_or(usize::MAX);
     let mut images: Vec<_> = remembered.iter().collect();
-    images.sort_by_key(|image| runs.iter().position(|run| *run == image.image).unwrap_or(usize::MAX));
+    images.sort_by_key(|image| (Some(image.image.as_str()) != ran, known(&image.image)));
     images
 }
 
@@ -220,8 +227,8 @@ pub fn plan_problem(chosen: &Chosen, policy: DowngradePolicy, column: Option<u32
     if down && policy == DowngradePolicy::Deny {
         let message = format!(
             "going from {} to {} is a downgrade of {} revisions, which can lose data; set spec.policy.downgrade: Allow if it is meant",
-            describe(&plan.from),
-            describe(&plan.end),
+            rows_in_line(&plan.from),
+            rows_in_line(&plan.end),
             plan.steps.len(),
         );
         return Some(Problem::new(Reason::DowngradeNotAllowed, message));
@@ -284,6 +291,7 @@ pub(super) fn identified(
     plan: Plan,
     pending: Vec<String>,
     image: &Arc<Inspected>,
+    database: DatabaseId,
     turn: i64,
 ) -> Result<Chosen, Problem> {
     let file = |step: &String| Some((step.clone(), image.revision(step)?.sha256.clone()));
@@ -292,7 +300,18 @@ pub(super) fn identified(
     let down = plan.direction == Direction::Downgrade;
     let sql: Vec<Option<&String>> =
         plan.steps.iter().map(|step| image.revision(step).and_then(|r| r.script(down).sha256.as_ref())).collect();
-    let identity = serde_json::json!([2, direction, plan.from, plan.targets, plan.end, digest, sql, turn]);
+    let identity = serde_json::json!([
+        3,
+        direction,
+        plan.from,
+        plan.targets,
+        plan.end,
+        digest,
+        sql,
+        turn,
+        database.place,
+        database.identity
+    ]);
     let mut hash = hex(&Sha256::digest(identity.to_string().as_bytes()));
     hash.truncate(16);
     Ok(Chosen { plan, pending, image: image.clone(), steps_digest: digest, hash, judged: Judged::default() })
@@ -306,7 +325,8 @@ pub(super) fn from_base(
 ) -> Result<Chosen, Problem> {
     let target = Target::revisions(rows.iter().cloned().collect());
     let plan = decide(usable_graph(image)?, &BTreeSet::new(), &target).map_err(|e| impossible(e.to_string()))?;
-    identified(plan, Vec::new(), image, 0)
+    // It runs on a database of its own.
+    identified(plan, Vec::new(), image, DatabaseId::default(), 0)
 }
 
 /// The word for a direction in the status and in the runner's task.

@@ -1,9 +1,9 @@
 //! What the API server's refusal of something that a pass needs means for its object; no I/O.
 
 use crate::{
-    api::Reason,
+    api::{Problem, Reason},
     error::{Class, Error},
-    reconcile::{cnpg, observed::Problem},
+    reconcile::cnpg,
     text,
 };
 

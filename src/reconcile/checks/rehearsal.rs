@@ -3,12 +3,14 @@
 use super::plan::{Chosen, from_base};
 use crate::{
     api::{
-        DatabaseMigration, Reason, RehearsalResult, RehearsalSource, RehearsalStatus, RehearsalStep, parse_duration,
+        DatabaseMigration, Problem, Reason, RehearsalResult, RehearsalSource, RehearsalStatus, RehearsalStep,
+        parse_duration,
     },
     jobs::{
-        History, Inspected, Limit, LockTaken, LookRecord, Rehearsal, RehearsedPhase, Run, Scratch, again_name, hex,
+        History, Inspected, JobRecord, Limit, LockTaken, Origin, PodState, Progress, Rehearsal, RehearseRequest,
+        RehearsedPhase, Request, Scratch, VersionTableName, hex,
     },
-    reconcile::observed::{JobView, Problem, RehearsalView, Stages},
+    reconcile::facts::{Facts, RehearsalView},
     revisions::Direction,
     text,
 };
@@ -31,50 +33,31 @@ const MAX_STEPS: usize = 150_000;
 pub struct RehearsalAsk {
     /// Of the Job; another name is another rehearsal.
     pub name: String,
-    pub record: LookRecord,
-    pub run: Run,
-    pub source: RehearsalSource,
-    /// The way from base to where the run starts, for a scratch database that begins empty.
-    pub history: Option<History>,
-    pub image: Arc<Inspected>,
-    pub scratch: Scratch,
-}
-
-/// How far a rehearsal is.
-#[derive(Clone, Debug)]
-pub enum RehearsalProgress<'a> {
-    /// Nobody has begun.
-    Absent,
-    Working(&'a JobView),
-    /// It has just ended: well, or with a word on why not.
-    Ended(Option<&'a Rehearsal>, Result<(), String>),
-    /// Its end is recorded.
-    Passed,
-    Failed(String),
+    pub request: RehearseRequest,
 }
 
 /// The rehearsal of a plan, where one is asked for.
 pub fn rehearsal_ask(
     object: &DatabaseMigration,
     chosen: &Chosen,
-    stages: &Stages,
+    facts: &Facts,
     requested_at: Option<&str>,
 ) -> Option<Result<RehearsalAsk, Problem>> {
     let plan = &chosen.plan;
     if !object.spec.rehearse || !matches!(plan.direction, Direction::Upgrade | Direction::Downgrade) {
         return None;
     }
-    Some(asked(object, chosen, stages, requested_at))
+    Some(asked(object, chosen, facts, requested_at))
 }
 
 fn asked(
     object: &DatabaseMigration,
     chosen: &Chosen,
-    stages: &Stages,
+    facts: &Facts,
     requested_at: Option<&str>,
 ) -> Result<RehearsalAsk, Problem> {
     let spec = object.spec.rehearsal.clone().unwrap_or_default();
-    let scratch = Scratch { scheme: stages.scheme.clone(), image: spec.image.clone() };
+    let scratch = Scratch { scheme: facts.scheme.clone(), image: spec.image.clone() };
     let sqlite = scratch.dialect() == "sqlite";
     let invalid = |message: String| Err(Problem::new(Reason::InvalidSpec, message));
     if scratch.login().is_none() && !sqlite {
@@ -90,22 +73,22 @@ fn asked(
     }
     // There is no server to copy a SQLite file from.
     let source = if sqlite { RehearsalSource::History } else { spec.source };
-    let history = match source {
-        RehearsalSource::Dump => None,
-        RehearsalSource::History => history(&chosen.image, &chosen.plan.from)?,
+    let inspection = &chosen.image.inspection;
+    let origin = match source {
+        RehearsalSource::Dump => Origin::Dump(VersionTableName {
+            name: inspection.version_table.clone(),
+            schema: inspection.version_table_schema.clone(),
+        }),
+        RehearsalSource::History => Origin::History(history(&chosen.image, &chosen.plan.from)?),
     };
     let lock = Limit::new(object.spec.timeouts.lock.as_deref().and_then(parse_duration), LOCK_WAIT);
-    let epoch = json!([chosen.hash, chosen.image.image, stages.place, circumstances(object), requested_at]).to_string();
-    let record = LookRecord { epoch, number: 1, catalog: Some(scratch.dialect().to_owned()) };
-    Ok(RehearsalAsk {
-        name: again_name(object, "rehearse", &record),
-        record,
-        run: chosen.run(LOCK_WAIT, lock, None, false),
-        source,
-        history,
-        image: chosen.image.clone(),
-        scratch,
-    })
+    // The plan's hash names the database.
+    let key = json!([chosen.hash, chosen.image.image, circumstances(object), requested_at]).to_string();
+    let request = Request::Rehearse { catalog: scratch.dialect().to_owned() };
+    let record = JobRecord::new(object, request, 0, hex(&Sha256::digest(key)));
+    let image = chosen.image.image.clone();
+    let run = chosen.run(LOCK_WAIT, lock, None, false);
+    Ok(RehearsalAsk { name: record.name(object), request: RehearseRequest { record, run, origin, image, scratch } })
 }
 
 /// Whatever else a rehearsal may depend on, or a person may change to have it tried again. An approval is no reason for another.
@@ -129,24 +112,24 @@ fn history(image: &Arc<Inspected>, from: &BTreeSet<String>) -> Result<Option<His
 }
 
 /// How far it is. What is recorded of its end stands, whatever has become of its Job.
-pub fn rehearsal_progress<'a>(
+pub fn rehearsal_progress(
     ask: &RehearsalAsk,
     recorded: Option<&RehearsalStatus>,
-    rehearsals: &'a [RehearsalView],
-) -> RehearsalProgress<'a> {
+    rehearsals: &[RehearsalView],
+) -> Progress {
     match recorded.filter(|recorded| recorded.job == ask.name) {
-        Some(end) if end.result == RehearsalResult::Passed => return RehearsalProgress::Passed,
+        Some(end) if end.result == RehearsalResult::Passed => return Progress::Done(Ok(()), None),
         Some(end) if end.result == RehearsalResult::Failed => {
-            return RehearsalProgress::Failed(end.message.clone().unwrap_or_default());
+            return Progress::Done(Err(end.message.clone().unwrap_or_default()), None);
         }
         _ => {}
     }
-    match rehearsals.iter().find(|view| view.job.name == ask.name) {
-        None => RehearsalProgress::Absent,
-        Some(view) => match &view.end {
-            None => RehearsalProgress::Working(&view.job),
-            Some(end) => RehearsalProgress::Ended(end.found.as_ref(), end.verdict.clone()),
-        },
+    let Some(view) = rehearsals.iter().find(|view| view.job.name == ask.name) else { return Progress::Absent };
+    match (&view.end, &view.job.state) {
+        (Some(end), _) => Progress::Done(end.verdict.clone(), None),
+        (None, PodState::Blocked(trouble)) => Progress::Blocked(trouble.clone()),
+        (None, PodState::Waiting) => Progress::Waiting,
+        (None, PodState::Running | PodState::Ended(_)) => Progress::Running,
     }
 }
 

@@ -2,21 +2,20 @@
 
 use super::plan::from_base;
 use crate::{
-    api::{DatabaseMigration, Reason},
-    jobs::{Inspected, Limit, LookRecord, Scratch},
-    reconcile::observed::{Problem, ReplayJob},
+    api::{DatabaseMigration, Problem, Reason},
+    jobs::{Inspected, JobRecord, Limit, ReplayRequest, Request, Scratch},
 };
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 const LOCK_WAIT: Duration = Duration::from_secs(60);
 
-/// The Job that leads an empty database to the live rows; its record's epoch tells apart histories.
+/// The Job that leads an empty database to the live rows; its record's key identifies the history.
 pub fn replay(
     object: &DatabaseMigration,
     image: &Arc<Inspected>,
     rows: &BTreeSet<String>,
     scheme: &str,
-) -> Result<ReplayJob, Problem> {
+) -> Result<ReplayRequest, Problem> {
     let scratch = Scratch {
         scheme: scheme.to_owned(),
         image: object.spec.drift.replay.as_ref().and_then(|replay| replay.image.clone()),
@@ -32,10 +31,7 @@ pub fn replay(
     }
     let run = chosen.run(LOCK_WAIT, Limit::new(None, LOCK_WAIT), None, false);
     let server = scratch.image.clone().unwrap_or_default();
-    let record = LookRecord {
-        epoch: format!("{} {server}", chosen.hash),
-        number: 1,
-        catalog: Some(scratch.dialect().to_owned()),
-    };
-    Ok(ReplayJob { record, run, image: image.image.clone(), scratch })
+    let request = Request::Replay { catalog: scratch.dialect().to_owned() };
+    let record = JobRecord::new(object, request, 1, format!("{} {server}", chosen.hash));
+    Ok(ReplayRequest { record, run, image: image.image.clone(), scratch })
 }

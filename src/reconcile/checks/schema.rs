@@ -1,10 +1,9 @@
 //! What a look at the schema means: what it should be, how it differs, and whether that is to be kept; no I/O.
 
-use super::drift::describe;
 use crate::{
-    api::{DatabaseMigrationStatus, DriftedObject, RunResult, RunStatus},
+    api::{DatabaseMigrationStatus, DriftedObject, RunRecord},
     db::{Baseline, Catalog, Exclude, fingerprint},
-    text,
+    text::{self, rows_in_line},
 };
 use std::collections::BTreeSet;
 
@@ -55,15 +54,27 @@ pub struct Look<'a> {
     pub replayed: Option<Replayed<'a>>,
 }
 
+/// Why nobody knows what the schema should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WhyNot {
+    /// Nothing is known yet, or not for these version rows.
+    NoBaseline(String),
+    /// A baseline was stored once and is not there any more: whatever has changed since must not pass for the rule.
+    Lost(String),
+}
+
 impl Look<'_> {
     /// How the live schema differs from what it should be; else why nobody knows what it should be.
-    pub fn compare(&self) -> Result<Compared, String> {
+    pub fn compare(&self) -> Result<Compared, WhyNot> {
         let live = fingerprint(self.catalog, self.exclude);
         let is_accepted = self.accepted.contains(&live.as_str());
         let (mut baseline, mut taken) = match self.baseline() {
             Ok(found) => found,
             Err(_) if is_accepted => (self.now(), Some(Taken::Accepted)),
-            Err(why) => return Err(format!("{why}; to compare with it as it is now, accept fingerprint {live}")),
+            Err(why) => {
+                let why = format!("{why}; to compare with it as it is now, accept fingerprint {live}");
+                return Err(if self.is_lost() { WhyNot::Lost(why) } else { WhyNot::NoBaseline(why) });
+            }
         };
         let mut differences = baseline.compare(self.catalog, self.exclude);
         if !differences.is_empty() && is_accepted {
@@ -102,6 +113,10 @@ impl Look<'_> {
     fn snapshot(&self) -> Result<(Baseline, Option<Taken>), String> {
         // One that was made by running the history is none that was taken from the database.
         let Some(kept) = self.kept.filter(|kept| kept.replay.is_none()) else {
+            if self.is_lost() {
+                let why = "the baseline that was stored is gone, so nobody knows whether the schema has changed";
+                return Err(why.to_owned());
+            }
             return match self.run() {
                 Some(_) => Ok((self.now(), Some(Taken::AfterRun))),
                 None if self.at_target => Ok((self.now(), Some(Taken::First))),
@@ -118,8 +133,8 @@ impl Look<'_> {
         if kept.rows != *self.rows {
             return Err(format!(
                 "the version rows are {}, and the schema is known for {} alone: something else than this object has changed it, or a run ended half-way",
-                describe(self.rows),
-                describe(&kept.rows)
+                rows_in_line(self.rows),
+                rows_in_line(&kept.rows)
             ));
         }
         if !kept.comparable(self.catalog) {
@@ -128,12 +143,14 @@ impl Look<'_> {
         Ok((kept.clone(), None))
     }
 
-    /// The last run, if it led to the version rows that are there.
-    fn run(&self) -> Option<&RunStatus> {
-        let led_here = |run: &&RunStatus| {
-            run.result == RunResult::Succeeded && run.to.iter().collect::<BTreeSet<_>>() == self.rows.iter().collect()
-        };
-        self.status.last_run.as_ref().filter(led_here)
+    fn is_lost(&self) -> bool {
+        let taken = self.kept.filter(|kept| kept.replay.is_none());
+        self.replayed.is_none() && taken.is_none() && self.status.runs.baseline.is_some()
+    }
+
+    /// The newest run that succeeded, if it led to the version rows that are there.
+    fn run(&self) -> Option<&RunRecord> {
+        self.status.runs.led_to(self.rows).map(|success| &success.run)
     }
 
     fn now(&self) -> Baseline {
@@ -145,7 +162,7 @@ impl Look<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::Change;
+    use crate::api::{Change, RunStatus, RunsStatus, SucceededRun};
 
     fn catalog(objects: &[(&str, &str)]) -> Catalog {
         let rows = objects.iter().map(|(name, definition)| ("table".into(), (*name).into(), (*definition).into()));
@@ -156,10 +173,15 @@ mod tests {
         rows.iter().map(|row| (*row).to_owned()).collect()
     }
 
-    fn status(number: i64, from: &[&str], to: &[&str], result: RunResult) -> DatabaseMigrationStatus {
-        let list = |rows: &[&str]| set(rows).into_iter().collect();
-        let run = RunStatus { number, from: list(from), to: list(to), result, ..RunStatus::default() };
-        DatabaseMigrationStatus { last_run: Some(run), ..Default::default() }
+    /// After run 2, which was to lead from r1 to r2.
+    fn ran(well: bool) -> DatabaseMigrationStatus {
+        let run = RunRecord { number: 2, from: vec!["r1".into()], to: vec!["r2".into()], ..RunRecord::default() };
+        let last_success = well.then(|| SucceededRun { run, ..SucceededRun::default() });
+        DatabaseMigrationStatus {
+            last_run: Some(RunStatus { number: 2, ..RunStatus::default() }),
+            runs: RunsStatus { last_success, ..RunsStatus::default() },
+            ..Default::default()
+        }
     }
 
     struct Case<'a> {
@@ -172,7 +194,7 @@ mod tests {
     }
 
     impl Case<'_> {
-        fn compare(&self) -> Result<Compared, String> {
+        fn compare(&self) -> Result<Compared, WhyNot> {
             let (catalog, rows, exclude) = (catalog(self.live), set(self.rows), Exclude::default());
             Look {
                 catalog: &catalog,
@@ -185,6 +207,12 @@ mod tests {
                 replayed: None,
             }
             .compare()
+        }
+    }
+
+    fn words(why: &WhyNot) -> &str {
+        match why {
+            WhyNot::NoBaseline(why) | WhyNot::Lost(why) => why,
         }
     }
 
@@ -203,23 +231,37 @@ mod tests {
         assert_eq!((second.taken, second.differences[0].change), (None, Change::Unexpected));
         let third = case(A, &["r"], Some(&second.baseline)).compare().unwrap();
         assert_eq!(third.differences, vec![]);
-        assert!(Case { at_target: false, ..case(A, &["r"], None) }.compare().unwrap_err().contains("first run"));
+        assert!(
+            Case { at_target: false, ..case(A, &["r"], None) }
+                .compare()
+                .is_err_and(|why| words(&why).contains("first run"))
+        );
     }
 
     #[test]
     fn a_verified_run_makes_a_new_one_once() {
         let before = Baseline::of(&catalog(A), 1, &set(&["r1"]));
-        let ran =
-            || Case { status: status(2, &["r1"], &["r2"], RunResult::Succeeded), ..case(AB, &["r2"], Some(&before)) };
-        let after = ran().compare().unwrap();
+        let run = || Case { status: ran(true), ..case(AB, &["r2"], Some(&before)) };
+        let after = run().compare().unwrap();
         assert_eq!((after.taken, after.baseline.run, after.differences.len()), (Some(Taken::AfterRun), 2, 0));
-        let again = Case { kept: Some(&after.baseline), ..ran() }.compare().unwrap();
+        let again = Case { kept: Some(&after.baseline), ..run() }.compare().unwrap();
         assert_eq!((again.taken, &again.baseline), (None, &after.baseline));
-        let failed = Case { status: status(2, &["r1"], &["r2"], RunResult::Failed), ..ran() };
-        assert!(failed.compare().unwrap_err().contains("r2"));
-        let half_done =
-            Case { status: status(2, &["r1"], &["r2"], RunResult::Failed), ..case(AB, &["r1"], Some(&before)) };
+        assert!(Case { status: ran(false), ..run() }.compare().is_err_and(|why| words(&why).contains("r2")));
+        let half_done = Case { status: ran(false), ..case(AB, &["r1"], Some(&before)) };
         assert_eq!(half_done.compare().unwrap().differences.len(), 1);
+    }
+
+    #[test]
+    fn a_baseline_that_is_lost_accepts_nothing() {
+        let mut status = ran(true);
+        status.runs.baseline = Some(2);
+        let lost = || Case { status: status.clone(), ..case(AB, &["r2"], None) };
+        assert!(matches!(lost().compare(), Err(WhyNot::Lost(_))));
+        let live = fingerprint(&catalog(AB), &Exclude::default());
+        assert_eq!(Case { accepted: Some(&live), ..lost() }.compare().unwrap().taken, Some(Taken::Accepted));
+        // Nor does one that the history made in its place.
+        let of_history = Baseline { replay: Some("k".into()), ..Baseline::of(&catalog(AB), 2, &set(&["r2"])) };
+        assert!(Case { kept: Some(&of_history), ..lost() }.compare().is_err());
     }
 
     #[test]

@@ -1,9 +1,8 @@
 //! What the API server's schema can't check of a spec; no I/O.
 
 use crate::{
-    api::{BackupWhen, DatabaseMigrationSpec, DowngradePolicy, OnFailure, Reason, parse_duration},
+    api::{BackupWhen, DatabaseMigrationSpec, DowngradePolicy, OnFailure, Problem, Reason, parse_duration},
     jobs::{BACKUP_FIELD, POD_TEMPLATE_FIELD, VERIFY_FIELD, check_pod_template},
-    reconcile::observed::Problem,
     revisions::Target,
 };
 

@@ -1,23 +1,18 @@
 //! Whether the run that led to the live rows has to be verified, and what follows when that fails; no I/O.
 
-use super::{
-    drift::describe,
-    plan::{Chosen, identified, usable_graph},
-    stage::{Progress, progress},
-};
+use super::plan::{Chosen, identified, usable_graph};
 use crate::{
     api::{
-        DatabaseMigration, DatabaseMigrationStatus, DowngradePolicy, Reason, RunResult, RunStatus, VerifyResult,
+        DatabaseMigration, DatabaseMigrationStatus, DowngradePolicy, Problem, Reason, SucceededRun, VerifyResult,
         parse_duration,
     },
-    jobs::{Implementation, Inspected, StageRecord, short_hash, verify_name},
-    reconcile::observed::{Problem, StageView},
+    jobs::{Implementation, Inspected, JobRecord, Kind, Progress, Request, VerifyRequest, progress, short_hash},
+    reconcile::{facts::Facts, situation::World},
     revisions::{Direction, Target, decide},
-    text,
+    text::{self, rows_in_line},
 };
 use k8s_openapi::jiff::Timestamp;
-use kube::ResourceExt;
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(600);
 
@@ -26,21 +21,14 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(600);
 pub struct VerifyAsk {
     /// Of the Job; another name is another verification.
     pub name: String,
-    pub record: StageRecord,
-    pub image: String,
-    pub timeout: Duration,
+    pub request: VerifyRequest,
+    /// Hash of spec.verify.
+    pub hash: String,
     /// The run that it is about.
-    pub run: RunStatus,
+    pub run: SucceededRun,
 }
 
-/// The run that led to the live rows: the newest that succeeded, if these are the rows that it ended with. Rows that
-/// somebody else wrote are not ours to verify.
-pub fn led_here<'a>(status: &'a DatabaseMigrationStatus, rows: &BTreeSet<String>) -> Option<&'a RunStatus> {
-    let newest = status.runs().find(|run| run.result == RunResult::Succeeded)?;
-    newest.to.iter().collect::<BTreeSet<_>>().into_iter().eq(rows).then_some(newest)
-}
-
-/// The verification that the live rows need, whether it was made or not. What went back by itself needs none.
+/// The verification that the live rows need, whether it was made or not. What was rolled back by itself needs none.
 ///
 /// One that passed stands as long as spec.verify is what it was; one that failed, until something is asked anew: another
 /// spec.verify, another spec.image, another request.
@@ -52,73 +40,66 @@ pub fn verify_ask(
     requested_at: Option<&str>,
 ) -> Option<VerifyAsk> {
     let verify = object.spec.verify.as_ref()?;
-    let run = led_here(status, rows).filter(|run| run.took_back.is_none())?;
+    let run = status.runs.led_to(rows).filter(|success| success.run.rolls_back.is_none())?;
+    let number = run.run.number;
     let hash = short_hash(&[&serde_json::json!(verify).to_string()], 12);
     let asked = short_hash(&[&hash, &object.spec.image, requested_at.unwrap_or_default()], 12);
+    let record = JobRecord::new(object, Request::Verify { hash: hash.clone() }, number, asked);
     let passed = |known: &&crate::api::VerifyStatus| {
-        (known.run, &known.hash, known.result) == (run.number, &hash, VerifyResult::Passed)
+        (known.run, &known.hash, known.result) == (number, &hash, VerifyResult::Passed)
     };
     let name = match status.verify.as_ref().filter(passed) {
         Some(known) => known.job.clone(),
-        None => verify_name(object, run.number, &asked),
+        None => record.name(object),
     };
     // After an upgrade that is the image that ran, unless another one was deployed since.
-    let ours = if run.direction == "downgrade" { &run.image } else { &image.image };
-    Some(VerifyAsk {
-        name,
-        record: StageRecord { uid: object.uid().unwrap_or_default(), run: run.number, hash, ..StageRecord::default() },
-        image: verify.image.clone().unwrap_or_else(|| ours.clone()),
-        timeout: verify.timeout.as_deref().and_then(parse_duration).unwrap_or(DEFAULT_TIMEOUT),
-        run: run.clone(),
-    })
+    let ours = if run.run.direction == "downgrade" { &run.run.image } else { &image.image };
+    let image = verify.image.clone().unwrap_or_else(|| ours.clone());
+    let timeout = verify.timeout.as_deref().and_then(parse_duration).unwrap_or(DEFAULT_TIMEOUT);
+    Some(VerifyAsk { name, request: VerifyRequest { record, image, timeout }, hash, run: run.clone() })
 }
 
 /// How far a verification is. What is recorded of its end stands, whatever has become of its Job.
-pub fn verify_progress(
-    ask: &VerifyAsk,
-    status: &DatabaseMigrationStatus,
-    jobs: &[StageView],
-    now: Timestamp,
-) -> Progress {
+pub fn verify_progress(ask: &VerifyAsk, status: &DatabaseMigrationStatus, facts: &Facts, now: Timestamp) -> Progress {
     let recorded = status.verify.as_ref().filter(|known| known.job == ask.name);
+    let at = recorded.and_then(|known| known.finished_at.as_ref()).map(|time| time.0);
     match recorded.map(|known| (known, known.result)) {
-        Some((known, VerifyResult::Passed)) => Progress::Passed { at: known.finished_at.as_ref().map(|time| time.0) },
-        Some((known, VerifyResult::Failed)) => Progress::Failed {
-            message: known.message.clone().unwrap_or_default(),
-            at: known.finished_at.as_ref().map(|time| time.0),
-        },
-        _ => progress(jobs.iter().map(|stage| &stage.job).find(|job| job.name == ask.name), ask.timeout, now),
+        Some((_, VerifyResult::Passed)) => Progress::Done(Ok(()), at),
+        Some((known, VerifyResult::Failed)) => Progress::Done(Err(known.message.clone().unwrap_or_default()), at),
+        _ => {
+            let job = facts.of(Kind::Verify).find(|job| job.name == ask.name);
+            job.map_or(Progress::Absent, |job| progress(&job.state, job.created, ask.request.timeout, now))
+        }
     }
 }
 
-/// The way back to the rows from before a run, where it is known to be clean; else why it is not.
-pub fn way_back(
+/// The downgrade to the rows from before the release that a run completed, where it is known to undo it; else why it is not.
+pub fn rollback_plan(
     object: &DatabaseMigration,
-    run: &RunStatus,
-    rows: &BTreeSet<String>,
-    image: &Arc<Inspected>,
+    run: &SucceededRun,
+    world: &World,
+    facts: &Facts,
 ) -> Result<Chosen, String> {
-    if run.direction != "upgrade" {
-        return Err(format!("run {} was no upgrade", run.number));
+    let (number, image) = (run.run.number, &world.image);
+    if run.run.direction != "upgrade" {
+        return Err(format!("run {number} was no upgrade"));
     }
     if object.spec.policy.downgrade != DowngradePolicy::Allow {
         return Err("spec.policy.downgrade is Deny".to_owned());
     }
     let graph = usable_graph(image).map_err(|problem| problem.message)?;
-    let target = Target::revisions(run.from.clone());
-    let plan = decide(graph, rows, &target).map_err(|error| format!("{}: {error}", image.image))?;
-    let before: BTreeSet<String> = run.from.iter().cloned().collect();
+    let target = Target::revisions(run.run.release_from.clone());
+    let plan = decide(graph, &world.rows, &target).map_err(|error| format!("{}: {error}", image.image))?;
+    let before: BTreeSet<String> = run.run.release_from.iter().cloned().collect();
     if plan.direction != Direction::Downgrade || plan.end != before {
-        return Err(format!("no downgrade ends with {}", describe(&before)));
+        return Err(format!("no downgrade ends with {}", rows_in_line(&before)));
     }
     if let Some(step) = plan.steps.iter().find(|step| !undoes(image, step)) {
-        return Err(format!(
-            "downgrade() of revision {} does not take back what upgrade() did",
-            text::clean(step, 128)
-        ));
+        let step = text::clean(step, 128);
+        return Err(format!("downgrade() of revision {step} does not undo what upgrade() did"));
     }
     let pending = plan.steps.clone();
-    identified(plan, pending, image, run.number).map_err(|problem| problem.message)
+    identified(plan, pending, image, facts.database_id(), number).map_err(|problem| problem.message)
 }
 
 /// A merge of branches does nothing either way, and so leaves nothing.
@@ -130,58 +111,50 @@ fn undoes(image: &Inspected, step: &str) -> bool {
     })
 }
 
-/// Why a database that went back does not go up again by itself: the next run would end as the one before.
-pub fn gone_back(status: &DatabaseMigrationStatus, generation: i64, requested_at: Option<&str>) -> Option<Problem> {
-    let last = status.last_run.as_ref().filter(|run| run.result == RunResult::Succeeded)?;
-    let taken_back = last.took_back?;
+/// Why a database that was rolled back does not go up again by itself: the next run would end as the one before.
+pub fn rolled_back(status: &DatabaseMigrationStatus, generation: i64, requested_at: Option<&str>) -> Option<Problem> {
+    let last = &status.runs.last_success.as_ref()?.run;
+    let failed_run = last.rolls_back?;
     if last.generation != generation || last.requested_at.as_deref() != requested_at {
         return None;
     }
-    let failed = status.verify.as_ref().filter(|verify| verify.run == taken_back);
+    let failed = status.verify.as_ref().filter(|verify| verify.run == failed_run);
     let why = failed.and_then(|verify| verify.message.clone()).unwrap_or_default();
-    let to = describe(&last.to.iter().cloned().collect());
-    Some(Problem::new(
-        Reason::VerifyFailed,
-        format!("gone back to {to}, since run {taken_back} was not verified: {why}"),
-    ))
+    let to = rows_in_line(&last.to.iter().cloned().collect());
+    let message = format!("rolled back to {to}, since the verification of run {failed_run} failed: {why}");
+    Some(Problem::new(Reason::VerifyFailed, message))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::{RunRecord, RunsStatus};
 
     fn set(rows: &[&str]) -> BTreeSet<String> {
         rows.iter().map(|row| (*row).to_owned()).collect()
     }
 
-    fn run(number: i64, to: &str, result: RunResult) -> RunStatus {
-        RunStatus { number, to: vec![to.into()], result, direction: "upgrade".into(), ..RunStatus::default() }
+    fn after(run: RunRecord) -> DatabaseMigrationStatus {
+        let last_success = Some(SucceededRun { run, ..SucceededRun::default() });
+        DatabaseMigrationStatus { runs: RunsStatus { last_success, ..RunsStatus::default() }, ..Default::default() }
+    }
+
+    fn run(number: i64, to: &str) -> RunRecord {
+        RunRecord { number, to: vec![to.into()], direction: "upgrade".into(), ..RunRecord::default() }
     }
 
     #[test]
     fn rows_of_somebody_else_are_not_verified() {
-        let succeeded = run(1, "b", RunResult::Succeeded);
-        let status = |last: RunStatus, before: Vec<RunStatus>| DatabaseMigrationStatus {
-            last_run: Some(last),
-            history: before,
-            ..Default::default()
-        };
-        let number =
-            |status: &DatabaseMigrationStatus, rows: &[&str]| led_here(status, &set(rows)).map(|run| run.number);
-        let alone = status(succeeded.clone(), vec![]);
-        assert_eq!((number(&alone, &["b"]), number(&alone, &["c"])), (Some(1), None));
-        let refused = status(run(2, "a", RunResult::Refused), vec![succeeded.clone()]);
-        assert_eq!(number(&refused, &["b"]), Some(1), "a way back that was refused leaves it as it is");
-        let later = status(run(2, "c", RunResult::Succeeded), vec![succeeded]);
-        assert_eq!(number(&later, &["b"]), None, "somebody else went back to where run 1 ended");
+        let status = after(run(1, "b"));
+        let number = |rows: &[&str]| status.runs.led_to(&set(rows)).map(|success| success.run.number);
+        assert_eq!((number(&["b"]), number(&["c"])), (Some(1), None));
     }
 
     #[test]
-    fn what_went_back_stays_until_something_is_asked_anew() {
-        let back = RunStatus { took_back: Some(1), generation: 3, ..run(2, "a", RunResult::Succeeded) };
-        let status = DatabaseMigrationStatus { last_run: Some(back), ..Default::default() };
-        let held = gone_back(&status, 3, None).unwrap();
-        assert!(held.reason == Reason::VerifyFailed && held.message.starts_with("gone back to a"), "{held:?}");
-        assert_eq!((gone_back(&status, 4, None), gone_back(&status, 3, Some("now"))), (None, None));
+    fn what_was_rolled_back_stays_until_something_is_asked_anew() {
+        let status = after(RunRecord { rolls_back: Some(1), generation: 3, ..run(2, "a") });
+        let held = rolled_back(&status, 3, None).unwrap();
+        assert!(held.reason == Reason::VerifyFailed && held.message.starts_with("rolled back to a"), "{held:?}");
+        assert_eq!((rolled_back(&status, 4, None), rolled_back(&status, 3, Some("now"))), (None, None));
     }
 }

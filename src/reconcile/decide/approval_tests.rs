@@ -1,11 +1,16 @@
 //! Which plans wait for whom, told by the conditions and by whether a run is started.
 
 use super::{
-    tests::{after, events, image_of, now, object, observed, reason, seen, started},
+    tests::{after, events, image_of, now, object, observed, reason, seen, showing, started},
     *,
 };
-use crate::api::{RunResult, RunStatus};
+use crate::{
+    api::{RunRecord, RunsStatus, SucceededRun},
+    jobs::Inspected,
+    reconcile::facts::ImageView,
+};
 use serde_json::json;
+use std::sync::Arc;
 
 /// An image whose revision `b` drops a column on the way up, and a table on the way down.
 pub(super) fn dangerous(upgrade: &str) -> Arc<Inspected> {
@@ -44,8 +49,11 @@ fn a_plan_that_loses_data_waits_for_its_own_approval() {
     assert!(asked.status.condition(ConditionType::Ready).unwrap().message.contains(&format!("approve={}", plan.hash)));
 
     // Shown once.
-    let again = decide(&after(object("b"), &asked), &observed(DROPS), now());
+    let again = decide(&after(object("b"), &asked), &showing(observed(DROPS), &asked), now());
     assert!(again.effects.is_empty() && again.after.is_empty());
+    // It comes back when somebody deletes it.
+    let deleted = decide(&after(object("b"), &asked), &observed(DROPS), now());
+    assert!(matches!(deleted.effects.as_slice(), [Effect::ShowPlan { over: None, .. }]));
 
     let mut annotated = after(object("b"), &asked);
     annotated.metadata.annotations = Some([(crate::api::ANNOTATION_APPROVE.to_owned(), plan.hash.clone())].into());
@@ -70,15 +78,34 @@ fn an_approval_does_not_stand_for_the_same_plan_after_it_has_run() {
     let mut object = object("b");
     let hash = decide(&object, &observed, now()).status.plan.unwrap().hash;
     object.metadata.annotations = Some([(crate::api::ANNOTATION_APPROVE.to_owned(), hash)].into());
-    let run = |number, result| RunStatus { number, result, generation: 0, ..RunStatus::default() };
+    let run = RunRecord { number: 2, to: vec!["b".into()], ..RunRecord::default() };
+    let last_success = Some(SucceededRun { run, ..SucceededRun::default() });
     object.status = Some(DatabaseMigrationStatus {
-        last_run: Some(run(2, RunResult::Succeeded)),
+        runs: RunsStatus { started: 2, last_success, ..RunsStatus::default() },
         ..DatabaseMigrationStatus::default()
     });
     assert_eq!(waiting(&decide(&object, &observed, now())).1, "Stale");
-    // A failed run is no turn: what was approved may be asked for again.
-    object.status.as_mut().unwrap().last_run = Some(run(2, RunResult::Failed));
+    // Without a success between, what was approved may be asked for again.
+    object.status.as_mut().unwrap().runs.last_success = None;
     assert_eq!(waiting(&decide(&object, &observed, now())).1, "ApprovedByAnnotation");
+}
+
+#[test]
+fn an_approval_names_its_database() {
+    let of = |place: &str, identity: Option<&str>| {
+        let mut facts = observed(ImageView::Stored(dangerous(DROPS)), seen("a"));
+        facts.place = place.into();
+        if let DatabaseView::Seen(snapshot) = &mut facts.database {
+            snapshot.identity = identity.map(str::to_owned);
+        }
+        facts
+    };
+    let mut object = object("b");
+    let hash = decide(&object, &of("staging:5432/shop", Some("1")), now()).status.plan.unwrap().hash;
+    object.metadata.annotations = Some([(crate::api::ANNOTATION_APPROVE.to_owned(), hash)].into());
+    let approved = |place: &str, identity| started(&decide(&object, &of(place, identity), now())).is_some();
+    assert!(approved("staging:5432/shop", Some("1")));
+    assert!(!approved("production:5432/shop", Some("1")) && !approved("staging:5432/shop", Some("2")));
 }
 
 #[test]

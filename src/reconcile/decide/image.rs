@@ -1,93 +1,81 @@
 //! The part of a decision that is about the image: whether it is known, being inspected, or can't be; pure.
 
-use super::{Effect, Next, Pass, SOON, WHILE_ACTIVE, WITHOUT_POD};
+use super::SOON;
 use crate::{
-    api::{ConditionType, Reason},
-    jobs::{Inspected, PodState, Trouble},
+    api::{ConditionType, DatabaseMigration, Reason},
+    jobs::{PodState, Trouble},
     reconcile::{
-        checks::{repeats_by_itself, requested_at},
-        observed::{ImageView, JobView, Problem},
+        effects::{Effect, Next, Note, Step},
+        facts::{Facts, ImageView, JobView},
+        gates::{WHILE_ACTIVE, WITHOUT_POD, hold, interval, repeats_by_itself},
     },
 };
-use std::sync::Arc;
+use k8s_openapi::jiff::Timestamp;
 
-impl Pass<'_> {
-    /// The image, once it is known; keeps a fresh report, and a share in a stored one.
-    pub(super) fn inspection(&mut self) -> Option<Arc<Inspected>> {
-        let wanted = self.observed.wanted.as_ref()?;
-        let image = match &self.observed.image {
-            ImageView::Stored(image) => {
-                if self.observed.joins {
-                    self.effects.push(Effect::ShareInspection { key: wanted.key.clone(), image: image.clone() });
-                }
-                image
-            }
-            ImageView::Reported { job, image } => {
-                self.effects.push(Effect::KeepInspection { key: wanted.key.clone(), image: image.clone() });
-                self.after.push(Effect::DeleteJob(job.clone()));
-                image
-            }
-            _ => return None,
-        };
-        self.draft.image(&self.object.spec.image, &wanted.id, image);
-        // A request is handled once the image that it asks to look at has been looked at.
-        self.draft.status.last_handled_reconcile_at = requested_at(self.object).map(|r| crate::text::clean(r, 256));
-        Some(image.clone())
-    }
-
-    pub(super) fn without_image(&mut self) -> Next {
-        self.draft.set(ConditionType::Planned, "Unknown", "NotPlanned", "the image is not inspected yet");
-        let working = |pass: &mut Self, message: String| pass.draft.verdict(Reason::Inspecting, &message);
-        match &self.observed.image {
-            ImageView::Failed { job, problem } => {
-                let problem = problem.clone();
-                let repeat = repeats_by_itself(problem.reason) && self.is_old(job);
-                if repeat {
-                    self.after.push(Effect::DeleteJob(job.name.clone()));
-                }
-                self.stop(&problem)
-            }
-            ImageView::InProgress(job) => {
-                if let PodState::Blocked(trouble) = &job.state {
-                    self.draft.problem(&problem_of(trouble, &job.name));
-                    return Next::After(WHILE_ACTIVE);
-                }
-                let waiting = job.state == PodState::Waiting;
-                working(self, format!("Job {} reads the revision files in {}", job.name, self.object.spec.image));
-                Next::After(if waiting { WITHOUT_POD } else { WHILE_ACTIVE })
-            }
-            ImageView::InProgressElsewhere => {
-                working(
-                    self,
-                    format!("the revision files in {} are being read for another object", self.object.spec.image),
-                );
-                Next::After(WITHOUT_POD)
-            }
-            ImageView::Absent => match self.observed.wanted.clone() {
-                Some(_) if self.object.spec.suspend => {
-                    self.draft.verdict(Reason::Suspended, "suspended, and the image is not inspected yet");
-                    self.interval()
-                }
-                Some(wanted) => {
-                    working(self, format!("Job {} reads the revision files in {}", wanted.job, self.object.spec.image));
-                    self.effects.push(Effect::Inspect(wanted));
-                    Next::After(WITHOUT_POD)
-                }
-                None => self.interval(),
-            },
-            _ => self.interval(),
+/// Keeps a fresh report, and a share in a stored one.
+pub(super) fn known(facts: &Facts) -> Step {
+    let Some(wanted) = &facts.wanted else { return Step::default() };
+    let (step, image) = match &facts.image {
+        ImageView::Stored(image) if facts.lacks_owner => {
+            let share = Effect::ShareInspection { key: wanted.key.clone(), image: image.clone() };
+            (Step::default().before(share), image)
         }
-    }
+        ImageView::Stored(image) => (Step::default(), image),
+        ImageView::Reported { job, image } => {
+            let keep = Effect::KeepInspection { key: wanted.key.clone(), image: image.clone() };
+            (Step::default().before(keep).after(Effect::DeleteJob(job.clone())), image)
+        }
+        _ => return Step::default(),
+    };
+    step.note(Note::Image { id: wanted.id.clone(), image: image.clone() })
+}
 
-    pub(super) fn is_old(&self, job: &JobView) -> bool {
-        job.created.is_some_and(|created| self.now.duration_since(created).as_secs() >= SOON.as_secs() as i64)
+/// What to do about an image that is not known.
+pub(super) fn without(object: &DatabaseMigration, facts: &Facts, now: Timestamp) -> Step {
+    let not_planned =
+        Note::condition(ConditionType::Planned, "Unknown", "NotPlanned", "the image is not inspected yet");
+    let step = Step::default().note(not_planned);
+    let image = &object.spec.image;
+    let at_it = |job: &str| format!("Job {job} reads the revision files in {image}");
+    match &facts.image {
+        ImageView::Failed { job, problem } => {
+            let again = repeats_by_itself(problem.reason) && is_old(job, now);
+            let step = if again { step.after(Effect::DeleteJob(job.name.clone())) } else { step };
+            step.then(hold(object, problem.clone()))
+        }
+        ImageView::InProgress(JobView { state: PodState::Blocked(trouble), name, .. }) => {
+            step.then(blocked(trouble, name))
+        }
+        ImageView::InProgress(job) => {
+            let pause = if job.state == PodState::Waiting { WITHOUT_POD } else { WHILE_ACTIVE };
+            step.stopped(Reason::Inspecting, at_it(&job.name), Next::After(pause))
+        }
+        ImageView::InProgressElsewhere => {
+            let message = format!("the revision files in {image} are being read for another object");
+            step.stopped(Reason::Inspecting, message, Next::After(WITHOUT_POD))
+        }
+        ImageView::Absent if object.spec.suspend => {
+            let message = "suspended, and the image is not inspected yet";
+            step.stopped(Reason::Suspended, message, Next::Interval(interval(object)))
+        }
+        ImageView::Absent => match &facts.wanted {
+            Some(wanted) => step.before(Effect::Inspect(Box::new(wanted.clone()))).stopped(
+                Reason::Inspecting,
+                at_it(&wanted.record.name(object)),
+                Next::After(WITHOUT_POD),
+            ),
+            None => step,
+        },
+        ImageView::Stored(_) | ImageView::Reported { .. } | ImageView::NotLooked => step,
     }
 }
 
-/// What holds a pod up, as a problem of its object.
-pub(super) fn problem_of(trouble: &Trouble, job: &str) -> Problem {
-    match trouble {
-        Trouble::ImagePull(message) => Problem::new(Reason::ImagePullFailed, format!("Job {job}: {message}")),
-        Trouble::Rejected(message) => Problem::new(Reason::PodRejected, format!("Job {job}: {message}")),
-    }
+fn blocked(trouble: &Trouble, job: &str) -> Step {
+    let problem = trouble.problem(job);
+    Step::stop(problem.reason, problem.message, Next::After(WHILE_ACTIVE))
+}
+
+fn is_old(job: &JobView, now: Timestamp) -> bool {
+    let age = i64::try_from(SOON.as_secs()).unwrap_or(i64::MAX);
+    job.created.is_some_and(|created| now.duration_since(created).as_secs() >= age)
 }

@@ -4,11 +4,8 @@ use super::{tests::*, *};
 use crate::{
     api::BackupResult,
     db::VersionRows,
-    jobs::{Ended, JobInput, Trouble, run_job},
-    reconcile::{
-        checks::spec_problem,
-        observed::{ModelsView, RunView, StageView},
-    },
+    jobs::{Ended, JobInput, RunRequest, Trouble, run_job},
+    reconcile::{checks::spec_problem, facts::ModelsView},
 };
 use kube::ResourceExt;
 use proptest::prelude::*;
@@ -78,7 +75,7 @@ fn state() -> impl Strategy<Value = PodState> {
     ]
 }
 
-fn world() -> impl Strategy<Value = Observed> {
+fn world() -> impl Strategy<Value = Facts> {
     let rows = prop::collection::btree_set(prop::sample::select(vec!["a", "b", "c", "zz", ""]), 0..3);
     let tables = prop::collection::vec(Just("users".to_owned()), 0..2);
     let ids = prop::sample::select(vec!["", "a", "a b", "a b c"]);
@@ -90,16 +87,7 @@ fn world() -> impl Strategy<Value = Observed> {
             snapshot.tables = tables;
         }
         observed.models = ModelsView::Comparing(None);
-        observed.run = run.map(|state| {
-            let record = RunRecord {
-                number: 1,
-                from: vec!["a".into()],
-                to: vec!["b".into()],
-                generation: 1,
-                ..RunRecord::default()
-            };
-            RunView { job: job(state), record, holder: None }
-        });
+        observed.active = run.map(super::tests::run);
         observed
     })
 }
@@ -119,6 +107,9 @@ proptest! {
         if deleted {
             object.metadata.deletion_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(now()));
         }
+        if observed.active.is_some() {
+            object = active(object, record());
+        }
         let decision = decide(&object, &observed, now());
         prop_assert_eq!(format!("{decision:?}"), format!("{:?}", decide(&object, &observed, now())));
         prop_assert_eq!(decision.status.conditions.len(), ConditionType::ALL.len());
@@ -126,7 +117,8 @@ proptest! {
             prop_assert!(!deleted && !object.spec.suspend && spec_problem(&object.spec).is_none());
             prop_assert!(run.direction != "downgrade" || spec["policy"]["downgrade"] == "Allow");
             prop_assert!(record.from != record.to && record.to == run.end);
-            let made = run_job(JobInput { object: &object, image: &record.image, scratch: None }, record, run.clone());
+            let request = RunRequest::new(&object, record.clone(), run);
+            let made = run_job(JobInput { object: &object, image: &record.image, scratch: None }, &request);
             prop_assert!(made.is_ok_and(|job| job.name_any().len() <= 63));
         }
     }
@@ -136,6 +128,7 @@ proptest! {
         let Some(mut object) = with(&spec) else { return Ok(()) };
         let pod = json!({ "containers": [{ "name": "dump", "image": "i" }] });
         object.spec.backup = serde_json::from_value(json!({ "when": "Always", "job": { "template": { "spec": pod } } })).unwrap();
+        let object = if observed.active.is_some() { active(object, record()) } else { object };
         let first = decide(&object, &observed, now());
         let stamps = |decision: &Decision| started(decision).is_some_and(|(_, run)| run.direction == "stamp");
         prop_assert!(started(&first).is_none() || stamps(&first));
@@ -145,9 +138,8 @@ proptest! {
         });
         let Some(ask) = ask else { return Ok(()) };
         let mut later = observed.clone();
-        later.run = None;
-        let job = JobView { name: ask.name.clone(), ..job(state.clone()) };
-        later.stages.backups = vec![StageView { record: ask.record.clone(), job }];
+        later.active = None;
+        later.jobs = vec![JobView { name: ask.name.clone(), record: ask.record.clone(), ..job(state.clone()) }];
         let second = decide(&after(object, &first), &later, now());
         let complete = matches!(&state, PodState::Ended(ended) if ended.ran && ended.exit_code == Some(0));
         let run = started(&second).map(|(record, _)| record.plan_hash.clone());
@@ -155,12 +147,11 @@ proptest! {
         if let Some(hash) = run {
             let backup = second.status.backup.unwrap();
             prop_assert_eq!((backup.result, backup.plan_hash), (BackupResult::Completed, hash));
-            prop_assert!(second.after.iter().any(|e| matches!(e, Effect::Run(_))), "its end is stored first");
         }
     }
 
     #[test]
-    fn what_is_taken_back_leaves_nothing(spec in spec()) {
+    fn a_spec_that_is_corrected_leaves_nothing(spec in spec()) {
         let good = object("head");
         let settled = after(good.clone(), &decide(&good, &stored("a b", "b"), now()));
         let Some(mut bad) = with(&spec) else { return Ok(()) };

@@ -4,11 +4,12 @@ use super::{tests::*, *};
 use crate::{
     api::{ANNOTATION_REQUESTED_AT, Backup, BackupResult, BackupWhen, DowngradePolicy, OnFailure, VerifyResult},
     db::VersionRows,
-    jobs::{Ended, Implementation, Inspection, StageRecord},
-    reconcile::observed::StageView,
+    jobs::{BackupRequest, Ended, Implementation, Inspected, Inspection, JobRecord, Request, VerifyRequest},
+    reconcile::facts::ImageView,
 };
 use kube::ResourceExt;
 use serde_json::json;
+use std::sync::Arc;
 
 const DONE: &str = r#"{"state":"done","started":true}"#;
 
@@ -23,22 +24,27 @@ fn backed_up(when: BackupWhen) -> DatabaseMigration {
     object
 }
 
-fn asked(decision: &Decision) -> Option<BackupAsk> {
+fn asked(decision: &Decision) -> Option<BackupRequest> {
     decision.effects.iter().find_map(|effect| match effect {
         Effect::BackUp(ask) => Some((**ask).clone()),
         _ => None,
     })
 }
 
-fn verification(decision: &Decision) -> Option<VerifyAsk> {
+fn verification(decision: &Decision) -> Option<VerifyRequest> {
     decision.effects.iter().find_map(|effect| match effect {
         Effect::Verify(ask) => Some((**ask).clone()),
         _ => None,
     })
 }
 
-fn stage(name: &str, record: &StageRecord, state: PodState) -> StageView {
-    StageView { record: record.clone(), job: JobView { name: name.into(), created: Some(now()), state } }
+fn stage(name: &str, record: &JobRecord, state: PodState) -> JobView {
+    JobView { name: name.into(), record: record.clone(), ..job(state) }
+}
+
+/// The Job of a verification.
+fn verifies(request: &VerifyRequest, state: PodState) -> JobView {
+    stage(&request.record.name(&object("head")), &request.record, state)
 }
 
 fn exit(code: i32) -> PodState {
@@ -56,7 +62,7 @@ fn pair(status: &str, reason: &str) -> (String, String) {
 }
 
 /// The same world again, once what was decided is stored.
-fn again(object: DatabaseMigration, decision: &Decision, observed: &Observed) -> Decision {
+fn again(object: DatabaseMigration, decision: &Decision, observed: &Facts) -> Decision {
     decide(&after(object, decision), observed, Timestamp::from_second(now().as_second() + 7).unwrap())
 }
 
@@ -67,29 +73,35 @@ fn a_run_waits_for_its_backup_and_then_for_the_record_of_it() {
     let ask = asked(&first).unwrap();
     assert_eq!((reason(&first).as_str(), condition(&first)), ("BackingUp", pair("False", "Running")));
     assert!(started(&first).is_none() && events(&first) == ["BackupStarted"]);
-    assert_eq!((ask.record.from.join(","), ask.record.to.join(","), ask.record.run), ("a".into(), "c".into(), 1));
+    let Request::Backup { from, to, .. } = &ask.record.request else { panic!("{ask:?}") };
+    assert_eq!((from.join(","), to.join(","), ask.record.number), ("a".into(), "c".into(), 1));
 
     // The watch has not brought the Job yet: it is asked for again, under the same name.
     let second = again(object.clone(), &first, &stored("a b c", "a"));
     assert_eq!((asked(&second), events(&second), &second.status), (Some(ask.clone()), vec![], &first.status));
 
     let mut world = stored("a b c", "a");
-    world.stages.backups = vec![stage(&ask.name, &ask.record, PodState::Running)];
+    world.jobs = vec![stage(&ask.name, &ask.record, PodState::Running)];
     let working = again(object.clone(), &second, &world);
     assert!(asked(&working).is_none() && started(&working).is_none() && reason(&working) == "BackingUp");
     assert_eq!(again(object.clone(), &working, &world).status, working.status, "not even a time");
 
-    world.stages.backups = vec![stage(&ask.name, &ask.record, exit(0))];
+    world.jobs = vec![stage(&ask.name, &ask.record, exit(0))];
     let complete = again(object.clone(), &working, &world);
-    assert!(complete.after.iter().any(|e| matches!(e, Effect::Run(_))) && started(&complete).is_some());
-    assert!(!complete.effects.iter().any(|e| matches!(e, Effect::Run(_))), "its end is stored first");
+    assert!(started(&complete).is_some());
     assert_eq!((condition(&complete), events(&complete)[0]), (pair("True", "Completed"), "BackupCompleted"));
     let recorded = complete.status.backup.clone().unwrap();
     assert_eq!((recorded.result, recorded.reference.as_str()), (BackupResult::Completed, ask.name.as_str()));
 
-    // The process died before the run was made, and somebody has deleted the Job.
-    let restarted = again(object, &complete, &stored("a b c", "a"));
-    assert!(restarted.effects.iter().any(|e| matches!(e, Effect::Run(_))) && asked(&restarted).is_none());
+    // The run was refused, and somebody has deleted the Job of the backup.
+    let (record, _) = started(&complete).unwrap();
+    let mut world = stored("a b c", "a");
+    let refused = r#"{"state":"refused","error":{"class":"LockTimeout","message":"locked"}}"#;
+    world.active = Some(run_of(record, ended(refused)));
+    let waits = decide(&after(object.clone(), &complete), &world, now());
+    let later = Timestamp::from_second(now().as_second() + 600).unwrap();
+    let retried = decide(&after(object, &waits), &stored("a b c", "a"), later);
+    assert!(started(&retried).is_some() && asked(&retried).is_none());
 }
 
 #[test]
@@ -98,7 +110,7 @@ fn a_backup_that_failed_blocks_until_it_is_asked_anew() {
     let first = decide(&object, &stored("a b", "a"), now());
     let ask = asked(&first).unwrap();
     let mut world = stored("a b", "a");
-    world.stages.backups = vec![stage(&ask.name, &ask.record, exit(1))];
+    world.jobs = vec![stage(&ask.name, &ask.record, exit(1))];
     let failed = again(object.clone(), &first, &world);
     let message = &failed.status.condition(ConditionType::Ready).unwrap().message;
     assert!(
@@ -120,15 +132,15 @@ fn a_backup_that_failed_blocks_until_it_is_asked_anew() {
 }
 
 #[test]
-fn a_backup_that_nobody_waits_for_is_taken_away() {
+fn a_backup_that_nobody_waits_for_is_deleted() {
     let object = backed_up(BackupWhen::Always);
     let ask = asked(&decide(&object, &stored("a b", "a"), now())).unwrap();
-    let deleted = |object: &DatabaseMigration, world: &Observed| {
+    let deleted = |object: &DatabaseMigration, world: &Facts| {
         decide(object, world, now()).after.iter().any(|e| matches!(e, Effect::DeleteJob(name) if *name == ask.name))
     };
     let at = |rows: &str| {
         let mut world = stored("a b", rows);
-        world.stages.backups = vec![stage(&ask.name, &ask.record, PodState::Running)];
+        world.jobs = vec![stage(&ask.name, &ask.record, PodState::Running)];
         world
     };
     assert!(!deleted(&object, &at("a")) && deleted(&object, &at("b")), "somebody else went to the target");
@@ -141,9 +153,10 @@ fn a_backup_that_nobody_waits_for_is_taken_away() {
 fn only_what_can_lose_data_is_backed_up_on_hazard() {
     let mut object = backed_up(BackupWhen::OnHazard);
     object.spec.policy.approval.mode = crate::api::ApprovalMode::Auto;
-    let stored = |rows: &str| observed(ImageView::Stored(super::approval_tests::dangerous("")), seen(rows));
+    let stored =
+        |rows: &str| observed(ImageView::Stored(super::approval_tests::dangerous("")), super::tests::seen(rows));
     let up = decide(&object, &stored("a"), now());
-    assert!(started(&up).is_some() && condition(&up) == pair("True", "NotRequired"));
+    assert!(started(&up).is_some() && condition(&up) == pair("False", "NotRequired"));
     object.spec.target_revision = "a".into();
     object.spec.policy.downgrade = DowngradePolicy::Allow;
     let down = decide(&object, &stored("b"), now());
@@ -167,7 +180,8 @@ fn a_retry_of_the_same_ask_uses_the_same_backup() {
             generation: 1,
             ..Default::default()
         };
-        object.status = Some(DatabaseMigrationStatus { last_run: Some(run), ..Default::default() });
+        let runs = crate::api::RunsStatus { started: 1, ..Default::default() };
+        object.status = Some(DatabaseMigrationStatus { last_run: Some(run), runs, ..Default::default() });
         asked(&decide(object, &stored("a b", "a"), now())).unwrap().name
     };
     assert_eq!(last(crate::api::RunResult::Failed, "TableLocked", &mut object), first.name);
@@ -175,14 +189,14 @@ fn a_retry_of_the_same_ask_uses_the_same_backup() {
 }
 
 /// An object whose run has just ended at its target, and that world.
-fn verified(on_failure: OnFailure) -> (DatabaseMigration, Observed) {
+fn verified(on_failure: OnFailure) -> (DatabaseMigration, Facts) {
     let mut object = object("head");
     object.spec.verify = serde_json::from_value(json!({ "command": ["./smoke"] })).unwrap();
     object.spec.on_failure = on_failure;
     object.spec.policy.downgrade = DowngradePolicy::Allow;
     let mut observed = stored("a b", "b");
-    observed.run = Some(run(ended(DONE)));
-    (object, observed)
+    observed.active = Some(run(ended(DONE)));
+    (active(object, record()), observed)
 }
 
 #[test]
@@ -190,15 +204,15 @@ fn ready_waits_for_the_verification_of_the_run() {
     let (object, observed) = verified(OnFailure::Hold);
     let first = decide(&object, &observed, now());
     let ask = verification(&first).unwrap();
-    assert_eq!((reason(&first).as_str(), ask.record.run, ask.image.as_str()), ("Verifying", 1, "shop@sha256:1"));
+    assert_eq!((reason(&first).as_str(), ask.record.number, ask.image.as_str()), ("Verifying", 1, "shop@sha256:1"));
     let mut world = stored("a b", "b");
-    world.stages.verifications = vec![stage(&ask.name, &ask.record, exit(0))];
+    world.jobs = vec![verifies(&ask, exit(0))];
     let passed = again(object.clone(), &first, &world);
     assert_eq!(
         (reason(&passed).as_str(), passed.status.verify.as_ref().unwrap().result),
         ("AtTarget", VerifyResult::Passed)
     );
-    world.stages.verifications.clear();
+    world.jobs.clear();
     let settled = after(object, &passed);
     let still = decide(&settled, &world, now());
     assert!(reason(&still) == "AtTarget" && still.status == passed.status);
@@ -217,12 +231,12 @@ fn ready_waits_for_the_verification_of_the_run() {
 }
 
 /// After a verification that failed.
-fn not_verified(on_failure: OnFailure, ids: &Observed) -> (DatabaseMigration, Observed, Decision) {
+fn not_verified(on_failure: OnFailure, ids: &Facts) -> (DatabaseMigration, Facts, Decision) {
     let (object, observed) = verified(on_failure);
     let first = decide(&object, &observed, now());
     let ask = verification(&first).unwrap();
     let mut world = ids.clone();
-    world.stages.verifications = vec![stage(&ask.name, &ask.record, exit(1))];
+    world.jobs = vec![verifies(&ask, exit(1))];
     let failed = again(object.clone(), &first, &world);
     (after(object, &failed), world, failed)
 }
@@ -246,7 +260,7 @@ fn a_failed_verification_holds_until_something_is_asked_anew() {
     assert!(anew(|object| object.spec.image = "shop:2".into()).is_some());
 }
 
-fn with_downgrade(upgrade: Implementation, downgrade: Implementation) -> Observed {
+fn with_downgrade(upgrade: Implementation, downgrade: Implementation) -> Facts {
     let mut observed = stored("a b", "b");
     let image = super::tests::image("shop@sha256:1", "a b");
     let mut inspection: Inspection = image.inspection.clone();
@@ -258,14 +272,14 @@ fn with_downgrade(upgrade: Implementation, downgrade: Implementation) -> Observe
 }
 
 #[test]
-fn an_upgrade_that_is_not_verified_is_taken_back_where_that_is_clean() {
+fn an_upgrade_whose_verification_fails_is_rolled_back_where_that_is_clean() {
     let (object, mut world, back) = not_verified(OnFailure::Downgrade, &stored("a b", "b"));
-    let (record, run) = started(&back).unwrap().clone();
-    assert_eq!((run.direction.as_str(), run.end.join(","), record.took_back), ("downgrade", "a".into(), Some(1)));
+    let (record, run) = started(&back).unwrap();
+    assert_eq!((run.direction.as_str(), run.end.join(","), record.rolls_back), ("downgrade", "a".into(), Some(1)));
     assert_eq!(reason(&back), "Downgrading");
 
-    // It has gone back: nothing goes up again by itself, and nothing is verified.
-    world.stages.verifications.clear();
+    // It is rolled back: nothing goes up again by itself, and nothing is verified.
+    world.jobs.clear();
     let VersionRows::Rows(rows) =
         (if let DatabaseView::Seen(s) = stored("a b", "a").database { s.rows } else { VersionRows::NoTable })
     else {
@@ -274,34 +288,33 @@ fn an_upgrade_that_is_not_verified_is_taken_back_where_that_is_clean() {
     if let DatabaseView::Seen(snapshot) = &mut world.database {
         snapshot.rows = VersionRows::Rows(rows);
     }
-    let job = JobView { name: "shop-run-2".into(), ..job(ended(DONE)) };
-    world.run = Some(crate::reconcile::observed::RunView { job, record, holder: None });
+    world.active = Some(run_of(record, ended(DONE)));
     let down = decide(&object, &world, now());
     let message = &down.status.condition(ConditionType::Ready).unwrap().message;
     assert!(
-        reason(&down) == "VerifyFailed" && message.contains("gone back to a") && message.contains("disk full"),
+        reason(&down) == "VerifyFailed" && message.contains("rolled back to a") && message.contains("disk full"),
         "{message}"
     );
     assert!(started(&down).is_none() && verification(&down).is_none());
-    world.run = None;
+    world.active = None;
     let mut object = after(object, &down);
     assert_eq!(decide(&object, &world, now()).status, down.status);
     object.metadata.generation = Some(2);
-    let up = started(&decide(&object, &world, now())).unwrap().clone();
-    assert_eq!((up.1.direction.as_str(), up.0.took_back, up.0.number), ("upgrade", None, 3));
+    let up = started(&decide(&object, &world, now())).unwrap();
+    assert_eq!((up.1.direction.as_str(), up.0.rolls_back, up.0.number), ("upgrade", None, 3));
 }
 
 #[test]
-fn a_way_back_without_its_backup_is_not_gone() {
+fn a_rollback_waits_for_its_backup() {
     let (mut object, mut world, _) = not_verified(OnFailure::Downgrade, &stored("a b", "b"));
     object.spec.backup = backed_up(BackupWhen::Always).spec.backup;
     let first = decide(&object, &world, now());
     let ask = asked(&first).unwrap();
     assert!(reason(&first) == "BackingUp" && started(&first).is_none());
-    world.stages.backups = vec![stage(&ask.name, &ask.record, PodState::Running)];
+    world.jobs = vec![stage(&ask.name, &ask.record, PodState::Running)];
     let working = again(object.clone(), &first, &world);
     assert_eq!(again(object.clone(), &working, &world).status, working.status, "not even a time");
-    world.stages.backups = vec![stage(&ask.name, &ask.record, exit(1))];
+    world.jobs = vec![stage(&ask.name, &ask.record, exit(1))];
     let held = again(object, &working, &world);
     let message = &held.status.condition(ConditionType::Ready).unwrap().message;
     assert!(reason(&held) == "VerifyFailed" && message.contains("BackupFailed"), "{message}");
@@ -309,13 +322,14 @@ fn a_way_back_without_its_backup_is_not_gone() {
 }
 
 #[test]
-fn nothing_goes_back_where_that_is_not_clean() {
+fn nothing_is_rolled_back_where_that_is_not_clean() {
     use Implementation::{Empty, Missing, Present, Raises};
     for (upgrade, downgrade) in [(Present, Empty), (Present, Missing), (Present, Raises)] {
         let (_, _, held) = not_verified(OnFailure::Downgrade, &with_downgrade(upgrade, downgrade));
         let message = &held.status.condition(ConditionType::Ready).unwrap().message;
         assert!(
-            reason(&held) == "VerifyFailed" && message.contains("not gone back, since downgrade() of revision b"),
+            reason(&held) == "VerifyFailed"
+                && message.contains("no automatic downgrade, since downgrade() of revision b"),
             "{message}"
         );
         assert!(started(&held).is_none());
@@ -328,10 +342,11 @@ fn nothing_goes_back_where_that_is_not_clean() {
 fn finished_stages_are_kept_like_runs() {
     let mut world = stored("a b", "b");
     let of = |run: i64| {
-        let record = StageRecord { run, ..StageRecord::default() };
+        let request = Request::Backup { plan_hash: String::new(), from: vec![], to: vec![] };
+        let record = JobRecord { number: run, request, ..JobRecord::default() };
         stage(&format!("backup-{run}"), &record, exit(0))
     };
-    world.stages.backups = (1..=5).map(of).collect();
+    world.jobs = (1..=5).map(of).collect();
     let settled = after(object("head"), &decide(&object("head"), &stored("a b", "b"), now()));
     let deleted: Vec<_> = decide(&settled, &world, now()).after;
     let names: Vec<_> = deleted.iter().map(|e| format!("{e:?}")).collect();

@@ -2,13 +2,14 @@
 
 use super::*;
 use crate::{
-    api::{DriftMode, RunResult, RunStatus},
+    api::{DriftMode, RunRecord, RunResult, RunStatus, RunsStatus, UnfinishedRun},
     db::{Snapshot, VersionRows},
-    jobs::{Differences, Ended, Inspection, PodState, Trouble},
-    reconcile::observed::{JobView, ModelsView, OldRun, RunView, SchemaView, Stages},
+    jobs::{Differences, Ended, InspectRequest, Inspected, Inspection, JobRecord, Request, Run, Trouble},
+    reconcile::facts::{ActiveRun, ImageView, ModelsView, ShownPlan},
 };
 use kube::ResourceExt;
 use serde_json::json;
+use std::sync::Arc;
 
 const NOW: i64 = 1_800_000_000;
 
@@ -48,8 +49,10 @@ pub(super) fn object(target: &str) -> DatabaseMigration {
     .unwrap()
 }
 
-fn wanted() -> Wanted {
-    Wanted { key: "k".into(), id: "k".into(), job: "shop-inspect-1".into() }
+fn wanted() -> InspectRequest {
+    let request = Request::Inspect { inspection: "k".into() };
+    let record = JobRecord { uid: "u1".into(), number: 0, key: "k".into(), request };
+    InspectRequest { record, key: "k".into(), id: "k".into(), any_stored: true }
 }
 
 pub(super) fn seen(rows: &str) -> DatabaseView {
@@ -65,28 +68,22 @@ pub(super) fn seen(rows: &str) -> DatabaseView {
     })
 }
 
-pub(super) fn observed(image: ImageView, database: DatabaseView) -> Observed {
-    Observed {
-        next_comparison: None,
-        schema: SchemaView::NotLooked,
-        models: ModelsView::NotLooked,
-        run: None,
-        old_runs: vec![],
-        stages: Stages::default(),
-        old_jobs: vec![],
-        next_look: None,
-        wanted: Some(wanted()),
-        image,
-        database,
-        joins: false,
-        remembered: vec![],
-        sizes: Default::default(),
-        shown_plan: None,
-    }
+pub(super) fn observed(image: ImageView, database: DatabaseView) -> Facts {
+    Facts { wanted: Some(wanted()), image, database, place: "db:5432/shop".into(), ..Facts::default() }
 }
 
-pub(super) fn stored(ids: &str, rows: &str) -> Observed {
+pub(super) fn stored(ids: &str, rows: &str) -> Facts {
     observed(ImageView::Stored(image("shop@sha256:1", ids)), seen(rows))
+}
+
+/// The ConfigMap that a decision shows its plan in, as the next pass finds it.
+pub(super) fn showing(mut facts: Facts, decision: &Decision) -> Facts {
+    let shows = decision.effects.iter().any(|effect| matches!(effect, Effect::ShowPlan { .. }));
+    let hash = decision.status.plan.as_ref().map(|plan| plan.hash.clone()).filter(|_| shows);
+    if let Some(hash) = hash {
+        facts.shown_plan = Some(ShownPlan { version: "1".into(), hash });
+    }
+    facts
 }
 
 /// Applies the decided status, as the next pass would see it.
@@ -99,11 +96,18 @@ pub(super) fn reason(decision: &Decision) -> String {
     decision.status.condition(ConditionType::Ready).unwrap().reason.clone()
 }
 
-pub(super) fn started(decision: &Decision) -> Option<&(RunRecord, Run)> {
-    decision.effects.iter().chain(&decision.after).find_map(|e| match e {
-        Effect::Run(run) => Some(run.as_ref()),
+/// The run that is started: its Job is made before the status says so, and released after.
+pub(super) fn started(decision: &Decision) -> Option<(RunRecord, Run)> {
+    let start = decision.effects.iter().find_map(|e| match e {
+        Effect::Start(start) => Some((start.record(), start.request().run.clone())),
         _ => None,
-    })
+    });
+    let released = decision.after.iter().any(|e| matches!(e, Effect::Release(_)));
+    let active = start.as_ref().map(|(record, _)| record);
+    if active.is_some() {
+        assert!(released && decision.status.runs.active.as_ref() == active, "released once the status says so");
+    }
+    start
 }
 
 pub(super) fn events(decision: &Decision) -> Vec<&str> {
@@ -120,22 +124,40 @@ pub(super) fn events(decision: &Decision) -> Vec<&str> {
 }
 
 pub(super) fn job(state: PodState) -> JobView {
-    JobView { name: "shop-run-1".into(), created: Some(now()), state }
+    JobView { name: "shop-run-1".into(), created: Some(now()), state, ..JobView::default() }
 }
 
-pub(super) fn run(state: PodState) -> RunView {
-    let record = RunRecord {
+pub(super) fn record() -> RunRecord {
+    RunRecord {
         number: 1,
         direction: "upgrade".into(),
         from: vec!["a".into()],
+        release_from: vec!["a".into()],
         to: vec!["b".into()],
         image: "i".into(),
         generation: 1,
         attempts: 1,
         transactional: true,
         ..RunRecord::default()
-    };
-    RunView { job: job(state), record, holder: None }
+    }
+}
+
+/// An object whose status remembers an active run, and the run as it is found.
+pub(super) fn active(mut object: DatabaseMigration, record: RunRecord) -> DatabaseMigration {
+    let status = object.status.get_or_insert_default();
+    status.runs.started = record.number;
+    status.runs.active = Some(record);
+    object
+}
+
+pub(super) fn run_of(record: RunRecord, state: PodState) -> ActiveRun {
+    let name = format!("shop-run-{}", record.number);
+    let job = JobView { name: name.clone(), ..job(PodState::Waiting) };
+    ActiveRun { record, name, job: Some(job), state, holder: None }
+}
+
+pub(super) fn run(state: PodState) -> ActiveRun {
+    run_of(record(), state)
 }
 
 pub(super) fn ended(message: &str) -> PodState {
@@ -159,10 +181,10 @@ fn an_image_that_nobody_knows_is_inspected_and_then_planned_in_the_same_pass() {
     let reported = ImageView::Reported { job: "shop-inspect-1".into(), image: image("i", "a b") };
     let second = decide(&after(object("head"), &first), &observed(reported, seen("")), now());
     assert!(
-        matches!(second.effects.as_slice(), [Effect::KeepInspection { .. }, Effect::ShowPlan { .. }, Effect::Run(_)]),
+        matches!(second.effects.as_slice(), [Effect::KeepInspection { .. }, Effect::Start(_), Effect::ShowPlan { .. }]),
         "kept before it is used"
     );
-    assert!(matches!(second.after.as_slice(), [Effect::Event { .. }, ..] | [Effect::DeleteJob(_), ..]));
+    assert!(matches!(second.after.as_slice(), [Effect::DeleteJob(_), Effect::Release(_), Effect::Event { .. }]));
     assert_eq!(reason(&second), "Migrating");
 }
 
@@ -182,7 +204,7 @@ fn a_plan_becomes_a_run_with_all_that_the_runner_checks() {
 
 #[test]
 fn nothing_is_done_and_nothing_changes_when_the_target_is_reached() {
-    let first = decide(&object("head"), &Observed { joins: true, ..stored("a b", "b") }, now());
+    let first = decide(&object("head"), &Facts { lacks_owner: true, ..stored("a b", "b") }, now());
     assert_eq!(reason(&first), "AtTarget");
     assert!(matches!(first.effects.as_slice(), [Effect::ShareInspection { .. }]));
     assert_eq!(first.status.images, ["shop@sha256:1"]);
@@ -211,7 +233,7 @@ fn a_reverted_image_is_served_by_the_one_that_is_remembered() {
     let alone = decide(&object, &observed, now());
     assert_eq!((reason(&alone).as_str(), started(&alone)), ("DatabaseAhead", None));
     observed.remembered = vec![image("other", "x y"), image("newer", "a b c")];
-    let (record, run) = started(&decide(&object, &observed, now())).unwrap().clone();
+    let (record, run) = started(&decide(&object, &observed, now())).unwrap();
     assert_eq!((record.image.as_str(), run.end.as_slice()), ("newer", &["a".to_owned()][..]));
 }
 
@@ -221,36 +243,100 @@ fn an_active_run_is_left_alone_whatever_else_was_asked() {
     other.metadata.generation = Some(7);
     other.spec.suspend = true;
     let mut observed = observed(ImageView::NotLooked, DatabaseView::NotLooked);
-    observed.run = Some(run(PodState::Running));
-    let decision = decide(&other, &observed, now());
+    observed.active = Some(run(PodState::Running));
+    let decision = decide(&active(other, record()), &observed, now());
     assert!(decision.effects.is_empty() && decision.after.is_empty());
     assert_eq!((reason(&decision).as_str(), decision.status.observed_generation), ("Migrating", Some(7)));
 }
 
 #[test]
 fn a_run_that_can_not_begin_gives_way_to_a_new_wish() {
-    let mut observed = observed(ImageView::NotLooked, DatabaseView::NotLooked);
-    observed.run = Some(run(PodState::Blocked(Trouble::ImagePull("no such image".into()))));
-    let waiting = decide(&object("head"), &observed, now());
+    let mut facts = observed(ImageView::NotLooked, DatabaseView::NotLooked);
+    facts.active = Some(run(PodState::Blocked(Trouble::ImagePull("no such image".into()))));
+    let object = active(object("head"), record());
+    let waiting = decide(&object, &facts, now());
     assert_eq!((reason(&waiting).as_str(), waiting.effects.len()), ("ImagePullFailed", 0));
-    let mut changed = object("head");
+    let mut changed = object.clone();
     changed.metadata.generation = Some(2);
-    let given_up = decide(&changed, &observed, now());
-    assert!(matches!(given_up.effects.as_slice(), [Effect::DeleteJob(_)]));
-    assert_eq!(given_up.status.recorded_runs(), 1);
+    let given_up = decide(&changed, &facts, now());
+    assert!(given_up.status.runs.cancelled && given_up.status.runs.active.is_some(), "the status says so first");
+    assert!(matches!(given_up.after.as_slice(), [Effect::Cancel(_), ..]));
+
+    // It began after all.
+    facts.active = Some(run(PodState::Running));
+    assert!(!decide(&after(changed.clone(), &given_up), &facts, now()).status.runs.cancelled);
+
+    // Its Job is gone, and it never began.
+    let mut facts = stored("a b", "a");
+    facts.active = Some(ActiveRun { job: None, ..run(PodState::Waiting) });
+    let recorded = decide(&after(changed, &given_up), &facts, now());
+    let last = recorded.status.last_run.as_ref().unwrap();
+    assert_eq!((last.result, last.reason.as_deref()), (RunResult::Refused, Some("RunInterrupted")));
+    assert_eq!(started(&recorded).unwrap().0.number, 2);
+}
+
+#[test]
+fn a_run_whose_job_was_deleted_is_lost_until_somebody_asks() {
+    let object = active(object("head"), RunRecord { transactional: false, ..record() });
+    let gone = || PodState::Ended(Ended { ran: true, reason: Some("its Job was deleted".into()), ..Ended::default() });
+    let found = |rows: &str, state: PodState| {
+        let mut facts = stored("a b", rows);
+        facts.active =
+            Some(ActiveRun { job: None, ..run_of(object.status.clone().unwrap().runs.active.unwrap(), state) });
+        facts
+    };
+    // Its pod is still there.
+    let ending = decide(&object, &found("a", PodState::Running), now());
+    assert_eq!((reason(&ending).as_str(), ending.status.recorded_runs()), ("Migrating", 0));
+
+    let lost = decide(&object, &found("a", gone()), now());
+    assert_eq!((reason(&lost).as_str(), started(&lost)), ("RunLost", None));
+    let mut held = after(object.clone(), &lost);
+    let much_later = Timestamp::from_second(NOW + 90_000).unwrap();
+    assert_eq!(started(&decide(&held, &stored("a b", "a"), much_later)), None);
+    held.annotations_mut().insert(crate::api::ANNOTATION_REQUESTED_AT.into(), "now".into());
+    assert_eq!(started(&decide(&held, &stored("a b", "a"), much_later)).unwrap().0.number, 2);
+
+    let arrived = decide(&object, &found("b", gone()), now());
+    assert_eq!((reason(&arrived).as_str(), arrived.status.runs.succeeded()), ("AtTarget", 1));
+
+    // Nobody can judge it while the database does not answer.
+    let mut silent = found("a", gone());
+    silent.database = DatabaseView::Failed(Problem::new(Reason::DatabaseUnreachable, "no answer"));
+    let unjudged = decide(&object, &silent, now());
+    assert_eq!((reason(&unjudged).as_str(), unjudged.status.recorded_runs()), ("DatabaseUnreachable", 0));
+}
+
+#[test]
+fn a_job_that_was_made_and_not_released_is_released_or_goes() {
+    let object = active(object("head"), record());
+    let mut facts = observed(ImageView::NotLooked, DatabaseView::NotLooked);
+    let mut unreleased = run(PodState::Waiting);
+    unreleased.job.as_mut().unwrap().suspended = true;
+    facts.active = Some(unreleased);
+    assert!(decide(&object, &facts, now()).after.iter().any(|e| matches!(e, Effect::Release(_))));
+
+    // One that the status does not know is nobody's.
+    let mut facts = stored("a b", "b");
+    let request = Request::Run { run: Box::new(RunRecord { number: 7, ..record() }) };
+    let record = JobRecord { number: 7, request, ..JobRecord::default() };
+    facts.jobs = vec![JobView { name: "shop-run-7".into(), record, suspended: true, ..job(PodState::Waiting) }];
+    let settled = decide(&super::tests::object("head"), &facts, now());
+    assert!(settled.after.iter().any(|e| matches!(e, Effect::Cancel(job) if job.name == "shop-run-7")));
 }
 
 #[test]
 fn an_ended_run_is_recorded_once_and_judged_by_the_rows() {
     let mut observed = stored("a b", "b");
-    observed.run = Some(run(ended(r#"{"state":"done","started":true}"#)));
-    let mut held = object("head");
+    observed.active = Some(run(ended(r#"{"state":"done","started":true}"#)));
+    let mut held = active(object("head"), record());
     held.metadata.finalizers = Some(vec![crate::api::FINALIZER.into()]);
     let first = decide(&held, &observed, now());
     assert_eq!((reason(&first).as_str(), first.status.recorded_runs()), ("AtTarget", 1));
-    assert!(matches!(first.after.last(), Some(Effect::Event { .. }) | Some(Effect::RemoveFinalizer)));
-    assert!(first.after.iter().any(|e| matches!(e, Effect::RemoveFinalizer)));
+    let order: Vec<_> = first.after.iter().filter(|e| !matches!(e, Effect::Event { .. })).collect();
+    assert!(matches!(order.as_slice(), [Effect::OwnJob(_), Effect::RemoveFinalizer]), "{order:?}");
     assert!(events(&first).contains(&"MigrationSucceeded"));
+    assert_eq!((first.status.runs.active, first.status.runs.started), (None, 1));
 
     // The same end seen from an old copy of the object is recorded as the same.
     assert_eq!(decide(&held, &observed, now()).status.last_run, first.status.last_run);
@@ -259,12 +345,13 @@ fn an_ended_run_is_recorded_once_and_judged_by_the_rows() {
 #[test]
 fn a_failed_run_is_not_repeated_by_itself() {
     let mut observed = stored("a b", "a");
-    observed.run = Some(run(ended(
+    observed.active = Some(run(ended(
         r#"{"state":"failed","started":true,"error":{"class":"MigrationFailed","message":"boom","revision":"b"}}"#,
     )));
-    let first = decide(&object("head"), &observed, now());
+    let object = active(object("head"), record());
+    let first = decide(&object, &observed, now());
     assert_eq!((reason(&first).as_str(), started(&first)), ("MigrationFailed", None));
-    let mut again = after(object("head"), &first);
+    let mut again = after(object, &first);
     let much_later = Timestamp::from_second(NOW + 90_000).unwrap();
     assert_eq!(started(&decide(&again, &stored("a b", "a"), much_later)), None);
     again.annotations_mut().insert(crate::api::ANNOTATION_REQUESTED_AT.into(), "now".into());
@@ -321,23 +408,30 @@ fn a_deletion_waits_for_a_run_and_for_nothing_else() {
     going.metadata.deletion_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(now()));
     going.metadata.finalizers = Some(vec![crate::api::FINALIZER.into()]);
     let mut world = observed(ImageView::NotLooked, DatabaseView::NotLooked);
-    world.run = Some(run(PodState::Running));
-    assert!(decide(&going, &world, now()).after.is_empty());
-    world.run = None;
+    world.active = Some(run(PodState::Running));
+    assert!(decide(&active(going.clone(), record()), &world, now()).after.is_empty());
+    world.active = None;
     let free = decide(&going, &world, now());
-    assert!(
-        free.effects.is_empty()
-            && matches!(free.after.as_slice(), [Effect::NoRunSince(_), Effect::RemoveFinalizer, ..])
-    );
+    assert!(free.effects.is_empty() && matches!(free.after.as_slice(), [Effect::RemoveFinalizer, ..]));
 }
 
 #[test]
 fn old_jobs_go_at_the_history_limit() {
     let settled = after(object("head"), &decide(&object("head"), &stored("a", "a"), now()));
     let mut world = stored("a", "a");
-    world.old_runs = (1..=5).map(|n| OldRun { job: format!("run-{n}"), number: n }).collect();
-    world.old_jobs = vec!["inspect-old".into()];
-    let gone: Vec<_> = decide(&settled, &world, now())
+    let old = |number| JobView {
+        name: format!("run-{number}"),
+        record: JobRecord { number, request: Request::Run { run: Box::default() }, ..JobRecord::default() },
+        owned: number != 5,
+        ..job(ended(""))
+    };
+    world.jobs = (1..=5).map(old).collect();
+    world.obsolete = vec!["inspect-old".into()];
+    let mut settled = settled;
+    settled.status.as_mut().unwrap().runs.started = 5;
+    let decision = decide(&settled, &world, now());
+    assert!(decision.after.iter().any(|e| matches!(e, Effect::OwnJob(name) if name == "run-5")));
+    let gone: Vec<_> = decision
         .after
         .iter()
         .filter_map(|e| match e {
@@ -348,7 +442,7 @@ fn old_jobs_go_at_the_history_limit() {
     assert_eq!(gone, ["run-2", "run-1", "inspect-old"]);
 }
 
-fn with_tables(mut observed: Observed) -> Observed {
+fn with_tables(mut observed: Facts) -> Facts {
     if let DatabaseView::Seen(snapshot) = &mut observed.database {
         snapshot.tables = vec!["users".into()];
     }
@@ -383,17 +477,24 @@ fn tables_without_a_version_row_are_not_migrated_but_adopted() {
 #[test]
 fn tables_that_a_failed_first_run_left_are_not_taken_for_somebody_elses() {
     let mut object = object("head");
-    let failed = RunStatus {
-        number: 1,
-        result: RunResult::Failed,
-        reason: Some(Reason::PartiallyApplied.to_string()),
+    let failed = |number, result, reason: Reason| RunStatus {
+        number,
+        result,
+        reason: Some(reason.to_string()),
         direction: "upgrade".into(),
         generation: 1,
         ..RunStatus::default()
     };
-    object.status = Some(DatabaseMigrationStatus { last_run: Some(failed), ..Default::default() });
+    // A later run that was refused changes nothing about that.
+    let unfinished = Some(UnfinishedRun { number: 1, direction: "upgrade".into(), from: vec![] });
+    object.status = Some(DatabaseMigrationStatus {
+        last_run: Some(failed(2, RunResult::Refused, Reason::ExternalTransaction)),
+        history: vec![failed(1, RunResult::Failed, Reason::PartiallyApplied)],
+        runs: RunsStatus { started: 2, unfinished, ..RunsStatus::default() },
+        ..Default::default()
+    });
     let left = with_tables(stored("a b", ""));
-    assert_eq!(reason(&decide(&object, &left, now())), "PartiallyApplied");
+    assert_eq!(reason(&decide(&object, &left, now())), "ExternalTransaction");
     object.annotations_mut().insert(crate::api::ANNOTATION_REQUESTED_AT.into(), "again".into());
     assert!(started(&decide(&object, &left, now())).is_some());
 }
@@ -417,14 +518,16 @@ fn stepwise_runs_one_revision_at_a_time() {
 }
 
 #[test]
-fn a_database_that_cannot_take_back_is_partially_applied() {
+fn a_database_that_can_not_roll_back_is_partially_applied() {
     let mut observed = stored("a b", "a");
-    let mut ended = run(ended(
-        r#"{"state":"failed","started":true,"error":{"class":"MigrationFailed","message":"boom","revision":"b"}}"#,
+    let record = RunRecord { transactional: false, ..record() };
+    observed.active = Some(run_of(
+        record.clone(),
+        ended(
+            r#"{"state":"failed","started":true,"error":{"class":"MigrationFailed","message":"boom","revision":"b"}}"#,
+        ),
     ));
-    ended.record.transactional = false;
-    observed.run = Some(ended);
-    assert_eq!(reason(&decide(&object("head"), &observed, now())), "PartiallyApplied");
+    assert_eq!(reason(&decide(&active(object("head"), record), &observed, now())), "PartiallyApplied");
 }
 
 #[test]
@@ -468,8 +571,7 @@ fn differences_from_the_models_are_shown_and_leave_ready_alone() {
     let mut object = object("head");
     object.spec.drift.mode = DriftMode::Models;
     let mut observed = stored("a b", "b");
-    let record = LookRecord { epoch: "e".into(), number: 1, catalog: None };
-    observed.next_comparison = Some(record);
+    observed.next_comparison = Some((JobRecord::default(), "shop@sha256:1".into()));
     observed.models = ModelsView::Comparing(None);
     let drifted = |decision: &Decision| {
         let condition = decision.status.condition(ConditionType::Drifted).unwrap();

@@ -1,14 +1,10 @@
 //! The database's URL from its Secret, and the look at its version table; does network I/O.
 
 use crate::{
-    api::{Connection, Database, DatabaseMigration, ProbeMode, Reason, SecretKey, parse_duration},
+    api::{Connection, Database, DatabaseMigration, ProbeMode, Problem, Reason, SecretKey, parse_duration},
     db::{self, Endpoint, ProbeError, Sizes, UrlError, VersionTable},
     error::Error,
-    reconcile::{
-        Context,
-        api::call,
-        observed::{DatabaseView, Problem},
-    },
+    reconcile::{Context, api::call, facts::DatabaseView},
 };
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, ResourceExt};
@@ -25,6 +21,8 @@ pub struct Located {
     pub dialect: String,
     /// The same with the driver, where the URL names one.
     pub scheme: String,
+    /// Host, port and name of the database, without secrets; a plan's hash names it.
+    pub place: String,
     hidden: Vec<SecretString>,
 }
 
@@ -81,7 +79,8 @@ impl Secrets<'_> {
 
 fn located(endpoint: Endpoint, mut hidden: Vec<SecretString>) -> Located {
     hidden.extend(endpoint.secret_texts());
-    Located { dialect: endpoint.dialect().to_string(), scheme: String::new(), endpoint: Some(endpoint), hidden }
+    let place = endpoint.place();
+    Located { dialect: endpoint.dialect().to_string(), scheme: String::new(), place, endpoint: Some(endpoint), hidden }
 }
 
 /// As the runner makes it of a URL that names no driver.
@@ -98,7 +97,17 @@ fn scheme(database: &Database, of_url: Option<String>) -> String {
 /// A URL that only the Jobs use: any that SQLAlchemy takes.
 fn for_jobs(url: &SecretString, key: &SecretKey) -> Result<Located, Problem> {
     let dialect = db::dialect_name(url).ok_or_else(|| url_problem(&UrlError::Malformed, key))?;
-    Ok(Located { endpoint: None, dialect, scheme: String::new(), hidden: db::secret_texts(url) })
+    let place = place_of(url);
+    Ok(Located { endpoint: None, dialect, scheme: String::new(), place, hidden: db::secret_texts(url) })
+}
+
+/// What tells a URL's database from others, without user and password.
+fn place_of(url: &SecretString) -> String {
+    let text = url.expose_secret();
+    let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
+    let rest = rest.split(['?', '#']).next().unwrap_or_default();
+    // The last @, since a password may hold one that is not encoded.
+    crate::text::clean(rest.rsplit_once('@').map_or(rest, |(_, place)| place), 512)
 }
 
 fn url_problem(error: &UrlError, key: &SecretKey) -> Problem {

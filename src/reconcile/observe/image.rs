@@ -1,20 +1,18 @@
 //! What is known of the image that the spec names, and of those that ran before; does network I/O.
 
-use super::jobs::{InspectJob, payload};
+use super::jobs::payload;
 use crate::{
-    api::{DatabaseMigration, LABEL_INSPECTION, Reason},
+    api::{DatabaseMigration, LABEL_ACTION, LABEL_INSPECTION, Problem, Reason},
     error::Error,
     jobs::{
-        Ended, Inspected, Inspection, PodState, Report, RunState, inspected_digest, inspected_image, lacks_owner,
-        pinned, read_inspection,
+        InspectRequest, Inspected, Inspection, JobRecord, Kind, PodState, Request, inspect_frames, inspected_digest,
+        inspected_image, lacks_owner, pinned, read_inspection,
     },
     reconcile::{
         Context,
         api::call,
-        checks::{pod_failed, reason_of_class},
-        observed::{ImageView, JobView, Problem, Wanted},
+        facts::{Facts, ImageView, JobView},
     },
-    text,
 };
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Api, ResourceExt, api::ListParams};
@@ -27,34 +25,34 @@ const WAIT_FOR_OTHERS: i64 = 60;
 pub struct Looked {
     pub image: ImageView,
     /// Inspect Jobs that nobody waits for any more.
-    pub old_jobs: Vec<String>,
+    pub obsolete: Vec<String>,
     /// Whether the object should join the owners of what is stored.
-    pub joins: bool,
+    pub lacks_owner: bool,
 }
 
 /// Looks for the wanted inspection: stored, reported by a Job, or in progress.
 pub async fn look(
     object: &DatabaseMigration,
     context: &Context,
-    wanted: &Wanted,
-    any_stored: bool,
-    jobs: &[InspectJob],
-    secrets: &[&str],
+    wanted: &InspectRequest,
+    facts: &Facts,
 ) -> Result<Looked, Error> {
     let recorded = object.status.as_ref().and_then(|s| s.image.as_ref()).and_then(|i| i.inspection.as_ref());
+    let any_stored = wanted.any_stored;
     let stored =
         if any_stored || recorded == Some(&wanted.id) { stored(object, context, &wanted.key).await? } else { None };
-    let mine = jobs.iter().find(|j| j.job.name == wanted.job);
-    let (stored, joins) = stored.unzip();
+    let name = wanted.record.name(object);
+    let mine = facts.of(Kind::Inspect).find(|job| job.name == name);
+    let (stored, lacks_owner) = stored.unzip();
     let image = match (stored, mine) {
         (Some(image), _) => ImageView::Stored(image),
-        (None, Some(job)) => inspected(object, context, job, secrets).await?,
+        (None, Some(job)) => inspected(object, context, job).await?,
         (None, None) if any_stored && others_are_at_it(object, context, &wanted.key) => ImageView::InProgressElsewhere,
         (None, None) => ImageView::Absent,
     };
-    let keeps = |job: &InspectJob| job.job.name == wanted.job && !matches!(image, ImageView::Stored(_));
-    let old_jobs = jobs.iter().filter(|job| !keeps(job)).map(|job| job.job.name.clone()).collect();
-    Ok(Looked { image, old_jobs, joins: joins.unwrap_or(false) })
+    let unwanted = |job: &&JobView| job.name != name || matches!(image, ImageView::Stored(_));
+    let obsolete = facts.of(Kind::Inspect).filter(unwanted).map(|job| job.name.clone()).collect();
+    Ok(Looked { image, obsolete, lacks_owner: lacks_owner.unwrap_or(false) })
 }
 
 /// The inspections of the images that the object was inspected with, newest first.
@@ -107,73 +105,35 @@ fn others_are_at_it(object: &DatabaseMigration, context: &Context, key: &str) ->
     let now = context.now();
     let at_it = context.stores.jobs.find(|job| {
         job.namespace() == namespace
-            && job.annotations().get(crate::api::ANNOTATION_KEY).is_some_and(|k| k == key)
+            && job.labels().get(LABEL_ACTION).is_some_and(|action| action == Kind::Inspect.as_str())
             && job.creation_timestamp().is_some_and(|t| now.duration_since(t.0).as_secs() < WAIT_FOR_OTHERS)
             && job.status.as_ref().is_none_or(|s| s.conditions.is_none())
+            && matches!(JobRecord::of(job).map(|record| record.request), Some(Request::Inspect { inspection }) if inspection == key)
     });
     at_it.is_some()
 }
 
-async fn inspected(
-    object: &DatabaseMigration,
-    context: &Context,
-    job: &InspectJob,
-    secrets: &[&str],
-) -> Result<ImageView, Error> {
-    let PodState::Ended(ended) = &job.job.state else { return Ok(ImageView::InProgress(job.job.clone())) };
-    let failed = |problem| ImageView::Failed { job: without_texts(&job.job), problem };
-    let report = ended.report();
-    let report = match report {
-        Ok(report) => report,
-        Err(error) => return Ok(failed(no_report(ended, &error, secrets))),
+async fn inspected(object: &DatabaseMigration, context: &Context, job: &JobView) -> Result<ImageView, Error> {
+    let Some(ended) = job.ended() else { return Ok(ImageView::InProgress(job.clone())) };
+    let failed =
+        |problem| Ok(ImageView::Failed { job: JobView { state: PodState::default(), ..job.clone() }, problem });
+    let unreadable = |why: String| Problem::new(Reason::PodFailed, format!("Job {}: {why}", job.name));
+    let frames = match inspect_frames(ended, &job.name) {
+        Ok(frames) => frames,
+        Err(problem) => return failed(problem),
     };
-    if report.state != RunState::Done {
-        return Ok(failed(said(&report, ended, secrets)));
-    }
-    match (&report.frames, &job.pod) {
-        (Some(frames), Some(pod)) => {
-            let payload = payload(object, context, pod, frames).await?.map_err(|e| e.to_string());
-            let inspection =
-                payload.and_then(|json| Inspection::parse(&json).map(Inspection::masked).map_err(|e| e.to_string()));
-            Ok(match inspection {
-                Ok(inspection) => {
-                    let (image, digest) = pinned(&object.spec.image, ended.image_id.as_deref().unwrap_or_default());
-                    let image = Arc::new(Inspected::new(image, digest, inspection));
-                    ImageView::Reported { job: job.job.name.clone(), image }
-                }
-                Err(error) => failed(Problem::new(Reason::PodFailed, format!("Job {}: {error}", job.job.name))),
-            })
+    let Some(pod) = &job.pod else { return failed(unreadable("its pod is gone".to_owned())) };
+    let payload = payload(object, context, &pod.name, &frames).await?.map_err(|e| e.to_string());
+    let inspection =
+        payload.and_then(|json| Inspection::parse(&json).map(Inspection::masked).map_err(|e| e.to_string()));
+    match inspection {
+        Ok(inspection) => {
+            let (image, digest) = pinned(&object.spec.image, ended.image_id.as_deref().unwrap_or_default());
+            let image = Arc::new(Inspected::new(image, digest, inspection));
+            Ok(ImageView::Reported { job: job.name.clone(), image })
         }
-        _ => Ok(failed(Problem::new(Reason::PodFailed, format!("Job {} reported nothing", job.job.name)))),
+        Err(error) => failed(unreadable(error)),
     }
-}
-
-fn without_texts(job: &JobView) -> JobView {
-    JobView { state: PodState::Ended(Ended::default()), ..job.clone() }
-}
-
-fn said(report: &Report, ended: &Ended, secrets: &[&str]) -> Problem {
-    let Some(failure) = &report.error else {
-        let why = ended.reason.as_deref().unwrap_or("without a word");
-        return Problem::new(Reason::PodFailed, format!("the pod ended ({why}) while it inspected the image"));
-    };
-    let detail = failure.detail.as_deref().map(|d| format!("\n{d}")).unwrap_or_default();
-    let message = text::redact(&format!("{}{detail}", failure.message), secrets);
-    Problem::new(reason_of_class(&failure.class), message)
-}
-
-fn no_report(ended: &Ended, error: &crate::jobs::ReportError, secrets: &[&str]) -> Problem {
-    let why = ended.reason.as_deref().unwrap_or_default();
-    let message = match ended.exit_code {
-        Some(code) => pod_failed(ended.ran, code, why, error, ended.message.as_deref()),
-        None => {
-            return Problem::new(
-                Reason::RunInterrupted,
-                format!("the pod that inspects the image ended early ({why})"),
-            );
-        }
-    };
-    Problem::new(Reason::PodFailed, text::redact(&message, secrets))
 }
 
 /// Parsed inspections by the UID of their ConfigMap. These are immutable, so an entry never grows old.

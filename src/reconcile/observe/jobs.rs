@@ -2,16 +2,16 @@
 //! where the stores leave something open. Does network I/O.
 
 use crate::{
-    api::{ANNOTATION_LOOK, ANNOTATION_STAGE, DatabaseMigration, LABEL_ACTION, LABEL_OBJECT},
+    api::{DatabaseMigration, LABEL_OBJECT, RunRecord},
     error::Error,
     jobs::{
-        CONTAINER, Ended, Frames, LookRecord, PodState, ReportError, RunRecord, StageRecord, Trouble, is_replaced,
-        join_frames, pod_state, rehearsal_pod_state, whole_pod_state,
+        CONTAINER, Ended, Frames, JobRecord, Kind, PodState, ReportError, Trouble, is_replaced, join_frames,
+        label_value, pod_state, rehearsal_pod_state, run_name, whole_pod_state,
     },
     reconcile::{
         Context,
         api::call,
-        observed::{JobView, OldRun, RunView, StageView},
+        facts::{ActiveRun, JobView, PodRef},
     },
     text,
 };
@@ -31,86 +31,67 @@ const PATIENCE: i64 = 1;
 /// The Jobs of an object.
 #[derive(Default)]
 pub struct Jobs {
-    /// The run whose end is not recorded yet.
-    pub run: Option<RunView>,
-    /// Whether that run's pod may still be at work.
-    pub active: bool,
-    pub old_runs: Vec<OldRun>,
-    pub inspections: Vec<InspectJob>,
-    pub looks: Vec<LookView>,
-    pub comparisons: Vec<LookView>,
-    pub replays: Vec<LookView>,
-    pub rehearsals: Vec<LookView>,
-    pub backups: Vec<StageView>,
-    pub verifications: Vec<StageView>,
-}
-
-/// A probe, compare, replay or rehearse Job.
-pub struct LookView {
-    pub record: LookRecord,
-    pub pod: Option<String>,
-    pub job: JobView,
-}
-
-/// An inspect Job.
-pub struct InspectJob {
-    pub pod: Option<String>,
-    pub job: JobView,
+    /// The run that the status says is active.
+    pub active: Option<ActiveRun>,
+    pub others: Vec<JobView>,
 }
 
 /// Looks through the watched Jobs.
 pub async fn jobs(object: &DatabaseMigration, context: &Context) -> Result<Jobs, Error> {
-    let recorded = object.status.as_ref().map_or(0, |s| s.recorded_runs());
-    let mut found = Jobs::default();
-    for job in owned(object, context) {
-        let action = job.labels().get(LABEL_ACTION).map(String::as_str);
-        if action == Some("inspect") {
-            let (state, pod) = state(&job, context).await?;
-            found.inspections.push(InspectJob { pod, job: view(&job, state) });
-            continue;
-        }
-        if let Some(look) = job.annotations().get(ANNOTATION_LOOK) {
-            // A copy of the live schema comes before the container that rehearses.
-            let read = if action == Some("rehearse") { rehearsal_pod_state } else { pod_state };
-            let (state, pod) = state_by(&job, context, read).await?;
-            let record = serde_json::from_str(look).unwrap_or_default();
-            let looks = match action {
-                Some("compare") => &mut found.comparisons,
-                Some("replay") => &mut found.replays,
-                Some("rehearse") => &mut found.rehearsals,
-                _ => &mut found.looks,
-            };
-            looks.push(LookView { record, pod, job: view(&job, state) });
-            continue;
-        }
-        if job.annotations().contains_key(ANNOTATION_STAGE) {
-            let record = StageRecord::of(&*job).unwrap_or_default();
-            if action == Some("backup") {
-                let (state, _) = state_by(&job, context, whole_pod_state).await?;
-                found.backups.push(StageView { record, job: view(&job, as_its_job(&job, state)) });
-            } else {
-                let (state, _) = state(&job, context).await?;
-                found.verifications.push(StageView { record, job: view(&job, as_its_job(&job, state)) });
-            }
-            continue;
-        }
-        let Some(record) = RunRecord::of(&*job) else {
-            tracing::warn!(job = job.name_any(), "a run Job without its record is left alone");
-            continue;
-        };
-        if record.number <= recorded {
-            found.old_runs.push(OldRun { job: job.name_any(), number: record.number });
-        } else {
-            let (state, _) = state(&job, context).await?;
-            found.active |= !matches!(state, PodState::Ended(_));
-            // Should there be several, each is recorded in its turn.
-            if found.run.as_ref().is_none_or(|run| record.number < run.record.number) {
-                let holder = holder(&state, context);
-                found.run = Some(RunView { job: view(&job, state), record, holder });
-            }
-        }
+    let mut others = Vec::new();
+    for (job, record) in own_jobs(object, context) {
+        others.push(view(&job, record, context).await?);
     }
-    Ok(found)
+    let record = object.status.as_ref().and_then(|status| status.runs.active.clone());
+    let active = match record {
+        Some(record) => Some(active_run(object, context, record, &mut others).await?),
+        None => None,
+    };
+    Ok(Jobs { active, others })
+}
+
+/// The Job of the active run, taken out of the others; the API server itself is asked for one that the watch does not show.
+async fn active_run(
+    object: &DatabaseMigration,
+    context: &Context,
+    record: RunRecord,
+    others: &mut Vec<JobView>,
+) -> Result<ActiveRun, Error> {
+    let name = run_name(object, &record);
+    let mut job = match others.iter().position(|job| job.name == name) {
+        Some(place) => Some(others.remove(place)),
+        None => live_job(object, context, &name).await?,
+    };
+    let state = match &mut job {
+        Some(job) => std::mem::take(&mut job.state),
+        None => without_job(object, context, &name).await?,
+    };
+    let holder = holder(&state, context);
+    Ok(ActiveRun { record, name, job, state, holder })
+}
+
+async fn live_job(object: &DatabaseMigration, context: &Context, name: &str) -> Result<Option<JobView>, Error> {
+    let api: Api<Job> = Api::namespaced(context.client.clone(), &object.namespace().unwrap_or_default());
+    let Some(job) = call(&format!("get Job {name}"), api.get_opt(name)).await? else { return Ok(None) };
+    let record = JobRecord::of(&job).filter(|record| Some(&record.uid) == object.metadata.uid.as_ref());
+    match record {
+        Some(record) => Ok(Some(view(&job, record, context).await?)),
+        None => Ok(None),
+    }
+}
+
+/// Where a Job is gone its pod may still be at work for a moment, or have left its word.
+async fn without_job(object: &DatabaseMigration, context: &Context, name: &str) -> Result<PodState, Error> {
+    let namespace = object.namespace().unwrap_or_default();
+    let found = newest(list_pods(&namespace, name, context).await?);
+    Ok(match found.map(|pod| pod_state(&pod)) {
+        Some(state) => state,
+        None => PodState::Ended(Ended {
+            ran: true,
+            reason: Some("its Job was deleted, and the pod with it".to_owned()),
+            ..Ended::default()
+        }),
+    })
 }
 
 /// Bytes of a log that are read for a payload; a graph of 50,000 revisions is about 4 MiB.
@@ -135,8 +116,8 @@ pub async fn payload(
 }
 
 /// Masks secrets in what a pod left behind.
-pub fn redact(job: &mut JobView, secrets: &[&str]) {
-    if let PodState::Ended(Ended { message: Some(message), .. }) = &mut job.state {
+pub fn redact(state: &mut PodState, secrets: &[&str]) {
+    if let PodState::Ended(Ended { message: Some(message), .. }) = state {
         *message = text::redact(message, secrets);
     }
 }
@@ -155,43 +136,74 @@ fn holder(state: &PodState, context: &Context) -> Option<String> {
     Some(format!("{}/{}", pod.namespace().unwrap_or_default(), pod.annotations().get(LABEL_OBJECT)?))
 }
 
-fn owned(object: &DatabaseMigration, context: &Context) -> Vec<Arc<Job>> {
-    let uid = object.uid().unwrap_or_default();
+/// The Jobs that were made for an object, by their records: those of a run have no owner while it works.
+fn own_jobs(object: &DatabaseMigration, context: &Context) -> Vec<(Arc<Job>, JobRecord)> {
     let namespace = object.namespace();
-    context.stores.jobs.state_filter(|job| {
-        job.namespace() == namespace
-            && job.labels().contains_key(LABEL_OBJECT)
-            && job.owner_references().iter().any(|owner| owner.uid == uid)
+    let label = label_value(&object.name_any());
+    let jobs = context.stores.jobs.state_filter(|job| {
+        job.namespace() == namespace && job.labels().get(LABEL_OBJECT).is_some_and(|value| *value == label)
+    });
+    let own = |job: Arc<Job>| match JobRecord::of(&*job) {
+        Some(record) => (Some(&record.uid) == object.metadata.uid.as_ref()).then_some((job, record)),
+        None => {
+            tracing::warn!(job = job.name_any(), "a Job without a record that this version knows is left alone");
+            None
+        }
+    };
+    jobs.into_iter().filter_map(own).collect()
+}
+
+async fn view(job: &Job, record: JobRecord, context: &Context) -> Result<JobView, Error> {
+    let (state, pod) = state(job, record.kind(), context).await?;
+    Ok(JobView {
+        name: job.name_any(),
+        uid: job.uid().unwrap_or_default(),
+        version: job.resource_version().unwrap_or_default(),
+        created: job.creation_timestamp().map(|t| t.0),
+        suspended: job.spec.as_ref().and_then(|spec| spec.suspend).unwrap_or(false),
+        owned: !job.owner_references().is_empty(),
+        record,
+        state,
+        pod,
     })
 }
 
-fn view(job: &Job, state: PodState) -> JobView {
-    JobView { name: job.name_any(), created: job.creation_timestamp().map(|t| t.0), state }
-}
-
-/// How far the newest pod of a Job has come, and its name.
-async fn state(job: &Job, context: &Context) -> Result<(PodState, Option<String>), Error> {
-    state_by(job, context, pod_state).await
-}
-
-async fn state_by(
-    job: &Job,
-    context: &Context,
-    read: fn(&Pod) -> PodState,
-) -> Result<(PodState, Option<String>), Error> {
+/// How far the newest pod of a Job has come, and which it is.
+async fn state(job: &Job, kind: Kind, context: &Context) -> Result<(PodState, Option<PodRef>), Error> {
     let uid = job.uid().unwrap_or_default();
     let mut pods = context.stores.pods.state_filter(|pod| pod.owner_references().iter().any(|owner| owner.uid == uid));
     if pods.is_empty() && finished(job) {
-        pods = list_pods(job, context).await?;
+        // The watch of Jobs can be ahead of the watch of pods.
+        pods = list_pods(&job.namespace().unwrap_or_default(), &job.name_any(), context).await?;
         if pods.is_empty() {
-            return Ok((PodState::Ended(gone(job)), None));
+            return Ok((as_its_job(job, kind, PodState::Ended(gone(job))), None));
         }
     }
-    pods.sort_by_key(|pod| pod.creation_timestamp().map(|t| t.0));
-    match pods.pop() {
+    match newest(pods) {
         Some(pod) if is_replaced(job, &pod) && !finished(job) => Ok((PodState::Waiting, None)),
-        Some(pod) => Ok((read(&pod), Some(pod.name_any()))),
+        Some(pod) => {
+            let reference = PodRef {
+                name: pod.name_any(),
+                uid: pod.uid().unwrap_or_default(),
+                version: pod.resource_version().unwrap_or_default(),
+            };
+            Ok((as_its_job(job, kind, read(kind, &pod)), Some(reference)))
+        }
         None => Ok((refused_pod(job, context).await?, None)),
+    }
+}
+
+fn newest(mut pods: Vec<Arc<Pod>>) -> Option<Arc<Pod>> {
+    pods.sort_by_key(|pod| pod.creation_timestamp().map(|t| t.0));
+    pods.pop()
+}
+
+fn read(kind: Kind, pod: &Pod) -> PodState {
+    match kind {
+        // A copy of the live schema comes before the container that rehearses.
+        Kind::Rehearse => rehearsal_pod_state(pod),
+        Kind::Backup => whole_pod_state(pod),
+        Kind::Inspect | Kind::Probe | Kind::Compare | Kind::Replay | Kind::Run | Kind::Verify => pod_state(pod),
     }
 }
 
@@ -204,22 +216,24 @@ fn has_condition(job: &Job, type_: &str) -> bool {
     conditions.any(|c| c.type_ == type_ && c.status == "True")
 }
 
-/// Where the pod is gone and left no exit code, its Job still tells whether it ended well.
-fn as_its_job(job: &Job, state: PodState) -> PodState {
+/// Where the pod of the user's own command is gone and left no exit code, its Job still tells whether it ended well.
+fn as_its_job(job: &Job, kind: Kind, state: PodState) -> PodState {
     match state {
-        PodState::Ended(ended) if ended.exit_code.is_none() && has_condition(job, "Complete") => {
+        PodState::Ended(ended)
+            if matches!(kind, Kind::Backup | Kind::Verify)
+                && ended.exit_code.is_none()
+                && has_condition(job, "Complete") =>
+        {
             PodState::Ended(Ended { exit_code: Some(0), ran: true, ..ended })
         }
         state => state,
     }
 }
 
-/// The watch of Jobs can be ahead of the watch of pods.
-async fn list_pods(job: &Job, context: &Context) -> Result<Vec<Arc<Pod>>, Error> {
-    let api: Api<Pod> = Api::namespaced(context.client.clone(), &job.namespace().unwrap_or_default());
-    let name = job.name_any();
-    let selector = ListParams::default().labels(&format!("batch.kubernetes.io/job-name={name}"));
-    let pods = call(&format!("list the pods of Job {name}"), api.list(&selector)).await?;
+async fn list_pods(namespace: &str, job: &str, context: &Context) -> Result<Vec<Arc<Pod>>, Error> {
+    let api: Api<Pod> = Api::namespaced(context.client.clone(), namespace);
+    let selector = ListParams::default().labels(&format!("batch.kubernetes.io/job-name={job}"));
+    let pods = call(&format!("list the pods of Job {job}"), api.list(&selector)).await?;
     Ok(pods.items.into_iter().map(Arc::new).collect())
 }
 
@@ -236,7 +250,8 @@ fn gone(job: &Job) -> Ended {
 /// Why a Job has no pod: quota and admission refuse it where only the Job's controller hears it, which writes events.
 async fn refused_pod(job: &Job, context: &Context) -> Result<PodState, Error> {
     let age = job.creation_timestamp().map(|t| context.now().duration_since(t.0).as_secs());
-    if age.is_none_or(|age| age < PATIENCE) {
+    let suspended = job.spec.as_ref().and_then(|spec| spec.suspend).unwrap_or(false);
+    if suspended || age.is_none_or(|age| age < PATIENCE) {
         return Ok(PodState::Waiting);
     }
     let api: Api<Event> = Api::namespaced(context.client.clone(), &job.namespace().unwrap_or_default());

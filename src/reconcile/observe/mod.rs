@@ -4,9 +4,8 @@
 mod database;
 mod image;
 mod jobs;
-mod look;
+mod rehearsals;
 mod schema;
-mod stages;
 
 pub use image::InspectionCache;
 pub use schema::Checks;
@@ -16,15 +15,16 @@ use self::database::Located;
 use super::{
     Context,
     api::call,
-    checks::{Wish, wanted},
-    observed::{DatabaseView, ImageView, ModelsView, Observed, SchemaView, Stages},
-    plan::plan_name,
+    checks::requested_at,
+    due,
+    facts::{DatabaseView, Facts, ImageView, ModelsView, ShownPlan},
+    plan::{plan_hash, plan_name},
 };
 use crate::{
-    api::{DatabaseMigration, DriftMode, OnFailure},
-    db::{ALEMBICS_WIDTH, Sizes, VersionRows, VersionTable},
+    api::{DatabaseMigration, DriftMode, OnDrift, OnFailure},
+    db::{ALEMBICS_WIDTH, VersionRows, VersionTable},
     error::Error,
-    jobs::{Inspected, LookRecord},
+    jobs::{Inspected, Kind, compare_request, probe_request, wanted},
     revisions::Target,
 };
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -33,134 +33,138 @@ use std::{collections::BTreeSet, sync::Arc};
 
 /// Looks at everything that one decision needs, and at nothing more: while a run is active neither the image nor the
 /// database is touched.
-pub async fn observe(object: &DatabaseMigration, context: &Context) -> Result<Observed, Error> {
+pub async fn observe(object: &DatabaseMigration, context: &Context) -> Result<Facts, Error> {
     let jobs = jobs::jobs(object, context).await?;
-    let mut observed = Observed {
-        run: jobs.run,
-        old_runs: jobs.old_runs,
-        stages: Stages::default(),
-        old_jobs: Vec::new(),
-        next_look: None,
-        next_comparison: None,
-        models: ModelsView::NotLooked,
-        schema: SchemaView::NotLooked,
-        wanted: None,
-        image: ImageView::NotLooked,
-        database: DatabaseView::NotLooked,
-        joins: false,
-        remembered: Vec::new(),
-        sizes: Sizes::default(),
-        shown_plan: None,
-    };
-    if jobs.active || object.metadata.deletion_timestamp.is_some() {
-        return Ok(observed);
+    let mut facts = Facts { active: jobs.active, jobs: jobs.others, ..Facts::default() };
+    let works = facts.active.as_ref().is_some_and(|run| run.ended().is_none());
+    if works || object.metadata.deletion_timestamp.is_some() {
+        return Ok(facts);
     }
-    let endpoint = match database::endpoint(object, context).await? {
-        Ok(endpoint) => endpoint,
+    let located = match database::endpoint(object, context).await? {
+        Ok(located) => located,
         Err(problem) => {
-            observed.database = DatabaseView::Failed(problem);
-            return Ok(observed);
+            facts.database = DatabaseView::Failed(problem);
+            return Ok(facts);
         }
     };
-    if let Some(run) = &mut observed.run {
-        jobs::redact(&mut run.job, &endpoint.secrets());
-    }
-    observed.stages =
-        stages::stages(object, context, jobs.backups, jobs.verifications, jobs.rehearsals, &endpoint).await?;
-    let Wish { wanted, any_stored } = wanted(object, &endpoint.dialect);
-    let looked = image::look(object, context, &wanted, any_stored, &jobs.inspections, &endpoint.secrets()).await?;
-    observed.old_jobs = looked.old_jobs;
-    observed.joins = looked.joins;
-    observed.image = looked.image;
-    observed.wanted = Some(wanted);
+    hide(&mut facts, &located);
+    facts.scheme = located.scheme.clone();
+    facts.place = located.place.clone();
+    facts.cnpg = rehearsals::cnpg(object, context, &located).await?;
+    facts.rehearsals = rehearsals::ended(object, context, &facts).await?;
+    let wanted = wanted(object, &located.dialect, requested_at(object));
+    let looked = image::look(object, context, &wanted, &facts).await?;
+    facts.obsolete = looked.obsolete;
+    facts.lacks_owner = looked.lacks_owner;
+    facts.image = looked.image;
+    facts.wanted = Some(wanted);
 
-    let table = version_table(object, &observed.image);
-    match &endpoint.endpoint {
+    let table = version_table(object, &facts.image);
+    match &located.endpoint {
         Some(server) => {
-            observed.database = database::probe(object, context, server, &table).await;
-            let look = schema::SchemaLook::new(object, context, &endpoint, &mut observed, jobs.replays);
-            observed.schema = look.over_the_network(server, &table).await?;
+            facts.database = database::probe(object, context, server, &table).await;
+            let look = schema::SchemaLook::new(object, context, &located, &mut facts);
+            facts.schema = look.over_the_network(server, &table).await?;
         }
-        None => by_job(object, context, jobs.looks, jobs.replays, &endpoint, &mut observed).await?,
+        None => by_job(object, context, &located, &mut facts).await?,
     }
-    if is_pending(object, &observed) {
-        if let Some(server) = &endpoint.endpoint {
-            observed.sizes = database::sizes(object, context, server, &table).await;
+    if is_pending(object, &facts) {
+        if let Some(server) = &located.endpoint {
+            facts.sizes = database::sizes(object, context, server, &table).await;
         }
-        observed.shown_plan = shown_plan(object, context).await?;
+        facts.shown_plan = shown_plan(object, context).await?;
     }
-    by_models(object, context, jobs.comparisons, &endpoint.secrets(), &mut observed);
-    observed.remembered = remembered(object, context, &observed);
-    Ok(observed)
+    by_models(object, context, &mut facts);
+    facts.remembered = remembered(object, context, &facts);
+    Ok(facts)
+}
+
+/// Masks secrets in whatever pods left behind.
+fn hide(facts: &mut Facts, located: &Located) {
+    let secrets = &located.secrets();
+    let active = facts.active.iter_mut().map(|run| &mut run.state);
+    let others = facts.jobs.iter_mut().map(|job| &mut job.state);
+    active.chain(others).for_each(|state| jobs::redact(state, secrets));
 }
 
 /// A look by Job runs in the inspected image, and means nothing once a run has ended that is not recorded yet.
 async fn by_job(
     object: &DatabaseMigration,
     context: &Context,
-    looks: Vec<jobs::LookView>,
-    replays: Vec<jobs::LookView>,
     located: &Located,
-    observed: &mut Observed,
+    facts: &mut Facts,
 ) -> Result<(), Error> {
-    if observed.run.is_some() {
+    if facts.active.is_some() {
         return Ok(());
     }
-    if !matches!(observed.image, ImageView::Stored(_) | ImageView::Reported { .. }) {
-        observed.database = DatabaseView::Looking(None);
+    if !matches!(facts.image, ImageView::Stored(_) | ImageView::Reported { .. }) {
+        facts.database = DatabaseView::Looking(None);
         return Ok(());
     }
-    let looked = look::look(object, looks, &located.secrets(), context.now());
     let catalog = object.spec.drift.mode.by_catalog().then(|| located.dialect.clone());
-    observed.database = looked.view;
-    observed.next_look = looked.next.map(|record| LookRecord { catalog, ..record });
-    observed.old_jobs.extend(looked.old);
-    let look = schema::SchemaLook::new(object, context, located, observed, replays);
-    if let Some(job) = looked.job {
-        observed.schema = look.of_job(&job).await?;
+    let wanted = probe_request(object, catalog, requested_at(object));
+    let looked = due::probes(object, facts.of(Kind::Probe), wanted, context.now());
+    facts.database = looked.view;
+    facts.next_probe = looked.next;
+    facts.obsolete.extend(looked.obsolete);
+    let look = schema::SchemaLook::new(object, context, located, facts);
+    if let Some(job) = looked.latest {
+        facts.schema = look.of_job(&job).await?;
     }
     Ok(())
 }
 
 /// The tables are compared with the models when the database is where these are: at the heads.
-fn by_models(
-    object: &DatabaseMigration,
-    context: &Context,
-    comparisons: Vec<jobs::LookView>,
-    secrets: &[&str],
-    observed: &mut Observed,
-) {
-    let all = |comparisons: Vec<jobs::LookView>| comparisons.into_iter().map(|look| look.job.name);
+fn by_models(object: &DatabaseMigration, context: &Context, facts: &mut Facts) {
+    let all: Vec<String> = facts.of(Kind::Compare).map(|job| job.name.clone()).collect();
     if object.spec.drift.mode != DriftMode::Models {
-        return observed.old_jobs.extend(all(comparisons));
+        return facts.obsolete.extend(all);
     }
-    let (ImageView::Stored(image), DatabaseView::Seen(snapshot)) = (&observed.image, &observed.database) else {
+    let (ImageView::Stored(image), DatabaseView::Seen(snapshot)) = (&facts.image, &facts.database) else {
         return;
     };
-    let Ok(graph) = &image.graph else { return };
-    let at_heads =
-        matches!(&snapshot.rows, VersionRows::Rows(rows) if rows.iter().eq(&BTreeSet::from_iter(graph.heads())));
-    if !at_heads {
-        observed.models = ModelsView::NotAtHeads;
-        return observed.old_jobs.extend(all(comparisons));
-    }
-    let looked = look::compare(object, comparisons, &image.image, secrets, context.now());
-    observed.models = looked.view;
-    observed.next_comparison = looked.next;
-    observed.old_jobs.extend(looked.old);
+    let VersionRows::Rows(rows) = &snapshot.rows else { return };
+    let Some(image) = models_of(object, context, image, rows) else {
+        facts.models = ModelsView::NotAtHeads;
+        return facts.obsolete.extend(all);
+    };
+    let wanted = compare_request(object, &image.image, requested_at(object));
+    let looked = due::comparisons(object, facts.of(Kind::Compare), wanted, context.now());
+    facts.models = looked.view;
+    facts.next_comparison = looked.next.map(|record| (record, image.image.clone()));
+    facts.obsolete.extend(looked.obsolete);
 }
 
-async fn shown_plan(object: &DatabaseMigration, context: &Context) -> Result<Option<String>, Error> {
+/// The image whose models the tables should have: models are of the newest revision. While another one is to be deployed and
+/// drift would hold it up, that is the image from before.
+fn models_of(
+    object: &DatabaseMigration,
+    context: &Context,
+    image: &Arc<Inspected>,
+    rows: &BTreeSet<String>,
+) -> Option<Arc<Inspected>> {
+    let at_heads = |image: &Arc<Inspected>| {
+        image.graph.as_ref().is_ok_and(|graph| rows.iter().eq(&BTreeSet::from_iter(graph.heads())))
+    };
+    if at_heads(image) {
+        return Some(image.clone());
+    }
+    let blocks = object.spec.drift.on_drift == OnDrift::Block;
+    let known = if blocks { image::remembered(object, context) } else { Vec::new() };
+    known.into_iter().find(at_heads)
+}
+
+async fn shown_plan(object: &DatabaseMigration, context: &Context) -> Result<Option<ShownPlan>, Error> {
     let api: Api<ConfigMap> = Api::namespaced(context.client.clone(), &object.namespace().unwrap_or_default());
     let name = plan_name(object);
     let map = call(&format!("get ConfigMap {name}"), api.get_metadata_opt(&name)).await?;
-    Ok(map.and_then(|map| map.resource_version()))
+    Ok(map.map(|map| ShownPlan { version: map.resource_version().unwrap_or_default(), hash: plan_hash(&map) }))
 }
 
 /// Whether the rows are others than the target's: then somebody wants to know what the way there does.
-fn is_pending(object: &DatabaseMigration, observed: &Observed) -> bool {
+fn is_pending(object: &DatabaseMigration, facts: &Facts) -> bool {
     let (ImageView::Stored(image) | ImageView::Reported { image, .. }, DatabaseView::Seen(snapshot)) =
-        (&observed.image, &observed.database)
+        (&facts.image, &facts.database)
     else {
         return false;
     };
@@ -185,9 +189,9 @@ fn version_table(object: &DatabaseMigration, image: &ImageView) -> VersionTable 
 }
 
 /// Other images matter only when this one does not know the live rows, or the target.
-fn remembered(object: &DatabaseMigration, context: &Context, observed: &Observed) -> Vec<Arc<Inspected>> {
+fn remembered(object: &DatabaseMigration, context: &Context, facts: &Facts) -> Vec<Arc<Inspected>> {
     let (ImageView::Stored(image) | ImageView::Reported { image, .. }, DatabaseView::Seen(snapshot)) =
-        (&observed.image, &observed.database)
+        (&facts.image, &facts.database)
     else {
         return Vec::new();
     };

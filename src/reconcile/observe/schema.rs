@@ -1,25 +1,23 @@
 //! The look at the schema and at what it should be, when it is due; does network I/O.
 
-use super::{
-    database::Located,
-    jobs::{LookView, payload},
-    look::{self, EndedJob, reported},
-};
+use super::{database::Located, jobs::payload};
 use crate::{
     api::{
-        Change, ConditionType, DatabaseMigration, DatabaseMigrationStatus, DriftMode, OnDrift, Reason, parse_duration,
+        Change, ConditionType, DatabaseMigration, DatabaseMigrationStatus, DriftMode, OnDrift, Problem, Reason,
+        parse_duration,
     },
     db::{Catalog, Endpoint, Schema, VersionTable},
     error::Error,
-    jobs::CatalogReport,
+    jobs::{CatalogReport, Kind, ReplayRequest, reported},
     reconcile::{
         Context,
         api::call,
         checks::{self, accepted_drift, requested_at},
-        observed::{
-            DatabaseView,
+        due,
+        facts::{
+            DatabaseView, Facts,
             ImageView::{Reported, Stored},
-            JobView, Kept, Observed, Problem, ReplayJob, ReplayView, SchemaView, SeenSchema,
+            JobView, Kept, ReplayView, SchemaView, SeenSchema,
         },
         schema::{baseline, schema_name},
     },
@@ -93,9 +91,9 @@ enum Replay {
 }
 
 struct WantedReplay {
-    job: ReplayJob,
+    request: ReplayRequest,
     /// The newest that has ended.
-    ended: Option<EndedJob>,
+    ended: Option<JobView>,
     working: Option<JobView>,
     /// Whether there is to be another one.
     due: bool,
@@ -103,26 +101,20 @@ struct WantedReplay {
 
 impl<'a> SchemaLook<'a> {
     /// Sees what is to be looked at; replays that nobody needs any more are cleared away.
-    pub fn new(
-        object: &'a DatabaseMigration,
-        context: &'a Context,
-        located: &'a Located,
-        observed: &mut Observed,
-        replays: Vec<LookView>,
-    ) -> Self {
-        let is_seen = matches!(observed.database, DatabaseView::Seen(_)) && knows_table(object, observed);
-        let replay = replay(object, context, located, observed, replays);
+    pub fn new(object: &'a DatabaseMigration, context: &'a Context, located: &'a Located, facts: &mut Facts) -> Self {
+        let is_seen = matches!(facts.database, DatabaseView::Seen(_)) && knows_table(object, facts);
+        let replay = replay(object, context, located, facts);
         let state = match &replay {
             Replay::Wanted(wanted) => {
-                let ended = wanted.ended.as_ref().map(|job| job.number);
-                format!(" {} {ended:?} {}", wanted.job.record.epoch, wanted.working.is_some())
+                let ended = wanted.ended.as_ref().map(|job| job.record.number);
+                format!(" {} {ended:?} {}", wanted.request.record.key, wanted.working.is_some())
             }
             Replay::NotWanted | Replay::Impossible(_) => String::new(),
         };
         // Without the image nobody knows what the history is.
         let unknown = object.spec.drift.mode == DriftMode::Replay && matches!(replay, Replay::NotWanted);
         let wanted = object.spec.drift.mode.by_catalog() && is_seen && !unknown;
-        let reason = reason(object, observed) + &state;
+        let reason = reason(object, facts) + &state;
         Self { object, context, located, wanted, reason, replay }
     }
 
@@ -146,8 +138,8 @@ impl<'a> SchemaLook<'a> {
     }
 
     /// The schema as the Job read it that also read the version rows.
-    pub async fn of_job(mut self, job: &EndedJob) -> Result<SchemaView, Error> {
-        self.reason += &format!(" by look {}", job.number);
+    pub async fn of_job(mut self, job: &JobView) -> Result<SchemaView, Error> {
+        self.reason += &format!(" by look {}", job.record.number);
         if !self.is_due() {
             return Ok(SchemaView::NotLooked);
         }
@@ -179,7 +171,7 @@ impl<'a> SchemaLook<'a> {
             }
             Replay::Wanted(wanted) => wanted,
         };
-        let key = wanted.job.record.epoch.clone();
+        let key = wanted.request.record.key.clone();
         if kept.and_then(|kept| kept.baseline.as_ref()).is_some_and(|kept| kept.replay.as_ref() == Some(&key)) {
             return Ok(ReplayView::Stored { key });
         }
@@ -187,7 +179,7 @@ impl<'a> SchemaLook<'a> {
             return Ok(ReplayView::Working { key, job: job.clone() });
         }
         let Some(ended) = wanted.ended.as_ref().filter(|_| !wanted.due) else {
-            return Ok(ReplayView::Next { key, job: Box::new(wanted.job.clone()) });
+            return Ok(ReplayView::Next { key, request: Box::new(wanted.request.clone()) });
         };
         Ok(match self.read(ended).await? {
             Ok(Schema { mut catalog, .. }) => {
@@ -202,9 +194,10 @@ impl<'a> SchemaLook<'a> {
     }
 
     /// What a Job has read and left in its log.
-    async fn read(&self, job: &EndedJob) -> Result<Result<Schema, Problem>, Error> {
+    async fn read(&self, job: &JobView) -> Result<Result<Schema, Problem>, Error> {
         let failed = |message: String| Ok(Err(Problem::new(Reason::PodFailed, message)));
-        let report = match reported(&job.ended) {
+        let Some(ended) = job.ended() else { return failed("the Job has not ended".to_owned()) };
+        let report = match reported(ended) {
             Ok(report) => report,
             Err(problem) => return Ok(Err(problem)),
         };
@@ -212,7 +205,7 @@ impl<'a> SchemaLook<'a> {
         let (Some(frames), Some(pod)) = (&report.frames, &job.pod) else {
             return failed(why.unwrap_or_else(|| "the Job has not read the schema".to_owned()));
         };
-        let read = payload(self.object, self.context, pod, frames).await?.map_err(|error| error.to_string());
+        let read = payload(self.object, self.context, &pod.name, frames).await?.map_err(|error| error.to_string());
         let read = read.and_then(|json: Vec<u8>| {
             serde_json::from_slice::<CatalogReport>(&json).map_err(|error| error.to_string())
         });
@@ -226,44 +219,38 @@ impl<'a> SchemaLook<'a> {
     }
 }
 
-fn replay(
-    object: &DatabaseMigration,
-    context: &Context,
-    located: &Located,
-    observed: &mut Observed,
-    replays: Vec<LookView>,
-) -> Replay {
-    let all = |replays: Vec<LookView>| replays.into_iter().map(|look| look.job.name);
+fn replay(object: &DatabaseMigration, context: &Context, located: &Located, facts: &mut Facts) -> Replay {
     let (true, Stored(image) | Reported { image, .. }, DatabaseView::Seen(snapshot)) =
-        (object.spec.drift.mode == DriftMode::Replay, &observed.image, &observed.database)
+        (object.spec.drift.mode == DriftMode::Replay, &facts.image, &facts.database)
     else {
         if object.spec.drift.mode != DriftMode::Replay {
-            observed.old_jobs.extend(all(replays));
+            let all: Vec<String> = facts.of(Kind::Replay).map(|job| job.name.clone()).collect();
+            facts.obsolete.extend(all);
         }
         return Replay::NotWanted;
     };
     match checks::replay(object, image, &snapshot.rows.clone().into_set(), &located.scheme) {
         Err(problem) => Replay::Impossible(problem),
-        Ok(job) => {
-            let looked = look::replays(replays, &job.record, &located.secrets(), context.now());
-            observed.old_jobs.extend(looked.old);
-            let record = looked.next.clone().unwrap_or_else(|| job.record.clone());
-            let job = ReplayJob { record, ..job };
+        Ok(request) => {
+            let looked = due::replays(facts.of(Kind::Replay), request.record.clone(), context.now());
+            facts.obsolete.extend(looked.obsolete);
             let due = looked.next.is_some();
-            Replay::Wanted(Box::new(WantedReplay { job, ended: looked.job, working: looked.view, due }))
+            let record = looked.next.unwrap_or_else(|| request.record.clone());
+            let request = ReplayRequest { record, ..request };
+            Replay::Wanted(Box::new(WantedReplay { request, ended: looked.latest, working: looked.view, due }))
         }
     }
 }
 
 /// Without it the version table itself would be a part of the schema.
-fn knows_table(object: &DatabaseMigration, observed: &Observed) -> bool {
-    object.spec.database.version_table.is_some() || matches!(observed.image, Stored(_) | Reported { .. })
+fn knows_table(object: &DatabaseMigration, facts: &Facts) -> bool {
+    object.spec.database.version_table.is_some() || matches!(facts.image, Stored(_) | Reported { .. })
 }
 
-fn reason(object: &DatabaseMigration, observed: &Observed) -> String {
+fn reason(object: &DatabaseMigration, facts: &Facts) -> String {
     let recorded = object.status.as_ref().map_or(0, |s| s.recorded_runs());
-    let runs = observed.run.as_ref().map_or(recorded, |run| run.record.number);
-    let rows = match &observed.database {
+    let runs = facts.active.as_ref().map_or(recorded, |run| run.record.number);
+    let rows = match &facts.database {
         DatabaseView::Seen(snapshot) => Some(&snapshot.rows),
         _ => None,
     };

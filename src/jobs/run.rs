@@ -1,12 +1,55 @@
-//! How a run ended, from what its pod left behind and what the database says now; no I/O.
+//! The Job of a run, and how it ended: from what its pod left behind and what the database says now; no I/O.
 
-use crate::{
-    api::{Reason, RunResult, RunStatus},
-    jobs::{Ended, Failure, PodState, Report, ReportError, RunRecord, RunState},
-    reconcile::observed::RunView,
+use super::{
+    Ended, JobInput, JobRecord, ReportError, Request, Run,
+    job::runner_job,
+    pod_template::PodTemplateError,
+    report::{Failure, Report, RunState, pod_failed, reason_of_class},
+    task::Action,
 };
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use crate::{
+    api::{DatabaseMigration, Reason, RunRecord, RunResult, RunStatus, parse_duration},
+    text::rows_in_line,
+};
+use k8s_openapi::{api::batch::v1::Job, apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 use std::collections::BTreeSet;
+
+/// A run that may start: only a plan that passed every gate becomes one.
+#[derive(Clone, Debug)]
+pub struct RunRequest {
+    pub record: JobRecord,
+    pub run: Run,
+}
+
+impl RunRequest {
+    pub fn new(object: &DatabaseMigration, record: RunRecord, run: Run) -> Self {
+        Self { record: job_record(object, record), run }
+    }
+
+    /// The run as the status remembers it.
+    pub fn run_record(&self) -> RunRecord {
+        match &self.record.request {
+            Request::Run { run } => (**run).clone(),
+            _ => RunRecord::default(),
+        }
+    }
+}
+
+fn job_record(object: &DatabaseMigration, record: RunRecord) -> JobRecord {
+    let (number, plan) = (record.number, record.plan_hash.clone());
+    JobRecord::new(object, Request::Run { run: Box::new(record) }, number, plan)
+}
+
+/// Name of the Job of a run. It follows from the object, the run's number and its plan.
+pub fn run_name(object: &DatabaseMigration, record: &RunRecord) -> String {
+    job_record(object, record.clone()).name(object)
+}
+
+/// The Job.
+pub fn run_job(input: JobInput, request: &RunRequest) -> Result<Job, PodTemplateError> {
+    let deadline = input.object.spec.timeouts.run.as_deref().and_then(parse_duration).map(|d| d.as_secs() as i64);
+    runner_job(input, &request.record, Action::Run(request.run.clone()), deadline)
+}
 
 struct Verdict {
     result: RunResult,
@@ -15,36 +58,63 @@ struct Verdict {
     message: Option<String>,
 }
 
-/// The record of a run whose pod has ended; `None` while it has not. `rows` are the live version rows, where they
-/// could be read: what they say counts more than any report.
-pub fn run_status(run: &RunView, rows: Option<&BTreeSet<String>>) -> Option<RunStatus> {
-    let PodState::Ended(ended) = &run.job.state else { return None };
-    let mut verdict = verdict(&run.record, ended, rows);
-    if let (Some(Reason::DatabaseLocked), Some(message), Some(holder)) =
-        (verdict.reason, &mut verdict.message, &run.holder)
-    {
-        *message = format!("{message}, of DatabaseMigration {holder}");
+/// A run whose pod has ended, or whose Job is gone.
+#[derive(Clone, Copy, Debug)]
+pub struct EndedRun<'a> {
+    pub record: &'a RunRecord,
+    pub job: &'a str,
+    /// When its Job was created, where that is known.
+    pub created: Option<Timestamp>,
+    pub ended: &'a Ended,
+    /// Whose run the holder of the lock is that it waited for.
+    pub holder: Option<&'a str>,
+}
+
+impl EndedRun<'_> {
+    /// How it ended. `rows` are the live version rows, where they could be read: what they say counts more than any report.
+    pub fn status(&self, rows: Option<&BTreeSet<String>>) -> RunStatus {
+        let mut verdict = verdict(self.record, self.ended, rows);
+        if let (Some(Reason::DatabaseLocked), Some(message), Some(holder)) =
+            (verdict.reason, &mut verdict.message, self.holder)
+        {
+            *message = format!("{message}, of DatabaseMigration {holder}");
+        }
+        let RunRecord {
+            number,
+            plan_hash,
+            direction,
+            from,
+            to,
+            image,
+            generation,
+            requested_at,
+            attempts,
+            locked_out,
+            rolls_back,
+            ..
+        } = self.record.clone();
+        let locked = verdict.result == RunResult::Failed && verdict.reason == Some(Reason::TableLocked);
+        RunStatus {
+            number,
+            job: self.job.to_owned(),
+            direction,
+            from,
+            to,
+            image,
+            plan_hash,
+            result: verdict.result,
+            revision: verdict.revision,
+            reason: verdict.reason.map(|r| r.to_string()),
+            message: verdict.message,
+            attempts,
+            locked_out: locked_out.saturating_add(i32::from(locked)),
+            generation,
+            requested_at,
+            rolls_back,
+            started_at: self.created.map(Time),
+            finished_at: self.ended.finished_at.or(self.created).map(Time),
+        }
     }
-    let record = run.record.clone();
-    Some(RunStatus {
-        number: record.number,
-        job: run.job.name.clone(),
-        direction: record.direction,
-        from: record.from,
-        to: record.to,
-        image: record.image,
-        plan_hash: record.plan_hash,
-        result: verdict.result,
-        revision: verdict.revision,
-        reason: verdict.reason.map(|r| r.to_string()),
-        message: verdict.message,
-        attempts: record.attempts,
-        generation: record.generation,
-        requested_at: record.requested_at,
-        took_back: record.took_back,
-        started_at: run.job.created.map(Time),
-        finished_at: ended.finished_at.or(run.job.created).map(Time),
-    })
 }
 
 fn verdict(record: &RunRecord, ended: &Ended, rows: Option<&BTreeSet<String>>) -> Verdict {
@@ -74,7 +144,7 @@ fn done(arrived: Option<bool>, rows: Option<&BTreeSet<String>>) -> Verdict {
     if arrived != Some(false) {
         return succeeded();
     }
-    let rows = rows.map(super::drift::describe).unwrap_or_default();
+    let rows = rows.map(rows_in_line).unwrap_or_default();
     Verdict {
         result: RunResult::Failed,
         reason: Some(Reason::RolledBack),
@@ -107,16 +177,6 @@ fn failed(record: &RunRecord, state: RunState, started: bool, failure: Failure) 
 
 /// Said where a failed step was not taken back as a whole.
 const PARTIAL: &str = "; what it did before stays, as this database (or an autocommit block) can't take it back";
-
-/// The reason that stands for an error class of the runner.
-pub fn reason_of_class(class: &str) -> Reason {
-    match class {
-        "RowsChanged" => Reason::PlanOutdated,
-        "StepsChanged" => Reason::ImageChanged,
-        "LockTimeout" => Reason::DatabaseLocked,
-        other => Reason::parse(other).unwrap_or(Reason::PodFailed),
-    }
-}
 
 fn killed(record: &RunRecord, report: &Report, ended: &Ended, arrived: Option<bool>) -> Verdict {
     let why = ended.reason.clone().unwrap_or_else(|| "without a word".to_owned());
@@ -161,31 +221,9 @@ fn without_report(ended: &Ended, error: &ReportError) -> Verdict {
     }
 }
 
-/// What to say of a container that ended without a report.
-pub fn pod_failed(ran: bool, code: i32, why: &str, error: &ReportError, message: Option<&str>) -> String {
-    let detail = message.map(|m| crate::text::clean(m, 400)).filter(|m| !m.is_empty());
-    match (ran, detail) {
-        (false, Some(detail)) => {
-            format!("the container could not be started: {detail}; check spec.alembic.command and workingDir")
-        }
-        (false, None) => {
-            format!("the container could not be started ({why}); check spec.alembic.command and workingDir")
-        }
-        (true, _) => format!("the container ended with exit code {code} ({why}): {error}; see the Job's log"),
-    }
-}
-
-/// A run in one line.
-pub fn summary_of_run(record: &RunRecord, job: &str) -> String {
-    let rows = |rows: &[String]| super::drift::describe(&rows.iter().cloned().collect());
-    format!("{} from {} to {} by Job {job} in {}", record.direction, rows(&record.from), rows(&record.to), record.image)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reconcile::observed::JobView;
-
     fn status(message: Option<&str>, ran: bool, code: Option<i32>, rows: Option<&[&str]>) -> RunStatus {
         let record = RunRecord {
             number: 2,
@@ -201,9 +239,8 @@ mod tests {
             reason: Some("OOMKilled".into()),
             ..Ended::default()
         };
-        let job = JobView { name: "j".into(), created: None, state: PodState::Ended(ended) };
         let rows = rows.map(|r| r.iter().map(|r| (*r).to_owned()).collect());
-        run_status(&RunView { job, record, holder: None }, rows.as_ref()).unwrap()
+        EndedRun { record: &record, job: "j", created: None, ended: &ended, holder: None }.status(rows.as_ref())
     }
 
     const DONE: &str = r#"{"state":"done","steps_done":1,"started":true}"#;

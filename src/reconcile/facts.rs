@@ -1,56 +1,75 @@
 //! What one look at the world found: the input of `decide`; types only.
 
+use super::checks::DatabaseId;
 use crate::{
-    api::Reason,
+    api::{Problem, RunRecord},
     db::{Baseline, Catalog, Schema, Sizes, Snapshot},
-    jobs::{Differences, Inspected, LookRecord, PodState, Rehearsal, Run, RunRecord, Scratch, StageRecord},
+    jobs::{Differences, Ended, InspectRequest, Inspected, JobRecord, Kind, PodState, Rehearsal, ReplayRequest},
 };
 use k8s_openapi::jiff::Timestamp;
 use std::sync::Arc;
 
-/// Something that keeps an object from its target, in the words of a condition.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    pub reason: Reason,
-    pub message: String,
+/// A Job of this object.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct JobView {
+    pub name: String,
+    pub uid: String,
+    pub version: String,
+    pub created: Option<Timestamp>,
+    pub record: JobRecord,
+    /// How far its pod has come; a Job without one is `Waiting`, or `Blocked` when the API server refuses the pod.
+    pub state: PodState,
+    /// Whether it may not start its pod yet.
+    pub suspended: bool,
+    /// Whether it goes with its object.
+    pub owned: bool,
+    pub pod: Option<PodRef>,
 }
 
-impl Problem {
-    pub fn new(reason: Reason, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into() }
+/// A pod as it was seen: what is deleted must not have started meanwhile.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PodRef {
+    pub name: String,
+    pub uid: String,
+    pub version: String,
+}
+
+impl JobView {
+    pub fn kind(&self) -> Kind {
+        self.record.kind()
+    }
+
+    /// Whether its pod has ended.
+    pub fn ended(&self) -> Option<&Ended> {
+        match &self.state {
+            PodState::Ended(ended) => Some(ended),
+            _ => None,
+        }
     }
 }
 
-/// A Job of this object.
-#[derive(Clone, Debug, PartialEq)]
-pub struct JobView {
-    pub name: String,
-    pub created: Option<Timestamp>,
-    /// How far its pod has come; a Job without one is `Waiting`, or `Blocked` when the API server refuses the pod.
-    pub state: PodState,
-}
-
-/// A run whose end is not in the status yet.
-#[derive(Clone, Debug, PartialEq)]
-pub struct RunView {
-    pub job: JobView,
+/// The run that the status says is active.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ActiveRun {
     pub record: RunRecord,
+    /// Name of its Job.
+    pub name: String,
+    /// `None` once somebody has deleted it.
+    pub job: Option<JobView>,
+    /// How far its pod has come, whatever has become of the Job.
+    pub state: PodState,
     /// Whose run the holder of the lock is that it waited for, where a pod has the address.
     pub holder: Option<String>,
 }
 
-/// A finished run Job whose end is in the status: kept for its log.
-#[derive(Clone, Debug, PartialEq)]
-pub struct OldRun {
-    pub job: String,
-    pub number: i64,
-}
-
-/// A Job that backs up or verifies.
-#[derive(Clone, Debug, PartialEq)]
-pub struct StageView {
-    pub record: StageRecord,
-    pub job: JobView,
+impl ActiveRun {
+    /// How its pod ended, if it has.
+    pub fn ended(&self) -> Option<&Ended> {
+        match &self.state {
+            PodState::Ended(ended) => Some(ended),
+            _ => None,
+        }
+    }
 }
 
 /// A Backup of CloudNativePG that was asked for.
@@ -72,19 +91,6 @@ pub enum CnpgView {
     },
 }
 
-/// What backs up before runs and verifies after them.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Stages {
-    pub backups: Vec<StageView>,
-    pub verifications: Vec<StageView>,
-    pub cnpg: Option<CnpgView>,
-    pub rehearsals: Vec<RehearsalView>,
-    /// The first part of the database's URL, which a scratch database has to have too.
-    pub scheme: String,
-    /// Host, port and name of the database, where the operator looks by itself.
-    pub place: String,
-}
-
 /// A Job that rehearses a plan.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RehearsalView {
@@ -102,19 +108,8 @@ pub struct RehearsalEnd {
     pub verdict: Result<(), String>,
 }
 
-/// Which inspection the object needs now.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wanted {
-    /// Under which key it is stored.
-    pub key: String,
-    /// What `status.image` records once it is there: the key, and why it was made anew.
-    pub id: String,
-    /// Name of the Job that makes it.
-    pub job: String,
-}
-
 /// The image that the spec names, as far as it is known.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub enum ImageView {
     /// It is in a ConfigMap.
     Stored(Arc<Inspected>),
@@ -129,22 +124,26 @@ pub enum ImageView {
     /// Nobody has begun.
     Absent,
     /// Not looked for, since what it depends on failed.
+    #[default]
     NotLooked,
 }
 
 /// The database as it was seen.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
+#[allow(clippy::large_enum_variant, reason = "there is one for each pass")]
 pub enum DatabaseView {
     Seen(Snapshot),
     Failed(Problem),
     /// A Job is at it, or has to be made first.
     Looking(Option<JobView>),
-    /// A run is active, and only its end tells anything.
+    /// Not read while a run is active.
+    #[default]
     NotLooked,
 }
 
 /// The tables against the models of the image.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
+#[allow(clippy::large_enum_variant, reason = "there is one for each pass")]
 pub enum ModelsView {
     Compared(Differences),
     Failed(Problem),
@@ -153,15 +152,17 @@ pub enum ModelsView {
     /// Models are of the newest revision, and the database is not there.
     NotAtHeads,
     /// Nobody asked for it, or something else comes first.
+    #[default]
     NotLooked,
 }
 
 /// The schema, and what it should be as far as that is kept.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub enum SchemaView {
     Seen(Box<SeenSchema>),
     Failed(Problem),
     /// Nobody asked for it, it is not due yet, or somebody migrates right now.
+    #[default]
     NotLooked,
 }
 
@@ -177,6 +178,7 @@ pub struct SeenSchema {
 
 /// What running the history again has come to.
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant, reason = "there is one for each pass")]
 pub enum ReplayView {
     /// Nobody asked for it.
     NotWanted,
@@ -201,17 +203,8 @@ pub enum ReplayView {
     /// A Job has to be made.
     Next {
         key: String,
-        job: Box<ReplayJob>,
+        request: Box<ReplayRequest>,
     },
-}
-
-/// A Job that runs the history on a scratch database.
-#[derive(Clone, Debug)]
-pub struct ReplayJob {
-    pub record: LookRecord,
-    pub run: Run,
-    pub image: String,
-    pub scratch: Scratch,
 }
 
 /// A baseline as it is stored.
@@ -224,28 +217,61 @@ pub struct Kept {
 }
 
 /// What one look at the world found.
-#[derive(Clone, Debug)]
-pub struct Observed {
-    pub run: Option<RunView>,
-    pub old_runs: Vec<OldRun>,
-    pub stages: Stages,
-    /// Other Jobs of this object that nobody waits for any more.
-    pub old_jobs: Vec<String>,
-    /// The look at the database that a Job has to make next.
-    pub next_look: Option<LookRecord>,
-    /// The comparison with the models that a Job has to make next.
-    pub next_comparison: Option<LookRecord>,
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// The run whose end is not in the status yet.
+    pub active: Option<ActiveRun>,
+    /// The Jobs of this object, the active run's left out.
+    pub jobs: Vec<JobView>,
+    /// What the newest rehearsals found, where that is not recorded yet.
+    pub rehearsals: Vec<RehearsalView>,
+    pub cnpg: Option<CnpgView>,
+    /// The first part of the database's URL, which a scratch database has to have too.
+    pub scheme: String,
+    /// Host, port and name of the database, without secrets.
+    pub place: String,
+    /// Jobs that nobody waits for any more.
+    pub obsolete: Vec<String>,
+    /// The probe that a Job has to make next.
+    pub next_probe: Option<JobRecord>,
+    /// The comparison with the models that a Job has to make next, and the image whose models these are.
+    pub next_comparison: Option<(JobRecord, String)>,
     pub models: ModelsView,
     pub schema: SchemaView,
-    pub wanted: Option<Wanted>,
+    pub wanted: Option<InspectRequest>,
     pub image: ImageView,
     pub database: DatabaseView,
     /// Whether the stored inspection has few owners, and this object is none of them.
-    pub joins: bool,
+    pub lacks_owner: bool,
     /// The inspections of the images that this object was inspected with, newest first.
     pub remembered: Vec<Arc<Inspected>>,
     /// How large the tables are, where something is pending.
     pub sizes: Sizes,
-    /// Of the ConfigMap that shows the plan before, if there is one: it is written only over what was read.
-    pub shown_plan: Option<String>,
+    /// The ConfigMap that shows the plan, if there is one.
+    pub shown_plan: Option<ShownPlan>,
+}
+
+/// The ConfigMap of a plan as it is stored.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ShownPlan {
+    /// It is written only over what was read.
+    pub version: String,
+    /// Of the plan that it shows.
+    pub hash: String,
+}
+
+impl Facts {
+    /// What a plan's hash names the database by.
+    pub fn database_id(&self) -> DatabaseId<'_> {
+        let identity = match &self.database {
+            DatabaseView::Seen(snapshot) => snapshot.identity.as_deref(),
+            _ => None,
+        };
+        DatabaseId { place: &self.place, identity }
+    }
+
+    /// The Jobs of a kind.
+    pub fn of(&self, kind: Kind) -> impl Iterator<Item = &JobView> {
+        self.jobs.iter().filter(move |job| job.kind() == kind)
+    }
 }

@@ -1,0 +1,97 @@
+//! The Job that verifies a run, in the application's image; builds objects, sends nothing.
+
+use super::{
+    JobInput, JobRecord, Kind,
+    job::{job, labels},
+    pod_template::{Payload, PodTemplateError, pod_template},
+};
+use crate::api::Verify;
+use k8s_openapi::api::batch::v1::Job;
+use std::time::Duration;
+
+/// Where the pod spec of a verification stands.
+pub const VERIFY_FIELD: &str = "spec.verify.podTemplate.spec";
+
+/// A verification that must have passed before the object is Ready.
+#[derive(Clone, Debug, PartialEq)]
+pub struct VerifyRequest {
+    pub record: JobRecord,
+    pub image: String,
+    pub timeout: Duration,
+}
+
+/// The Job.
+pub fn verify_job(input: JobInput, request: &VerifyRequest, verify: &Verify) -> Result<Job, PodTemplateError> {
+    let labels = labels(input.object, Kind::Verify);
+    let deadline = i64::try_from(request.timeout.as_secs().max(1)).unwrap_or(i64::MAX);
+    let user = verify.pod_template.as_ref().or(input.object.spec.pod_template.as_ref());
+    let template = pod_template(input, user, &labels, &Payload::Command(verify), Some(deadline))?;
+    job(input.object, &request.record, template)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        api::DatabaseMigration,
+        jobs::{Request, pod_template::merge},
+    };
+    use serde_json::{Value, json};
+
+    fn object(extra: Value) -> DatabaseMigration {
+        let mut spec = json!({"image": "shop:1", "targetRevision": "head",
+            "database": {"urlFrom": {"secretKeyRef": {"name": "db", "key": "url"}}}});
+        merge(&mut spec, extra);
+        serde_json::from_value(json!({
+            "apiVersion": "alembic-operator.dev/v1alpha1", "kind": "DatabaseMigration",
+            "metadata": {"name": "shop", "namespace": "shop", "uid": "u", "generation": 1}, "spec": spec,
+        }))
+        .unwrap()
+    }
+
+    fn request(object: &DatabaseMigration, image: &str) -> VerifyRequest {
+        let record = JobRecord::new(object, Request::Verify { hash: "0123".into() }, 1, "k".into());
+        VerifyRequest { record, image: image.into(), timeout: Duration::from_secs(60) }
+    }
+
+    #[test]
+    fn a_verification_gets_the_url_as_a_run_does_and_no_runner() {
+        let verify: Verify = serde_json::from_value(json!({"command": ["./smoke"], "args": ["--fast"]})).unwrap();
+        let object =
+            object(json!({"alembic": {"workingDir": "/app"}, "podTemplate": {"spec": {"serviceAccountName": "app"}}}));
+        let input = JobInput { object: &object, image: "shop@sha256:ab", scratch: None };
+        let job = verify_job(input, &request(&object, "shop@sha256:ab"), &verify).unwrap();
+        let pod = job.spec.unwrap().template.spec.unwrap();
+        assert_eq!((pod.active_deadline_seconds, pod.service_account_name.as_deref()), (Some(60), Some("app")));
+        assert!(pod.volumes.is_none_or(|volumes| volumes.is_empty()));
+        let container = &pod.containers[0];
+        assert_eq!(container.image.as_deref(), Some("shop@sha256:ab"));
+        assert_eq!(
+            (container.command.as_deref(), container.args.as_deref()),
+            (Some(&["./smoke".into()][..]), Some(&["--fast".into()][..]))
+        );
+        assert_eq!(container.working_dir.as_deref(), Some("/app"));
+        assert_eq!(container.termination_message_policy.as_deref(), Some("FallbackToLogsOnError"));
+        let env = container.env.as_ref().unwrap();
+        assert!(env.iter().any(|e| e.name == "DATABASE_URL" && e.value_from.is_some()));
+        assert!(!env.iter().any(|e| e.name == "ALEMBIC_OPERATOR_TASK"));
+    }
+
+    #[test]
+    fn a_connection_in_parts_is_given_in_parts() {
+        let key = |key: &str| json!({"secretKeyRef": {"name": "db", "key": key}});
+        let mut object = object(json!({}));
+        object.spec.database = serde_json::from_value(
+            json!({"connection": {"dialect": "mysql", "host": "h", "port": 3307, "name": "shop",
+            "usernameFrom": key("u"), "passwordFrom": key("p")}}),
+        )
+        .unwrap();
+        let verify: Verify = serde_json::from_value(json!({"command": ["./smoke"]})).unwrap();
+        let input = JobInput { object: &object, image: "i", scratch: None };
+        let job = verify_job(input, &request(&object, "i"), &verify).unwrap();
+        let env = job.spec.unwrap().template.spec.unwrap().containers[0].env.clone().unwrap();
+        let names: Vec<_> =
+            env.iter().filter(|e| e.name.starts_with("ALEMBIC")).map(|e| e.name.rsplit('_').next().unwrap()).collect();
+        assert_eq!(names, ["DIALECT", "HOST", "NAME", "PORT", "USERNAME", "PASSWORD"]);
+    }
+}

@@ -1,0 +1,254 @@
+//! The decision: from what was observed to the effects, the next status and the time of the next look. Pure and total:
+//! no I/O, no clock, no failure.
+
+#[cfg(test)]
+mod approval_tests;
+mod clean_up;
+mod image;
+#[cfg(test)]
+mod properties;
+mod run;
+#[cfg(test)]
+mod stage_tests;
+#[cfg(test)]
+mod tests;
+
+use super::{
+    checks::{Chosen, heads_condition, usable_graph},
+    drift::drift_of,
+    effects::{Decision, Effect, Next, Note, Step, Stop, event},
+    facts::{DatabaseView, Facts, JobView},
+    gates::{AtTarget, Ctx, WHILE_ACTIVE, WITHOUT_POD, at_target, hold, interval, no_backup, shown, towards},
+    plan::{plan_config_map, plan_status},
+    situation::{Situation, World, live_rows},
+    status::{next_status, recorded},
+};
+use crate::{
+    api::{ConditionType, DatabaseMigration, DatabaseMigrationStatus, Problem, Reason, ReasonKind},
+    jobs::{Ended, EndedRun, PodState},
+    revisions::Target,
+};
+use k8s_openapi::jiff::Timestamp;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// How soon to look again where a mended Secret, image or database would let things go on.
+const SOON: Duration = Duration::from_secs(30);
+
+/// Of a run that was taken away before its pod started.
+const NEVER_BEGAN: &str = "it could not start, and something else was asked for";
+
+/// Decides on one object.
+pub fn decide(object: &DatabaseMigration, facts: &Facts, now: Timestamp) -> Decision {
+    let ended = ended_run(object, facts);
+    let memory = recorded(object.status.clone().unwrap_or_default(), ended.as_ref());
+    let situation = Situation::of(object, facts, &memory, ended.is_some());
+    let told = ended.as_ref().map_or_else(Step::default, run::told);
+    let step = told.then(seen(object, facts)).then(follows(object, facts, &memory, situation, now));
+    finished(object, facts, &memory, step, now)
+}
+
+/// What to say of an object when the API server refuses what it needs.
+pub fn rejected(object: &DatabaseMigration, problem: &Problem, now: Timestamp) -> Decision {
+    let mut step = Step::stop(problem.reason, &problem.message, Next::BackOff);
+    if problem.reason == Reason::BackupFailed {
+        step = step.note(Note::condition(ConditionType::BackedUp, "False", "Failed", &problem.message));
+    }
+    let status = next_status(object, &object.status.clone().unwrap_or_default(), &step, now);
+    let after = transition(object, &status).into_iter().collect();
+    Decision { effects: Vec::new(), status, after, next: Next::BackOff }
+}
+
+/// How the active run ended, if it has and can be judged. What it did without a report only the rows tell.
+fn ended_run(object: &DatabaseMigration, facts: &Facts) -> Option<crate::api::RunStatus> {
+    let run = facts.active.as_ref()?;
+    let never_began = Ended { reason: Some(NEVER_BEGAN.to_owned()), ..Ended::default() };
+    let cancelled = object.status.as_ref().is_some_and(|status| status.runs.cancelled);
+    let ended = if cancelled && run.job.is_none() { &never_began } else { run.ended()? };
+    let silent = matches!(&facts.database, DatabaseView::Failed(p) if p.reason == Reason::DatabaseUnreachable);
+    if silent && ended.report().is_err() {
+        return None;
+    }
+    let job = run.job.as_ref();
+    let end = EndedRun {
+        record: &run.record,
+        job: &run.name,
+        created: job.and_then(|job| job.created),
+        ended,
+        holder: run.holder.as_deref(),
+    };
+    Some(end.status(live_rows(object, facts).as_ref()))
+}
+
+/// What the status says of the database and the image, whatever follows.
+fn seen(object: &DatabaseMigration, facts: &Facts) -> Step {
+    let mut step = Step::default();
+    if let Some(record) = &facts.next_probe {
+        step = step.before(Effect::Probe(record.clone()));
+    }
+    if let (DatabaseView::Seen(snapshot), Some(rows)) = (&facts.database, live_rows(object, facts)) {
+        step = step.note(Note::Database(Box::new(snapshot.clone()), rows));
+    }
+    step
+}
+
+fn follows(
+    object: &DatabaseMigration,
+    facts: &Facts,
+    memory: &DatabaseMigrationStatus,
+    situation: Situation,
+    now: Timestamp,
+) -> Step {
+    match situation {
+        Situation::Running(active) => run::running(object, active),
+        Situation::Unjudged(problem) => hold(object, problem.clone()),
+        Situation::Deleting => {
+            Step { stop: Some(Stop { ready: None, next: Next::Interval(interval(object)) }), ..Step::default() }
+        }
+        Situation::Invalid(problem) => hold(object, problem),
+        Situation::Unreadable(problem) => hold(object, problem.clone()),
+        Situation::NotLooked => {
+            Step { stop: Some(Stop { ready: None, next: Next::After(WHILE_ACTIVE) }), ..Step::default() }
+        }
+        Situation::NoImage => image::without(object, facts, now),
+        Situation::Probing(job) => image::known(facts).then(probing(job)),
+        Situation::Unplannable(world, problem) => {
+            let drift = drift_of(object, facts, memory, &world, false);
+            image::known(facts)
+                .then(graph(object, &world))
+                .then(drift.step)
+                .note(Note::Unplanned(problem.clone()))
+                .then(hold(object, problem))
+        }
+        Situation::AtTarget(world, plan) => {
+            let drift = drift_of(object, facts, memory, &world, true);
+            let at = AtTarget { object, facts, memory, world: &world, plan: &plan, drifted: &drift.condition, now };
+            let gates = at_target(&at);
+            // A rollback may wait for a backup of its own.
+            let backup = match gates.backs_up() {
+                true => Step::default(),
+                false => no_backup(object, memory, facts, &plan, true),
+            };
+            image::known(facts)
+                .then(graph(object, &world))
+                .then(shows_plan(object, &plan))
+                .then(backup)
+                .then(drift.step)
+                .then(gates)
+        }
+        Situation::Away(world, plan) => {
+            let drift = drift_of(object, facts, memory, &world, false);
+            let ctx = Ctx {
+                object,
+                facts,
+                memory,
+                world: &world,
+                plan: &plan,
+                drifted: &drift.condition,
+                rolls_back: None,
+                now,
+            };
+            image::known(facts)
+                .then(graph(object, &world))
+                .then(shows_plan(object, &plan))
+                .then(no_backup(object, memory, facts, &plan, false))
+                .then(drift.step.clone())
+                .then(shown(&ctx))
+                .then(towards(&ctx))
+        }
+    }
+}
+
+/// A Job has to read the version rows before anything can be said.
+fn probing(job: Option<&JobView>) -> Step {
+    match job.map(|job| (job, &job.state)) {
+        Some((job, PodState::Blocked(trouble))) => {
+            let problem = trouble.problem(&job.name);
+            Step::stop(problem.reason, problem.message, Next::After(WHILE_ACTIVE))
+        }
+        _ => {
+            let next = Next::After(if job.is_some() { WHILE_ACTIVE } else { WITHOUT_POD });
+            Step::stop(Reason::Probing, "a Job reads the version table", next)
+        }
+    }
+}
+
+/// The heads of the image, and what the target means in it.
+fn graph(object: &DatabaseMigration, world: &World) -> Step {
+    let Ok(graph) = usable_graph(&world.image) else { return Step::default() };
+    let (single, reason, message) = heads_condition(graph, &object.spec.target_revision);
+    let target = Target::parse(&object.spec.target_revision).ok();
+    let target = target.and_then(|target| graph.resolve_target(&target).ok());
+    Step::default()
+        .note(Note::condition(ConditionType::SingleHead, if single { "True" } else { "False" }, reason, message))
+        .note(Note::Graph { heads: graph.heads(), target })
+}
+
+/// The plan in the status.
+pub fn shows_plan(object: &DatabaseMigration, plan: &Chosen) -> Step {
+    Step::default().note(Note::Plan(Box::new(plan.clone()), Box::new(plan_status(object, plan))))
+}
+
+fn finished(
+    object: &DatabaseMigration,
+    facts: &Facts,
+    memory: &DatabaseMigrationStatus,
+    step: Step,
+    now: Timestamp,
+) -> Decision {
+    let status = next_status(object, memory, &step, now);
+    let shows = show_plan(object, facts, &status, &step);
+    let cleared = clean_up::clean_up(object, facts, &status, &step);
+    let Step { before, after, stop, .. } = step;
+    let effects = before.into_iter().chain(shows).collect();
+    let after = after.into_iter().chain(cleared).chain(transition(object, &status)).collect();
+    let next = stop.map_or(Next::Interval(interval(object)), |stop| stop.next);
+    Decision { effects, status, after, next }
+}
+
+/// Shows the plan in its ConfigMap where that shows another one, or none; and what a rehearsal found, where that is news.
+fn show_plan(
+    object: &DatabaseMigration,
+    facts: &Facts,
+    status: &DatabaseMigrationStatus,
+    step: &Step,
+) -> Option<Effect> {
+    let shown = status.plan.as_ref().filter(|plan| plan.config_map.is_some())?;
+    let plan = step.notes.iter().rev().find_map(|note| match note {
+        Note::Plan(plan, _) => Some(plan),
+        _ => None,
+    })?;
+    let there = facts.shown_plan.as_ref();
+    let same_plan = there.is_some_and(|there| there.hash == plan.hash);
+    let before = object.status.as_ref().and_then(|status| status.plan.as_ref());
+    if same_plan && before == Some(shown) && step.rehearsal.is_none() {
+        return None;
+    }
+    let mut map = Box::new(plan_config_map(object, plan));
+    match &step.rehearsal {
+        Some(found) => map["data"]["rehearsal.json"] = json!(found),
+        // What stands there is about the plan before.
+        None if !same_plan => map["data"]["rehearsal.json"] = Value::Null,
+        None => {}
+    }
+    Some(Effect::ShowPlan { map, over: there.map(|there| there.version.clone()) })
+}
+
+/// An event for each change of the Ready reason that the run's own events do not tell.
+fn transition(object: &DatabaseMigration, status: &DatabaseMigrationStatus) -> Option<Effect> {
+    let reason = |status: &DatabaseMigrationStatus| status.condition(ConditionType::Ready).map(|c| c.reason.clone());
+    let before = object.status.as_ref().and_then(reason);
+    let ready = status.condition(ConditionType::Ready)?;
+    let reason = Reason::parse(&ready.reason)?;
+    let told = match reason {
+        Reason::Inspecting | Reason::Probing | Reason::Rehearsing | Reason::BackingUp | Reason::Verifying => true,
+        Reason::Migrating | Reason::Adopting | Reason::Downgrading | Reason::MigrationFailed => true,
+        Reason::VerifyFailed => true,
+        _ => before.as_deref() == Some(reason.as_str()),
+    };
+    if told {
+        return None;
+    }
+    let calm = matches!(reason.kind(), ReasonKind::Ready | ReasonKind::Held) || reason == Reason::AwaitingApproval;
+    Some(event(!calm, &ready.reason, &ready.message, None))
+}

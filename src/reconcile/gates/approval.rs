@@ -1,0 +1,35 @@
+//! The gate of approval, and the condition Approved; no I/O.
+
+use super::{Ctx, hold};
+use crate::{
+    api::{ConditionType, DatabaseMigrationStatus},
+    reconcile::{
+        checks::{Approval, approval},
+        effects::{Note, Step},
+    },
+};
+
+/// Says whether the plan may run, whatever the other gates say.
+pub fn shown(ctx: &Ctx) -> Step {
+    let approval = approval(ctx.object, ctx.plan);
+    let status = if approval.approved { "True" } else { "False" };
+    let note = Note::condition(ConditionType::Approved, status, approval.reason, &approval.message);
+    let step = Step::default().note(note);
+    match is_news(ctx.object.status.as_ref(), &approval) {
+        true => step.event(true, "ApprovalStale", &approval.message, None),
+        false => step,
+    }
+}
+
+/// An approval that has become void is told once.
+fn is_news(before: Option<&DatabaseMigrationStatus>, approval: &Approval) -> bool {
+    let known = before.and_then(|status| status.condition(ConditionType::Approved));
+    approval.reason == "Stale" && !known.is_some_and(|c| c.reason == "Stale" && c.message == approval.message)
+}
+
+pub(super) fn approved(ctx: &Ctx) -> Step {
+    match approval(ctx.object, ctx.plan).problem {
+        Some(problem) => hold(ctx.object, problem),
+        None => Step::default(),
+    }
+}

@@ -1,0 +1,182 @@
+//! The gate of the backup, which must be complete before a run, and the condition BackedUp; no I/O.
+
+use super::{Ctx, WHILE_ACTIVE, WITHOUT_POD, hold};
+use crate::{
+    api::{
+        BackupMethod, BackupResult, BackupStatus, BackupWhen, ConditionType, DatabaseMigration,
+        DatabaseMigrationStatus, Problem, Reason,
+    },
+    jobs::{BackupRequest, Kind, Progress, Trouble},
+    reconcile::{
+        checks::{Chosen, backup_progress, backup_request, not_required},
+        effects::{Effect, Next, Note, Step},
+        facts::{Facts, JobView},
+    },
+};
+use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
+use std::time::Duration;
+
+/// How soon to look again at a Backup of CloudNativePG: its kind may not be there, so it is not watched.
+const POLLED: Duration = Duration::from_secs(5);
+
+pub(super) fn backed_up(ctx: &Ctx) -> Step {
+    let tried = i64::from(super::retry::attempts(ctx).max(1) - 1);
+    let first = ctx.next_run().saturating_sub(tried);
+    let request = backup_request(ctx.object, ctx.plan, first, ctx.requested_at());
+    let wanted = request.as_ref().map(|request| request.name.as_str());
+    // What the run changes is not to be verified meanwhile.
+    let step = give_up(ctx.facts, Kind::Backup, wanted).then(give_up(ctx.facts, Kind::Verify, None));
+    let Some(request) = request else { return step };
+    let stage =
+        Stage { known: ctx.memory.backup.as_ref().filter(|known| known.reference == request.name), request, ctx };
+    step.then(match backup_progress(&stage.request, ctx.memory.backup.as_ref(), ctx.facts, ctx.now) {
+        Progress::Absent => stage.begin(),
+        Progress::Waiting | Progress::Running => stage.wait(None),
+        Progress::Blocked(trouble) => stage.wait(Some(&trouble)),
+        Progress::Done(Ok(()), at) => stage.complete(at),
+        Progress::Done(Err(why), at) => stage.failed(&why, at),
+    })
+}
+
+/// A backup that a plan needs.
+struct Stage<'a> {
+    request: BackupRequest,
+    /// What is recorded of it.
+    known: Option<&'a BackupStatus>,
+    ctx: &'a Ctx<'a>,
+}
+
+impl Stage<'_> {
+    fn what(&self) -> String {
+        format!("{} {}", self.request.method.kind(), self.request.name)
+    }
+
+    fn making(&self) -> String {
+        format!("{} makes a backup for plan {}", self.what(), self.ctx.plan.hash)
+    }
+
+    /// Events name a Job; a Backup is named in their text.
+    fn job(&self) -> Option<String> {
+        (self.request.method == BackupMethod::Job).then(|| self.request.name.clone())
+    }
+
+    fn note(&self, result: BackupResult, message: Option<&str>, at: Option<Timestamp>) -> Note {
+        let ended = result != BackupResult::Running;
+        Note::Backup(BackupStatus {
+            plan_hash: self.ctx.plan.hash.clone(),
+            method: self.request.method,
+            reference: self.request.name.clone(),
+            result,
+            message: message.map(str::to_owned),
+            started_at: self.known.and_then(|known| known.started_at.clone()).or(Some(Time(self.ctx.now))),
+            completed_at: ended.then(|| Time(at.unwrap_or(self.ctx.now))),
+        })
+    }
+
+    fn running(&self) -> Step {
+        Step::default().note(self.note(BackupResult::Running, None, None)).note(Note::condition(
+            ConditionType::BackedUp,
+            "False",
+            "Running",
+            self.making(),
+        ))
+    }
+
+    fn begin(&self) -> Step {
+        let job = self.request.method == BackupMethod::Job;
+        let next = Next::After(if job { WITHOUT_POD } else { POLLED });
+        let step = self.running().before(Effect::BackUp(Box::new(self.request.clone())));
+        let step = match self.known {
+            None => step.event(false, "BackupStarted", &self.making(), self.job()),
+            Some(_) => step,
+        };
+        step.stopped(Reason::BackingUp, self.making(), next)
+    }
+
+    fn wait(&self, trouble: Option<&Trouble>) -> Step {
+        let job = self.request.method == BackupMethod::Job;
+        let next = Next::After(if job { WHILE_ACTIVE } else { POLLED });
+        match trouble.map(|trouble| trouble.problem(&self.request.name)) {
+            Some(problem) => self.running().stopped(problem.reason, problem.message, next),
+            None => self.running().stopped(Reason::BackingUp, self.making(), next),
+        }
+    }
+
+    fn complete(&self, at: Option<Timestamp>) -> Step {
+        let message = format!("{} for plan {}", self.what(), self.ctx.plan.hash);
+        let step = Step::default().note(Note::condition(ConditionType::BackedUp, "True", "Completed", &message));
+        if self.known.is_some_and(|known| known.result == BackupResult::Completed) {
+            return step;
+        }
+        step.note(self.note(BackupResult::Completed, None, at)).event(false, "BackupCompleted", &message, self.job())
+    }
+
+    fn failed(&self, why: &str, at: Option<Timestamp>) -> Step {
+        let is_news = self.known.is_none_or(|known| known.result != BackupResult::Failed);
+        let mut step = give_up(self.ctx.facts, Kind::Backup, None);
+        if is_news {
+            step = step.note(self.note(BackupResult::Failed, Some(why), at));
+            if self.ctx.rolls_back.is_some() {
+                // Elsewhere the Ready condition tells it.
+                step = step.event(true, "BackupFailed", &format!("{}: {why}", self.what()), self.job());
+            }
+        }
+        let message = format!(
+            "nothing was run, since {} failed: {why}; to try again, change the spec or the annotation alembic-operator.dev/requestedAt",
+            self.what()
+        );
+        step.note(Note::condition(ConditionType::BackedUp, "False", "Failed", &message))
+            .then(hold(self.ctx.object, Problem::new(Reason::BackupFailed, message)))
+    }
+}
+
+/// What the condition BackedUp says where no backup is made in this pass.
+pub fn no_backup(
+    object: &DatabaseMigration,
+    memory: &DatabaseMigrationStatus,
+    facts: &Facts,
+    plan: &Chosen,
+    at_target: bool,
+) -> Step {
+    let said = |status, reason: &str, message: &str| {
+        Step::default().note(Note::condition(ConditionType::BackedUp, status, reason, message))
+    };
+    let last = memory.backup.as_ref();
+    let completed = last.is_some_and(|last| last.result == BackupResult::Completed);
+    let of_this_plan = last.is_some_and(|last| last.plan_hash == plan.hash);
+    let why = not_required(object.spec.backup.when, plan);
+    let step = match why {
+        // What was made before the run that led here is still of interest.
+        None if at_target && completed => Step::default(),
+        _ if at_target => {
+            let why = why.filter(|_| object.spec.backup.when == BackupWhen::Never);
+            said("False", "NotRequired", why.unwrap_or("nothing is pending"))
+        }
+        Some(why) => said("False", "NotRequired", why),
+        None if of_this_plan => Step::default(),
+        None => said("Unknown", "NotChecked", "made right before the run"),
+    };
+    if at_target { step.then(give_up(facts, Kind::Backup, None)) } else { step }
+}
+
+/// Takes away Jobs that nobody waits for any more and that still work.
+pub(super) fn give_up(facts: &Facts, kind: Kind, wanted: Option<&str>) -> Step {
+    let unwanted = facts.of(kind).filter(|job| Some(job.name.as_str()) != wanted && job.ended().is_none());
+    unwanted.fold(Step::default(), |step, job| step.after(Effect::DeleteJob(job.name.clone())))
+}
+
+/// Finished Jobs over a limit, the newest and those that the status names left out.
+pub fn surplus_stages(status: &DatabaseMigrationStatus, facts: &Facts, limit: usize) -> Vec<String> {
+    let named = [
+        status.backup.as_ref().map(|backup| backup.reference.as_str()),
+        status.verify.as_ref().map(|verify| verify.job.as_str()),
+    ];
+    let surplus = |kind| {
+        let of_status = |job: &&JobView| named.contains(&Some(job.name.as_str()));
+        let kept = facts.of(kind).filter(of_status).count();
+        let mut old: Vec<_> = facts.of(kind).filter(|job| job.ended().is_some() && !of_status(job)).collect();
+        old.sort_by_key(|job| std::cmp::Reverse((job.record.number, job.created, job.name.clone())));
+        old.into_iter().skip(limit.saturating_sub(kept)).map(|job| job.name.clone()).collect::<Vec<_>>()
+    };
+    [surplus(Kind::Backup), surplus(Kind::Verify)].concat()
+}

@@ -1,0 +1,157 @@
+//! What must hold before a run starts, and before an object at its target is Ready, as ordered lists of gates; no I/O. The
+//! first gate that does not pass decides.
+
+mod approval;
+mod backup;
+mod rehearsal;
+mod retry;
+mod rollback;
+mod start;
+mod verify;
+
+pub use approval::shown;
+pub use backup::{no_backup, surplus_stages};
+pub use rehearsal::old_rehearsals;
+pub use retry::repeats_by_itself;
+pub use rollback::{AtTarget, at_target};
+pub use start::Start;
+
+use super::{
+    checks::{Chosen, plan_problem, requested_at},
+    drift::{Drifted, blocking_drift, unseen_drift},
+    effects::{Next, Step},
+    facts::{DatabaseView, Facts},
+    situation::World,
+    status::summary,
+};
+use crate::api::{DatabaseMigration, DatabaseMigrationStatus, Problem, Reason, ReasonKind, parse_duration};
+use k8s_openapi::jiff::Timestamp;
+use std::time::Duration;
+
+/// How soon to look again while a pod works; its end is watched, this is for a lost watch event.
+pub const WHILE_ACTIVE: Duration = Duration::from_secs(15);
+/// How soon to look again at a Job without a pod: the API server's refusal is an event that is not watched.
+pub const WITHOUT_POD: Duration = Duration::from_secs(2);
+
+const DEFAULT_INTERVAL: Duration = Duration::from_secs(300);
+/// How soon to look again where a mended Secret, image or database would let things go on.
+const SOON: Duration = Duration::from_secs(30);
+
+/// How long an object is left alone.
+pub fn interval(object: &DatabaseMigration) -> Duration {
+    let spec = &object.spec;
+    let interval = |text: &Option<String>| text.as_deref().and_then(parse_duration).unwrap_or(DEFAULT_INTERVAL);
+    let looks = interval(&spec.database.probe.interval);
+    let checks = spec.drift.mode.by_catalog().then(|| interval(&spec.drift.interval));
+    checks.map_or(looks, |checks| checks.min(looks))
+}
+
+/// A problem, and when to see whether it has gone.
+pub fn hold(object: &DatabaseMigration, problem: Problem) -> Step {
+    let interval = interval(object);
+    let next = match problem.reason {
+        Reason::DatabaseUnreachable => Next::BackOff,
+        reason if reason.kind() == ReasonKind::Stalled => Next::Interval(interval.min(SOON)),
+        _ => Next::Interval(interval),
+    };
+    Step::stop(problem.reason, problem.message, next)
+}
+
+/// What a gate may look at.
+#[derive(Clone, Copy)]
+pub struct Ctx<'a> {
+    pub object: &'a DatabaseMigration,
+    pub facts: &'a Facts,
+    /// The status as it stands, a run that has just ended recorded.
+    pub memory: &'a DatabaseMigrationStatus,
+    pub world: &'a World,
+    pub plan: &'a Chosen,
+    /// The condition Drifted as it is now: its status, reason and message.
+    pub drifted: &'a Drifted,
+    /// The run that this plan rolls back.
+    pub rolls_back: Option<i64>,
+    pub now: Timestamp,
+}
+
+impl Ctx<'_> {
+    fn generation(&self) -> i64 {
+        self.object.metadata.generation.unwrap_or_default()
+    }
+
+    fn requested_at(&self) -> Option<&str> {
+        requested_at(self.object)
+    }
+
+    /// The number that the next run would have.
+    fn next_run(&self) -> i64 {
+        self.memory.runs.started.max(self.memory.recorded_runs()).saturating_add(1)
+    }
+}
+
+/// A gate: it passes when it does not stop.
+type Gate = fn(&Ctx) -> Step;
+
+/// What must hold before a run, in this order.
+const BEFORE_A_RUN: [(&str, Gate); 8] = [
+    ("the plan can run", plan_can_run),
+    ("drift allows it", drift_allows_it),
+    ("not suspended", not_suspended),
+    ("not rolled back before", rollback::not_rolled_back),
+    ("may be tried", retry::may_be_tried),
+    ("rehearsed", rehearsal::rehearsed),
+    ("approved", approval::approved),
+    ("backed up", backup::backed_up),
+];
+
+/// A plan that passed every gate. Nothing else can be started.
+pub struct Cleared<'a> {
+    ctx: Ctx<'a>,
+}
+
+/// Leads a plan through the gates, and starts it if all of them pass.
+pub fn towards(ctx: &Ctx) -> Step {
+    let passed = pass_all(ctx, &BEFORE_A_RUN);
+    match passed.stop {
+        Some(_) => passed,
+        None => passed.then(start::start(&Cleared { ctx: *ctx })),
+    }
+}
+
+/// Runs gates in their order up to the first that does not pass.
+fn pass_all(ctx: &Ctx, gates: &[(&str, Gate)]) -> Step {
+    let mut passed = Step::default();
+    for (_, gate) in gates {
+        passed = passed.then(gate(ctx));
+        if passed.stop.is_some() {
+            break;
+        }
+    }
+    passed
+}
+
+fn plan_can_run(ctx: &Ctx) -> Step {
+    let column = match &ctx.facts.database {
+        DatabaseView::Seen(snapshot) => snapshot.column,
+        _ => None,
+    };
+    match plan_problem(ctx.plan, ctx.object.spec.policy.downgrade, column) {
+        Some(problem) => hold(ctx.object, problem),
+        None => Step::default(),
+    }
+}
+
+fn drift_allows_it(ctx: &Ctx) -> Step {
+    let known = blocking_drift(ctx.object, ctx.drifted);
+    match known.or_else(|| unseen_drift(ctx.object, ctx.facts, &ctx.world.rows)) {
+        Some(problem) => hold(ctx.object, problem),
+        None => Step::default(),
+    }
+}
+
+fn not_suspended(ctx: &Ctx) -> Step {
+    if !ctx.object.spec.suspend {
+        return Step::default();
+    }
+    let next = Next::Interval(interval(ctx.object));
+    Step::stop(Reason::Suspended, format!("suspended; {} waits", summary(ctx.plan)), next)
+}

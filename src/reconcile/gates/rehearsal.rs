@@ -1,0 +1,87 @@
+//! The gate of rehearsal: the plan ran on a scratch database before anybody is asked to approve it; no I/O.
+
+use super::{Ctx, WHILE_ACTIVE, WITHOUT_POD, hold};
+use crate::{
+    api::{DatabaseMigration, DatabaseMigrationStatus, Problem, Reason, RehearsalResult, RehearsalStatus},
+    jobs::{Kind, Progress, Rehearsal},
+    reconcile::{
+        checks::{RehearsalAsk, rehearsal_ask, rehearsal_json, rehearsal_progress, rehearsal_status},
+        effects::{Effect, Next, Note, Step},
+        facts::Facts,
+    },
+};
+
+pub(super) fn rehearsed(ctx: &Ctx) -> Step {
+    // What rolls back after a failed verification came that way before.
+    let asked = match ctx.rolls_back {
+        Some(_) => None,
+        None => rehearsal_ask(ctx.object, ctx.plan, ctx.facts, ctx.requested_at()),
+    };
+    let ask = match asked {
+        None => return Step::default(),
+        Some(Err(problem)) => return hold(ctx.object, problem),
+        Some(Ok(ask)) => ask,
+    };
+    let message = format!("Job {} rehearses plan {} on a scratch database", ask.name, ctx.plan.hash);
+    let begun = || Note::Rehearsal(Some(begun(&ask, ctx)));
+    match rehearsal_progress(&ask, ctx.memory.rehearsal.as_ref(), &ctx.facts.rehearsals) {
+        Progress::Absent => Step::default()
+            .note(begun())
+            .before(Effect::Rehearse(Box::new(ask.request.clone())))
+            .stopped(Reason::Rehearsing, message, Next::After(WITHOUT_POD)),
+        Progress::Waiting | Progress::Running => {
+            Step::default().note(begun()).stopped(Reason::Rehearsing, message, Next::After(WHILE_ACTIVE))
+        }
+        Progress::Blocked(trouble) => {
+            let problem = trouble.problem(&ask.name);
+            Step::default().note(begun()).stopped(problem.reason, problem.message, Next::After(WHILE_ACTIVE))
+        }
+        Progress::Done(outcome, _) => {
+            let step = if is_recorded(ctx.memory, &ask) { Step::default() } else { ended(ctx, &ask, &outcome) };
+            match outcome {
+                Ok(()) => step,
+                Err(why) => step.then(not_rehearsed(ctx.object, &ask, &why)),
+            }
+        }
+    }
+}
+
+fn is_recorded(memory: &DatabaseMigrationStatus, ask: &RehearsalAsk) -> bool {
+    memory.rehearsal.as_ref().is_some_and(|known| known.job == ask.name && known.result != RehearsalResult::Running)
+}
+
+/// It has just ended: what it found goes into the status, and beside the plan.
+fn ended(ctx: &Ctx, ask: &RehearsalAsk, outcome: &Result<(), String>) -> Step {
+    let view = ctx.facts.rehearsals.iter().find(|view| view.job.name == ask.name);
+    let found: Option<&Rehearsal> = view.and_then(|view| view.end.as_ref()).and_then(|end| end.found.as_ref());
+    let status = rehearsal_status(ask, &ctx.plan.hash, found, outcome, ctx.now);
+    let mut step = Step::default().note(Note::Rehearsal(Some(status)));
+    step.rehearsal = Some(found.map(rehearsal_json));
+    match outcome {
+        Ok(()) => step.event(false, "RehearsalPassed", &format!("plan {}", ctx.plan.hash), Some(ask.name.clone())),
+        Err(_) => step,
+    }
+}
+
+fn not_rehearsed(object: &DatabaseMigration, ask: &RehearsalAsk, why: &str) -> Step {
+    let message = format!(
+        "nothing was run, since the rehearsal by Job {} failed: {why}; to try again, change the spec or the annotation alembic-operator.dev/requestedAt",
+        ask.name
+    );
+    hold(object, Problem::new(Reason::RehearsalFailed, message))
+}
+
+fn begun(ask: &RehearsalAsk, ctx: &Ctx) -> RehearsalStatus {
+    RehearsalStatus {
+        plan_hash: ctx.plan.hash.clone(),
+        job: ask.name.clone(),
+        result: RehearsalResult::Running,
+        ..RehearsalStatus::default()
+    }
+}
+
+/// The Jobs of other plans, and of one that nobody waits for any more; the newest is kept for its log.
+pub fn old_rehearsals(status: &DatabaseMigrationStatus, facts: &Facts) -> Vec<String> {
+    let newest = status.rehearsal.as_ref().map(|rehearsal| rehearsal.job.as_str());
+    facts.of(Kind::Rehearse).filter(|job| Some(job.name.as_str()) != newest).map(|job| job.name.clone()).collect()
+}

@@ -1,0 +1,97 @@
+//! What starts a run: the record that the status remembers, and what the runner is asked to do; no I/O.
+
+use super::{Cleared, Ctx, WITHOUT_POD, retry};
+use crate::{
+    api::{AdoptVerify, Reason, RunRecord, parse_duration},
+    jobs::{Limit, Run, RunRequest, run_name},
+    reconcile::{
+        checks::direction_name,
+        effects::{Effect, Next, Step},
+        status::summary,
+    },
+    revisions::Direction,
+};
+use std::{collections::BTreeSet, time::Duration};
+
+const DEFAULT_LOCK_WAIT: Duration = Duration::from_secs(30);
+/// Everybody else who wants the table waits behind the statement that waits.
+const DEFAULT_LOCK_TIMEOUT: Duration = Duration::from_secs(3);
+const DEFAULT_STATEMENT_TIMEOUT: Duration = Duration::from_secs(30 * 60);
+
+/// A run that may start. Only a plan that passed every gate becomes one.
+#[derive(Clone, Debug)]
+pub struct Start(RunRequest);
+
+impl Start {
+    pub fn request(&self) -> &RunRequest {
+        &self.0
+    }
+
+    /// The run as the status remembers it.
+    pub fn record(&self) -> RunRecord {
+        self.0.run_record()
+    }
+}
+
+/// Creates the Job, lets the status say so, and then lets the Job begin.
+pub(super) fn start(cleared: &Cleared) -> Step {
+    let ctx = &cleared.ctx;
+    let record = record(ctx);
+    let name = run_name(ctx.object, &record);
+    let what = format!("{} in {}", summary(ctx.plan), record.image);
+    let reason = match ctx.plan.plan.direction {
+        Direction::Downgrade => Reason::Downgrading,
+        Direction::Stamp => Reason::Adopting,
+        Direction::Upgrade | Direction::None => Reason::Migrating,
+    };
+    let run = asked(ctx, record.transactional);
+    let start = Start(RunRequest::new(ctx.object, record, run));
+    Step::default()
+        .before(Effect::Start(Box::new(start)))
+        .after(Effect::Release(name.clone()))
+        .event(false, "MigrationStarted", &what, Some(name))
+        .stopped(reason, what, Next::After(WITHOUT_POD))
+}
+
+fn record(ctx: &Ctx) -> RunRecord {
+    let plan = &ctx.plan.plan;
+    let list = |rows: &BTreeSet<String>| rows.iter().cloned().collect::<Vec<_>>();
+    let from = list(&plan.from);
+    RunRecord {
+        number: ctx.next_run(),
+        plan_hash: ctx.plan.hash.clone(),
+        direction: direction_name(plan.direction).to_owned(),
+        release_from: release_from(ctx).unwrap_or_else(|| from.clone()),
+        from,
+        to: list(&plan.end),
+        image: ctx.plan.image.image.clone(),
+        generation: ctx.generation(),
+        requested_at: ctx.requested_at().map(str::to_owned),
+        attempts: retry::attempts(ctx),
+        locked_out: retry::locked_out(ctx),
+        // What leaves the transaction is done for good, whatever the database.
+        transactional: ctx.plan.image.inspection.transactional_ddl
+            && !plan.steps.iter().any(|s| ctx.plan.image.revision(s).is_some_and(|r| r.autocommit)),
+        rolls_back: ctx.rolls_back,
+    }
+}
+
+/// Where the release began that this run goes on with, one step after the other.
+fn release_from(ctx: &Ctx) -> Option<Vec<String>> {
+    let before = &ctx.memory.runs.led_to(&ctx.plan.plan.from)?.run;
+    let same = before.generation == ctx.generation() && before.requested_at.as_deref() == ctx.requested_at();
+    (same && before.rolls_back.is_none() && before.direction == "upgrade").then(|| before.release_from.clone())
+}
+
+fn asked(ctx: &Ctx, transactional: bool) -> Run {
+    let timeouts = &ctx.object.spec.timeouts;
+    let lock = timeouts.lock.as_deref().and_then(parse_duration);
+    let statement = timeouts.statement.as_deref().and_then(parse_duration);
+    // Stopped in the middle, the rest of what can't be rolled back would have to be done by hand.
+    let limited = statement.is_some() || transactional;
+    let lock_timeout = Limit::new(lock, DEFAULT_LOCK_TIMEOUT);
+    let statement_timeout = limited.then(|| Limit::new(statement, DEFAULT_STATEMENT_TIMEOUT));
+    let models = ctx.plan.plan.direction == Direction::Stamp
+        && ctx.object.spec.adopt.as_ref().is_some_and(|a| a.verify == AdoptVerify::Models);
+    ctx.plan.run(lock.unwrap_or(DEFAULT_LOCK_WAIT), lock_timeout, statement_timeout, models)
+}

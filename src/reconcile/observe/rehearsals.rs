@@ -1,0 +1,65 @@
+//! What rehearsals found, from their logs, and the Backup of CloudNativePG, which is asked for since its kind may not be there
+//! to be watched. Does network I/O.
+
+use super::{database::Located, jobs::payload};
+use crate::{
+    api::{BackupMethod, BackupResult, DatabaseMigration, RehearsalResult},
+    error::Error,
+    jobs::{Kind, Rehearsal, rehearsal_verdict},
+    reconcile::{
+        Context,
+        api::call,
+        cnpg,
+        facts::{CnpgView, Facts, RehearsalEnd, RehearsalView},
+    },
+    text,
+};
+use kube::ResourceExt;
+
+/// The rehearsals, each with what it found where that is not recorded yet.
+pub async fn ended(object: &DatabaseMigration, context: &Context, facts: &Facts) -> Result<Vec<RehearsalView>, Error> {
+    let recorded = object.status.as_ref().and_then(|status| status.rehearsal.as_ref());
+    let mut seen = Vec::new();
+    for job in facts.of(Kind::Rehearse) {
+        let known = recorded.is_some_and(|r| r.job == job.name && r.result != RehearsalResult::Running);
+        let mut view = RehearsalView { job: job.clone(), end: None };
+        if let (Some(ended), false) = (job.ended(), known) {
+            let frames = ended.report().ok().and_then(|report| report.frames);
+            let found = match (&frames, &job.pod) {
+                (Some(frames), Some(pod)) => payload(object, context, &pod.name, frames).await?.ok(),
+                _ => None,
+            };
+            let found = found.and_then(|json| Rehearsal::parse(&json).ok());
+            view.end = Some(RehearsalEnd { verdict: rehearsal_verdict(ended, found.as_ref()), found });
+        }
+        seen.push(view);
+    }
+    Ok(seen)
+}
+
+/// The Backup that is waited for, if one is.
+pub async fn cnpg(object: &DatabaseMigration, context: &Context, located: &Located) -> Result<Option<CnpgView>, Error> {
+    let backup = object.status.as_ref().and_then(|status| status.backup.as_ref());
+    let waited_for = backup.filter(|b| b.method == BackupMethod::Cnpg && b.result == BackupResult::Running);
+    match waited_for {
+        Some(backup) => look(object, context, &backup.reference, &located.secrets()).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+async fn look(object: &DatabaseMigration, context: &Context, name: &str, secrets: &[&str]) -> Result<CnpgView, Error> {
+    let namespace = object.namespace().unwrap_or_default();
+    let api = cnpg::api(context.client.clone(), &namespace);
+    let name = name.to_owned();
+    let found = call(&format!("{} {name}", cnpg::GET), api.get_opt(&name)).await?;
+    let Some(backup) = found else { return Ok(CnpgView::Gone { name }) };
+    let word = |field: &str| backup.data["status"][field].as_str().unwrap_or_default().to_owned();
+    Ok(match word("phase").as_str() {
+        "completed" => CnpgView::Completed { name },
+        "failed" => {
+            let message = text::clean(&text::redact(&word("error"), secrets), 500);
+            CnpgView::Failed { name, message }
+        }
+        _ => CnpgView::Working { name },
+    })
+}

@@ -1,0 +1,61 @@
+//! Jobs of runs whose object is gone for good, as when somebody took its finalizer away: nobody owns them, so they are deleted
+//! here once their pods have ended. Does network I/O.
+
+use super::{Context, Watched, api::call};
+use crate::{
+    api::{DatabaseMigration, LABEL_OBJECT},
+    error::Error,
+    jobs::{JobRecord, Kind},
+};
+use k8s_openapi::api::batch::v1::Job;
+use kube::{
+    Api, ResourceExt,
+    api::DeleteParams,
+    runtime::reflector::{ObjectRef, Store},
+};
+use std::{sync::Arc, time::Duration};
+
+/// They harm nobody, so there is no hurry.
+const EVERY: Duration = Duration::from_secs(120);
+
+/// Looks for them again and again, for as long as it is polled.
+pub async fn clear_orphans(context: Arc<Context>, objects: Store<Watched>) {
+    context.stores.filled().await;
+    loop {
+        tokio::time::sleep(EVERY).await;
+        let suspects = context.stores.jobs.state_filter(|job| suspect(job, &objects).is_some());
+        for job in suspects {
+            if let Err(error) = clear(&job, &context).await {
+                tracing::warn!(job = job.name_any(), %error, "the Job of an object that is gone is not deleted");
+            }
+        }
+    }
+}
+
+/// The name and uid of the object of an ended run that nobody owns, where the watch knows no such object.
+fn suspect(job: &Job, objects: &Store<Watched>) -> Option<(String, String)> {
+    let ended = job.status.iter().flat_map(|s| s.conditions.iter().flatten());
+    let ended = ended.filter(|c| c.status == "True").any(|c| c.type_ == "Complete" || c.type_ == "Failed");
+    if !ended || !job.owner_references().is_empty() {
+        return None;
+    }
+    let record = JobRecord::of(job).filter(|record| record.kind() == Kind::Run)?;
+    let name = job.annotations().get(LABEL_OBJECT)?;
+    let object = objects.get(&ObjectRef::new(name).within(&job.namespace()?));
+    let known = object.is_some_and(|object| object.uid().as_ref() == Some(&record.uid));
+    (!known).then(|| (name.clone(), record.uid))
+}
+
+async fn clear(job: &Job, context: &Context) -> Result<(), Error> {
+    let namespace = job.namespace().unwrap_or_default();
+    let Some(record) = JobRecord::of(job) else { return Ok(()) };
+    let object = job.annotations().get(LABEL_OBJECT).cloned().unwrap_or_default();
+    let objects: Api<DatabaseMigration> = Api::namespaced(context.client.clone(), &namespace);
+    let live = call(&format!("get {object}"), objects.get_metadata_opt(&object)).await?;
+    if live.is_some_and(|live| live.uid().as_ref() == Some(&record.uid)) || !context.process.claim.holds() {
+        return Ok(());
+    }
+    let name = job.name_any();
+    let jobs: Api<Job> = Api::namespaced(context.client.clone(), &namespace);
+    call(&format!("delete Job {name}"), jobs.delete(&name, &DeleteParams::background())).await.map(drop)
+}
