@@ -7,6 +7,8 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=PATH,HOME,XDG_CACHE
 CARGO := cargo
 BINARY := target/release/alembic-operator
 PYTEST := tests/python -m pytest -p no:cacheprovider
+# Tests wait for pods and processes more than they work: more of them at once than there are cores.
+SIDE_BY_SIDE := -n 4 --dist worksteal
 
 .PHONY: help
 help: ## Show this help
@@ -18,7 +20,8 @@ demo: ## Show the main job on a real local cluster (or on yours: see README)
 	@$(SUDO) tests/demo
 
 .PHONY: test
-test: test-unit test-faults test-runner test-catalog test-e2e ## Run every test
+test: toolchain ## Run every test, and tell what each step took
+	@tests/all
 
 .PHONY: test-unit
 test-unit: toolchain ## Test the Rust code (no cluster)
@@ -34,16 +37,30 @@ oracle: toolchain ## Replay FILE, Alembic's own answers, through the planner (se
 
 .PHONY: test-runner
 test-runner: ## Test the Python runner against real Alembic releases and PostgreSQL
-	$(SUDO) $(PYTEST) tests/runner -q
+	$(SUDO) $(PYTEST) tests/runner -q $(SIDE_BY_SIDE)
 
 .PHONY: test-catalog
 test-catalog: $(BINARY) ## Test what a fingerprint finds, on PostgreSQL and MariaDB
-	$(SUDO) $(PYTEST) tests/catalog -q
+	$(SUDO) $(PYTEST) tests/catalog -q $(SIDE_BY_SIDE)
 
 .PHONY: test-e2e
 test-e2e: $(BINARY) ## Test on a real cluster, which is started and taken down
-	$(SUDO) tests/cluster/up
-	status=0; $(SUDO) $(PYTEST) tests/e2e -v --durations=5 || status=$$?; $(SUDO) tests/cluster/down; exit $$status
+	status=0; $(MAKE) --no-print-directory prepare e2e-side-by-side e2e-one-by-one || status=$$?; $(SUDO) tests/cluster/down; exit $$status
+
+.PHONY: e2e-side-by-side
+e2e-side-by-side: # Those that disturb nobody
+	$(SUDO) $(PYTEST) tests/e2e -v --durations=10 -m "not serial" $(SIDE_BY_SIDE)
+
+.PHONY: e2e-one-by-one
+e2e-one-by-one: # Those that kill or change what all of them share
+	$(SUDO) $(PYTEST) tests/e2e -v --durations=10 -m serial
+
+.PHONY: prepare
+prepare: # What needs no Rust
+	$(SUDO) tests/python tests/prepare.py
+
+.PHONY: release
+release: $(BINARY)
 
 .PHONY: lint
 lint: toolchain ## Check style, the chart, and the dependencies' licences, sources and advisories

@@ -1,16 +1,20 @@
 """The cluster's API server over a kept connection, where each kubectl would be a process; network: the cluster's."""
+import base64
 import contextlib
 import ctypes
 import http.client
 import json
 import ssl
 import threading
+import time
 import urllib.parse
 
 from lib import NETNS, NODE_IP, STATE
 
 CLONE_NEWNET = 0x40000000
 DISCOVERY = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+# Seconds for which a server that is being started again is waited for.
+PATIENCE = 120
 LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -58,8 +62,8 @@ def request(method, path, body=None, content="application/json", accept="applica
         return answer.status, answer.read().decode(errors="replace")
     except (OSError, http.client.HTTPException):
         del THREAD.connection
-        # The server may have closed it, or is another process by now. Only a question may be asked twice.
-        if fresh or method != "GET":
+        # The server may have closed it, or is another process by now. What creates may not be asked twice.
+        if fresh or method == "POST":
             raise
         return request(method, path, body, content, accept)
 
@@ -76,6 +80,7 @@ def discover():
             base = "/".join(filter(None, [root, group_name, version["version"]]))
             for resource in version["resources"]:
                 plural = resource["resource"]
+                RESOURCES.setdefault((group_name, resource["responseKind"]["kind"]), (base, plural))
                 names = [plural, f"{plural}.{group_name}", resource.get("singularResource"), *resource.get("shortNames", [])]
                 for name in names:
                     RESOURCES.setdefault(name, (base, plural))
@@ -91,12 +96,23 @@ def path(kind, namespace=None, name=None, selector=None):
 
 
 def get(kind, namespace=None, name=None, selector=None):
-    """An object or a list of objects as the API server has it; None where there is no such thing, or no answer."""
-    try:
-        status, answer = request("GET", path(kind, namespace, name, selector))
-        return json.loads(answer) if status == 200 else None
-    except (OSError, KeyError, ValueError, http.client.HTTPException):
-        return None
+    """An object or a list of objects as the API server has it; None where there is no such thing. It waits for a server that does not answer."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            status, answer = request("GET", path(kind, namespace, name, selector))
+            if status == 200:
+                return json.loads(answer)
+            if status == 404:
+                return None
+            failure = f"{status} {answer[:300]}"
+        except KeyError:
+            return None
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            failure = repr(error)
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"no answer for {kind} {namespace}/{name}: {failure}")
+        time.sleep(0.2)
 
 
 def logs(pod):
@@ -105,3 +121,35 @@ def logs(pod):
     where = f"{path('pods', meta['namespace'], meta['name'])}/log?container="
     names = [container["name"] for container in spec.get("initContainers", []) + spec["containers"]]
     return "\n".join(request("GET", where + name)[1] for name in names)
+
+
+class Refused(Exception):
+    """What the API server answers to a write that it does not take."""
+
+
+def write(method, path, body, content="application/json"):
+    """The object as the API server has it now; raises Refused with its message."""
+    status, answer = request(method, path, body, content)
+    if status >= 300:
+        try:
+            answer = json.loads(answer)["message"]
+        except (ValueError, KeyError):
+            pass
+        raise Refused(answer)
+    return json.loads(answer)
+
+
+def apply(manifest):
+    """Server-side apply by a manager that wins, with every unknown field refused."""
+    manifest = dict(manifest)
+    if "stringData" in manifest:
+        # A key that is left out goes only where it is known as data.
+        manifest["data"] = {key: base64.b64encode(value.encode()).decode() for key, value in manifest.pop("stringData").items()}
+    kind = manifest["apiVersion"].rpartition("/")[0], manifest["kind"]
+    where = path(kind, manifest["metadata"].get("namespace"), manifest["metadata"]["name"])
+    return write("PATCH", f"{where}?fieldManager=tests&force=true&fieldValidation=Strict", manifest, "application/apply-patch+yaml")
+
+
+def merge(kind, namespace, name, body):
+    """Merges into an object as `kubectl patch --type=merge` does."""
+    return write("PATCH", f"{path(kind, namespace, name)}?fieldValidation=Strict", body, "application/merge-patch+json")

@@ -1,5 +1,6 @@
 """Images for the cluster, made of Debian and Python packages and pushed to its registry as OCI layouts."""
 import compileall
+import fcntl
 import gzip
 import hashlib
 import io
@@ -12,6 +13,7 @@ import sys
 import tarfile
 import tempfile
 
+import registry
 from lib import CACHE, HERE, REGISTRY, REPO, STATE, digest, fail, inside, say, sh
 
 SUITE = "bookworm"
@@ -26,8 +28,16 @@ def layer(key, fill):
     """The layer with this key; `fill` gets the path of a tar file to write when it is not cached."""
     IMAGES.mkdir(parents=True, exist_ok=True)
     done = IMAGES / f"{key}.json"
-    if done.exists():
-        return json.loads(done.read_text())
+    if not done.exists():
+        # Several tests may want the same one, and each needs the whole of it.
+        with open(IMAGES / f"{key}.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not done.exists():
+                make_layer(done, fill)
+    return json.loads(done.read_text())
+
+
+def make_layer(done, fill):
     with tempfile.TemporaryDirectory(dir=IMAGES) as scratch:
         tar = pathlib.Path(scratch) / "layer.tar"
         fill(tar)
@@ -40,8 +50,9 @@ def layer(key, fill):
         packed = hashlib.sha256(blob.read_bytes()).hexdigest()
         blob.rename(IMAGES / f"sha256-{packed}")
         about = {"diff": f"sha256:{plain.hexdigest()}", "digest": packed, "size": (IMAGES / f"sha256-{packed}").stat().st_size}
-    done.write_text(json.dumps(about))
-    return about
+    part = done.with_suffix(".part")
+    part.write_text(json.dumps(about))
+    part.rename(done)
 
 
 def tar_folder(target, folder, prefix, only=lambda path: True):
@@ -70,31 +81,10 @@ def debian(target, packages, variant="minbase", customize=()):
 
 def push(name, layers, config):
     """Pushes an image of these layers and returns its reference with the digest."""
-    with tempfile.TemporaryDirectory(dir=IMAGES) as scratch:
-        root = pathlib.Path(scratch)
-        blobs = root / "blobs" / "sha256"
-        blobs.mkdir(parents=True)
-        for each in layers:
-            os.link(IMAGES / f"sha256-{each['digest']}", blobs / each["digest"]) if not (blobs / each["digest"]).exists() else None
-        image = blob(blobs, {"architecture": architecture(), "os": "linux", "config": config,
-                             "rootfs": {"type": "layers", "diff_ids": [each["diff"] for each in layers]}})
-        kind = "application/vnd.oci.image"
-        manifest = blob(blobs, {
-            "schemaVersion": 2, "mediaType": f"{kind}.manifest.v1+json",
-            "config": {"mediaType": f"{kind}.config.v1+json", **image},
-            "layers": [{"mediaType": f"{kind}.layer.v1.tar+gzip", "digest": f"sha256:{e['digest']}", "size": e["size"]} for e in layers]})
-        (root / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
-        (root / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [
-            {"mediaType": f"{kind}.manifest.v1+json", **manifest}]}))
-        sh(*inside("skopeo", "copy", "--insecure-policy", "--dest-tls-verify=false", f"oci:{root}", f"docker://{REGISTRY}/{name}"))
-    return f"{REGISTRY}/{name.rpartition(':')[0]}@{manifest['digest']}"
-
-
-def blob(folder, content):
-    data = json.dumps(content, sort_keys=True).encode()
-    name = hashlib.sha256(data).hexdigest()
-    (folder / name).write_bytes(data)
-    return {"digest": f"sha256:{name}", "size": len(data)}
+    image = {"architecture": architecture(), "os": "linux", "config": config,
+             "rootfs": {"type": "layers", "diff_ids": [each["diff"] for each in layers]}}
+    digest = registry.push(name, [{**each, "file": IMAGES / f"sha256-{each['digest']}"} for each in layers], image)
+    return f"{REGISTRY}/{name.rpartition(':')[0]}@{digest}"
 
 
 def architecture():

@@ -62,7 +62,7 @@ def digest(*parts):
 PACKAGES = {
     "containerd": "containerd", "runc": "runc", "/usr/lib/cni/bridge": "containernetworking-plugins", "iptables": "iptables",
     "nft": "nftables", "conntrack": "conntrack", "ip": "iproute2", "mmdebstrap": "mmdebstrap", "docker-registry": "docker-registry",
-    "skopeo": "skopeo", "buildah": "buildah", "openssl": "openssl", "nsenter": "util-linux", "/usr/share/doc/busybox-static": "busybox-static",
+    "buildah": "buildah", "openssl": "openssl", "nsenter": "util-linux", "/usr/share/doc/busybox-static": "busybox-static",
     "/etc/ssl/certs/ca-certificates.crt": "ca-certificates",
 }
 

@@ -15,13 +15,18 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 CLUSTER = ROOT / "tests" / "cluster"
 sys.path.append(str(CLUSTER))
 
+import client
 import database
+import images
 from client import get, logs, path as address, request
 from node import kubectl_command
+from requirements import ALL, PSYCOPG2 as REQUIREMENTS, PYMYSQL as WITH_PYMYSQL  # noqa: F401
 
 OPERATOR = "alembic-operator"
-WITH_PYMYSQL = "alembic==1.20.1\npymysql\n"
-REQUIREMENTS = (ROOT / "migrations" / "requirements.txt").read_text()
+# A busy machine is slow, and a test that passes does not wait for the end of its time: each limit is so many times longer.
+PATIENCE = 4
+# Of all tests that run side by side, by pytest-xdist's name of the process.
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]
 
 
 def run(*command, stdin=None, check=True):
@@ -43,12 +48,30 @@ def items(kind, namespace, selector=None):
     return (get(kind, namespace, selector=selector) or {"items": []})["items"]
 
 
+class Done:
+    """How a write ended, in kubectl's terms."""
+
+    def __init__(self, refusal=""):
+        self.returncode, self.stderr = int(bool(refusal)), refusal
+
+
+def written(write, check=True):
+    try:
+        write()
+        return Done()
+    except client.Refused as refusal:
+        if check:
+            raise AssertionError(refusal) from None
+        return Done(str(refusal))
+
+
 def apply(manifest, check=True):
-    return kubectl("apply", "-f", "-", stdin=json.dumps(manifest), check=check)
+    return written(lambda: client.apply(manifest), check)
 
 
 def eventually(what, probe, seconds=60):
-    """The first true answer of a probe; fails with the last answer when there is none in time."""
+    """The first true answer of a probe; fails when there is none in time."""
+    seconds *= PATIENCE
     deadline = time.monotonic() + seconds
     while True:
         answer = probe()
@@ -61,10 +84,10 @@ def eventually(what, probe, seconds=60):
 
 def clear():
     """Objects of earlier tests, benchmarks and demos would be noise: the operator looks after them too."""
-    names = [namespace["metadata"]["name"] for namespace in get("namespaces")["items"]]
-    gone = [name for name in names if name.startswith(("e2e-", "bench-", "demo"))]
-    if gone:
-        kubectl("delete", "namespace", *gone, "--timeout=300s")
+    there = lambda: [n["metadata"]["name"] for n in get("namespaces")["items"] if n["metadata"]["name"].startswith(("e2e-", "bench-", "demo"))]
+    for name in there():
+        request("DELETE", address("namespace", name=name))
+    eventually("the namespaces of earlier tests are gone", lambda: not there(), 100)
 
 
 COUNT = itertools.count(1)
@@ -73,7 +96,7 @@ COUNT = itertools.count(1)
 def space_name(request):
     """Unique, so that nothing of an earlier run is met."""
     name = re.sub(r"[^a-z0-9]+", "-", request.node.originalname.removeprefix("test_"))[:30].strip("-")
-    return f"e2e-{name}-{next(COUNT)}-{os.getpid() % 1000}"
+    return f"e2e-{name}-{WORKER}{next(COUNT):02}-{os.getpid() % 10000}"
 
 
 class Space:
@@ -142,21 +165,16 @@ class Space:
 
     def told(self, reason, times=1):
         """The events with this reason, at least so many; an event comes after the status, which does not wait for it."""
-        return eventually(f"{reason} is told", lambda: len(found := self.events(reason)) >= times and found, 10)
-
-
-# Every password that a test had, whoever should not have it.
-PASSWORDS = set()
+        return eventually(f"{reason} is told", lambda: len(found := self.events(reason)) >= times and found, 20)
 
 
 def leaks(namespace):
-    """Where a password stands in a namespace, but for its Secret."""
+    """Where a password of a namespace stands, but for its Secret: in its objects, in its pods' logs, and in the operator's."""
     found = {secret.get("data", {}).get("password") for secret in items("secrets", namespace)} - {None}
     passwords = {base64.b64decode(value).decode() for value in found}
-    PASSWORDS.update(passwords)
     kinds = ("dbm", "jobs", "pods", "configmaps", "events.events.k8s.io", "events")
     texts = {kind: json.dumps(items(kind, namespace), ensure_ascii=False) for kind in kinds}
-    texts |= {pod["metadata"]["name"]: logs(pod) for pod in items("pods", namespace)}
+    texts |= {pod["metadata"]["name"]: logs(pod) for where in (namespace, OPERATOR) for pod in items("pods", where)}
     return [f"{namespace}: {place}" for place, text in texts.items() if any(is_in(text, password) for password in passwords)]
 
 
@@ -185,7 +203,7 @@ class Migration:
 
     @property
     def status(self):
-        return self.get().get("status", {})
+        return (self.get() or {}).get("status", {})
 
     def condition(self, type_="Ready"):
         found = [c for c in self.status.get("conditions", []) if c["type"] == type_]
@@ -194,32 +212,51 @@ class Migration:
     def message(self):
         return self.condition()["message"]
 
-    def is_at(self, reason):
-        thing = self.get()
+    def fresh(self, field, value):
+        """The status, when the Ready condition of this generation has this value."""
+        thing = self.get() or {}
         ready = [c for c in thing.get("status", {}).get("conditions", []) if c["type"] == "Ready"]
-        fresh = ready and ready[0]["observedGeneration"] == thing["metadata"]["generation"]
-        return fresh and ready[0]["reason"] == reason and thing["status"]
+        is_so = ready and ready[0]["observedGeneration"] == thing["metadata"]["generation"] and ready[0][field] == value
+        return thing["status"] if is_so else None
 
-    def wait(self, reason, seconds=60):
+    def is_at(self, reason):
+        return self.fresh("reason", reason)
+
+    def until(self, field, value, seconds):
         try:
-            return eventually(f"{self.name} is {reason}", lambda: self.is_at(reason), seconds)
+            return eventually(f"{self.name} is {value}", lambda: self.fresh(field, value), seconds)
         except AssertionError as error:
             raise AssertionError(f"{error}\n{json.dumps(self.status, indent=1)}") from None
 
+    def wait(self, reason, seconds=60):
+        return self.until("reason", reason, seconds)
+
     def wait_ready(self, seconds=60):
-        """As a person or a pipeline waits."""
-        kubectl("wait", "-n", self.space.name, f"dbm/{self.name}", "--for=condition=Ready", f"--timeout={seconds}s")
-        return self.status
+        """As `kubectl wait --for=condition=Ready` does, without a process for each."""
+        return self.until("status", "True", seconds)
+
+    def stays(self, seconds, *fields):
+        """Several looks at the database go by, and the fields of the status stay as they are."""
+        of = lambda: [self.status.get(field) for field in fields]
+        before, deadline = of(), time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            assert of() == before
+            time.sleep(0.5)
 
     def annotate(self, value, key="requestedAt", check=True, user=()):
-        name = f"dbm/{self.name}"
-        return kubectl("annotate", "--overwrite", "-n", self.space.name, name, f"alembic-operator.dev/{key}={value}", *user, check=check)
+        key = f"alembic-operator.dev/{key}"
+        if user:
+            return kubectl("annotate", "--overwrite", "-n", self.space.name, f"dbm/{self.name}", f"{key}={value}", *user, check=check)
+        return self.merge({"metadata": {"annotations": {key: value}}}, check)
 
     def approve(self, plan):
         self.annotate(plan, "approve")
 
     def patch(self, **spec):
-        kubectl("patch", "-n", self.space.name, f"dbm/{self.name}", "--type=merge", "-p", json.dumps({"spec": spec}))
+        self.merge({"spec": spec})
+
+    def merge(self, body, check=True):
+        return written(lambda: client.merge("dbm", self.space.name, self.name, body), check)
 
 
 # ---- images of small projects
@@ -255,4 +292,5 @@ def push(folder, name, revisions, env=ENV, requirements=REQUIREMENTS, **files):
     texts |= {f"versions/{i:03}.py": text for i, text in enumerate(revisions)}
     for path, text in texts.items():
         (folder / path).write_text(text)
-    return run(CLUSTER / "push-image", folder, name).stdout.strip()
+    assert requirements is None or requirements in ALL.values(), "tests/e2e/requirements.py names what is made before the first test"
+    return images.push_application(folder, name)

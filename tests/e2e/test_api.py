@@ -55,7 +55,7 @@ def test_explain_and_names(operator):
 def test_columns_and_waiting(space, shop):
     app = space.migration(shop["1"])
     # From the first apply on, before there is any status.
-    kubectl("wait", "-n", space.name, "dbm/app", "--for=condition=Ready", "--timeout=60s")
+    kubectl("wait", "-n", space.name, "dbm/app", "--for=condition=Ready", "--timeout=240s")
     head, row = kubectl("get", "dbm", "-n", space.name).stdout.splitlines()
     assert head.split() == ["NAME", "READY", "STATUS", "CURRENT", "TARGET", "PENDING", "DRIFT", "AGE"]
     assert row.split()[:7] == ["app", "True", "AtTarget", "e90a7b3c51d6", "e90a7b3c51d6", "0", "False"]

@@ -145,6 +145,7 @@ def restricted():
     install("--set", "approval.restrict=false")
 
 
+@pytest.mark.serial
 def test_only_those_who_may_approve(space, push, restricted):
     """Two users on the real API server: one may edit, the other may approve too."""
     for user, role in (("ed", f"{OPERATOR}-edit"), ("ann", f"{OPERATOR}-approver")):

@@ -2,9 +2,12 @@
 import os
 import re
 
+import pytest
+
 from harness import CLUSTER, OPERATOR, ROOT, kubectl, run
 
 
+@pytest.mark.serial
 def test_the_real_api_server_does_what_the_simulated_one_does():
     built = run("cargo", "test", "--locked", "--manifest-path", ROOT / "Cargo.toml", "--test", "faults", "--no-run").stderr
     program = re.search(r"\((.*/faults-[0-9a-f]+)\)", built).group(1)

@@ -2,6 +2,8 @@
 import json
 import time
 
+import pytest
+
 from harness import OPERATOR, WITH_PYMYSQL, eventually, get, kubectl, revision, table
 
 ONE, TWO, THREE = "aaaa1111", "bbbb2222", "cccc3333"
@@ -55,6 +57,7 @@ def test_a_change_by_hand_is_told_and_goes_again(space, shop):
     assert "drift.diff" not in report(app) and len(space.told("DriftResolved")) == 1 and len(space.events("DriftDetected")) == 1
 
 
+@pytest.mark.serial
 def test_what_is_no_drift(space, shop):
     app = space.migration(shop["2"], drift=FAST)
     app.wait_ready()
@@ -89,16 +92,17 @@ def test_drift_blocks_until_it_is_accepted(space, push):
     app.wait("DriftBlocked")
     assert space.rows() == [ONE] and "column public.one.by_hand" in app.message()
 
-    kubectl("annotate", "-n", space.name, "dbm/app", "alembic-operator.dev/accept-drift=0123")
+    app.annotate("0123", "accept-drift")
     eventually("what was accepted is not this", lambda: "0123" in app.condition("Drifted")["message"])
     assert space.rows() == [ONE]
     fingerprint = app.status["drift"]["fingerprint"]
-    kubectl("annotate", "--overwrite", "-n", space.name, "dbm/app", f"alembic-operator.dev/accept-drift={fingerprint}")
+    app.annotate(fingerprint, "accept-drift")
     app.wait_ready()
     assert space.rows() == [TWO] and space.told("DriftAccepted")
     never_drifted(app, 4)
 
 
+@pytest.mark.serial
 def test_drift_is_found_by_an_operator_that_was_started_again(space, shop):
     app = space.migration(shop["1"], drift={"interval": "10s"})
     app.wait_ready()
@@ -143,7 +147,7 @@ def test_a_migration_by_somebody_else(space, push):
 
 def server_image(engine):
     """The image that the test's own server runs: a scratch server of the same version."""
-    return kubectl("get", "deployment", engine, "-n", "databases", "-o", "jsonpath={.spec.template.spec.containers[0].image}").stdout
+    return get("deployment", "databases", engine)["spec"]["template"]["spec"]["containers"][0]["image"]
 
 
 def replaying(engine, **more):

@@ -5,6 +5,7 @@ import subprocess
 
 import pytest
 
+import requirements
 from harness import Space, apply, eventually, revision, space_name, table
 
 ASYNC_ENV = """
@@ -26,7 +27,6 @@ async def main():
 asyncio.run(main())
 """
 LINE = [revision("aaaa1111", **table("one")), revision("bbbb2222", "aaaa1111", **table("two"))]
-ALEMBIC = "alembic==1.20.1\n"
 
 
 def parts(space, driver):
@@ -48,18 +48,18 @@ def up_and_down(space, image, database):
     assert migration.status["database"]["dialect"] == {"postgres": "postgresql", "mariadb": "mysql"}[space.engine]
 
 
-@pytest.mark.parametrize("driver, package, env", [
-    ("psycopg", "psycopg[binary]", None),
-    ("asyncpg", "asyncpg", ASYNC_ENV),
-])
-def test_postgresql_drivers(space, push, driver, package, env):
+@pytest.mark.parametrize("driver, packages, env", [
+    ("psycopg", requirements.PSYCOPG3, None),
+    ("asyncpg", requirements.ASYNCPG, ASYNC_ENV),
+], ids=["psycopg", "asyncpg"])
+def test_postgresql_drivers(space, push, driver, packages, env):
     options = {"env": env} if env else {}
-    image = push(*LINE, requirements=f"{ALEMBIC}sqlalchemy[asyncio]\n{package}\n", **options)
+    image = push(*LINE, requirements=packages, **options)
     up_and_down(space, image, parts(space, driver))
 
 
 def test_mariadb(mariadb_space, push):
-    image = push(*LINE, requirements=f"{ALEMBIC}pymysql\ncryptography\n")
+    image = push(*LINE, requirements=requirements.PYMYSQL_SHA256)
     up_and_down(mariadb_space, image, parts(mariadb_space, "pymysql"))
 
 
@@ -67,7 +67,7 @@ def test_mariadb_that_is_half_migrated_is_left_alone(mariadb_space, push):
     """DDL can't be taken back there: what was done before the error stays, and a retry would only fail on it."""
     space = mariadb_space
     up = "op.create_table('two', sa.Column('id', sa.Integer))\nop.execute('SELECT * FROM no_such_table')"
-    image = push(LINE[0], revision("bbbb2222", "aaaa1111", up=up), requirements=f"{ALEMBIC}pymysql\n")
+    image = push(LINE[0], revision("bbbb2222", "aaaa1111", up=up), requirements=requirements.PYMYSQL)
     migration = space.migration(image)
     migration.wait("PartiallyApplied")
     assert space.rows() == ["aaaa1111"] and space.has_table("two")
@@ -76,7 +76,7 @@ def test_mariadb_that_is_half_migrated_is_left_alone(mariadb_space, push):
     runs = len(space.jobs("run"))
     # The person looks, takes back what is there, and asks for a retry with a corrected image.
     space.sql("DROP TABLE two")
-    mended = push(*LINE, requirements=f"{ALEMBIC}pymysql\n")
+    mended = push(*LINE, requirements=requirements.PYMYSQL)
     assert len(space.jobs("run")) == runs, "nothing was retried by itself"
     migration.patch(image=mended)
     migration.wait_ready()
@@ -85,7 +85,7 @@ def test_mariadb_that_is_half_migrated_is_left_alone(mariadb_space, push):
 
 def test_what_is_wrong_with_a_mariadb_server_is_told(mariadb_space, push):
     space = mariadb_space
-    image = push(*LINE, requirements=f"{ALEMBIC}pymysql\n")
+    image = push(*LINE, requirements=requirements.PYMYSQL)
     migration = space.migration(image, target="aaaa1111")
     migration.wait_ready()
     space.sql(f"ALTER USER {space.database} IDENTIFIED BY 'another'")
@@ -109,7 +109,7 @@ def test_sqlite_in_a_file_on_a_volume(space, push, tmp_path):
     pod = {"spec": {"volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}],
                     "containers": [{"name": "alembic", "volumeMounts": [{"name": "data", "mountPath": "/data"}]}]}}
     database = {"urlFrom": {"secretKeyRef": {"name": "file", "key": "url"}}}
-    image = push(*LINE, requirements=ALEMBIC)
+    image = push(*LINE, requirements=requirements.ALEMBIC)
     migration = space.migration(image, database=database, podTemplate=pod, policy={"downgrade": "Allow"})
     migration.wait("UnsupportedDialect")
     assert "spec.database.probe.mode: Job" in migration.message()
@@ -163,11 +163,11 @@ def certificates(folder, name):
     return {file: (folder / file).read_text() for file in ("ca.crt", "tls.crt", "tls.key")}
 
 
-@pytest.mark.parametrize("engine, parameters, package", [
-    ("postgres", "sslmode=verify-full", "psycopg2-binary"),
-    ("mariadb", "ssl_ca=/alembic-operator-tls/ca.crt", "pymysql"),
-])
-def test_tls_with_a_private_ca(request, push, tmp_path, engine, parameters, package):
+@pytest.mark.parametrize("engine, parameters, packages", [
+    ("postgres", "sslmode=verify-full", requirements.PSYCOPG2),
+    ("mariadb", "ssl_ca=/alembic-operator-tls/ca.crt", requirements.PYMYSQL),
+], ids=["postgres", "mariadb"])
+def test_tls_with_a_private_ca(request, push, tmp_path, engine, parameters, packages):
     name = f"{space_name(request)}-{engine}"
     files = certificates(tmp_path, f"{engine}.{name}")
     apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
@@ -180,7 +180,7 @@ def test_tls_with_a_private_ca(request, push, tmp_path, engine, parameters, pack
     secret("another-ca", **{"ca.crt": certificates(tmp_path, "elsewhere")["ca.crt"]})
     database = {"urlFrom": {"secretKeyRef": {"name": "with-tls", "key": "url"}}, "probe": {"interval": "5s"},
                 "tls": {"caFrom": {"secretKeyRef": {"name": "another-ca", "key": "ca.crt"}}}}
-    image = push(*LINE, requirements=f"{ALEMBIC}{package}\n")
+    image = push(*LINE, requirements=packages)
     migration = space.migration(image, database=database)
     migration.wait("TLSFailed")
     database["tls"]["caFrom"]["secretKeyRef"]["name"] = "ca"

@@ -23,6 +23,7 @@ def pods():
     return [pod["metadata"]["name"] for pod in items("pods", OPERATOR) if not pod["metadata"].get("deletionTimestamp")]
 
 
+@pytest.mark.serial
 def test_another_one_takes_over(space, push, two_replicas):
     leader = eventually("one leads", lambda: holder() in pods() and holder(), 40)
     migration = space.migration(push(revision("aaaa1111", **table("one")), revision("bbbb2222", "aaaa1111", **table("two"))),

@@ -1,6 +1,7 @@
 """The systems that this project must serve, each as a small project of its own."""
 import re
 
+import requirements
 from harness import eventually, revision, table
 
 A, B, C = "aaaa1111", "bbbb2222", "cccc3333"
@@ -51,7 +52,7 @@ def test_a_sqlmodel_project_run_by_uv_goes_up_down_and_up(space, push):
     """
     image = push(revision(A, up=create, dn="op.drop_table('hero')"),
                  revision(B, A, up=data, dn="op.drop_column('hero', 'nick')"),
-                 env=SQLMODEL_ENV, requirements="alembic==1.20.1\nsqlmodel\npsycopg2-binary\nuv\n")
+                 env=SQLMODEL_ENV, requirements=requirements.SQLMODEL_UV)
     migration = space.migration(image, policy={"downgrade": "Allow"},
                                 alembic={"command": ["uv", "run", "--no-project", "--offline", "python3"]})
     migration.wait_ready()
@@ -67,7 +68,7 @@ def test_a_sqlmodel_project_run_by_uv_goes_up_down_and_up(space, push):
 
 def test_a_project_run_by_poetry(space, push):
     about = '[tool.poetry]\nname = "shop"\nversion = "1.0.0"\ndescription = ""\nauthors = []\npackage-mode = false\n'
-    image = push(revision(A, **table("users")), requirements="alembic==1.20.1\npsycopg2-binary\npoetry\n", **{"pyproject.toml": about})
+    image = push(revision(A, **table("users")), requirements=requirements.POETRY, **{"pyproject.toml": about})
     # The image's own Python has the packages, and the root file system may be read-only.
     env = [{"name": name, "value": value} for name, value in
            {"POETRY_VIRTUALENVS_CREATE": "false", "POETRY_CACHE_DIR": "/tmp/poetry", "HOME": "/tmp"}.items()]
@@ -112,24 +113,6 @@ def test_a_long_history_written_by_introspection(space, push):
     migration.patch(targetRevision="head")
     migration.wait_ready()
     assert space.rows() == ["r16x"]
-
-
-def test_three_heads_that_wait_for_their_merge(space, push):
-    base = revision(A, **table("base"))
-    heads = [revision(f"{letter * 4}2222", A, **table(f"of_{letter}")) for letter in "bcd"]
-    migration = space.migration(push(base, *heads))
-    migration.wait("MultipleHeads")
-    assert all(f"{letter * 4}2222" in migration.message() for letter in "bcd")
-    assert migration.condition("SingleHead")["status"] == "False" and not space.jobs("run")
-
-    irreversible = revision("eeee3333", tuple(f"{letter * 4}2222" for letter in "bcd"), **table("merged"))
-    irreversible = irreversible[:irreversible.index("def downgrade")]
-    migration.patch(image=push(base, *heads, irreversible), policy={"downgrade": "Allow"})
-    migration.wait_ready()
-    assert space.rows() == ["eeee3333"]
-    migration.patch(targetRevision=A)
-    migration.wait("IrreversibleRevision")
-    assert "eeee3333" in migration.message() and space.rows() == ["eeee3333"]
 
 
 MODELS_ENV = """

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+import requirements
 from harness import ENV, apply, eventually, get, kubectl, revision, table
 
 
@@ -29,7 +30,7 @@ def test_a_failing_revision(space, push):
     assert "nowhere" in kubectl("logs", "-n", space.name, f"job/{job}").stdout
 
     # Not repeated at the next looks, but when a person asks.
-    kubectl("wait", "-n", space.name, "dbm/app", "--for=condition=Ready", "--timeout=8s", check=False)
+    app.stays(8, "lastRun")
     assert app.status["lastRun"]["number"] == 1 and len(space.jobs("run")) == 1
     app.annotate("again")
     eventually("a second run", lambda: app.status["lastRun"]["number"] == 2)
@@ -79,8 +80,8 @@ def test_a_connection_in_parts(space, shop):
 RAISES = "raise RuntimeError('no settings')"
 INSPECTIONS = {
     "EnvPyFailed": (dict(env=RAISES), "no settings"),
-    "DriverMissing": (dict(requirements="alembic==1.20.1\nSQLAlchemy==2.1.9\n"), "psycopg2"),
-    "AlembicMissing": (dict(requirements="SQLAlchemy==2.1.9\n"), "alembic"),
+    "DriverMissing": (dict(requirements=requirements.ALEMBIC), "psycopg2"),
+    "AlembicMissing": (dict(requirements=requirements.NO_ALEMBIC), "alembic"),
     "ConfigNotFound": ({"alembic.ini": "[other]\n"}, "spec.alembic.section"),
     "EnvPyDidNotRun": (dict(env="pass"), "run_migrations"),
 }

@@ -37,10 +37,15 @@ class Mariadb:
         return "mysql+pymysql://%s:%s@127.0.0.1:%d/%s" % (USER, PASSWORD, self.port, DATABASE)
 
 
-@contextlib.contextmanager
-def server():
+def installed():
+    """The server and its client; installed with apt first where that is possible."""
     if not (shutil.which("mariadbd") and shutil.which("mariadb-dump")):
         assert install("mariadb-server-core", "mariadb-client"), "MariaDB is needed for these tests: install mariadb-server-core and mariadb-client"
+
+
+@contextlib.contextmanager
+def server():
+    installed()
     folder = tempfile.mkdtemp(prefix="alembic-operator-mariadb-")
     prefix, user = unprivileged()
     os.chown(folder, user, -1)

@@ -5,6 +5,7 @@ import glob
 import os
 import pathlib
 import pwd
+import random
 import shutil
 import signal
 import socket
@@ -83,9 +84,13 @@ def unprivileged():
 
 
 def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+    """Below the ports that the system hands out by itself, and of this worker's own: nobody else takes it before the server does."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+    while True:
+        with socket.socket() as listener, contextlib.suppress(OSError):
+            port = random.randrange(12000 + 1000 * worker, 13000 + 1000 * worker)
+            listener.bind(("127.0.0.1", port))
+            return port
 
 
 @contextlib.contextmanager

@@ -128,7 +128,7 @@ class Running:
         except FileNotFoundError:
             return None
 
-    def wait_for(self, condition, seconds=20):
+    def wait_for(self, condition, seconds=60):
         deadline = time.monotonic() + seconds
         while True:
             message = self.message()
@@ -137,7 +137,7 @@ class Running:
             assert self.process.poll() is None and time.monotonic() < deadline, (message, self.process.poll())
             time.sleep(0.02)
 
-    def outcome(self, timeout=60):
+    def outcome(self, timeout=180):
         stdout, stderr = self.process.communicate(timeout=timeout)
         raw = self.termination_log.read_bytes()
         return Outcome(self.process.returncode, stdout.decode("utf-8", "replace"), stderr.decode("utf-8", "replace"), raw, self.secrets)

@@ -1,7 +1,9 @@
 """The database's disk is full in the middle of a step: the run fails with the database's own words. Mounts a small file system; no network."""
 
 import os
+import pathlib
 import subprocess
+import tempfile
 
 import pytest
 from postgres import USER, unprivileged
@@ -10,19 +12,18 @@ FIRST = ([], ["r1"], ["r1"], ["r1"])
 
 
 @pytest.fixture
-def small(tmp_path_factory):
-    """A folder with room for some megabytes, the server's own."""
-    folder = tmp_path_factory.mktemp("small")
+def small():
+    """A folder with room for some megabytes, the server's own. Not below pytest's, which each pytest that starts closes to others."""
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="alembic-operator-small-"))
+    folder.chmod(0o755)
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder)], check=True)
     try:
         (folder / "space").mkdir()
         os.chown(folder / "space", unprivileged()[1], -1)
-        for above in folder.parents:  # made for root alone
-            if str(above).startswith("/tmp/"):
-                above.chmod(0o755)
         yield folder / "space"
     finally:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
+        folder.rmdir()
 
 
 def test_postgresql_takes_everything_back(pg_project, pg, small):
