@@ -275,8 +275,8 @@ impl Watching {
                 return Some((format!("{}\n", json!({ "type": "ERROR", "object": status })), false));
             }
             let to = self.view.frozen.borrow_and_update().unwrap_or(u64::MAX).min(*self.news.borrow_and_update());
-            let lines: String =
-                self.store.changes(self.sent, to).iter().filter_map(|change| self.line(change)).collect();
+            let changes = self.store.changes(self.call.resource.name, self.sent, to);
+            let lines: String = changes.iter().filter_map(|change| self.line(change)).collect();
             self.sent = self.sent.max(to);
             if !lines.is_empty() {
                 return Some((lines, true));
@@ -292,7 +292,7 @@ impl Watching {
 
     fn line(&self, change: &Change) -> Option<String> {
         let wanted = |namespace: &str| self.call.namespace.as_deref().is_none_or(|n| n == namespace);
-        if change.key.resource != self.call.resource.name || !wanted(&change.key.namespace) {
+        if !wanted(&change.key.namespace) {
             return None;
         }
         let seen = |object: &Option<Arc<Value>>| object.as_ref().filter(|o| matches(o, &self.call)).cloned();

@@ -560,18 +560,15 @@ impl Kubelet {
         let mut news = self.store.news();
         loop {
             let now = self.store.revision();
-            for change in self.store.changes(seen, now) {
-                let Some(made) = &change.after else { continue };
-                if self.is_orphan(made) {
-                    let _ = self.store.delete(&change.key, &Value::Null);
-                }
-                if change.before.is_some() {
+            for (key, made, new) in self.store.made(seen, now) {
+                if self.is_orphan(&made) {
+                    let _ = self.store.delete(&key, &Value::Null);
+                } else if !new {
                     continue;
-                }
-                if change.key.resource == "jobs.batch" {
-                    tokio::spawn(self.clone().job(change.key.clone(), made.clone()));
-                } else if change.key.resource == CNPG {
-                    tokio::spawn(self.clone().cnpg(change.key.clone()));
+                } else if key.resource == "jobs.batch" {
+                    tokio::spawn(self.clone().job(key, made));
+                } else if key.resource == CNPG {
+                    tokio::spawn(self.clone().cnpg(key));
                 }
             }
             seen = now;
@@ -587,10 +584,8 @@ impl Kubelet {
 
     /// What the garbage collector takes away: owned by nobody who is there.
     fn is_orphan(&self, object: &Value) -> bool {
-        let owners = object["metadata"]["ownerReferences"].as_array().cloned().unwrap_or_default();
-        let all = self.store.all();
-        let is_there = |uid: &Value| all.iter().any(|(_, other)| other["metadata"]["uid"] == *uid);
-        !owners.is_empty() && !owners.iter().any(|owner| is_there(&owner["uid"]))
+        let owners = object["metadata"]["ownerReferences"].as_array().map_or(&[][..], Vec::as_slice);
+        !owners.is_empty() && !owners.iter().any(|owner| self.store.has_uid(&owner["uid"]))
     }
 
     fn is_there(&self, key: &Key, uid: &Value) -> bool {

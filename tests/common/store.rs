@@ -29,16 +29,32 @@ pub struct Change {
 /// What each manager applied last, by manager and subresource.
 type Applied = BTreeMap<(String, String), Value>;
 
+/// The objects of one resource and their changes, apart from all others: a list or a watch asks for one resource.
+#[derive(Default)]
+struct Kind {
+    objects: BTreeMap<Key, Arc<Value>>,
+    changes: Vec<Change>,
+}
+
 #[derive(Default)]
 struct State {
     revision: u64,
     /// Revisions up to here can no longer be watched from.
     compacted: u64,
-    objects: BTreeMap<Key, Arc<Value>>,
+    kinds: BTreeMap<&'static str, Kind>,
     applied: HashMap<Key, Applied>,
-    changes: Vec<Change>,
     /// How often each name was created: uids are made of it, so that a repeated scenario gets the same ones.
     created: HashMap<Key, u32>,
+}
+
+impl State {
+    fn get(&self, key: &Key) -> Option<&Arc<Value>> {
+        self.kinds.get(key.resource)?.objects.get(key)
+    }
+
+    fn all(&self) -> impl Iterator<Item = (&Key, &Arc<Value>)> {
+        self.kinds.values().flat_map(|kind| &kind.objects)
+    }
 }
 
 /// The objects, shared between everybody who talks to the server.
@@ -103,39 +119,63 @@ impl Store {
     }
 
     pub fn get(&self, key: &Key) -> Option<Arc<Value>> {
-        self.state().objects.get(key).cloned()
+        self.state().get(key).cloned()
     }
 
     /// The objects of a resource as they were at a revision.
     pub fn list(&self, resource: &str, namespace: Option<&str>, at: u64) -> Vec<Arc<Value>> {
         let state = self.state();
-        let mut objects = state.objects.clone();
-        for change in state.changes.iter().rev().take_while(|change| change.revision > at) {
+        let Some(kind) = state.kinds.get(resource) else { return Vec::new() };
+        let wanted = |key: &Key| namespace.is_none_or(|n| n == key.namespace);
+        if kind.changes.last().is_none_or(|change| change.revision <= at) {
+            return kind.objects.iter().filter(|(key, _)| wanted(key)).map(|(_, object)| object.clone()).collect();
+        }
+        let mut objects: BTreeMap<&Key, &Arc<Value>> = kind.objects.iter().collect();
+        for change in kind.changes.iter().rev().take_while(|change| change.revision > at) {
             match &change.before {
-                Some(before) => objects.insert(change.key.clone(), before.clone()),
+                Some(before) => objects.insert(&change.key, before),
                 None => objects.remove(&change.key),
             };
         }
-        let of = |key: &Key| key.resource == resource && namespace.is_none_or(|n| n == key.namespace);
-        objects.into_iter().filter(|(key, _)| of(key)).map(|(_, object)| object).collect()
+        objects.into_iter().filter(|(key, _)| wanted(key)).map(|(_, object)| object.clone()).collect()
     }
 
-    /// The changes after one revision and up to another.
-    pub fn changes(&self, after: u64, to: u64) -> Vec<Change> {
+    /// The changes of a resource after one revision and up to another.
+    pub fn changes(&self, resource: &str, after: u64, to: u64) -> Vec<Change> {
         let state = self.state();
-        let from = state.changes.partition_point(|change| change.revision <= after);
-        state.changes[from..].iter().take_while(|change| change.revision <= to).cloned().collect()
+        let changes = state.kinds.get(resource).map_or(&[][..], |kind| &kind.changes);
+        let from = changes.partition_point(|change| change.revision <= after);
+        changes[from..].iter().take_while(|change| change.revision <= to).cloned().collect()
+    }
+
+    /// The objects of every resource that were created, or got other owners, after one revision and up to another, in their
+    /// order; and whether they are new.
+    pub fn made(&self, after: u64, to: u64) -> Vec<(Key, Arc<Value>, bool)> {
+        let state = self.state();
+        let newer = |kind: &Kind| kind.changes.partition_point(|change| change.revision <= after);
+        let changes = state.kinds.values().flat_map(|kind| &kind.changes[newer(kind)..]);
+        let owners = |object: &Option<Arc<Value>>| object.as_ref().map(|o| o["metadata"]["ownerReferences"].clone());
+        let mut made: Vec<&Change> =
+            changes.filter(|c| c.revision <= to && owners(&c.before) != owners(&c.after)).collect();
+        made.sort_by_key(|change| change.revision);
+        let new = |change: &Change| Some((change.key.clone(), change.after.clone()?, change.before.is_none()));
+        made.into_iter().filter_map(new).collect()
+    }
+
+    /// Whether an object with this uid is there.
+    pub fn has_uid(&self, uid: &Value) -> bool {
+        self.state().all().any(|(_, object)| object["metadata"]["uid"] == *uid)
     }
 
     /// Every object there is.
     pub fn all(&self) -> Vec<(Key, Arc<Value>)> {
-        self.state().objects.iter().map(|(key, object)| (key.clone(), object.clone())).collect()
+        self.state().all().map(|(key, object)| (key.clone(), object.clone())).collect()
     }
 
     /// Creates an object.
     pub fn create(&self, key: &Key, mut object: Value) -> Result<Arc<Value>, Refusal> {
         let mut state = self.state();
-        if state.objects.contains_key(key) {
+        if state.get(key).is_some() {
             let message = format!("{} \"{}\" already exists", key.resource, key.name);
             return Err(Refusal(409, "AlreadyExists", message));
         }
@@ -164,7 +204,7 @@ impl Store {
         change: impl FnOnce(&mut Value) -> Result<(), Refusal>,
     ) -> Result<Arc<Value>, Refusal> {
         let mut state = self.state();
-        let Some(before) = state.objects.get(key).cloned() else { return Err(not_found(key)) };
+        let Some(before) = state.get(key).cloned() else { return Err(not_found(key)) };
         let mut after = (*before).clone();
         change(&mut after)?;
         let after = restricted(key, &before, after, status);
@@ -224,7 +264,7 @@ impl Store {
 
     fn remember(&self, key: &Key, manager: &str, status: bool, config: &Value) {
         let mut state = self.state();
-        if state.objects.contains_key(key) {
+        if state.get(key).is_some() {
             let applied = state.applied.entry(key.clone()).or_default();
             applied.insert((manager.to_owned(), status.to_string()), owned(config));
         }
@@ -233,7 +273,7 @@ impl Store {
     /// Deletes an object, or marks it where finalizers hold it.
     pub fn delete(&self, key: &Key, preconditions: &Value) -> Result<Arc<Value>, Refusal> {
         let mut state = self.state();
-        let Some(there) = state.objects.get(key).cloned() else { return Err(not_found(key)) };
+        let Some(there) = state.get(key).cloned() else { return Err(not_found(key)) };
         for field in ["uid", "resourceVersion"] {
             let wanted = &preconditions[field];
             if !wanted.is_null() && *wanted != there["metadata"][field] {
@@ -272,21 +312,20 @@ impl Store {
     }
 
     fn remove(&self, state: &mut State, key: &Key) {
-        let Some(object) = state.objects.get(key).cloned() else { return };
+        let Some(object) = state.get(key).cloned() else { return };
         self.put(state, key, None);
         state.applied.remove(key);
         // The garbage collector: what has lost its last owner goes too.
         let uid = &object["metadata"]["uid"];
         let owned: Vec<Key> = state
-            .objects
-            .iter()
+            .all()
             .filter(|(_, o)| {
                 o["metadata"]["ownerReferences"].as_array().is_some_and(|r| r.iter().any(|r| r["uid"] == *uid))
             })
             .map(|(key, _)| key.clone())
             .collect();
         for key in owned {
-            let Some(mut orphan) = state.objects.get(&key).map(|o| (**o).clone()) else { continue };
+            let Some(mut orphan) = state.get(&key).map(|o| (**o).clone()) else { continue };
             if let Some(owners) = orphan["metadata"]["ownerReferences"].as_array_mut() {
                 owners.retain(|owner| owner["uid"] != *uid);
                 if owners.is_empty() {
@@ -305,11 +344,12 @@ impl Store {
             object["metadata"]["resourceVersion"] = json!(revision.to_string());
             Arc::new(object)
         });
+        let kind = state.kinds.entry(key.resource).or_default();
         let before = match &after {
-            Some(object) => state.objects.insert(key.clone(), object.clone()),
-            None => state.objects.remove(key),
+            Some(object) => kind.objects.insert(key.clone(), object.clone()),
+            None => kind.objects.remove(key),
         };
-        state.changes.push(Change { revision, key: key.clone(), before, after: after.clone() });
+        kind.changes.push(Change { revision, key: key.clone(), before, after: after.clone() });
         self.revision.send_replace(revision);
         if !key.resource.starts_with("leases") {
             self.work.send_replace(revision);
