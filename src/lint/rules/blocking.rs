@@ -13,12 +13,11 @@ pub(super) fn judge(operation: &Operation, at: &mut Context<'_>) {
         Operation::AddColumn { column, .. } => adds(column, at),
         Operation::AlterType { name, ty, using } => alters(name, ty, *using, at),
         Operation::Redefine { old, column } => redefines(old, column, at),
+        Operation::SetNotNull { name } if at.nullable(name) == Some(false) => {}
         Operation::SetNotNull { name } => {
-            if at.nullable(name) != Some(false) {
-                at.add(Code::B05, format!("{name} becomes NOT NULL: every row is read while the table is locked"));
-                let name = name.clone();
-                at.last(|hazard| hazard.not_null = vec![name]);
-            }
+            at.add(Code::B05, format!("{name} becomes NOT NULL: every row is read while the table is locked"));
+            let name = name.clone();
+            at.last(|hazard| hazard.not_null = vec![name]);
         }
         Operation::SetExpression { name } => at.add(Code::B06, format!("{name} is computed anew for every row")),
         Operation::AddConstraint { constraint, .. } => constrains(constraint, at),
