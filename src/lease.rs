@@ -51,7 +51,7 @@ impl Claim {
         }
     }
 
-    /// Whether it is still this process's turn. Asked again before whatever can't be taken back.
+    /// Whether it is still this process's turn. Checked before irreversible calls.
     pub fn holds(&self) -> bool {
         let ends = |until: &Arc<Mutex<Instant>>| *until.lock().unwrap_or_else(PoisonError::into_inner);
         self.until.as_ref().is_none_or(|until| Instant::now() < ends(until))

@@ -94,7 +94,7 @@ use std::collections::BTreeMap;
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("!has(self.onFailure) || self.onFailure != 'Downgrade' || has(self.verify)")
-        .message("onFailure Downgrade needs verify: without it no run fails that the database did not take back"),
+        .message("onFailure Downgrade needs verify: without it no run fails that the database did not roll back"),
     validation = Rule::new("!has(self.onFailure) || self.onFailure != 'Downgrade' || has(self.policy) && has(self.policy.downgrade) && self.policy.downgrade == 'Allow'")
         .message("onFailure Downgrade needs policy.downgrade: Allow"),
     validation = Rule::new("!has(self.rehearsal) || has(self.rehearse) && self.rehearse")
@@ -620,7 +620,7 @@ pub struct Timeouts {
 /// Which failed runs are tried again without being asked for.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Retry {
-    /// How many times a run is tried that a locked table stopped and that was taken back as a whole (default 10). All
+    /// How many times a run is tried that a locked table stopped and that was rolled back as a whole (default 10). All
     /// other failures wait for a change of the spec or the annotation alembic-operator.dev/requestedAt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1000))]

@@ -170,13 +170,13 @@ pub struct RehearsalStatus {
     /// What failed, secrets removed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// Whether every step has a way back.
+    /// Whether every step can be undone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reversible: Option<bool>,
     /// The first ten steps as they ran there; rehearsal.json in the plan's ConfigMap has more.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<RehearsalStep>,
-    /// What the way back leaves behind, or does not bring back.
+    /// What the downgrade leaves behind, or does not bring back.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub leaves: Vec<String>,
     /// When its end was seen.

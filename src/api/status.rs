@@ -185,7 +185,7 @@ pub struct PlanStatus {
     /// Hazards that the spec or a revision file allows, and allowances that allow nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allowances: Vec<String>,
-    /// The ConfigMap with all of it: plan.sql is what would run, undo.sql the way back, plan.json the steps and hazards.
+    /// The ConfigMap with all of it: plan.sql is what would run, undo.sql undoes it, plan.json the steps and hazards.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config_map: Option<String>,
 }
@@ -207,23 +207,23 @@ pub struct PlanStep {
     /// What its author wrote below that.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
-    /// Whether there is a way back.
+    /// Whether it can be undone.
     pub reversible: Reversible,
     /// Why its SQL does not show everything that it does, or is not there at all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub opaque: Vec<String>,
 }
 
-/// Whether a step can be taken back.
+/// Whether a step can be undone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Reversible {
-    /// Nothing is lost on the way back.
+    /// Nothing is lost when it is undone.
     Clean,
-    /// The way back drops what holds data.
+    /// Undoing it drops what holds data.
     LosesData,
-    /// There is no way back.
+    /// It can't be undone.
     Irreversible,
-    /// Nobody can tell, since the SQL of the way back is not known.
+    /// Nobody can tell, since the SQL of its downgrade is not known.
     #[default]
     Unknown,
 }

@@ -26,7 +26,7 @@ const MAX_PAYLOAD: usize = 8 * 1024 * 1024;
 pub struct Rehearsal {
     pub source: String,
     pub phases: Vec<RehearsedPhase>,
-    /// Whether every step has a way back.
+    /// Whether every step can be undone.
     pub reversible: bool,
     /// Those that have none; the phases after the first went no further than to the last of the plan's.
     pub irreversible: Vec<NoWayBack>,

@@ -175,7 +175,7 @@ fn failed(record: &RunRecord, state: RunState, started: bool, failure: Failure) 
     }
 }
 
-/// Said where a failed step was not taken back as a whole.
+/// Said where a failed step was not rolled back as a whole.
 const PARTIAL: &str = "; what it did before stays, as this database (or an autocommit block) can't take it back";
 
 fn killed(record: &RunRecord, report: &Report, ended: &Ended, arrived: Option<bool>) -> Verdict {

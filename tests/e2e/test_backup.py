@@ -156,11 +156,11 @@ def test_what_does_not_verify_goes_back(space, push):
 
     app.patch(image=second)
     app.wait("VerifyFailed")
-    eventually("it has gone back", lambda: "gone back to aaaa1111" in app.message())
+    eventually("it is rolled back", lambda: "rolled back to aaaa1111" in app.message())
     assert "the shop can't sell" in app.message() and space.password not in json.dumps(app.get()), app.message()
     assert space.rows() == [ONE] and not space.has_table("two")
     assert [run["direction"] for run in [app.status["lastRun"], *app.status["history"]]] == ["downgrade", "upgrade", "upgrade"]
-    assert app.status["lastRun"]["tookBack"] == 2
+    assert app.status["lastRun"]["rollsBack"] == 2
     assert app.status["lastRun"]["number"] == 3
     app.stays(8, "lastRun")  # nothing goes up again by itself
 

@@ -13,7 +13,7 @@ use crate::{
 #[derive(Clone, Debug, Default)]
 pub struct Judged {
     pub report: Report,
-    /// Whether each of the steps can be taken back, in their order.
+    /// Whether each of the steps can be undone, in their order.
     pub reversible: Vec<Reversible>,
 }
 

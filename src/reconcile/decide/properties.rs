@@ -1,4 +1,4 @@
-//! Any spec, valid or not, over any state of the world: no panic, no run that was not asked for, and the way back.
+//! Any spec, valid or not, over any state of the world: no panic, no run that was not asked for, and nothing left once the spec is corrected.
 
 use super::{tests::*, *};
 use crate::{
