@@ -1,6 +1,10 @@
 """Suspending, deleting, changing and restarting at every moment."""
+import base64
+import json
+
 import pytest
 
+import database
 from conftest import install
 from harness import OPERATOR, WITH_PYMYSQL, Space, eventually, get, helm, items, kubectl, revision, table
 
@@ -40,11 +44,13 @@ def test_suspended(space, shop):
     app.wait("AtTarget")
 
 
-def test_deleted_in_the_middle_of_a_run(space, slow):
+@pytest.mark.parametrize("cascade", ["background", "foreground"])
+def test_deleted_in_the_middle_of_a_run(space, slow, cascade):
+    """Argo CD deletes in the foreground: the garbage collector then takes whatever the object owns, while it is still there."""
     space.migration(slow())
     running(space)
     assert get("dbm", space.name, "app")["metadata"]["finalizers"] == ["alembic-operator.dev/run-in-progress"]
-    kubectl("delete", "dbm", "-n", space.name, "app", "--wait=false")
+    kubectl("delete", "dbm", "-n", space.name, "app", "--wait=false", f"--cascade={cascade}")
     eventually("it waits for the run", lambda: "deletionTimestamp" in get("dbm", space.name, "app")["metadata"])
     running(space)
     go(space)
@@ -52,6 +58,50 @@ def test_deleted_in_the_middle_of_a_run(space, slow):
     assert space.rows() == ["bbbb"], "the run was left to finish"
     eventually("what it owned is gone", lambda: not items("jobs", space.name), 30)
     assert space.sql("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") == "4"
+
+
+def test_the_job_is_deleted_in_the_middle_of_a_run(space, slow):
+    app = space.migration(slow())
+    running(space)
+    kubectl("delete", "jobs", "-n", space.name, "-l", "alembic-operator.dev/action=run", "--wait=false")
+    app.wait("RunLost", seconds=90)
+    go(space)
+    app.stays(8, "lastRun")
+    assert space.rows() is None and not space.jobs("run"), "nothing was run again"
+    app.annotate("the rows were looked at")
+    assert app.wait_ready()["lastRun"]["number"] == 2 and space.rows() == ["bbbb"]
+
+
+def test_the_job_is_deleted_in_the_middle_of_a_step_that_can_not_be_rolled_back(mariadb_space, push):
+    wait = "op.create_table('half', sa.Column('id', sa.Integer))\nop.get_bind().exec_driver_sql('SELECT SLEEP(30)').fetchall()"
+    app = mariadb_space.migration(push(revision("aaaa", up=wait), requirements=WITH_PYMYSQL))
+    at_work = "SELECT count(*) FROM information_schema.processlist WHERE db = DATABASE() AND info LIKE 'SELECT SLEEP%'"
+    eventually("the step is at work", lambda: mariadb_space.sql(at_work) == "1", 60)
+    kubectl("delete", "jobs", "-n", mariadb_space.name, "-l", "alembic-operator.dev/action=run", "--wait=false")
+    app.wait("RunLost", seconds=90)
+    app.stays(8, "lastRun")
+    assert mariadb_space.has_table("half") and not mariadb_space.jobs("run"), "a step must not run twice"
+
+
+def test_an_approval_is_for_one_database(space, push):
+    """The Secret is pointed at another database with the same rows, under a given approval."""
+    image = push(revision("aaaa", **table("t")), revision("bbbb", "aaaa", up="op.drop_table('t')"))
+    app = space.migration(image, target="aaaa")
+    app.wait_ready()
+    plan = eventually("a plan", lambda: app.patch(targetRevision="head", policy={"approval": {"mode": "OnHazard"}}) or app.is_at("AwaitingApproval"))["plan"]["hash"]
+    app.patch(suspend=True)
+    app.wait("Suspended")
+    other = space.database + "_other"
+    space.sql(f"CREATE DATABASE {other} OWNER {space.database}")
+    same_rows = "CREATE TABLE alembic_version (version_num varchar(32) PRIMARY KEY); INSERT INTO alembic_version VALUES ('aaaa'); GRANT SELECT ON alembic_version TO PUBLIC"
+    database.ENGINES["postgres"].run(space.server, other, same_rows)
+    url = base64.b64decode(space.secret("app-db")["url"]).decode()
+    moved = base64.b64encode(url.replace(f"/{space.database}", f"/{other}").encode()).decode()
+    kubectl("patch", "secret", "-n", space.name, "app-db", "--type=merge", "-p", json.dumps({"data": {"url": moved}}))
+    app.approve(plan)
+    app.patch(suspend=False)
+    app.wait("AwaitingApproval")
+    assert app.status["plan"]["hash"] != plan and "void" in app.message(), app.message()
 
 
 def test_deleted_when_idle(space, shop):
