@@ -115,7 +115,7 @@ impl Judge<'_> {
             };
         }
         step.then(match self.object.spec.drift.mode {
-            DriftMode::Models => self.models(),
+            DriftMode::Models => self.models(at_target),
             DriftMode::Snapshot | DriftMode::Replay => self.schema(&world.rows, at_target),
             DriftMode::Disabled => unknown("Disabled", "spec.drift.mode is Disabled"),
         })
@@ -221,7 +221,7 @@ impl Judge<'_> {
         }))
     }
 
-    fn models(&self) -> Step {
+    fn models(&self, at_target: bool) -> Step {
         let step = match &self.facts.next_comparison {
             Some((record, image)) => {
                 Step::default().before(Effect::Compare { record: record.clone(), image: image.clone() })
@@ -234,7 +234,11 @@ impl Judge<'_> {
                 "ProbeFailed",
                 &format!("the tables could not be compared with the models: {}", problem.message),
             ),
-            ModelsView::NotAtHeads => self.unless_compared("NotApplicable", NOT_AT_HEADS),
+            // What was found before a run holds it up, until somebody mends it.
+            ModelsView::NotAtHeads if !at_target && self.object.spec.drift.on_drift == OnDrift::Block => {
+                self.unless_compared("NotApplicable", NOT_AT_HEADS)
+            }
+            ModelsView::NotAtHeads => unknown("NotApplicable", NOT_AT_HEADS),
             ModelsView::Comparing(Some(JobView { state: PodState::Blocked(trouble), name, .. })) => {
                 unknown("ProbeFailed", &trouble.problem(name).message)
             }

@@ -603,5 +603,21 @@ fn differences_from_the_models_are_shown_and_leave_ready_alone() {
     // On the way to the target nothing is compared.
     let mut away = stored("a b", "a");
     away.models = ModelsView::NotAtHeads;
-    assert!(started(&decide(&object, &away, now())).is_some());
+    let left = decide(&object, &away, now());
+    assert!(started(&left).is_some());
+}
+
+#[test]
+fn drift_from_the_models_blocks_the_next_run() {
+    let mut object = object("head");
+    object.spec.drift.mode = DriftMode::Models;
+    object.spec.drift.on_drift = crate::api::OnDrift::Block;
+    let mut at_target = stored("a b", "b");
+    at_target.models = differing("Missing");
+    let found = decide(&object, &at_target, now());
+    assert_eq!(reason(&found), "DriftBlocked");
+    let mut away = stored("a b c", "b");
+    away.models = ModelsView::NotAtHeads;
+    let held = decide(&after(object, &found), &away, now());
+    assert_eq!((reason(&held).as_str(), started(&held)), ("DriftBlocked", None));
 }
