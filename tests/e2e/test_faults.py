@@ -133,7 +133,7 @@ def test_the_operator_is_killed_at_random_through_a_hundred_migrations(request, 
     spaces = [Space(space_name(request)) for _ in range(DATABASES)]
     chance = random.Random(7)
     over = threading.Event()
-    kills = []
+    kills, refused = [], []
 
     def kill():
         while not over.wait(chance.uniform(0.5, 6)):
@@ -151,7 +151,10 @@ def test_the_operator_is_killed_at_random_through_a_hundred_migrations(request, 
                 migration.patch(targetRevision=target)
                 migration.wait_ready(120)
                 assert space.rows() == [target]
-        return migration.status["lastRun"]["number"]
+        status = migration.status
+        runs = [status["lastRun"], *status["history"]]
+        refused.extend((space.name, run) for run in runs if run["result"] != "Succeeded")
+        return status["lastRun"]["number"]
 
     killer = threading.Thread(target=kill)
     killer.start()
@@ -163,5 +166,5 @@ def test_the_operator_is_killed_at_random_through_a_hundred_migrations(request, 
         killer.join()
     expected = ["up aaaa1111"] + ["up bbbb2222", "down bbbb2222"] * ROUNDS
     assert [noted(space) for space in spaces] == [expected] * DATABASES, "each revision once, in its order"
-    assert numbers == [2 * ROUNDS + 1] * DATABASES and len(kills) > ROUNDS, (numbers, len(kills))
+    assert numbers == [2 * ROUNDS + 1] * DATABASES and len(kills) > ROUNDS, (numbers, len(kills), refused)
     print(f"{2 * ROUNDS * DATABASES} migrations, the operator killed {len(kills)} times")

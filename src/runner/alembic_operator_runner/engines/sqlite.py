@@ -54,7 +54,7 @@ class SqliteLock(Lock):
             self.rows_in_memory = self.context.get_current_heads()
 
     def rows_afterwards(self):
-        return self.afresh(self.rows_on) if self.path else self.rows_in_memory
+        return super().rows_afterwards() if self.path else self.rows_in_memory
 
 
 class Sqlite(Engine):
