@@ -24,7 +24,9 @@ use super::{
     status::{next_status, recorded},
 };
 use crate::{
-    api::{ConditionType, DatabaseMigration, DatabaseMigrationStatus, Problem, Reason, ReasonKind},
+    api::{
+        ConditionType, DatabaseMigration, DatabaseMigrationStatus, Problem, Reason, ReasonKind, RunResult, RunStatus,
+    },
     jobs::{Ended, EndedRun, PodState},
     revisions::Target,
 };
@@ -60,7 +62,7 @@ pub fn rejected(object: &DatabaseMigration, problem: &Problem, now: Timestamp) -
 }
 
 /// How the active run ended, if it has and can be judged. What it did without a report only the rows tell.
-fn ended_run(object: &DatabaseMigration, facts: &Facts) -> Option<crate::api::RunStatus> {
+fn ended_run(object: &DatabaseMigration, facts: &Facts) -> Option<RunStatus> {
     let run = facts.active.as_ref()?;
     let never_began = Ended { reason: Some(NEVER_BEGAN.to_owned()), ..Ended::default() };
     let cancelled = object.status.as_ref().is_some_and(|status| status.runs.cancelled);
@@ -77,7 +79,17 @@ fn ended_run(object: &DatabaseMigration, facts: &Facts) -> Option<crate::api::Ru
         ended,
         holder: run.holder.as_deref(),
     };
-    Some(end.status(live_rows(object, facts).as_ref()))
+    let status = end.status(live_rows(object, facts).as_ref());
+    // Somebody deleted its Job in the middle: whatever its pod could still say, nobody watched it to its end.
+    Some(match status.result {
+        RunResult::Failed if job.is_none() => RunStatus {
+            result: RunResult::Lost,
+            reason: Some(Reason::RunLost.to_string()),
+            message: status.message.map(|said| format!("its Job was deleted in the middle: {said}")),
+            ..status
+        },
+        _ => status,
+    })
 }
 
 /// What the status says of the database and the image, whatever follows.

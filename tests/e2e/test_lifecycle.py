@@ -1,10 +1,6 @@
 """Suspending, deleting, changing and restarting at every moment."""
-import base64
-import json
-
 import pytest
 
-import database
 from conftest import install
 from harness import OPERATOR, WITH_PYMYSQL, Space, eventually, get, helm, items, kubectl, revision, table
 
@@ -81,27 +77,6 @@ def test_the_job_is_deleted_in_the_middle_of_a_step_that_can_not_be_rolled_back(
     app.wait("RunLost", seconds=90)
     app.stays(8, "lastRun")
     assert mariadb_space.has_table("half") and not mariadb_space.jobs("run"), "a step must not run twice"
-
-
-def test_an_approval_is_for_one_database(space, push):
-    """The Secret is pointed at another database with the same rows, under a given approval."""
-    image = push(revision("aaaa", **table("t")), revision("bbbb", "aaaa", up="op.drop_table('t')"))
-    app = space.migration(image, target="aaaa")
-    app.wait_ready()
-    plan = eventually("a plan", lambda: app.patch(targetRevision="head", policy={"approval": {"mode": "OnHazard"}}) or app.is_at("AwaitingApproval"))["plan"]["hash"]
-    app.patch(suspend=True)
-    app.wait("Suspended")
-    other = space.database + "_other"
-    space.sql(f"CREATE DATABASE {other} OWNER {space.database}")
-    same_rows = "CREATE TABLE alembic_version (version_num varchar(32) PRIMARY KEY); INSERT INTO alembic_version VALUES ('aaaa'); GRANT SELECT ON alembic_version TO PUBLIC"
-    database.ENGINES["postgres"].run(space.server, other, same_rows)
-    url = base64.b64decode(space.secret("app-db")["url"]).decode()
-    moved = base64.b64encode(url.replace(f"/{space.database}", f"/{other}").encode()).decode()
-    kubectl("patch", "secret", "-n", space.name, "app-db", "--type=merge", "-p", json.dumps({"data": {"url": moved}}))
-    app.approve(plan)
-    app.patch(suspend=False)
-    app.wait("AwaitingApproval")
-    assert app.status["plan"]["hash"] != plan and "void" in app.message(), app.message()
 
 
 def test_deleted_when_idle(space, shop):

@@ -289,6 +289,12 @@ fn a_run_whose_job_was_deleted_is_lost_until_somebody_asks() {
     let ending = decide(&object, &found("a", PodState::Running), now());
     assert_eq!((reason(&ending).as_str(), ending.status.recorded_runs()), ("Migrating", 0));
 
+    // Its last word, if it had one, is told.
+    let said = r#"{"state":"failed","started":true,"error":{"class":"MigrationFailed","message":"stopped by SIGTERM","revision":"b"}}"#;
+    let stopped = decide(&object, &found("a", ended(said)), now());
+    let message = &stopped.status.condition(ConditionType::Ready).unwrap().message;
+    assert!(reason(&stopped) == "RunLost" && message.contains("stopped by SIGTERM"), "{message}");
+
     let lost = decide(&object, &found("a", gone()), now());
     assert_eq!((reason(&lost).as_str(), started(&lost)), ("RunLost", None));
     let mut held = after(object.clone(), &lost);
