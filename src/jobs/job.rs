@@ -119,6 +119,17 @@ pub(super) fn job(
     })
 }
 
+/// Whether a Job has ended, well or not.
+pub fn is_finished(job: &Job) -> bool {
+    job_condition(job, "Complete") || job_condition(job, "Failed")
+}
+
+/// Whether a condition of a Job stands at True.
+pub fn job_condition(job: &Job, type_: &str) -> bool {
+    let mut conditions = job.status.iter().flat_map(|s| s.conditions.iter().flatten());
+    conditions.any(|c| c.type_ == type_ && c.status == "True")
+}
+
 /// What a pod would have said that the cluster took away is not known. See KEP-3329; Kubernetes before 1.26 drops it.
 pub(super) fn replace_disrupted() -> PodFailurePolicy {
     let disrupted = PodFailurePolicyOnPodConditionsPattern { type_: DISRUPTED.to_owned(), status: "True".to_owned() };

@@ -34,7 +34,7 @@ pub use config_maps::{
 pub use copy::VersionTableName;
 pub use inspect::{InspectRequest, inspect_frames, inspect_job, inspection_key, wanted};
 pub use inspection::{Implementation, Inspected, Inspection, InspectionError, Revision};
-pub use job::{JobInput, own_metadata};
+pub use job::{JobInput, is_finished, job_condition, own_metadata};
 pub use names::{label_value, own_name, short_hash};
 pub use pinned::pinned;
 pub use pod::{Ended, PodState, Trouble, is_replaced, pod_state, rehearsal_pod_state, whole_pod_state};

@@ -18,7 +18,7 @@ use super::{
     drift::drift_of,
     effects::{Decision, Effect, Next, Note, Step, Stop, event},
     facts::{DatabaseView, Facts, JobView},
-    gates::{AtTarget, Ctx, WHILE_ACTIVE, WITHOUT_POD, at_target, hold, interval, no_backup, shown, towards},
+    gates::{Ctx, WHILE_ACTIVE, WITHOUT_POD, at_target, hold, interval, no_backup, shown, towards},
     plan::{plan_config_map, plan_status},
     situation::{Situation, World, live_rows},
     status::{next_status, recorded},
@@ -32,10 +32,6 @@ use crate::{
 };
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
-use std::time::Duration;
-
-/// How soon to look again where a mended Secret, image or database would let things go on.
-const SOON: Duration = Duration::from_secs(30);
 
 /// Of a run that was taken away before its pod started.
 const NEVER_BEGAN: &str = "it could not start, and something else was asked for";
@@ -111,6 +107,7 @@ fn follows(
     situation: Situation,
     now: Timestamp,
 ) -> Step {
+    let ctx = |world, plan, drifted| Ctx { object, facts, memory, world, plan, drifted, rolls_back: None, now };
     match situation {
         Situation::Running(active) => run::running(object, active),
         Situation::Unjudged(problem) => hold(object, problem.clone()),
@@ -134,8 +131,7 @@ fn follows(
         }
         Situation::AtTarget(world, plan) => {
             let drift = drift_of(object, facts, memory, &world, true);
-            let at = AtTarget { object, facts, memory, world: &world, plan: &plan, drifted: &drift.condition, now };
-            let gates = at_target(&at);
+            let gates = at_target(&ctx(&world, &plan, &drift.condition));
             // A rollback may wait for a backup of its own.
             let backup = match gates.backs_up() {
                 true => Step::default(),
@@ -150,21 +146,12 @@ fn follows(
         }
         Situation::Away(world, plan) => {
             let drift = drift_of(object, facts, memory, &world, false);
-            let ctx = Ctx {
-                object,
-                facts,
-                memory,
-                world: &world,
-                plan: &plan,
-                drifted: &drift.condition,
-                rolls_back: None,
-                now,
-            };
+            let ctx = ctx(&world, &plan, &drift.condition);
             image::known(facts)
                 .then(graph(object, &world))
                 .then(shows_plan(object, &plan))
                 .then(no_backup(object, memory, facts, &plan, false))
-                .then(drift.step.clone())
+                .then(drift.step)
                 .then(shown(&ctx))
                 .then(towards(&ctx))
         }

@@ -5,7 +5,7 @@ use super::{Context, Watched, api::call};
 use crate::{
     api::{DatabaseMigration, LABEL_OBJECT},
     error::Error,
-    jobs::{JobRecord, Kind},
+    jobs::{JobRecord, Kind, is_finished},
 };
 use k8s_openapi::api::batch::v1::Job;
 use kube::{
@@ -34,9 +34,7 @@ pub async fn clear_orphans(context: Arc<Context>, objects: Store<Watched>) {
 
 /// The name and uid of the object of an ended run that nobody owns, where the watch knows no such object.
 fn suspect(job: &Job, objects: &Store<Watched>) -> Option<(String, String)> {
-    let ended = job.status.iter().flat_map(|s| s.conditions.iter().flatten());
-    let ended = ended.filter(|c| c.status == "True").any(|c| c.type_ == "Complete" || c.type_ == "Failed");
-    if !ended || !job.owner_references().is_empty() {
+    if !is_finished(job) || !job.owner_references().is_empty() {
         return None;
     }
     let record = JobRecord::of(job).filter(|record| record.kind() == Kind::Run)?;

@@ -2,8 +2,8 @@
 //! transition times, and what this pass did not look at keeps the generation that it was about; lists stay short. No I/O.
 
 use super::{
-    checks::{Chosen, direction_name, empty_downgrades},
-    effects::{Note, Step},
+    checks::{Chosen, direction_name, empty_downgrades, requested_at},
+    effects::{Effect, Note, Step},
 };
 use crate::{
     api::{
@@ -13,7 +13,6 @@ use crate::{
     db::Snapshot,
     jobs::Inspected,
     lint::{Code, Finding, Severity},
-    reconcile::{checks::requested_at, effects::Effect},
     revisions::Direction,
     text::{self, rows_in_line},
 };

@@ -1,13 +1,12 @@
 //! The part of a decision that is about the image: whether it is known, being inspected, or can't be; pure.
 
-use super::SOON;
 use crate::{
     api::{ConditionType, DatabaseMigration, Reason},
     jobs::{PodState, Trouble},
     reconcile::{
         effects::{Effect, Next, Note, Step},
         facts::{Facts, ImageView, JobView},
-        gates::{WHILE_ACTIVE, WITHOUT_POD, hold, interval, repeats_by_itself},
+        gates::{SOON, WHILE_ACTIVE, WITHOUT_POD, hold, interval, repeats_by_itself},
     },
 };
 use k8s_openapi::jiff::Timestamp;

@@ -1,6 +1,6 @@
 //! The gate of approval, and the condition Approved; no I/O.
 
-use super::{Ctx, hold};
+use super::{Ctx, hold_over};
 use crate::{
     api::{ConditionType, DatabaseMigrationStatus},
     reconcile::{
@@ -28,8 +28,5 @@ fn is_news(before: Option<&DatabaseMigrationStatus>, approval: &Approval) -> boo
 }
 
 pub(super) fn approved(ctx: &Ctx) -> Step {
-    match approval(ctx.object, ctx.plan).problem {
-        Some(problem) => hold(ctx.object, problem),
-        None => Step::default(),
-    }
+    hold_over(ctx, approval(ctx.object, ctx.plan).problem)
 }

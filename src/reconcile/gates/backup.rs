@@ -20,7 +20,7 @@ use std::time::Duration;
 const POLLED: Duration = Duration::from_secs(5);
 
 pub(super) fn backed_up(ctx: &Ctx) -> Step {
-    let tried = i64::from(super::retry::attempts(ctx).max(1) - 1);
+    let tried = i64::from(super::retry::attempts(ctx).0.max(1) - 1);
     let first = ctx.next_run().saturating_sub(tried);
     let request = backup_request(ctx.object, ctx.plan, first, ctx.requested_at());
     let wanted = request.as_ref().map(|request| request.name.as_str());

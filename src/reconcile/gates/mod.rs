@@ -13,7 +13,6 @@ pub use approval::shown;
 pub use backup::{no_backup, surplus_stages};
 pub use rehearsal::old_rehearsals;
 pub use retry::repeats_by_itself;
-pub use rollback::{AtTarget, at_target};
 pub use start::Start;
 
 use super::{
@@ -24,7 +23,10 @@ use super::{
     situation::World,
     status::summary,
 };
-use crate::api::{DatabaseMigration, DatabaseMigrationStatus, Problem, Reason, ReasonKind, parse_duration};
+use crate::{
+    api::{DatabaseMigration, DatabaseMigrationStatus, Problem, Reason, ReasonKind, parse_duration},
+    text::rows_in_line,
+};
 use k8s_openapi::jiff::Timestamp;
 use std::time::Duration;
 
@@ -35,7 +37,7 @@ pub const WITHOUT_POD: Duration = Duration::from_secs(2);
 
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(300);
 /// How soon to look again where a mended Secret, image or database would let things go on.
-const SOON: Duration = Duration::from_secs(30);
+pub const SOON: Duration = Duration::from_secs(30);
 
 /// How long an object is left alone.
 pub fn interval(object: &DatabaseMigration) -> Duration {
@@ -55,6 +57,11 @@ pub fn hold(object: &DatabaseMigration, problem: Problem) -> Step {
         _ => Next::Interval(interval),
     };
     Step::stop(problem.reason, problem.message, next)
+}
+
+/// Holds where there is a problem, and passes else.
+fn hold_over(ctx: &Ctx, problem: Option<Problem>) -> Step {
+    problem.map_or_else(Step::default, |problem| hold(ctx.object, problem))
 }
 
 /// What a gate may look at.
@@ -103,6 +110,9 @@ const BEFORE_A_RUN: [(&str, Gate); 8] = [
     ("backed up", backup::backed_up),
 ];
 
+/// What must hold before an object at its target is Ready, in this order.
+const BEFORE_READY: [(&str, Gate); 2] = [("no drift blocks", no_drift_blocks), ("verified", verify::verified)];
+
 /// A plan that passed every gate. Nothing else can be started.
 pub struct Cleared<'a> {
     ctx: Ctx<'a>,
@@ -115,6 +125,16 @@ pub fn towards(ctx: &Ctx) -> Step {
         Some(_) => passed,
         None => passed.then(start::start(&Cleared { ctx: *ctx })),
     }
+}
+
+/// Leads an object at its target through the gates before Ready.
+pub fn at_target(ctx: &Ctx) -> Step {
+    let passed = pass_all(ctx, &BEFORE_READY);
+    if passed.stop.is_some() {
+        return passed;
+    }
+    let message = format!("the version rows are {}", rows_in_line(&ctx.plan.plan.end));
+    passed.stopped(Reason::AtTarget, message, Next::Interval(interval(ctx.object)))
 }
 
 /// Runs gates in their order up to the first that does not pass.
@@ -134,18 +154,16 @@ fn plan_can_run(ctx: &Ctx) -> Step {
         DatabaseView::Seen(snapshot) => snapshot.column,
         _ => None,
     };
-    match plan_problem(ctx.plan, ctx.object.spec.policy.downgrade, column) {
-        Some(problem) => hold(ctx.object, problem),
-        None => Step::default(),
-    }
+    hold_over(ctx, plan_problem(ctx.plan, ctx.object.spec.policy.downgrade, column))
 }
 
 fn drift_allows_it(ctx: &Ctx) -> Step {
     let known = blocking_drift(ctx.object, ctx.drifted);
-    match known.or_else(|| unseen_drift(ctx.object, ctx.facts, &ctx.world.rows)) {
-        Some(problem) => hold(ctx.object, problem),
-        None => Step::default(),
-    }
+    hold_over(ctx, known.or_else(|| unseen_drift(ctx.object, ctx.facts, &ctx.world.rows)))
+}
+
+fn no_drift_blocks(ctx: &Ctx) -> Step {
+    hold_over(ctx, blocking_drift(ctx.object, ctx.drifted))
 }
 
 fn not_suspended(ctx: &Ctx) -> Step {

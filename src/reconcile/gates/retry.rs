@@ -28,19 +28,11 @@ pub(super) fn may_be_tried(ctx: &Ctx) -> Step {
     }
 }
 
-/// Which attempt at the same thing the next run is.
-pub(super) fn attempts(ctx: &Ctx) -> i32 {
+/// Which attempt at the same thing the next run is, and how many runs before it were stopped by a locked table.
+pub(super) fn attempts(ctx: &Ctx) -> (i32, i32) {
     match retry(ctx) {
-        Retry::Open { attempts, .. } => attempts,
-        Retry::Wait { .. } | Retry::Closed(_) => 1,
-    }
-}
-
-/// How many runs before it were stopped by a locked table.
-pub(super) fn locked_out(ctx: &Ctx) -> i32 {
-    match retry(ctx) {
-        Retry::Open { locked_out, .. } => locked_out,
-        Retry::Wait { .. } | Retry::Closed(_) => 0,
+        Retry::Open { attempts, locked_out } => (attempts, locked_out),
+        Retry::Wait { .. } | Retry::Closed(_) => (1, 0),
     }
 }
 

@@ -57,6 +57,7 @@ fn record(ctx: &Ctx) -> RunRecord {
     let plan = &ctx.plan.plan;
     let list = |rows: &BTreeSet<String>| rows.iter().cloned().collect::<Vec<_>>();
     let from = list(&plan.from);
+    let (attempts, locked_out) = retry::attempts(ctx);
     RunRecord {
         number: ctx.next_run(),
         plan_hash: ctx.plan.hash.clone(),
@@ -67,8 +68,8 @@ fn record(ctx: &Ctx) -> RunRecord {
         image: ctx.plan.image.image.clone(),
         generation: ctx.generation(),
         requested_at: ctx.requested_at().map(str::to_owned),
-        attempts: retry::attempts(ctx),
-        locked_out: retry::locked_out(ctx),
+        attempts,
+        locked_out,
         // What leaves the transaction is done for good, whatever the database.
         transactional: ctx.plan.image.inspection.transactional_ddl
             && !plan.steps.iter().any(|s| ctx.plan.image.revision(s).is_some_and(|r| r.autocommit)),

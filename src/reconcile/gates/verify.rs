@@ -1,24 +1,19 @@
 //! The gate of the verification, after a run and before Ready; no I/O.
 
-use super::{
-    WHILE_ACTIVE, WITHOUT_POD,
-    backup::give_up,
-    interval,
-    rollback::{AtTarget, not_verified},
-};
+use super::{Ctx, WHILE_ACTIVE, WITHOUT_POD, backup::give_up, interval, rollback::not_verified};
 use crate::{
     api::{Reason, VerifyResult, VerifyStatus},
     jobs::{Kind, Progress, Trouble},
     reconcile::{
-        checks::{VerifyAsk, requested_at, verify_ask, verify_progress},
+        checks::{VerifyAsk, verify_ask, verify_progress},
         effects::{Effect, Next, Note, Step},
     },
 };
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 
-pub(super) fn verified(at: &AtTarget) -> Step {
+pub(super) fn verified(at: &Ctx) -> Step {
     let (object, memory, world) = (at.object, at.memory, at.world);
-    let ask = verify_ask(object, memory, &world.rows, &world.image, requested_at(object));
+    let ask = verify_ask(object, memory, &world.rows, &world.image, at.requested_at());
     let step = give_up(at.facts, Kind::Verify, ask.as_ref().map(|ask| ask.name.as_str()));
     let Some(ask) = ask else { return step };
     let known = memory.verify.as_ref().filter(|known| known.job == ask.name).map(|known| known.result);

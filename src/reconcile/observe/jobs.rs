@@ -5,8 +5,8 @@ use crate::{
     api::{DatabaseMigration, LABEL_OBJECT, RunRecord},
     error::Error,
     jobs::{
-        CONTAINER, Ended, Frames, JobRecord, Kind, PodState, ReportError, Trouble, is_replaced, join_frames,
-        label_value, pod_state, rehearsal_pod_state, run_name, whole_pod_state,
+        CONTAINER, Ended, Frames, JobRecord, Kind, PodState, ReportError, Trouble, is_finished, is_replaced,
+        job_condition, join_frames, label_value, pod_state, rehearsal_pod_state, run_name, whole_pod_state,
     },
     reconcile::{
         Context,
@@ -172,7 +172,7 @@ async fn view(job: &Job, record: JobRecord, context: &Context) -> Result<JobView
 async fn state(job: &Job, kind: Kind, context: &Context) -> Result<(PodState, Option<PodRef>), Error> {
     let uid = job.uid().unwrap_or_default();
     let mut pods = context.stores.pods.state_filter(|pod| pod.owner_references().iter().any(|owner| owner.uid == uid));
-    if pods.is_empty() && finished(job) {
+    if pods.is_empty() && is_finished(job) {
         // The watch of Jobs can be ahead of the watch of pods.
         pods = list_pods(&job.namespace().unwrap_or_default(), &job.name_any(), context).await?;
         if pods.is_empty() {
@@ -180,7 +180,7 @@ async fn state(job: &Job, kind: Kind, context: &Context) -> Result<(PodState, Op
         }
     }
     match newest(pods) {
-        Some(pod) if is_replaced(job, &pod) && !finished(job) => Ok((PodState::Waiting, None)),
+        Some(pod) if is_replaced(job, &pod) && !is_finished(job) => Ok((PodState::Waiting, None)),
         Some(pod) => {
             let reference = PodRef {
                 name: pod.name_any(),
@@ -207,22 +207,13 @@ fn read(kind: Kind, pod: &Pod) -> PodState {
     }
 }
 
-fn finished(job: &Job) -> bool {
-    has_condition(job, "Complete") || has_condition(job, "Failed")
-}
-
-fn has_condition(job: &Job, type_: &str) -> bool {
-    let mut conditions = job.status.iter().flat_map(|s| s.conditions.iter().flatten());
-    conditions.any(|c| c.type_ == type_ && c.status == "True")
-}
-
 /// Where the pod of the user's own command is gone and left no exit code, its Job still tells whether it ended well.
 fn as_its_job(job: &Job, kind: Kind, state: PodState) -> PodState {
     match state {
         PodState::Ended(ended)
             if matches!(kind, Kind::Backup | Kind::Verify)
                 && ended.exit_code.is_none()
-                && has_condition(job, "Complete") =>
+                && job_condition(job, "Complete") =>
         {
             PodState::Ended(Ended { exit_code: Some(0), ran: true, ..ended })
         }
