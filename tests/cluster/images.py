@@ -68,12 +68,12 @@ def tar_folder(target, folder, prefix, only=lambda path: True):
                 tar.addfile(info, content if info.isfile() else None)
 
 
-def debian(target, packages, variant="minbase", customize=()):
+def debian(target, packages, variant="minbase", customize=(), flags=()):
     say(f"  a Debian root file system with {packages}")
     trim = ["--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/man/*", "--dpkgopt=path-exclude=/usr/share/locale/*"]
     hooks = [f"--customize-hook={hook}" for hook in customize]
     # No device nodes and no caches: both are useless in an image.
-    sh("mmdebstrap", "--mode=root", "--skip=output/dev", f"--variant={variant}", f"--include={packages}", *trim, *hooks,
+    sh("mmdebstrap", "--mode=root", "--skip=output/dev", f"--variant={variant}", f"--include={packages}", *flags, *trim, *hooks,
        "--customize-hook=rm -rf $1/var/cache/apt $1/var/lib/apt/lists", SUITE, target)
 
 
@@ -193,12 +193,41 @@ def push_application(folder, name):
 
 # ---- the operator
 
+BUNDLE = "etc/ssl/certs/ca-certificates.crt"
+
+
+def operator_layers(arch):
+    """glibc and the CA bundle, nothing else: no shell, and nothing of this machine."""
+    return [layer(f"glibc-{arch}-{digest('1', SUITE)}", lambda tar: glibc(tar, arch)),
+            layer(f"certificates-{digest('1', pathlib.Path('/') / BUNDLE)}", certificates)]
+
+
+def glibc(target, arch):
+    """The libraries out of Debian's packages; hooks of mmdebstrap don't run where packages are only unpacked."""
+    with tempfile.TemporaryDirectory() as scratch:
+        whole = pathlib.Path(scratch) / "whole.tar"
+        debian(whole, "libc6,libgcc-s1", variant="extract", flags=[] if arch == architecture() else [f"--architectures={arch}"])
+        with tarfile.open(whole) as source, tarfile.open(target, "w", format=tarfile.PAX_FORMAT) as tar:
+            for member in source:
+                path = pathlib.PurePath(member.name)
+                if path.parts[:1] in (("lib",), ("lib64",)) or (path.parts[:2] == ("usr", "lib") and "gconv" not in path.parts):
+                    member.name, member.mtime = str(path), 0
+                    tar.addfile(member, source.extractfile(member) if member.isfile() else None)
+
+
+def certificates(target):
+    with tarfile.open(target, "w", format=tarfile.PAX_FORMAT) as tar:
+        folder = tarfile.TarInfo("tmp")
+        folder.type, folder.mode = tarfile.DIRTYPE, 0o1777
+        tar.addfile(folder)
+        content = (pathlib.Path("/") / BUNDLE).read_bytes()
+        bundle = tarfile.TarInfo(BUNDLE)
+        bundle.size, bundle.mode = len(content), 0o644
+        tar.addfile(bundle, io.BytesIO(content))
+
+
 def operator_base():
-    """glibc and the CA bundle, nothing else."""
-    bundle = "mkdir -p $1/etc/ssl/certs $1/tmp && cp /etc/ssl/certs/ca-certificates.crt $1/etc/ssl/certs/ && chmod 1777 $1/tmp"
-    rest = layer(f"operator-base-{digest('2', SUITE)}",
-                 lambda tar: debian(tar, "libc6,libgcc-s1", variant="extract", customize=[bundle]))
-    return push("operator-base:1", [rest], {"Env": ["PATH=/usr/bin:/bin"]})
+    return push("operator-base:1", operator_layers(architecture()), {"Env": ["PATH=/usr/bin:/bin"]})
 
 
 def build_operator(binary, name="alembic-operator:dev"):

@@ -1,0 +1,143 @@
+#!/usr/bin/env python3
+"""release [--arch ARCH…] makes every file of a release in dist/ and publishes nothing; `make release-dry-run` calls it.
+
+The machine's own architecture is built by cargo as it is; with --zig, and for others, cargo-zigbuild builds for an older glibc. Another
+architecture needs Rust's target (`rustup target add`)."""
+import argparse
+import datetime
+import hashlib
+import json
+import os
+import pathlib
+import platform
+import shutil
+import subprocess
+import tarfile
+import tomllib
+
+import image
+import sbom
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+DIST = ROOT / "dist"
+TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+NATIVE = {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()]
+# The oldest glibc that the programs run on: Debian 11, RHEL 9.
+GLIBC = "2.31"
+ZIG, ZIGBUILD = "ziglang==0.17.1", "0.24.1"
+AIM = 30 << 20
+
+
+def run(*command, **options):
+    subprocess.run([str(part) for part in command], check=True, cwd=ROOT, **options)
+
+
+def output(*command):
+    return subprocess.run(command, check=True, cwd=ROOT, capture_output=True, text=True).stdout.strip()
+
+
+def manifest():
+    return tomllib.loads((ROOT / "Cargo.toml").read_text())
+
+
+def programs():
+    return [each["name"] for each in manifest().get("bin", [])]
+
+
+def has_target(arch):
+    return (pathlib.Path(output("rustc", "--print", "sysroot")) / "lib" / "rustlib" / sbom.TARGETS[arch]).exists()
+
+
+def build(arch, zig):
+    """The programs for an architecture."""
+    if arch == NATIVE and not zig:
+        run("cargo", "build", "--release", "--locked", "--bins")
+        return [TARGET / "release" / name for name in programs()]
+    if not has_target(arch):
+        raise SystemExit(f"{arch}: Rust's target is not installed: rustup target add {sbom.TARGETS[arch]}")
+    run("tests/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", ZIG)
+    run("cargo", "install", "--quiet", "--locked", "--root", "target/tools", f"cargo-zigbuild@{ZIGBUILD}")
+    folder = output("tests/python", "-c", "import ziglang, os; print(os.path.dirname(ziglang.__file__))")
+    path = f"{ROOT}/target/tools/bin:{folder}:{os.environ['PATH']}"
+    target = sbom.TARGETS[arch]
+    run("cargo", "zigbuild", "--release", "--locked", "--bins", "--target", f"{target}.{GLIBC}", env={**os.environ, "PATH": path})
+    return [TARGET / target / "release" / name for name in programs()]
+
+
+def archive(version, arch, binary):
+    """One program with its licence, as krew and people take it."""
+    file = DIST / f"{binary.name}_{version}_linux_{arch}.tar.gz"
+    with tarfile.open(file, "w:gz") as tar:
+        for path in (binary, ROOT / "LICENSE"):
+            tar.add(path, path.name)
+    return file
+
+
+def chart(version):
+    run("tests/cluster/helm", "package", "charts/alembic-operator", "--version", version, "--app-version", version, "--destination", DIST,
+        stdout=subprocess.DEVNULL)
+    with open(DIST / "install.yaml", "w") as file:
+        run("tests/cluster/helm", "template", "alembic-operator", "charts/alembic-operator", "--namespace", "alembic-operator",
+            "--kube-version", "1.30.0", stdout=file)
+    shutil.copy(ROOT / "crds" / "alembic-operator.dev_databasemigrations.yaml", DIST / "crds.yaml")
+
+
+def krew(version, archives, url):
+    """The plugin's manifest for krew."""
+    platforms = [{"selector": {"matchLabels": {"os": "linux", "arch": arch}}, "uri": f"{url}/{file.name}", "sha256": sha256(file),
+                  "bin": "kubectl-dbmigration"} for arch, file in archives.items()]
+    if platforms:
+        plugin = {"apiVersion": "krew.googlecontainertools.github.com/v1alpha2", "kind": "Plugin", "metadata": {"name": "dbmigration"},
+                  "spec": {"version": f"v{version}", "shortDescription": "Plan, approve and follow Alembic migrations",
+                           "description": "Shows and approves the plans of DatabaseMigrations, and what came of them.", "platforms": platforms}}
+        # JSON is YAML.
+        (DIST / "krew.yaml").write_text(json.dumps(plugin, indent=2) + "\n")
+
+
+def sha256(file):
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def checksums():
+    files = sorted(file for file in DIST.iterdir() if file.name != "checksums.txt")
+    (DIST / "checksums.txt").write_text("".join(f"{sha256(file)}  {file.name}\n" for file in files))
+    return files
+
+
+def labels(version, created):
+    prefix = "org.opencontainers.image"
+    return {f"{prefix}.title": "alembic-operator", f"{prefix}.description": manifest()["package"]["description"], f"{prefix}.version": version,
+            f"{prefix}.revision": output("git", "rev-parse", "HEAD"), f"{prefix}.licenses": "Apache-2.0", f"{prefix}.created": created}
+
+
+def main():
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--arch", nargs="+", choices=sorted(sbom.TARGETS), default=[NATIVE])
+    arguments.add_argument("--image", default="alembic-operator", help="the image's name, without a tag")
+    arguments.add_argument("--url", default="RELEASE_URL", help="where the files of the release will be")
+    arguments.add_argument("--zig", action="store_true", help="build every architecture with zig")
+    wanted = arguments.parse_args()
+    version = manifest()["package"]["version"]
+    seconds = int(output("git", "show", "-s", "--format=%ct", "HEAD"))
+    created = datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    shutil.rmtree(DIST, ignore_errors=True)
+    DIST.mkdir()
+    layout, plugins = image.Layout(labels(version, created), created), {}
+    for arch in wanted.arch:
+        binaries = build(arch, wanted.zig)
+        archives = {binary.name: archive(version, arch, binary) for binary in binaries}
+        plugins |= {arch: file for name, file in archives.items() if name == "kubectl-dbmigration"}
+        size = layout.add(arch, [binary for binary in binaries if binary.name == "alembic-operator"])
+        print(f"image for {arch}: {size / (1 << 20):.1f} MiB packed{'' if size < AIM else ', above the aim of 30'}")
+        (DIST / f"sbom_{version}_linux_{arch}.cdx.json").write_text(json.dumps(sbom.bom(version, arch, created), indent=1) + "\n")
+    name = DIST / f"alembic-operator_{version}_image.tar"
+    print(f"image index {layout.write(name, f'{wanted.image}:{version}')}")
+    chart(version)
+    krew(version, plugins, wanted.url)
+    shutil.copy(ROOT / "packaging" / "k9s.yaml", DIST / "k9s.yaml")
+    for file in checksums():
+        print(f"{file.stat().st_size:>12}  {file.name}")
+
+
+if __name__ == "__main__":
+    main()
