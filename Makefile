@@ -43,6 +43,11 @@ test-runner: ## Test the Python runner against real Alembic releases and Postgre
 test-catalog: $(BINARY) ## Test what a fingerprint finds, on PostgreSQL and MariaDB
 	$(SUDO) $(PYTEST) tests/catalog -q $(SIDE_BY_SIDE)
 
+.PHONY: test-chart
+test-chart: ## Test what the chart renders and refuses
+	$(SUDO) tests/python -m pip install --quiet --disable-pip-version-check pyyaml==6.0.3
+	$(SUDO) $(PYTEST) tests/chart -q
+
 .PHONY: test-e2e
 test-e2e: $(BINARY) ## Test on a real cluster, which is started and taken down
 	status=0; $(MAKE) --no-print-directory prepare e2e-side-by-side e2e-one-by-one || status=$$?; $(SUDO) tests/cluster/down; exit $$status
@@ -62,11 +67,21 @@ prepare: # What needs no Rust
 .PHONY: release
 release: $(BINARY)
 
+.PHONY: release-dry-run
+release-dry-run: toolchain ## Make every file of a release in dist/, and publish nothing (ARCH="amd64 arm64")
+	$(SUDO) packaging/release.py $(if $(ARCH),--zig --arch $(ARCH)) $(if $(IMAGE),--image $(IMAGE)) $(if $(URL),--url $(URL))
+
+.PHONY: docs
+docs: toolchain ## Build the documentation into target/book
+	$(CARGO) install --quiet --locked --root target/tools --no-default-features --features search mdbook@0.5.4
+	target/tools/bin/mdbook build docs
+
 .PHONY: lint
-lint: toolchain ## Check style, the chart, and the dependencies' licences, sources and advisories
+lint: toolchain ## Check style, the chart, the book, and the dependencies' licences, sources and advisories
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(SUDO) tests/cluster/helm lint --strict charts/alembic-operator
+	$(MAKE) --no-print-directory docs
 	$(SUDO) tests/python -m pip install --quiet --disable-pip-version-check ruff==0.17.6 mypy==2.4.1
 	$(SUDO) tests/python -m ruff check --no-cache src/runner
 	$(SUDO) tests/python -m mypy --config-file src/runner/pyproject.toml --cache-dir target/mypy src/runner
@@ -81,7 +96,7 @@ bench: $(BINARY) ## Measure against what a user would pick instead
 	$(SUDO) tests/python tests/bench/bench.py
 
 .PHONY: crds
-crds: toolchain ## Generate the CRD from the types
+crds: toolchain ## Generate the CRD, the reference pages and the chart's README
 	UPDATE=1 $(CARGO) test --locked --test golden
 
 .PHONY: image

@@ -33,7 +33,7 @@ macro_rules! reasons {
                 match self { $($(Self::$name => ReasonKind::$kind,)*)* }
             }
 
-            /// What a person does about it, in one sentence; the README's table of reasons.
+            /// What a person does about it, in one sentence; the page docs/src/reasons.md.
             pub fn advice(self) -> &'static str {
                 match self { $($(Self::$name => $advice,)*)* }
             }

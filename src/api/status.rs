@@ -231,7 +231,7 @@ pub enum Reversible {
 /// A hazard in a plan.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct HazardStatus {
-    /// Its code; the README lists them.
+    /// Its code, such as D02.
     pub code: String,
     /// `low`, `medium`, `high` or `critical`.
     pub severity: String,

@@ -30,7 +30,7 @@ pub struct Unused {
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AllowError {
-    #[error("{0} is not a code; the codes are D01 to O04, see the README")]
+    #[error("{0} is not a code; the codes are D01 to O04, see docs/src/hazards.md")]
     Code(String),
     #[error("there is no reason: write CODE[:REVISION]=REASON")]
     Reason,

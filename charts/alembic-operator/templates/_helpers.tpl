@@ -22,6 +22,20 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | quote }}
+{{- with omit .Values.commonLabels "app.kubernetes.io/name" "app.kubernetes.io/instance" }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- define "alembic-operator.namespace" -}}
+{{- default .Release.Namespace .Values.namespaceOverride }}
+{{- end }}
+
+{{/* An object's metadata; with a list of it and labels of its own. */}}
+{{- define "alembic-operator.metadata" -}}
+name: {{ include "alembic-operator.fullname" . }}
+namespace: {{ include "alembic-operator.namespace" . }}
+labels: {{- include "alembic-operator.labels" . | nindent 2 }}
 {{- end }}
 
 {{- define "alembic-operator.serviceAccount" -}}

@@ -2,13 +2,21 @@
 
 #![allow(clippy::unwrap_used)]
 
-use alembic_operator::{api::Reason, cli, lint::Code};
+mod chart;
+mod markdown;
+mod objects;
+mod pages;
+mod reference;
+
+use alembic_operator::cli;
 use std::{fs, path::Path};
 
+/// A file or folder of the repository.
 fn root(path: &str) -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
+/// Compares a file with what it is generated from, or writes it.
 fn generated(path: &str, text: &str) {
     let file = root(path);
     if std::env::var_os("UPDATE").is_some() {
@@ -53,14 +61,6 @@ fn no_number_is_unsigned() {
     assert!(!cli::crd().unwrap().contains("format: uint"));
 }
 
-#[test]
-fn the_readme_explains_every_reason() {
-    let readme = fs::read_to_string(root("README.md")).unwrap();
-    let row = |reason: &Reason| format!("| {reason} | {} |", reason.advice());
-    let missing: Vec<_> = Reason::ALL.iter().map(row).filter(|row| !readme.contains(row)).collect();
-    assert!(missing.is_empty(), "README.md lacks:\n{}", missing.join("\n"));
-}
-
 /// YAML reads some words as booleans, and the API server then knows no such value.
 #[test]
 fn no_value_of_the_crd_is_a_boolean_in_yaml() {
@@ -69,15 +69,6 @@ fn no_value_of_the_crd_is_a_boolean_in_yaml() {
     let read_otherwise = ["yes", "no", "on", "off", "true", "false", "y", "n"];
     let found: Vec<_> = text.lines().filter_map(value).filter(|word| read_otherwise.contains(&word.as_str())).collect();
     assert!(found.is_empty(), "{found:?}");
-}
-
-/// The README's table of hazards has each code as the linter knows it.
-#[test]
-fn the_readme_lists_every_hazard() {
-    let readme = fs::read_to_string(root("README.md")).unwrap();
-    let row = |c: &Code| format!("| {} | {} | {} | {} |", c.as_str(), c.severity(), c.title(), c.advice());
-    let missing: Vec<_> = Code::ALL.iter().map(row).filter(|row| !readme.contains(row)).collect();
-    assert!(missing.is_empty(), "README.md lacks:\n{}", missing.join("\n"));
 }
 
 /// The pure rooms of the house stay pure: what decides and plans does no I/O.

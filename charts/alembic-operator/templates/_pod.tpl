@@ -1,0 +1,94 @@
+{{/* The operator's pod. */}}
+{{- define "alembic-operator.pod" -}}
+serviceAccountName: {{ include "alembic-operator.serviceAccount" . }}
+enableServiceLinks: false
+terminationGracePeriodSeconds: {{ .Values.terminationGracePeriodSeconds }}
+{{- with .Values.imagePullSecrets }}
+imagePullSecrets: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with .Values.runtimeClassName }}
+runtimeClassName: {{ . }}
+{{- end }}
+{{- with .Values.hostAliases }}
+hostAliases: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.dnsPolicy }}
+dnsPolicy: {{ . }}
+{{- end }}
+{{- with .Values.dnsConfig }}
+dnsConfig: {{- toYaml . | nindent 2 }}
+{{- end }}
+securityContext: {{- toYaml .Values.podSecurityContext | nindent 2 }}
+containers:
+  - name: operator
+    image: {{ include "alembic-operator.image" . | quote }}
+    imagePullPolicy: {{ .Values.image.pullPolicy }}
+    args:
+      - run
+      - --listen=0.0.0.0:8080
+      - --namespaces={{ join "," .Values.watchNamespaces }}
+      {{- if gt (int .Values.replicas) 1 }}
+      - --leader-election
+      {{- end }}
+      - --concurrency={{ .Values.concurrency }}
+      - --probe-connections={{ .Values.probeConnections }}
+      - --log-format={{ .Values.log.format }}
+      - --log={{ .Values.log.filter }}
+      {{- with .Values.extraArgs }}
+      {{- toYaml . | nindent 6 }}
+      {{- end }}
+    env:
+      - name: POD_NAME
+        valueFrom: {fieldRef: {fieldPath: metadata.name}}
+      {{- with .Values.extraEnv }}
+      {{- toYaml . | nindent 6 }}
+      {{- end }}
+    ports:
+      - name: http
+        containerPort: 8080
+    livenessProbe:
+      httpGet: {path: /healthz, port: http}
+      {{- with .Values.livenessProbe }}
+      {{- toYaml . | nindent 6 }}
+      {{- end }}
+    readinessProbe:
+      httpGet: {path: /readyz, port: http}
+      {{- with .Values.readinessProbe }}
+      {{- toYaml . | nindent 6 }}
+      {{- end }}
+    {{- with .Values.startupProbe }}
+    startupProbe:
+      httpGet: {path: /healthz, port: http}
+      {{- toYaml . | nindent 6 }}
+    {{- end }}
+    resources: {{- toYaml .Values.resources | nindent 6 }}
+    securityContext: {{- toYaml .Values.securityContext | nindent 6 }}
+    {{- with .Values.extraVolumeMounts }}
+    volumeMounts: {{- toYaml . | nindent 6 }}
+    {{- end }}
+  {{- with .Values.extraContainers }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- with .Values.extraVolumes }}
+volumes: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.nodeSelector }}
+nodeSelector: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.tolerations }}
+tolerations: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.affinity }}
+affinity: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.topologySpreadConstraints }}
+topologySpreadConstraints:
+  {{- $own := dict "labelSelector" (dict "matchLabels" (include "alembic-operator.selector" $ | fromYaml)) }}
+  {{- range . }}
+  - {{- toYaml (merge (deepCopy .) $own) | nindent 4 }}
+  {{- end }}
+{{- end }}
+{{- end }}

@@ -1,0 +1,165 @@
+"""The chart as it is rendered: what each value makes, what the schema refuses, what an upgrade must not change."""
+import json
+import pathlib
+import subprocess
+
+import pytest
+import yaml
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+CHART = ROOT / "charts" / "alembic-operator"
+NAMES = {"app.kubernetes.io/name": "alembic-operator", "app.kubernetes.io/instance": "alembic-operator"}
+
+
+def helm(values):
+    """Renders the chart as `helm install` would; the values are given as JSON, which is YAML."""
+    command = [ROOT / "tests" / "cluster" / "helm", "template", "alembic-operator", CHART, "--namespace", "alembic-operator",
+               "--kube-version", "1.30.0", "--values", "-"]
+    return subprocess.run(command, input=json.dumps(values), capture_output=True, text=True)
+
+
+def objects_of(values):
+    done = helm(values)
+    assert done.returncode == 0, done.stderr
+    return [each for each in yaml.safe_load_all(done.stdout) if each]
+
+
+def render(**values):
+    """The objects, by kind and name."""
+    objects = objects_of(values)
+    found = {(each["kind"], each["metadata"]["name"]): each for each in objects}
+    assert len(found) == len(objects), "two objects have one name"
+    return found
+
+
+def deployment(objects):
+    return objects["Deployment", "alembic-operator"]
+
+
+def pod(objects):
+    return deployment(objects)["spec"]["template"]["spec"]
+
+
+def kinds(objects):
+    return {kind for kind, _ in objects}
+
+
+@pytest.fixture(scope="module")
+def plain():
+    return render()
+
+
+def test_what_an_upgrade_can_not_change(plain):
+    """Names and selectors are those of the first chart: another selector would need the Deployment to be deleted."""
+    assert deployment(plain)["spec"]["selector"]["matchLabels"] == NAMES
+    assert plain["Service", "alembic-operator-metrics"]["spec"]["selector"] == NAMES
+    assert {("ServiceAccount", "alembic-operator"), ("ClusterRole", "alembic-operator"), ("ClusterRoleBinding", "alembic-operator")} <= set(plain)
+    crd = plain["CustomResourceDefinition", "databasemigrations.alembic-operator.dev"]
+    assert crd["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+
+
+def test_the_pod_fits_the_restricted_standard(plain):
+    assert pod(plain)["securityContext"]["runAsNonRoot"] is True
+    assert pod(plain)["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    [container] = pod(plain)["containers"]
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
+    assert "volumes" not in pod(plain)
+
+
+def test_secrets_are_read_by_name_alone(plain):
+    rules = plain["ClusterRole", "alembic-operator"]["rules"]
+    assert [rule["verbs"] for rule in rules if "secrets" in rule["resources"]] == [["get"]]
+    assert not any("*" in rule["resources"] + rule["verbs"] + rule["apiGroups"] for rule in rules)
+
+
+def test_nothing_is_made_unasked(plain):
+    assert kinds(plain) == {"ServiceAccount", "Deployment", "Service", "ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition"}
+
+
+def test_one_namespace_needs_no_right_elsewhere():
+    objects = objects_of({"watchNamespaces": ["shop", "billing"], "rbac": {"aggregate": False}})
+    assert not {"ClusterRole", "ClusterRoleBinding"} & {each["kind"] for each in objects}
+    assert [each["metadata"]["namespace"] for each in objects if each["kind"] == "Role"] == ["shop", "billing"]
+    [operator] = [each for each in objects if each["kind"] == "Deployment"]
+    assert "--namespaces=shop,billing" in operator["spec"]["template"]["spec"]["containers"][0]["args"]
+
+
+EVERYTHING = {
+    "replicas": 2,
+    "commonLabels": {"team": "data"},
+    "podDisruptionBudget": {"enabled": True},
+    "networkPolicy": {"enabled": True, "ingressFrom": [{"namespaceSelector": {}}]},
+    "topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "DoNotSchedule"}],
+    "approval": {"restrict": True},
+    "metrics": {"serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}}, "podMonitor": {"enabled": True},
+                "prometheusRule": {"enabled": True, "runbookBase": "https://docs.example.com/"}},
+}
+
+
+def test_everything_at_once():
+    objects = render(**EVERYTHING)
+    assert {"PodDisruptionBudget", "NetworkPolicy", "ServiceMonitor", "PodMonitor", "PrometheusRule", "ValidatingAdmissionPolicy"} <= kinds(objects)
+    assert all(each["metadata"]["labels"]["team"] == "data" for each in objects.values()), "commonLabels are on every object"
+    labels = deployment(objects)["spec"]["template"]["metadata"]["labels"]
+    selectors = [objects["PodDisruptionBudget", "alembic-operator"]["spec"]["selector"]["matchLabels"],
+                 objects["NetworkPolicy", "alembic-operator"]["spec"]["podSelector"]["matchLabels"],
+                 objects["PodMonitor", "alembic-operator"]["spec"]["selector"]["matchLabels"],
+                 pod(objects)["topologySpreadConstraints"][0]["labelSelector"]["matchLabels"]]
+    assert selectors == [NAMES] * 4 and NAMES.items() <= labels.items()
+    assert objects["ServiceMonitor", "alembic-operator"]["metadata"]["labels"]["release"] == "prometheus"
+    service = objects["Service", "alembic-operator-metrics"]
+    monitor = objects["ServiceMonitor", "alembic-operator"]["spec"]
+    assert monitor["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+    assert {each["port"] for each in monitor["endpoints"]} == {each["name"] for each in service["spec"]["ports"]}
+    assert "--leader-election" in pod(objects)["containers"][0]["args"]
+    assert deployment(objects)["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
+
+
+def test_alerts_are_whole():
+    rule = render(**EVERYTHING)["PrometheusRule", "alembic-operator"]
+    for alert in rule["spec"]["groups"][0]["rules"]:
+        assert alert["expr"] and alert["for"] and alert["labels"]["severity"], alert
+        assert alert["annotations"]["runbook_url"] == "https://docs.example.com/metrics.html#alerts"
+        assert "{{" not in alert["annotations"]["summary"]
+
+
+def test_the_pods_other_settings():
+    objects = render(
+        extraVolumes=[{"name": "ca", "secret": {"secretName": "ca"}}], extraVolumeMounts=[{"name": "ca", "mountPath": "/etc/ssl/certs"}],
+        extraContainers=[{"name": "proxy", "image": "proxy:1"}], hostAliases=[{"ip": "10.0.0.1", "hostnames": ["db"]}],
+        dnsPolicy="None", dnsConfig={"nameservers": ["10.0.0.2"]}, startupProbe={"failureThreshold": 30}, livenessProbe={"timeoutSeconds": 5},
+        strategy={"type": "Recreate"}, revisionHistoryLimit=1, priorityClassName="high", runtimeClassName="gvisor", podLabels={"a": "b"},
+        namespaceOverride="elsewhere")
+    spec = pod(objects)
+    operator, proxy = spec["containers"]
+    assert proxy["name"] == "proxy" and operator["volumeMounts"] == [{"name": "ca", "mountPath": "/etc/ssl/certs"}]
+    assert operator["startupProbe"] == {"httpGet": {"path": "/healthz", "port": "http"}, "failureThreshold": 30}
+    assert operator["livenessProbe"]["timeoutSeconds"] == 5 and spec["dnsConfig"] == {"nameservers": ["10.0.0.2"]}
+    assert (spec["priorityClassName"], spec["runtimeClassName"], spec["hostAliases"][0]["ip"]) == ("high", "gvisor", "10.0.0.1")
+    assert deployment(objects)["spec"]["revisionHistoryLimit"] == 1
+    namespaced = [each for each in objects.values() if "namespace" in each["metadata"]]
+    assert {each["metadata"]["namespace"] for each in namespaced} == {"elsewhere"}
+    assert objects["ClusterRoleBinding", "alembic-operator"]["subjects"][0]["namespace"] == "elsewhere"
+
+
+def test_extra_objects_and_the_test_of_the_release():
+    text = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: '{{ .Release.Name }}-two'}"
+    objects = render(extraObjects=[{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "one"}}, text], test={"image": "busybox:1"})
+    assert {("ConfigMap", "one"), ("ConfigMap", "alembic-operator-two")} <= set(objects)
+    assert objects["Pod", "alembic-operator-test"]["metadata"]["annotations"]["helm.sh/hook"] == "test"
+
+
+def test_an_image_by_digest():
+    digest = "sha256:" + "0" * 64
+    [container] = pod(render(image={"repository": "registry.example.com/operator", "tag": "1", "digest": digest}))["containers"]
+    assert container["image"] == f"registry.example.com/operator@{digest}"
+
+
+@pytest.mark.parametrize("values", [
+    {"replica": 2}, {"replicas": 0}, {"image": {"digest": "latest"}}, {"metrics": {"serviceMonitor": {"enable": True}}},
+    {"podDisruptionBudget": {"maxUnavailable": "most"}}, {"dnsPolicy": "Nobody"}, {"extraVolumes": [{"secret": {}}]}, {"strategy": {"kind": "Recreate"}},
+    {"commonLabels": {"a": 1}}, {"log": {"format": "xml"}}, {"watchNamespaces": ["a", "a"]}])
+def test_what_the_schema_refuses(values):
+    done = helm(values)
+    assert done.returncode != 0 and "values don't meet the specifications" in done.stderr, done.stderr

@@ -1,0 +1,191 @@
+//! The pages that are generated from the code: reasons, hazards, the API, the command line; no network.
+
+use super::{generated, markdown::anchor};
+use alembic_operator::{
+    api::{Reason, ReasonKind},
+    cli::{self, Cli},
+    lint::Code,
+};
+use clap::{Command, CommandFactory};
+use serde_json::Value;
+
+/// The first lines of a generated page.
+pub fn page(title: &str, source: &str, introduction: &str) -> String {
+    format!(
+        "<!-- Generated from {source} by tests/golden. To write it again: make crds -->\n\n# {title}\n\n{introduction}\n"
+    )
+}
+
+/// One line of a table: a line break or a bar would end the cell.
+pub fn cell(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ").replace('|', "\\|").replace('<', "&lt;")
+}
+
+#[test]
+fn reasons_have_their_page() {
+    let groups = [
+        (ReasonKind::Ready, "The database is at its target"),
+        (ReasonKind::Working, "The operator works, or it passes by itself"),
+        (ReasonKind::Held, "Held by you"),
+        (ReasonKind::Stalled, "Waits for a change"),
+    ];
+    let introduction = "The STATUS column shows the reason of the Ready condition. The message of the condition has the details:\n\
+        `kubectl describe dbmigration NAME`. Each reason has an anchor, its name in lower case.\n";
+    let mut text = page("Reasons", "src/api/reasons.rs", introduction);
+    for (kind, title) in groups {
+        text += &format!("## {title}\n\n");
+        let sets = match kind {
+            ReasonKind::Ready => "Ready is True.",
+            ReasonKind::Working => "Ready is False, Reconciling is True.",
+            ReasonKind::Held => "Ready is False. It stays so until you let it go on.",
+            ReasonKind::Stalled => {
+                "Ready is False, Stalled is True. The operator checks again by itself, and goes on once it is fixed."
+            }
+        };
+        text += &format!("{sets}\n\n");
+        for reason in Reason::ALL.iter().filter(|reason| reason.kind() == kind) {
+            text += &format!("### {reason}\n\n{}\n\n", reason.advice());
+        }
+    }
+    generated("docs/src/reasons.md", &format!("{}\n", text.trim_end()));
+}
+
+#[test]
+fn hazards_have_their_page() {
+    let groups = [
+        ('D', "loses data"),
+        ('B', "blocks"),
+        ('C', "breaks clients"),
+        ('F', "fails or stops half-way"),
+        ('I', "cannot be undone"),
+        ('O', "cannot be judged"),
+    ];
+    let introduction = "A hazard is something in a plan that a person should know before it runs. Its code has an anchor, in lower case.\n\
+        What is known of the tables can make it better or worse than the severity here.\n\n\
+        | severity | with the default policy |\n|---|---|\n\
+        | critical, high | the plan waits for an [approval](plan.md) |\n| medium, low | shown |\n";
+    let mut text = page("Hazards", "src/lint/codes.rs", introduction);
+    for (letter, title) in groups {
+        text += &format!("## {letter}: {title}\n\n| code | severity | what the statement does |\n|---|---|---|\n");
+        let codes: Vec<&Code> = Code::ALL.iter().filter(|code| code.as_str().starts_with(letter)).collect();
+        for code in &codes {
+            let name = code.as_str();
+            text += &format!("| [{name}](#{}) | {} | {} |\n", anchor(name), code.severity(), cell(code.title()));
+        }
+        text += "\n";
+        for code in codes {
+            text +=
+                &format!("### {}\n\n{}: {}.\n\n{}\n\n", code.as_str(), code.severity(), code.title(), code.advice());
+        }
+    }
+    generated("docs/src/hazards.md", &format!("{}\n", text.trim_end()));
+}
+
+#[test]
+fn the_api_has_its_page() {
+    let crd: Value = serde_yaml::from_str(&cli::crd().unwrap()).unwrap();
+    let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"];
+    let introduction = "`DatabaseMigration`, group `alembic-operator.dev`, version `v1alpha1`, namespaced. Short names: `dbmigrations`,\n\
+        `dbmigration`, `dbm`. The same is printed by `kubectl explain dbmigration.spec --recursive`.\n\n\
+        A field marked * is required. Durations are written as `1h30m` or `45s`.\n";
+    let mut text = page("API", "the CRD", introduction);
+    object(&schema["spec"], "spec", &mut text);
+    object(&schema["status"], "status", &mut text);
+    generated("docs/src/api.md", &format!("{}\n", text.trim_end()));
+}
+
+/// A section for an object, and one for each object in it.
+fn object(schema: &Value, path: &str, text: &mut String) {
+    let level = if path.contains('.') { "###" } else { "##" };
+    *text += &format!("{level} {path}\n\n{}\n\n", cell(schema["description"].as_str().unwrap_or_default()));
+    for rule in schema["x-kubernetes-validations"].as_array().into_iter().flatten() {
+        if let Some(message) = rule["message"].as_str() {
+            *text += &format!("- Rule: {}\n", cell(message));
+        }
+    }
+    *text += "\n| field | type | meaning |\n|---|---|---|\n";
+    let properties = schema["properties"].as_object();
+    for (name, field) in properties.into_iter().flatten() {
+        let required = schema["required"].as_array().is_some_and(|fields| fields.iter().any(|field| field == name));
+        let star = if required { " *" } else { "" };
+        let shown = match part(field) {
+            Some(_) => format!("[`{name}`](#{})", anchor(&inner_path(path, name, field))),
+            None => format!("`{name}`"),
+        };
+        *text += &format!(
+            "| {shown}{star} | {} | {} |\n",
+            kind(field),
+            cell(field["description"].as_str().unwrap_or_default())
+        );
+    }
+    *text += "\n";
+    for (name, field) in properties.into_iter().flatten() {
+        if let Some(part) = part(field) {
+            object(part, &inner_path(path, name, field), text);
+        }
+    }
+}
+
+fn inner_path(path: &str, name: &str, field: &Value) -> String {
+    format!("{path}.{name}{}", if field["type"] == "array" { "[]" } else { "" })
+}
+
+/// The object in a field, or in its items.
+fn part(field: &Value) -> Option<&Value> {
+    [field, &field["items"]].into_iter().find(|schema| schema.get("properties").is_some())
+}
+
+fn kind(field: &Value) -> String {
+    if let Some(words) = field["enum"].as_array() {
+        let words: Vec<_> = words.iter().filter_map(Value::as_str).collect();
+        return cell(&if words.len() > 8 { "a code".to_owned() } else { words.join(", ") });
+    }
+    match field["type"].as_str() {
+        Some("array") => format!("list of {}", kind(&field["items"])),
+        Some("object") if field.get("additionalProperties").is_some() => "map".to_owned(),
+        Some("string") if field["format"] == "date-time" => "time".to_owned(),
+        Some("string") if field["pattern"].as_str().is_some_and(|p| p.contains("h)?([0-9]+m")) => "duration".to_owned(),
+        other => other.unwrap_or("any").to_owned(),
+    }
+}
+
+#[test]
+fn the_command_line_has_its_page() {
+    let command = Cli::command();
+    let introduction = "`alembic-operator` is one binary: the operator, and commands that need no cluster.\n";
+    let mut text = page("Command line", "src/cli", introduction);
+    for subcommand in command.get_subcommands().filter(|subcommand| subcommand.get_name() != "help") {
+        arguments(subcommand, &mut text);
+    }
+    generated("docs/src/cli.md", &format!("{}\n", text.trim_end()));
+}
+
+fn arguments(command: &Command, text: &mut String) {
+    let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+    *text += &format!("## {}\n\n{about}\n\n", command.get_name());
+    let known: Vec<_> =
+        command.get_arguments().filter(|argument| !matches!(argument.get_id().as_str(), "help" | "version")).collect();
+    if known.is_empty() {
+        return;
+    }
+    *text += "| argument | default | meaning |\n|---|---|---|\n";
+    for argument in known {
+        let name = match argument.get_long() {
+            Some(long) => format!("`--{long}`"),
+            None => format!("`{}`", argument.get_id().as_str().to_uppercase()),
+        };
+        let default: Vec<_> = argument.get_default_values().iter().map(|value| value.to_string_lossy()).collect();
+        let default = if default.is_empty() { String::new() } else { format!("`{}`", default.join(",")) };
+        let words: Vec<_> = argument.get_possible_values().iter().map(|value| value.get_name().to_owned()).collect();
+        let is_switch = words == ["true", "false"];
+        let words =
+            if words.is_empty() || is_switch { String::new() } else { format!(" One of {}.", words.join(", ")) };
+        let variable =
+            argument.get_env().map(|name| format!(" Variable `{}`.", name.to_string_lossy())).unwrap_or_default();
+        let help = argument.get_long_help().or(argument.get_help()).map(ToString::to_string).unwrap_or_default();
+        let stop = if help.ends_with('.') { "" } else { "." };
+        let default = if is_switch { String::new() } else { default };
+        *text += &format!("| {name} | {default} | {}{stop}{words}{variable} |\n", cell(&help));
+    }
+    *text += "\n";
+}
