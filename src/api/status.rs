@@ -248,6 +248,9 @@ pub struct HazardStatus {
     pub message: String,
     /// What to write instead.
     pub advice: String,
+    /// What else comes of the same cause, each with its code: to see to the one is to see to the other.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<String>,
 }
 
 /// The database as it answered.

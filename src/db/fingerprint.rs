@@ -53,6 +53,14 @@ impl Definition {
         }
     }
 
+    /// Its text, where that is kept.
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Hash(_) => None,
+        }
+    }
+
     fn text(&self) -> Option<String> {
         match self {
             Self::Text(text) => Some(text.clone()),

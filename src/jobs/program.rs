@@ -39,6 +39,7 @@ const FILES: &[(&str, &str)] = files![
     "alembic_operator_runner/render/child.py",
     "alembic_operator_runner/render/guard.py",
     "alembic_operator_runner/render/offline.py",
+    "alembic_operator_runner/render/operations.py",
     "alembic_operator_runner/render/output.py",
     "alembic_operator_runner/render/rendering.py",
     "alembic_operator_runner/report.py",

@@ -1,6 +1,12 @@
 //! What the database has before the plan: tables, columns, constraints, indexes. Whoever knows it gives it to the
 //! linter; the walk over a plan changes it with each statement, so that a second change sees the first; no I/O.
 
+mod objects;
+mod relations;
+
+pub use objects::of_objects;
+pub use relations::Relations;
+
 use serde::Deserialize;
 use std::collections::HashMap;
 
@@ -9,6 +15,9 @@ use std::collections::HashMap;
 #[serde(transparent)]
 pub struct Catalog {
     pub tables: HashMap<String, Table>,
+    /// What is there by name, and so what is not.
+    #[serde(skip)]
+    pub relations: Relations,
 }
 
 /// A table as it is before the plan.
@@ -24,10 +33,11 @@ pub struct Table {
 #[serde(deny_unknown_fields)]
 pub struct Column {
     pub name: String,
-    /// As the server writes it: PostgreSQL's format_type(), MySQL's COLUMN_TYPE.
-    #[serde(rename = "type")]
-    pub ty: String,
-    pub nullable: bool,
+    /// As the server writes it: PostgreSQL's format_type(), MySQL's COLUMN_TYPE. Nothing where it is not known.
+    #[serde(default, rename = "type")]
+    pub ty: Option<String>,
+    #[serde(default)]
+    pub nullable: Option<bool>,
     #[serde(default)]
     pub default: Option<String>,
 }
@@ -94,13 +104,24 @@ impl Table {
 
     pub(super) fn set_type(&mut self, name: &str, ty: &str) {
         if let Some(column) = self.column_mut(name) {
-            ty.clone_into(&mut column.ty);
+            column.ty = Some(ty.to_owned());
         }
     }
 
     pub(super) fn set_nullable(&mut self, name: &str, nullable: bool) {
         if let Some(column) = self.column_mut(name) {
-            column.nullable = nullable;
+            column.nullable = Some(nullable);
+        }
+    }
+
+    /// Takes what somebody says of a column, as far as nothing is known of it.
+    pub(super) fn learn(&mut self, said: Column) {
+        match self.column_mut(&said.name) {
+            Some(column) => {
+                column.ty = column.ty.take().or(said.ty);
+                column.nullable = column.nullable.or(said.nullable);
+            }
+            None => self.columns.push(said),
         }
     }
 }

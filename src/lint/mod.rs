@@ -16,6 +16,7 @@ mod read;
 mod rebuild;
 mod report;
 mod rules;
+mod said;
 mod squawk;
 mod statements;
 mod steps;
@@ -25,7 +26,7 @@ mod transaction;
 mod types;
 
 pub use allow::{Allow, Unused, allows_of_revision};
-pub use catalog::Catalog;
+pub use catalog::{Catalog, Relations, of_objects as catalog_of};
 pub use codes::Code;
 pub use mask::mask;
 

@@ -14,6 +14,8 @@ pub(super) struct Alteration {
     pub table: Option<Name>,
     pub operations: Vec<Operation>,
     pub online: Online,
+    /// SQLite's batch mode: the table is copied with all of the changes.
+    pub copied: bool,
 }
 
 /// MySQL's ALGORITHM and LOCK: what can't be done that way fails, and blocks nobody.

@@ -3,7 +3,7 @@
 
 use super::{
     Code, Dialect, Input, Report, Severity,
-    catalog::{Constraint, Table},
+    catalog::{Constraint, Relations, Table},
     cursor::Name,
     objects::{Key, Objects},
     operation::Alteration,
@@ -11,6 +11,7 @@ use super::{
     rebuild::Rebuild,
     report::{Found, report},
     rules,
+    said::Said,
     steps::{Step, steps},
     together::Together,
     transaction::Transaction,
@@ -37,6 +38,7 @@ struct Walk<'a> {
     rows: HashMap<Key, u64>,
     /// What the tables are when the walk comes to a statement, as far as somebody looked.
     tables: HashMap<Key, Table>,
+    relations: Relations,
     /// Indexes that a failed run has left, until the plan comes to their table.
     invalid: HashMap<Key, &'a [String]>,
     /// What routines of this plan do when they are called.
@@ -64,6 +66,7 @@ impl<'a> Walk<'a> {
             steps,
             rows,
             tables,
+            relations: input.catalog.relations.clone(),
             invalid,
             routines: HashMap::new(),
             version_table: Name::parse(&input.version_table),
@@ -85,6 +88,9 @@ impl<'a> Walk<'a> {
             self.enters(before.map(|before| before.section), step.section);
         }
         let reading = &step.reading;
+        for said in &step.said {
+            self.learns(said);
+        }
         let batch = self.rebuild.judge(at, reading, &self.objects);
         let mut found = batch.unwrap_or_else(|| reading.hazards.clone());
         found.retain_mut(|hazard| hazard.code != Code::D07 || self.cascades(hazard));
@@ -119,6 +125,13 @@ impl<'a> Walk<'a> {
         }
         for subject in filled {
             self.objects.fills(&subject);
+        }
+    }
+
+    /// What Alembic's operations say of a column counts where nobody knows better.
+    fn learns(&mut self, said: &Said) {
+        if let Said::Column { table, column } = said {
+            self.tables.entry(self.objects.key(table)).or_default().learn(column.clone());
         }
     }
 
@@ -170,6 +183,9 @@ impl<'a> Walk<'a> {
             }
             _ => {}
         }
+        if let Effect::Renames { from, to } = effect {
+            self.relations.renames(from, to, self.input.dialect);
+        }
         self.rebuild.apply(effect, &self.objects, self.transaction.open);
         self.objects.apply(effect);
         // Outside of a transaction each statement commits by itself.
@@ -179,7 +195,8 @@ impl<'a> Walk<'a> {
     }
 
     /// The hazard as it stands in this plan, or nothing.
-    fn counts(&self, mut hazard: Hazard) -> Option<Hazard> {
+    fn counts(&self, hazard: Hazard) -> Option<Hazard> {
+        let mut hazard = self.relations.on_nothing(hazard)?;
         let index = hazard.of_index.as_ref().map(|index| self.objects.index_columns(index)).unwrap_or_default();
         let columns = if hazard.not_null.is_empty() { index } else { &hazard.not_null };
         if !columns.is_empty() && columns.iter().all(|column| self.objects.not_null(&hazard.subject, column)) {
@@ -191,7 +208,9 @@ impl<'a> Walk<'a> {
         let loses = matches!(hazard.code, Code::D01 | Code::D02 | Code::D03 | Code::D04 | Code::D06 | Code::D08);
         let only =
             (loses || hazard.code == Code::B10) && self.rebuild.holds_the_only_rows(&hazard.subject, &self.objects);
-        if self.objects.made(&hazard.subject) && !only {
+        let lacks = |table: &Name| self.relations.lacks(table, self.input.dialect);
+        let nobodys = matches!(&hazard.subject, Subject::Table(table) if lacks(table));
+        if (nobodys || self.objects.made(&hazard.subject)) && !only {
             return None;
         }
         // Were the table there already, it would be as it was; only what is lost can't be had again.
@@ -211,12 +230,13 @@ impl<'a> Walk<'a> {
     /// A table that the plan made, perhaps: nobody waits for it.
     fn own(&self, table: &Name) -> bool {
         let subject = Subject::Table(table.clone());
-        self.objects.made(&subject) || self.objects.perhaps_made(&subject)
+        let lacks = self.relations.lacks(table, self.input.dialect);
+        lacks || self.objects.made(&subject) || self.objects.perhaps_made(&subject)
     }
 
     /// Whether rows of other tables go with those of this one. Where nobody looked, they may.
     fn cascades(&self, hazard: &mut Hazard) -> bool {
-        if self.tables.is_empty() {
+        if self.input.catalog.tables.is_empty() {
             hazard.severity = Severity::High;
             return true;
         }

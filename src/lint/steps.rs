@@ -5,6 +5,7 @@ use super::{
     cursor::Cursor,
     parsers,
     read::{self, Effect, Hazard, Kind, Reading, Subject},
+    said::{self, Said, Told},
     statements::{Statement, is_routine, split},
     tokens::{Comment, Kind as TokenKind, Token},
 };
@@ -21,6 +22,8 @@ pub(super) struct Step {
     pub reading: Reading,
     /// It names Alembic's rows by their revision, as only Alembic does.
     pub by_revision: bool,
+    /// What Alembic's operations say of the database before it.
+    pub said: Vec<Said>,
     pub allows: Vec<CommentAllow>,
 }
 
@@ -40,8 +43,22 @@ pub(super) fn steps(input: &Input) -> Vec<Step> {
         let mut revision = text.revision.clone();
         let mut last_line = 0;
         split(&text.sql, input.dialect, |statement| {
-            let mut allows = Vec::new();
+            let (mut allows, mut said) = (Vec::new(), Vec::new());
             for comment in statement.comments {
+                match said::of_comment(comment.text, input.dialect) {
+                    Some(Told::Said(told)) => said.push(told),
+                    Some(Told::Copies { reading, shown }) => steps.push(Step {
+                        section,
+                        revision: revision.clone(),
+                        line: comment.line,
+                        shown,
+                        reading: *reading,
+                        by_revision: false,
+                        said: std::mem::take(&mut said),
+                        allows: Vec::new(),
+                    }),
+                    None => {}
+                }
                 if let Some(running) = running(comment.text) {
                     revision = Some(running);
                 }
@@ -67,7 +84,7 @@ pub(super) fn steps(input: &Input) -> Vec<Step> {
             }));
             let shown = shown(&statement, reading.kind);
             let by_revision = by_revision(&Cursor::new(statement.tokens, input.dialect));
-            steps.push(Step { section, revision: revision.clone(), line, shown, reading, by_revision, allows });
+            steps.push(Step { section, revision: revision.clone(), line, shown, reading, by_revision, said, allows });
         });
     }
     steps

@@ -7,6 +7,7 @@ use super::{
     cursor::Name,
     objects::{Key, Objects},
     read::{Effect, Hazard, Subject},
+    said::Said,
     steps::Step,
 };
 use std::collections::HashMap;
@@ -32,6 +33,11 @@ impl<'a> Together<'a> {
             }
         }
         for (at, step) in steps.iter().enumerate() {
+            for said in &step.said {
+                if let Said::Index { index, table } = said {
+                    indexes.entry(objects.key(index)).or_insert_with(|| table.clone());
+                }
+            }
             for effect in &step.reading.effects {
                 match effect {
                     Effect::Drops(table) => dropped.entry(objects.key(table)).or_default().push(at),

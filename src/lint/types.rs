@@ -187,6 +187,17 @@ impl Type {
         }
     }
 
+    fn affinity(&self) -> Affinity {
+        let has = |parts: &[&str]| parts.iter().any(|part| self.full.contains(part));
+        match () {
+            () if has(&["int"]) => Affinity::Integer,
+            () if has(&["char", "clob", "text"]) => Affinity::Text,
+            () if self.full.is_empty() || has(&["blob"]) => Affinity::Blob,
+            () if has(&["real", "floa", "doub"]) => Affinity::Real,
+            () => Affinity::Numeric,
+        }
+    }
+
     fn is_as_long(&self, old: &Self) -> bool {
         match (old.size, self.size) {
             (_, None) => true,
@@ -263,6 +274,9 @@ pub(super) struct Change {
 
 /// The change from one type, as far as it is known, to another.
 pub(super) fn change(old: Option<&Type>, new: &Type, dialect: Dialect) -> Change {
+    if dialect == Dialect::Sqlite {
+        return Change { narrows: casts_in_sqlite(old, new), rewrites: Answer::Yes };
+    }
     let Some(old) = old else {
         let narrows = if may_be_narrower(new, dialect) { Answer::Perhaps } else { Answer::No };
         let free = !new.array && new.size.is_none() && matches!(new.kind, Kind::Text(_) | Kind::Varchar);
@@ -271,12 +285,31 @@ pub(super) fn change(old: Option<&Type>, new: &Type, dialect: Dialect) -> Change
         return Change { narrows, rewrites: if free { Answer::Perhaps } else { Answer::Yes } };
     };
     let free = match dialect {
-        Dialect::PostgreSql => new.is_free_in_postgres(old),
         Dialect::MySql | Dialect::MariaDb => new.is_free_in_mysql(old, dialect == Dialect::MariaDb),
-        Dialect::Sqlite => false,
+        Dialect::PostgreSql | Dialect::Sqlite => new.is_free_in_postgres(old),
     };
     let answer = |yes: bool| if yes { Answer::Yes } else { Answer::No };
     Change { narrows: answer(!new.holds(old)), rewrites: answer(!free) }
+}
+
+/// In SQLite only the affinity of a type counts: a copy cuts where it casts to numbers what was none.
+fn casts_in_sqlite(old: Option<&Type>, new: &Type) -> Answer {
+    match (old.map(Type::affinity), new.affinity()) {
+        (_, Affinity::Text | Affinity::Blob) => Answer::No,
+        (None, _) => Answer::Perhaps,
+        (Some(old), new) if old == new || (old == Affinity::Integer && new != Affinity::Blob) => Answer::No,
+        _ => Answer::Yes,
+    }
+}
+
+/// SQLite's rules for the name of a type, in their order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Affinity {
+    Integer,
+    Text,
+    Blob,
+    Real,
+    Numeric,
 }
 
 /// There is a kindred type that holds more than this one.

@@ -246,7 +246,9 @@ pub struct Facts {
     /// The inspections of the images that this object was inspected with, newest first.
     pub remembered: Vec<Arc<Inspected>>,
     /// How large the tables are, where something is pending.
-    pub sizes: Sizes,
+    pub sizes: Option<Sizes>,
+    /// The objects of the schema, where something is pending and the look at `schema` has not read them.
+    pub catalog: Option<Catalog>,
     /// The ConfigMap that shows the plan, if there is one.
     pub shown_plan: Option<ShownPlan>,
 }

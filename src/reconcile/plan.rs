@@ -4,7 +4,7 @@ use super::checks::{Chosen, direction_name};
 use crate::{
     api::{ANNOTATION_PLAN, DatabaseMigration, HazardStatus, PlanStatus, PlanStep},
     jobs::{own_metadata, own_name},
-    lint::{Finding, Severity},
+    lint::{Also, Finding, Severity},
     revisions::Direction,
     text,
 };
@@ -75,7 +75,12 @@ fn shown_hazard(finding: &Finding) -> HazardStatus {
         statement: text::clean(&finding.statement, 160),
         message: text::clean(&finding.message, 300),
         advice: finding.advice.to_owned(),
+        also: finding.also.iter().map(also).collect(),
     }
+}
+
+fn also(also: &Also) -> String {
+    text::clean(&format!("{}: {}", also.code.as_str(), also.message), 160)
 }
 
 /// `1C 2H`; nothing where there is no hazard.

@@ -1,8 +1,10 @@
 //! What the facts mean, by one name; no I/O.
 
 use super::{
-    checks::{Chosen, Drift, Route, Unmanaged, adoption, choose, drift, judge, spec_problem, unmanaged, usable_graph},
-    facts::{ActiveRun, DatabaseView, Facts, ImageView, JobView},
+    checks::{
+        Before, Chosen, Drift, Route, Unmanaged, adoption, choose, drift, judge, spec_problem, unmanaged, usable_graph,
+    },
+    facts::{ActiveRun, DatabaseView, Facts, ImageView, JobView, SchemaView},
 };
 use crate::{
     api::{DatabaseMigration, DatabaseMigrationStatus, Problem, Reason},
@@ -131,11 +133,16 @@ fn plan(
 
 /// A plan with its hazards.
 pub fn judged(object: &DatabaseMigration, facts: &Facts, plan: Chosen) -> Chosen {
-    let version = match &facts.database {
-        DatabaseView::Seen(snapshot) => snapshot.server_version.as_str(),
-        _ => "",
+    let snapshot = match &facts.database {
+        DatabaseView::Seen(snapshot) => Some(snapshot),
+        _ => None,
     };
-    let judged = judge(&plan, &object.spec.policy.hazards.allow, &facts.sizes, version);
+    let schema = match &facts.schema {
+        SchemaView::Seen(seen) => Some(&seen.schema.catalog),
+        _ => facts.catalog.as_ref(),
+    };
+    let before = Before { snapshot, sizes: facts.sizes.as_ref(), schema };
+    let judged = judge(&plan, &object.spec.policy.hazards.allow, &before);
     Chosen { judged, ..plan }
 }
 

@@ -534,7 +534,9 @@ impl Simulated {
     fn schema_of(database: &Database) -> Schema {
         let rows = database.rows.clone().unwrap_or_default();
         let of_revisions = rows.iter().map(|row| format!("of_{row}"));
-        let names = of_revisions.chain(database.tables.iter().cloned());
+        // What a revision may drop is there.
+        let names =
+            of_revisions.chain(database.tables.iter().cloned()).chain(std::iter::once("public.goods".to_owned()));
         let objects = names.map(|name| ("table".to_owned(), name, String::new()));
         Schema { catalog: Catalog::new("postgresql 15".to_owned(), objects), rows, migrating: database.working > 0 }
     }

@@ -75,6 +75,11 @@ def is_whole(script, text=None):
     return True
 
 
+def said(script):
+    """What Alembic's operations say beside the SQL, and the SQL."""
+    return re.findall(r"^-- Alembic says: (.*)$", script["text"], flags=re.M), re.sub(r"^-- Alembic says: .*\n\n", "", script["text"], flags=re.M)
+
+
 def is_opaque(script, *words, rendered=False):
     assert (script["text"] is not None) is rendered and (script["sha256"] is not None) is rendered, script
     for word in words:
@@ -158,7 +163,7 @@ def test_same_as_alembics_own_offline_mode(make_project, request, kind, release)
         own = alembics_own(project, direction, span)
         assert set(own) >= set(names) - {"c1"}, own
         for name in names:
-            assert is_whole(scripts[name][direction], own.get(name, "")), (name, direction)
+            assert is_whole(scripts[name][direction]) and said(scripts[name][direction])[1] == own.get(name, ""), (name, direction)
     assert scripts["c1"]["upgrade"] == {"text": "", "sha256": hashlib.sha256(b"").hexdigest(), "opaque": []}
     assert database.tables() == set()
 
@@ -303,8 +308,48 @@ def test_sqlite_batch_mode(sqlite_project, release):
         "table = sa.Table('t', sa.MetaData(), sa.Column('a', sa.Integer), sa.Column('b', sa.Integer))\n"
         "with op.batch_alter_table('t', copy_from=table) as batch:\n    batch.drop_column('a')",
     )
-    assert is_opaque(script, "SQLite batch mode can't be rendered without the table (line ")
+    assert is_opaque(script, "copies table t in SQLite's batch mode: judged by Alembic's operations", rendered=True)
+    assert script["text"] == "-- Alembic does: ALTER TABLE t DROP COLUMN a"
     assert is_whole(added, "ALTER TABLE t ADD COLUMN a INTEGER;") and is_whole(copied) and "_alembic_tmp_t" in copied["text"]
+
+
+@pytest.mark.parametrize("release", ENDS)
+def test_sqlites_batch_mode_tells_its_operations(sqlite_project, release):
+    script, odd = upgrades(sqlite_project, """
+        op.execute("SELECT 1")
+        with op.batch_alter_table("t") as batch:
+            batch.alter_column("a", existing_type=sa.Text(), type_=sa.Integer(), nullable=False, existing_nullable=True)
+            batch.alter_column("b", new_column_name="the b", server_default=None)
+            batch.add_column(sa.Column("c", sa.String(5), nullable=False, server_default="x"))
+            batch.create_unique_constraint("u", ["a", "c"])
+            batch.create_foreign_key("f", "other", ["a"], ["id"])
+            batch.create_check_constraint("k", "a > 0")
+            batch.drop_constraint("old", type_="unique")
+            batch.create_index("i", ["c"])
+        op.execute("SELECT 2")
+        """, """
+        with op.batch_alter_table("t", recreate="always") as batch:
+            batch.create_table_comment("x")
+        """)
+    assert is_opaque(script, "judged by Alembic's operations", rendered=True)
+    changes = ["ALTER COLUMN a TYPE INTEGER", "ALTER COLUMN a SET NOT NULL", "ALTER COLUMN b DROP DEFAULT", 'RENAME COLUMN b TO "the b"',
+               "ADD COLUMN c VARCHAR(5) DEFAULT 0 NOT NULL", "ADD CONSTRAINT u UNIQUE (a, c)", "ADD CONSTRAINT f FOREIGN KEY (a) REFERENCES other (id)",
+               "ADD CONSTRAINT k CHECK (a > 0)", "DROP CONSTRAINT old"]
+    assert script["text"] == "SELECT 1;\n\n-- Alembic says: column t.a TEXT NULL\n\n-- Alembic does: ALTER TABLE t %s\n\nSELECT 2;" % ", ".join(changes)
+    assert is_opaque(odd, "SQLite batch mode can't be rendered without the table (line ")
+
+
+@pytest.mark.parametrize("release", ENDS)
+def test_operations_say_what_the_sql_does_not(pg_project, release):
+    typed, tightened, dropped, unsaid = upgrades(
+        pg_project,
+        "op.alter_column('t', 'a', schema='s', existing_type=sa.String(20), type_=sa.String(50), existing_nullable=False)",
+        "op.alter_column('t', 'A b', existing_nullable=True, nullable=False)",
+        "op.drop_index('i', table_name='t')",
+        "op.alter_column('t', 'a', nullable=False)\nop.drop_index('i')",
+    )
+    assert said(typed) == (["column s.t.a VARCHAR(20) NOT NULL"], "ALTER TABLE s.t ALTER COLUMN a TYPE VARCHAR(50);")
+    assert said(tightened)[0] == ['column t."A b" NULL'] and said(dropped) == (["index i of t"], "DROP INDEX i;") and said(unsaid)[0] == []
 
 
 # ---------------------------------------------------------------- nothing is run

@@ -3,8 +3,16 @@
 use super::{Code, Kind, Reading, column, postgres::is_not_null};
 use crate::lint::{
     cursor::{Cursor, Name},
-    operation::{Alteration, Constraint, ConstraintKind, Online, Operation},
+    operation::{Alteration, Constraint, ConstraintKind, Online, Operation, Using},
+    types::Type,
 };
+
+/// Reads the actions of SQLite's batch mode, which are those of ALTER TABLE.
+pub(in crate::lint) fn copies(mut at: Cursor<'_>) -> Option<Reading> {
+    let mut reading = at.eat("ALTER TABLE").then(|| read(at, false))?;
+    reading.alterations.iter_mut().for_each(|alteration| alteration.copied = true);
+    Some(reading)
+}
 
 /// Reads what follows ALTER TABLE.
 pub(super) fn read(mut at: Cursor<'_>, ignores: bool) -> Reading {
@@ -16,7 +24,7 @@ pub(super) fn read(mut at: Cursor<'_>, ignores: bool) -> Reading {
         out.unclear(format!("an ALTER TABLE that can't be read: {}", at.shown()));
     }
     let online = Online { ignores, ..online(&at) };
-    let mut alteration = Alteration { table: table.clone(), operations: Vec::new(), online };
+    let mut alteration = Alteration { table: table.clone(), online, ..Alteration::default() };
     // DROP PARTITION a, b: what follows are names, and nothing else.
     let partitions = at.tokens.get(1).is_some_and(|t| t.is("PARTITION")) && !at.at("ADD");
     for item in if partitions { vec![at.clone()] } else { at.list() } {
@@ -294,6 +302,12 @@ fn alter(mut at: Cursor<'_>, to: &mut Vec<Operation>, out: &mut Reading) {
         to.push(Operation::DropDefault { name });
     } else if at.eat("SET DEFAULT") {
         to.push(Operation::SetDefault);
+    } else if !mysql && at.eat("SET NOT NULL") {
+        to.push(Operation::SetNotNull { name });
+    } else if !mysql && at.eat("DROP NOT NULL") {
+        to.push(Operation::DropNotNull { name });
+    } else if !mysql && at.eat("TYPE") {
+        to.push(Operation::AlterType { name, ty: Type::read(&mut at), using: Using::Nothing });
     } else if !at.at_any(&["SET VISIBLE", "SET INVISIBLE"]) {
         out.unclear(format!("the change {} of {name} is not known to be harmless", at.shown()));
     }
@@ -314,7 +328,7 @@ fn redefine(mut at: Cursor<'_>, to: &mut Vec<Operation>, out: &mut Reading) {
 /// A table gets another name, perhaps in another schema; a name without one stays in the old one's.
 pub(super) fn renames_table(from: Option<Name>, to: Option<Name>, out: &mut Reading) {
     let alteration =
-        Alteration { table: from, operations: vec![Operation::RenameTable { to }], online: Online::default() };
+        Alteration { table: from, operations: vec![Operation::RenameTable { to }], ..Alteration::default() };
     out.effects.extend(alteration.effects());
     out.alterations.push(alteration);
 }

@@ -82,7 +82,7 @@ fn is_the_same(tokens: &[Token<'_>]) -> bool {
 }
 
 /// The columns in the list that follows, as for an index; expressions are left out.
-pub(super) fn listed(at: &Cursor<'_>) -> Vec<String> {
+pub(in crate::lint) fn listed(at: &Cursor<'_>) -> Vec<String> {
     let Some(open) = at.tokens.iter().position(|t| t.is("(")) else { return Vec::new() };
     let mut list = Cursor::new(&at.tokens[open..], at.dialect);
     let items = list.parentheses().map(|inside| Cursor::new(inside, at.dialect).list()).unwrap_or_default();

@@ -2,7 +2,7 @@
 
 mod alter;
 mod alter_table;
-mod column;
+pub(super) mod column;
 mod condition;
 mod create;
 mod data;
@@ -19,6 +19,7 @@ use super::{
     operation::Alteration,
 };
 
+pub(super) use alter_table::copies;
 pub(super) use scan::{all as scan_all, begins, words as scan_words};
 pub(super) use settings::calls_hazards;
 

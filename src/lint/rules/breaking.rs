@@ -58,10 +58,14 @@ fn adds(column: &Column, at: &mut Context<'_>) {
     if (column.not_null || column.primary_key) && !column.fills_itself() {
         let why = match at.dialect {
             Dialect::PostgreSql => "it fails where there are rows, and so do INSERTs that leave it out",
+            Dialect::Sqlite if at.copied => "the copy fails where there are rows",
             Dialect::Sqlite => "SQLite refuses it",
             _ => "old rows silently get 0 or '', and INSERTs that leave it out fail in strict mode",
         };
         at.add(Code::C03, format!("the new column {name} is required and has no default: {why}"));
+    }
+    if at.copied {
+        return;
     }
     if at.dialect == Dialect::Sqlite {
         return adds_in_sqlite(column, at);

@@ -23,6 +23,7 @@ struct Context<'a> {
     /// The table as it is when the operation comes to it, where that is known.
     before: Option<&'a Table>,
     online: Online,
+    copied: bool,
     out: Vec<Hazard>,
 }
 
@@ -42,12 +43,12 @@ impl Context<'_> {
     }
 
     fn old_type(&self, column: &str) -> Option<Type> {
-        Some(Type::parse(&self.before?.column(column)?.ty, self.dialect))
+        Some(Type::parse(self.before?.column(column)?.ty.as_ref()?, self.dialect))
     }
 
     /// Whether the column may be NULL, if that is known.
     fn nullable(&self, column: &str) -> Option<bool> {
-        Some(self.before?.column(column)?.nullable)
+        self.before?.column(column)?.nullable
     }
 
     fn change(&self, column: &str, new: &Type) -> Change {
@@ -61,7 +62,7 @@ pub(super) fn judge(alteration: &Alteration, mut table: Option<&mut Table>, dial
     let mut out = Vec::new();
     for (place, operation) in alteration.operations.iter().enumerate() {
         let (on, before, online) = (on.clone(), table.as_deref(), alteration.online);
-        let mut context = Context { dialect, on, before, online, out: Vec::new() };
+        let mut context = Context { dialect, on, before, online, copied: alteration.copied, out: Vec::new() };
         losing::judge(operation, &mut context);
         blocking::judge(operation, &mut context);
         breaking::judge(operation, &mut context);
@@ -80,6 +81,11 @@ pub(super) fn judge(alteration: &Alteration, mut table: Option<&mut Table>, dial
 fn together(alteration: &Alteration, table: Option<&Name>, dialect: Dialect, out: &mut Vec<Hazard>) {
     let on = || table.cloned().map_or(Subject::Nothing, Subject::Table);
     let any = |test: fn(&Operation) -> bool| alteration.operations.iter().any(test);
+    if alteration.copied {
+        // All of it is done by one copy.
+        out.retain(|h| !matches!(h.code, Code::B03 | Code::B04 | Code::B05 | Code::B06));
+        out.push(Hazard::new(Code::B06, on(), "the table is copied to change it, and the database locked meanwhile"));
+    }
     let drops = any(blocking::drops_primary_key);
     let adds = any(blocking::adds_primary_key);
     if dialect.is_mysql() && drops && !adds {
@@ -119,8 +125,8 @@ fn apply(operation: &Operation, table: &mut Table) {
     match operation {
         Operation::AddColumn { column, .. } => table.add(Column {
             name: column.name.clone(),
-            ty: column.ty.full.clone(),
-            nullable: !column.not_null && !column.primary_key,
+            ty: Some(column.ty.full.clone()),
+            nullable: Some(!column.not_null && !column.primary_key),
             default: None,
         }),
         Operation::DropColumn { name } => table.drop(name),

@@ -1,11 +1,12 @@
 //! What a plan does to the data and to those who use it: its SQL, the hazards in it, and what can't be seen; no I/O.
 
-use super::plan::Chosen;
+use super::{before::Before, plan::Chosen};
 use crate::{
     api::{AllowedHazard, Reversible},
-    db::Sizes,
     jobs::{Implementation, Revision},
-    lint::{Allow, Code, Dialect, Fact, Finding, Input, Report, Section, Severity, allows_of_revision, lint},
+    lint::{
+        Allow, Code, Dialect, Fact, Finding, Input, Relations, Report, Section, Severity, allows_of_revision, lint,
+    },
     revisions::Direction,
 };
 
@@ -46,25 +47,30 @@ fn loses(code: Code) -> bool {
     matches!(code, Code::D01 | Code::D02 | Code::D03 | Code::D04 | Code::D07)
 }
 
-/// Judges a plan. `server_version` is the database's own word; `sizes` tells which locks are short.
-pub fn judge(chosen: &Chosen, allowed: &[AllowedHazard], sizes: &Sizes, server_version: &str) -> Judged {
+/// Judges a plan by what the database has before it.
+pub fn judge(chosen: &Chosen, allowed: &[AllowedHazard], before: &Before) -> Judged {
     let plan = &chosen.plan;
     let down = plan.direction == Direction::Downgrade;
     if !matches!(plan.direction, Direction::Upgrade | Direction::Downgrade) {
         return Judged::default();
     }
     let revisions: Vec<&Revision> = chosen.revisions().collect();
-    let dialect = Dialect::of(&chosen.image.inspection.dialect, server_version);
+    let dialect = Dialect::of(&chosen.image.inspection.dialect, before.server_version());
     let lossy = if down { Vec::new() } else { lossy_downgrades(&revisions, chosen, dialect) };
     let reversible: Vec<Reversible> = revisions.iter().map(|revision| reversible(revision, down, &lossy)).collect();
     let mut allows: Vec<Allow> = allowed.iter().filter_map(of_spec).collect();
     for revision in &revisions {
         allows.extend(allows_of_revision(&revision.id, revision.allows.iter().map(String::as_str)));
     }
-    let facts = revisions.iter().zip(&reversible).flat_map(|(revision, back)| facts(revision, *back, down)).collect();
     let report = match dialect {
-        Some(dialect) => lint(&input(&revisions, chosen, down, dialect, facts, allows, sizes))
-            .unwrap_or_else(|error| unread(&revisions, &error.to_string())),
+        Some(dialect) => {
+            let mut input = input(&revisions, chosen, down, dialect, before);
+            let empty = input.catalog.relations == Relations::Nothing;
+            let each = revisions.iter().zip(&reversible);
+            input.facts = each.flat_map(|(revision, back)| facts(revision, *back, down, empty)).collect();
+            input.allows = allows;
+            lint(&input).unwrap_or_else(|error| unread(&revisions, &error.to_string()))
+        }
         None => unread(&revisions, "the SQL of this dialect can't be read"),
     };
     Judged { report, reversible }
@@ -92,16 +98,10 @@ fn of_spec(allowed: &AllowedHazard) -> Option<Allow> {
     Some(Allow { code, revision: allowed.revision.clone(), reason: allowed.reason.clone() })
 }
 
-fn input(
-    revisions: &[&Revision],
-    chosen: &Chosen,
-    down: bool,
-    dialect: Dialect,
-    facts: Vec<Fact>,
-    allows: Vec<Allow>,
-    sizes: &Sizes,
-) -> Input {
+fn input(revisions: &[&Revision], chosen: &Chosen, down: bool, dialect: Dialect, before: &Before) -> Input {
     let inspection = &chosen.image.inspection;
+    let sizes = || before.sizes.into_iter().flatten();
+    let sql = revisions.iter().filter_map(|revision| revision.script(down).text.as_deref());
     let section = |revision: &&Revision| Section {
         revision: Some(revision.id.clone()),
         sql: revision.script(down).text.clone().unwrap_or_default(),
@@ -110,15 +110,14 @@ fn input(
     Input {
         dialect,
         sections: revisions.iter().map(section).collect(),
-        facts,
-        rows: sizes.iter().map(|(table, size)| (table.clone(), size.rows)).collect(),
-        invalid_indexes: sizes
-            .iter()
+        facts: Vec::new(),
+        rows: sizes().map(|(table, size)| (table.clone(), size.rows)).collect(),
+        invalid_indexes: sizes()
             .filter(|(_, size)| !size.invalid_indexes.is_empty())
             .map(|(table, size)| (table.clone(), size.invalid_indexes.clone()))
             .collect(),
-        catalog: Default::default(),
-        allows,
+        catalog: before.catalog(dialect, sql, &inspection.version_table),
+        allows: Vec::new(),
         version_table: inspection.version_table.clone(),
     }
 }
@@ -127,7 +126,7 @@ fn input(
 fn lossy_downgrades(revisions: &[&Revision], chosen: &Chosen, dialect: Option<Dialect>) -> Vec<(String, String)> {
     let Some(dialect) = dialect else { return Vec::new() };
     let back: Vec<&Revision> = revisions.iter().rev().copied().collect();
-    let input = input(&back, chosen, true, dialect, Vec::new(), Vec::new(), &Sizes::default());
+    let input = input(&back, chosen, true, dialect, &Before::default());
     let findings = lint(&input).map(|report| report.findings).unwrap_or_default();
     let lossy = findings.into_iter().filter(|f| loses(f.code));
     lossy.filter_map(|f| Some((f.revision?, f.message))).collect()
@@ -144,8 +143,8 @@ fn reversible(revision: &Revision, down: bool, lossy: &[(String, String)]) -> Re
     }
 }
 
-/// What is known of a step beside its SQL.
-fn facts(revision: &Revision, reversible: Reversible, down: bool) -> Vec<Fact> {
+/// What is known of a step beside its SQL. In a database without tables it can lose nothing, whatever it does.
+fn facts(revision: &Revision, reversible: Reversible, down: bool, empty: bool) -> Vec<Fact> {
     let script = revision.script(down);
     let fact = |code: Code, severity: Severity, message: String| Fact {
         code,
@@ -156,7 +155,9 @@ fn facts(revision: &Revision, reversible: Reversible, down: bool) -> Vec<Fact> {
     let mut facts = Vec::new();
     if !script.opaque.is_empty() {
         // Of a step without any SQL nobody knows what it drops.
-        let severity = if script.text.as_deref().is_some_and(|text| !text.trim().is_empty()) {
+        let severity = if empty {
+            Severity::Low
+        } else if script.text.as_deref().is_some_and(|text| !text.trim().is_empty()) {
             Code::O01.severity()
         } else {
             Severity::High

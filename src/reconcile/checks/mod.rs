@@ -2,6 +2,7 @@
 
 mod approval;
 mod backup;
+mod before;
 mod drift;
 mod hazards;
 mod image;
@@ -15,6 +16,7 @@ mod verify;
 
 pub use approval::{Approval, approval};
 pub use backup::{backup_progress, backup_request, not_required};
+pub use before::Before;
 pub use drift::{Drift, drift};
 pub use hazards::judge;
 pub use image::{accepted_drift, heads_condition, requested_at};

@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     api::{RunRecord, RunsStatus, SucceededRun},
+    db::{Catalog, TableSize},
     jobs::Inspected,
     reconcile::facts::ImageView,
 };
@@ -33,6 +34,27 @@ fn with_policy(target: &str, policy: serde_json::Value) -> DatabaseMigration {
     let mut object = object(target);
     object.spec.policy = serde_json::from_value(policy).unwrap();
     object
+}
+
+#[test]
+fn nothing_asks_where_nothing_can_be_lost() {
+    let decided = |sql: &str, objects: &[(&str, &str, &str)], sizes: &[&str]| {
+        let mut facts = observed(ImageView::Stored(dangerous(sql)), seen("a"));
+        let owned = objects.iter().map(|(k, n, d)| ((*k).to_owned(), (*n).to_owned(), (*d).to_owned()));
+        facts.catalog = Some(Catalog::new("postgresql 15".into(), owned));
+        facts.sizes = Some(sizes.iter().map(|name| ((*name).to_owned(), TableSize::default())).collect());
+        decide(&object("b"), &facts, now())
+    };
+    let version = "public.alembic_version";
+    // Where no table is, and where this one is not.
+    assert!(started(&decided(DROPS, &[], &[version])).is_some());
+    assert!(started(&decided(DROPS, &[("table", "public.other", "")], &[version, "public.other"])).is_some());
+    let goods = [("table", "public.goods", ""), ("column", "public.goods.price", "character varying(10)")];
+    let sizes = [version, "public.goods"];
+    assert_eq!(reason(&decided(DROPS, &goods, &sizes)), "AwaitingApproval");
+    // The old type says whether the new one is narrower.
+    let retyped = |ty: &str| reason(&decided(&format!("ALTER TABLE goods ALTER price TYPE {ty};"), &goods, &sizes));
+    assert_eq!((retyped("varchar(5)"), retyped("text")), ("AwaitingApproval".into(), "Migrating".into()));
 }
 
 #[test]

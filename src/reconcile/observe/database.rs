@@ -2,7 +2,7 @@
 
 use crate::{
     api::{Connection, Database, DatabaseMigration, ProbeMode, Problem, Reason, SecretKey, parse_duration},
-    db::{self, Endpoint, ProbeError, Sizes, UrlError, VersionTable},
+    db::{self, Catalog, Endpoint, ProbeError, Sizes, UrlError, VersionTable},
     error::Error,
     reconcile::{Context, api::call, facts::DatabaseView},
 };
@@ -197,15 +197,29 @@ pub async fn probe(
 }
 
 /// How large the tables are, where somebody is going to change some; nothing where that can't be read.
-pub async fn sizes(object: &DatabaseMigration, context: &Context, endpoint: &Endpoint, table: &VersionTable) -> Sizes {
-    let Ok(_permit) = context.process.servers.permit(&endpoint.server()).await else { return Sizes::default() };
-    match context.process.prober.sizes(endpoint, table, timeout(object)).await {
-        Ok(sizes) => sizes,
-        Err(error) => {
-            tracing::warn!(object = object.name_any(), %error, "the sizes of tables can't be read");
-            Sizes::default()
-        }
-    }
+pub async fn sizes(
+    object: &DatabaseMigration,
+    context: &Context,
+    endpoint: &Endpoint,
+    table: &VersionTable,
+) -> Option<Sizes> {
+    let _permit = context.process.servers.permit(&endpoint.server()).await.ok()?;
+    let read = context.process.prober.sizes(endpoint, table, timeout(object)).await;
+    read.inspect_err(|error| tracing::warn!(object = object.name_any(), %error, "the sizes of tables can't be read"))
+        .ok()
+}
+
+/// What the tables are, where somebody is going to change some; nothing where that can't be read.
+pub async fn catalog(
+    object: &DatabaseMigration,
+    context: &Context,
+    endpoint: &Endpoint,
+    table: &VersionTable,
+) -> Option<Catalog> {
+    let _permit = context.process.servers.permit(&endpoint.server()).await.ok()?;
+    let read = context.process.prober.schema(endpoint, table, timeout(object)).await;
+    let read = read.inspect_err(|error| tracing::warn!(object = object.name_any(), %error, "the tables can't be read"));
+    read.ok().filter(|schema| !schema.migrating).map(|schema| schema.catalog)
 }
 
 /// What a failed look means for the object.

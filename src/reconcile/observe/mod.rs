@@ -17,7 +17,7 @@ use super::{
     api::call,
     checks::requested_at,
     due,
-    facts::{DatabaseView, Facts, ImageView, ModelsView, ShownPlan},
+    facts::{DatabaseView, Facts, ImageView, ModelsView, SchemaView, ShownPlan},
     plan::{plan_hash, plan_name},
 };
 use crate::{
@@ -71,6 +71,10 @@ pub async fn observe(object: &DatabaseMigration, context: &Context) -> Result<Fa
     if is_pending(object, &facts) {
         if let Some(server) = &located.endpoint {
             facts.sizes = database::sizes(object, context, server, &table).await;
+            if !matches!(facts.schema, SchemaView::Seen(_)) {
+                facts.catalog = database::catalog(object, context, server, &table).await;
+                facts.catalog.iter_mut().for_each(|catalog| catalog.hide(&located.secrets()));
+            }
         }
         facts.shown_plan = shown_plan(object, context).await?;
     }

@@ -10,6 +10,7 @@ from ..texts import clean
 from .child import Child
 from .guard import Guard, Touched
 from .offline import offline_dialect, stand_in
+from .operations import Operations as Heard
 from .output import SQL_LIMIT, SQL_LIMIT_HARD, SQL_LIMIT_TOGETHER, SQL_SECONDS, SQL_SECONDS_TOGETHER, Output, TooLong, line_of, sql_script
 
 TOO_LATE = "not rendered: the SQL of all revisions took more than %g s"
@@ -98,6 +99,7 @@ class Renderer:
         self.options.update(as_sql=True, literal_binds=True, output_buffer=Output())
         self.offline = MigrationContext(offline_dialect(context.dialect), None, self.options, environment)
         self.bind = stand_in(self.offline, self.guard)
+        self.heard = Heard(self.offline)
         self.op: Any = None
 
     def script_of(self, function):
@@ -122,6 +124,8 @@ class Renderer:
     def reasons(self, sight, error):
         """What was seen in the source is named first; what the guard refused, where the source doesn't tell it."""
         reasons: List[str] = (sight.binds if self.guard.tried or error else []) + sight.lacks
+        reasons += ["copies table %s in SQLite's batch mode: judged by Alembic's operations, its SQL depends on the table" % table
+                    for table in self.heard.copied]
         told = any(reason.startswith("reads the database") for reason in reasons)
         return reasons + [reason for reason in self.guard.tried if not (told and reason.startswith("reads the database"))]
 
@@ -145,6 +149,7 @@ class Renderer:
         from alembic.operations import Operations
 
         self.guard.tried = []
+        self.heard.copied = []
         self.options["output_buffer"].seek(0)
         self.options["output_buffer"].truncate()
         self.offline.impl.memo.clear()
