@@ -93,6 +93,8 @@ reasons! {
         RedundantParent = "RedundantParent": "Remove the parent that is an ancestor of another one: Alembic fails half-way on such a revision.",
         DriverMissing = "DriverMissing": "Install the driver in the image, or name another one in the URL or `spec.database.driver`.",
         ConnectFailed = "ConnectFailed": "The operator reaches the database but the application's pod does not: check NetworkPolicies, the driver's message and env.py.",
+        OtherDatabase = "OtherDatabase": "Let env.py take its URL from the variable that the message names, and stay in that database: nothing was run.",
+        PoolerInTransactionMode = "PoolerInTransactionMode": "Let `spec.database.migrationUrlFrom` name a URL that leads to the server itself, or to a pooler in session mode: nothing was run.",
         MultipleDatabases = "MultipleDatabases": "Use one object per database: env.py migrates several in one run.",
         VersionTableMismatch = "VersionTableMismatch": "Let `spec.database.versionTable` say what env.py says, or leave it out.",
         ExternalTransaction = "ExternalTransaction": "Let env.py commit what it ran before context.configure(), or use engine.begin(): Alembic's work would be rolled back.",

@@ -238,6 +238,12 @@ pub struct Database {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connection: Option<Connection>,
 
+    /// A Secret that holds another URL of the same database, for the operator and its Jobs alone: one that leads to the server
+    /// itself, where the application's leads through a pooler in transaction mode, or one with more rights. The Job of
+    /// `spec.verify` gets the application's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub migration_url_from: Option<ValueFrom>,
+
     /// Names of the environment variables that carry the URL into the pod (default DATABASE_URL). It is also set as
     /// sqlalchemy.url, for an env.py that reads only alembic.ini.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -270,6 +276,16 @@ pub struct Database {
 }
 
 impl Database {
+    /// The Secret with the whole URL that migrations use, where it is not given in parts.
+    pub fn migration_url(&self) -> Option<&ValueFrom> {
+        self.migration_url_from.as_ref().or(self.url_from.as_ref())
+    }
+
+    /// The parts of the URL that migrations use, where it is given in parts.
+    pub fn migration_parts(&self) -> Option<&Connection> {
+        self.connection.as_ref().filter(|_| self.migration_url().is_none())
+    }
+
     /// The variables that carry the URL, with the default filled in.
     pub fn env_names(&self) -> Vec<String> {
         if self.env.is_empty() { vec!["DATABASE_URL".to_owned()] } else { self.env.clone() }

@@ -70,10 +70,10 @@ fn live(input: JobInput) -> Vec<Value> {
     let database = &input.object.spec.database;
     let plain = |name: &str, value: &str| json!({ "name": name, "value": value });
     let mut env = Vec::new();
-    if let Some(ValueFrom { secret_key_ref }) = &database.url_from {
+    if let Some(ValueFrom { secret_key_ref }) = database.migration_url() {
         env.push(secret_env("LIVE_URL", secret_key_ref));
     }
-    if let Some(connection) = &database.connection {
+    if let Some(connection) = database.migration_parts() {
         env.push(plain("LIVE_HOST", &connection.host));
         env.extend(connection.port.map(|port| plain("LIVE_PORT", &port.to_string())));
         env.push(plain("LIVE_NAME", &connection.name));

@@ -30,11 +30,36 @@ pub struct Inspection {
     pub transaction_per_migration: bool,
     /// Whether env.py leaves a transaction open that nobody commits, so that a run would be rolled back.
     pub external_transaction: bool,
+    /// Whether env.py was seen to commit a transaction that it opens itself.
+    #[serde(default)]
+    pub env_commits: bool,
+    /// Where env.py connected when the image was inspected. Objects share an inspection, so nothing is decided by it.
+    #[serde(default)]
+    pub place: Option<Place>,
     /// The revisions in Alembic's load order.
     pub revisions: Vec<Revision>,
     /// Alembic's own warnings while it loaded them.
     #[serde(default)]
     pub warnings: Vec<String>,
+}
+
+/// The place of a database as env.py's connection had it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Place {
+    pub dialect: String,
+    #[serde(default)]
+    pub host: Option<String>,
+    #[serde(default)]
+    pub port: Option<i64>,
+    #[serde(default)]
+    pub name: Option<String>,
+    /// Of the version table.
+    #[serde(default)]
+    pub schema: Option<String>,
+    #[serde(default)]
+    pub role: Option<String>,
+    #[serde(default)]
+    pub search_path: Option<String>,
 }
 
 /// A revision file.

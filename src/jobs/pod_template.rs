@@ -8,7 +8,7 @@ use super::{
     task::{PASSWORD_ENV, Task, USERNAME_ENV},
 };
 use crate::{
-    api::{DatabaseMigration, LABEL_OBJECT, PodMetadata, PodTemplate, SecretKey, ValueFrom, Verify},
+    api::{Connection, DatabaseMigration, LABEL_OBJECT, PodMetadata, PodTemplate, SecretKey, ValueFrom, Verify},
     db::CA_FILE,
 };
 use k8s_openapi::api::core::v1::{PodSpec, PodTemplateSpec};
@@ -151,14 +151,16 @@ fn fixed(input: JobInput, payload: &Payload, deadline: Option<i64>) -> Result<Va
             let mount = json!({ "name": PROGRAM_VOLUME, "mountPath": program::FOLDER, "readOnly": true });
             let task = task.to_json().map_err(|error| PodTemplateError::new("the task", error))?;
             let mut env = vec![json!({ "name": "ALEMBIC_OPERATOR_TASK", "value": task })];
-            env.extend(database_env(input));
+            let database = &spec.database;
+            env.extend(database_env(input, database.migration_url(), database.migration_parts()));
             let runner = json!({ "command": command, "args": [], "env": env, "terminationMessagePolicy": "File", "volumeMounts": [mount] });
             merge(&mut container, runner);
             pod["volumes"] = json!([{ "name": PROGRAM_VOLUME, "configMap": { "name": program::name(), "items": program::items(), "defaultMode": 0o444 } }]);
         }
         Payload::Command(verify) => {
             let mut env = connection_env(input);
-            env.extend(database_env(input));
+            // The application's own, whatever migrations use.
+            env.extend(database_env(input, spec.database.url_from.as_ref(), spec.database.connection.as_ref()));
             // Without a word of its own, the last lines of its log tell why it failed.
             merge(&mut container, json!({ "env": env, "terminationMessagePolicy": "FallbackToLogsOnError" }));
             for (field, words) in [("command", &verify.command), ("args", &verify.args)] {
@@ -187,16 +189,16 @@ fn fixed(input: JobInput, payload: &Payload, deadline: Option<i64>) -> Result<Va
 }
 
 /// The variables by which an application finds its database.
-fn database_env(input: JobInput) -> Vec<Value> {
+fn database_env(input: JobInput, url: Option<&ValueFrom>, parts: Option<&Connection>) -> Vec<Value> {
     let database = &input.object.spec.database;
     if let Some(scratch) = input.scratch {
         return database.env_names().iter().map(|name| json!({ "name": name, "value": scratch.url() })).collect();
     }
     let mut env = Vec::new();
-    if let Some(ValueFrom { secret_key_ref }) = &database.url_from {
+    if let Some(ValueFrom { secret_key_ref }) = url {
         env.extend(database.env_names().iter().map(|name| secret_env(name, secret_key_ref)));
     }
-    if let Some(connection) = &database.connection {
+    if let Some(connection) = parts {
         env.push(secret_env(USERNAME_ENV, &connection.username_from.secret_key_ref));
         env.extend(connection.password_from.as_ref().map(|p| secret_env(PASSWORD_ENV, &p.secret_key_ref)));
     }
@@ -319,6 +321,21 @@ mod tests {
             text.contains(r#"{"name":"DATABASE_URL","valueFrom":{"secretKeyRef":{"key":"url","name":"db"}}}"#),
             "{text}"
         );
+    }
+
+    #[test]
+    fn migrations_take_a_url_of_their_own() {
+        let parts = json!({"dialect": "postgresql", "host": "pooler", "name": "shop", "usernameFrom": {"secretKeyRef": {"name": "db", "key": "user"}}});
+        for mut database in [minimal()["database"].clone(), json!({ "connection": parts })] {
+            database["migrationUrlFrom"] = json!({"secretKeyRef": {"name": "db", "key": "direct"}});
+            let text = serde_json::to_string(
+                &pod(json!({"image": "shop:1", "targetRevision": "head", "database": database})).unwrap(),
+            )
+            .unwrap();
+            let direct = r#"{"name":"DATABASE_URL","valueFrom":{"secretKeyRef":{"key":"direct","name":"db"}}}"#;
+            assert!(text.contains(direct), "{text}");
+            assert!(text.contains(r#""connection":null"#) && !text.contains("pooler") && !text.contains(USERNAME_ENV));
+        }
     }
 
     #[test]

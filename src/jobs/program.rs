@@ -32,6 +32,8 @@ const FILES: &[(&str, &str)] = files![
     "alembic_operator_runner/models.py",
     "alembic_operator_runner/observe.py",
     "alembic_operator_runner/outcome.py",
+    "alembic_operator_runner/place.py",
+    "alembic_operator_runner/pooler.py",
     "alembic_operator_runner/problems.py",
     "alembic_operator_runner/project.py",
     "alembic_operator_runner/rehearse.py",

@@ -105,6 +105,7 @@ mod tests {
             lock_timeout: limit,
             statement_timeout: None,
             verify_models: false,
+            env_commits: false,
         };
         let request = Request::Rehearse { catalog: "postgresql".into() };
         let record = JobRecord::new(&object, request, 0, "k".into());

@@ -158,7 +158,10 @@ fn done(arrived: Option<bool>, rows: Option<&BTreeSet<String>>) -> Verdict {
 fn failed(record: &RunRecord, state: RunState, started: bool, failure: Failure) -> Verdict {
     let result = if state == RunState::Refused || !started { RunResult::Refused } else { RunResult::Failed };
     let reason = reason_of_class(&failure.class);
-    let in_a_step = matches!(reason, Reason::MigrationFailed | Reason::TableLocked | Reason::StatementTimeout);
+    let in_a_step = matches!(
+        reason,
+        Reason::MigrationFailed | Reason::TableLocked | Reason::StatementTimeout | Reason::DatabaseReadOnly
+    );
     // A statement that only waited for a lock did nothing; if it was the step's first, neither did the step.
     let rolled_back = failure.committed.map_or(record.transactional, |committed| !committed);
     let taken_back = rolled_back || reason == Reason::TableLocked && !failure.changed;

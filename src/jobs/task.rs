@@ -105,6 +105,8 @@ pub struct Run {
     pub statement_timeout: Option<Limit>,
     /// For a stamp: whether the tables must be those of env.py's models.
     pub verify_models: bool,
+    /// Whether the inspection saw env.py commit a transaction that it opens itself.
+    pub env_commits: bool,
 }
 
 /// A time limit for each statement of a run.
@@ -137,7 +139,7 @@ impl Task {
     /// The task for an object's settings.
     pub fn new(object: &DatabaseMigration, action: Action) -> Self {
         let spec = &object.spec;
-        let connection = spec.database.connection.as_ref().map(|c| ConnectionTask {
+        let connection = spec.database.migration_parts().map(|c| ConnectionTask {
             dialect: c.dialect.as_str().to_owned(),
             host: c.host.clone(),
             port: c.port,

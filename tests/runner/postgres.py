@@ -25,6 +25,10 @@ class ServerError(Exception):
 
 
 class Postgres:
+    login = "postgres"
+    host = None  # the socket's folder
+    environ = {}
+
     def __init__(self, binaries, folder, port):
         self.binaries = binaries
         self.folder = folder
@@ -32,9 +36,9 @@ class Postgres:
 
     def sql(self, statement, database="postgres"):
         """Runs as the superuser; returns the rows as lists of texts."""
-        command = [self.binaries / "psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-h", self.folder, "-p", str(self.port)]
-        command += ["-U", "postgres", "-d", database, "-c", statement]
-        result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        command = [self.binaries / "psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-h", self.host or self.folder, "-p", str(self.port)]
+        command += ["-U", self.login, "-d", database, "-c", statement]
+        result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ, **self.environ))
         if result.returncode != 0:
             raise ServerError(result.stderr)
         return [line.split("|") for line in result.stdout.splitlines()]

@@ -1,6 +1,7 @@
 """Runs that must not begin: the database or the files are not those of the plan. Touches SQLite files and the private PostgreSQL."""
 
 import json
+import pathlib
 import subprocess
 import sys
 
@@ -8,6 +9,7 @@ import environments
 import pytest
 from environments import ENDS, NEWEST
 from project import RUNNER
+from test_env_py import LOGGING
 
 
 @pytest.mark.parametrize("release", ENDS + ["1.13.3"])
@@ -48,9 +50,14 @@ FUTURE = ["1.13.3", "1.18.5", NEWEST]  # on SQLAlchemy 2, where a statement begi
 def test_external_transaction(project, database, release):
     project.env(before=SELECT_BEFORE)
     project.tables("r1")
-    assert project.inspect().done().payload["external_transaction"] is True
-    outcome = project.upgrade([], ["r1"], ["r1"], ["r1"]).refused("ExternalTransaction", "before context.configure()")
-    assert outcome.message["rows"] is None and database.tables() == set()
+    payload = project.inspect().done().payload
+    assert payload["external_transaction"] is True and payload["env_commits"] is False
+    outcome = project.upgrade([], ["r1"], ["r1"], ["r1"])
+    if database.transactional:  # nothing is lost by a try, and the rows tell
+        assert outcome.failed("RolledBack", "before context.configure()", "connection.commit()").rows == set()
+    else:
+        assert outcome.refused("ExternalTransaction", "before context.configure()").message["rows"] is None
+    assert database.tables() == set()
 
 
 @pytest.mark.parametrize("release", FUTURE[::2])
@@ -83,6 +90,50 @@ def test_engine_begin(project, release):
     assert project.upgrade([], ["r1"], ["r1"], ["r1"]).done().rows == {"r1"}
 
 
+COMMITTED = ["connection.commit()", "trans.commit()"]
+
+
+@pytest.mark.parametrize("release", FUTURE[::2])
+@pytest.mark.parametrize("commit", COMMITTED)
+def test_an_env_py_that_commits_by_itself(project, database, release, commit):
+    """As Onyx, Warehouse and Alembic's own template for several databases do."""
+    project.env(before="trans = connection.begin()" if commit.startswith("trans") else SELECT_BEFORE)
+    path = project.folder / "migrations" / "env.py"
+    path.write_text(path.read_text().replace("context.run_migrations()\n", "context.run_migrations()\n        %s\n" % commit, 1))
+    project.tables("r1", "r2")
+    payload = project.inspect().done().payload
+    assert payload["external_transaction"] is False and payload["env_commits"] is True
+    assert project.upgrade([], ["r1"], ["r1"], ["r1"], env_commits=True).done().rows == {"r1"}
+    project.revision("r2", "r1", ["CREATE TABLE r2 (id INTEGER)", "BROKEN"])
+    outcome = project.upgrade(["r1"], ["r2"], ["r2"], ["r2"], env_commits=True).failed("MigrationFailed", "syntax error")
+    assert outcome.error["committed"] is ("r2" in database.tables()) and outcome.rows == database.rows() == {"r1"}
+
+
+def test_the_commit_of_another_connection_is_none(project, database):
+    project.env(before=SELECT_BEFORE, after="with create_engine(config.get_main_option('sqlalchemy.url')).begin() as other: other.execute(text('SELECT 1'))",
+                setup="from sqlalchemy import create_engine")
+    project.tables("r1")
+    assert project.inspect().done().payload["external_transaction"] is True
+
+
+MULTIDB = pathlib.Path("lib/python%d.%d/site-packages/alembic/templates/multidb/env.py" % sys.version_info[:2])
+
+
+@pytest.mark.parametrize("release", FUTURE[::2])
+def test_alembic_s_own_template_for_several_databases_with_one(project, database, release):
+    template = (project.python.parent.parent / MULTIDB).read_text()
+    project.write("migrations/env.py", template)
+    ini = project.folder / "alembic.ini"
+    ini.write_text(ini.read_text() + "databases = engine1\n[engine1]\nsqlalchemy.url = %s\n%s" % (database.url.replace("%", "%%"), LOGGING))
+    path = project.revision("r1")
+    path.write_text(path.read_text().partition("def upgrade")[0] + "def upgrade(engine_name): op.execute('CREATE TABLE r1 (id INTEGER)')\n"
+                    "def downgrade(engine_name): op.execute('DROP TABLE r1')\n")
+    payload = project.inspect().done().payload
+    assert payload["env_commits"] is True and payload["revisions"][0]["sql"]["upgrade"]["text"] == "CREATE TABLE r1 (id INTEGER);"
+    assert project.upgrade([], ["r1"], ["r1"], ["r1"], env_commits=True).done().rows == {"r1"}
+    assert project.downgrade(["r1"], [], [], ["r1"], env_commits=True).done().rows == set()
+
+
 ROLLBACK_ENV = """
 import os
 from alembic import context
@@ -107,6 +158,7 @@ def test_unsupported_dialect(sqlite_project):
     sqlite_project.tables("r1")
     sqlite_project.env(before="connection.dialect.name = 'oracle'; connection.dialect.driver = 'x'\n"
                               "from alembic.ddl import impl\nclass Oracle(impl.DefaultImpl): __dialect__ = 'oracle'")
+    sqlite_project.inspect().refused("UnsupportedDialect", "oracle", "postgresql")
     sqlite_project.upgrade([], ["r1"], ["r1"], ["r1"]).refused("UnsupportedDialect", "oracle", "postgresql")
 
 

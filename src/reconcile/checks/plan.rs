@@ -47,6 +47,7 @@ impl Chosen {
             lock_timeout,
             statement_timeout,
             verify_models,
+            env_commits: self.image.inspection.env_commits,
         }
     }
 
@@ -233,9 +234,10 @@ pub fn plan_problem(chosen: &Chosen, policy: DowngradePolicy, column: Option<u32
         );
         return Some(Problem::new(Reason::DowngradeNotAllowed, message));
     }
-    if chosen.image.inspection.external_transaction {
+    // Where all of it is rolled back nothing is lost by a try, and the rows tell.
+    if chosen.image.inspection.external_transaction && !chosen.image.inspection.transactional_ddl {
         let message = format!(
-            "env.py in {} runs a statement before context.configure() and never commits: Alembic's work would be rolled back while it exits with code 0; commit the connection before context.configure(), or connect with engine.begin()",
+            "env.py in {} runs a statement before context.configure() and never commits: the version rows would be lost while it exits with code 0, and this database does not roll back the rest; commit the connection before context.configure(), or connect with engine.begin()",
             chosen.image.image,
         );
         return Some(Problem::new(Reason::ExternalTransaction, message));

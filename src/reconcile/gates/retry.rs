@@ -87,6 +87,7 @@ pub fn repeats_by_itself(reason: Reason) -> bool {
             | Reason::DatabaseLocked
             | Reason::RunInterrupted
             | Reason::ConnectFailed
+            | Reason::DatabaseReadOnly
     )
 }
 

@@ -55,7 +55,7 @@ pub async fn endpoint(object: &DatabaseMigration, context: &Context) -> Result<R
 
 impl Secrets<'_> {
     async fn located(&mut self, database: &Database) -> Result<Result<Located, Problem>, Error> {
-        if let Some(from) = &database.url_from {
+        if let Some(from) = database.migration_url() {
             let url = match self.value(&from.secret_key_ref).await? {
                 Ok(url) => url,
                 Err(problem) => return Ok(Err(problem)),

@@ -29,6 +29,10 @@ def problem_before_steps(error, url, revisions):
     if driver is not None:
         return Problem("DriverMissing", "the database driver for %s:// is not in this image: %s; install it, or set spec.database.driver"
                        % (scheme_of(error, url), error_text(driver)), detail=trace)
+    if any(codes_of(link) & UNKNOWN_STATEMENTS for link in chain(error)):
+        return refused("PoolerInTransactionMode", "the server does not know the driver's prepared statements, as behind a pooler that gives each "
+                       "transaction another session: %s; nothing was run; let spec.database.migrationUrlFrom name a URL that leads to the server itself"
+                       % error_text(error), trace)
     connecting = link_through(error, "sqlalchemy/engine/default.py", ("connect",))
     if connecting is not None:
         return Problem("ConnectFailed", "the database cannot be connected to: %s" % error_text(connecting), detail=trace)
@@ -48,18 +52,29 @@ def problem_of_run(error, report, stopper, changed=True):
     return Problem(kind, message, revision=running, detail=error_trace(error), changed=changed)
 
 
+UNKNOWN_STATEMENTS = {"42P05", "26000"}  # PostgreSQL: a prepared statement that is there already, or that is not there
+READ_ONLY_CODES = {"25006", 1290, 1836}
 LOCK_CODES = {"55P03", "40P01", 1205, 1213}  # lock timeout and deadlock of PostgreSQL, MySQL and MariaDB
+
+
+def codes_of(link):
+    """What the server or the driver calls an error."""
+    link = getattr(link, "orig", None) or link
+    arguments = getattr(link, "args", None) or [None]
+    given = arguments[0].get("C") if isinstance(arguments[0], dict) else arguments[0]  # pg8000 gives a dict
+    codes = {getattr(link, name, None) for name in ("pgcode", "sqlstate", "errno")} | ({given} if isinstance(given, (int, str)) else set())
+    return {code for code in codes if isinstance(code, (int, str))}
 
 
 def kind_of_failure(error):
     """Whether a step failed for a lock or for its time, and may go through another time."""
     for link in chain(error):
         link = getattr(link, "orig", None) or link
-        arguments = getattr(link, "args", None) or [None]
-        given = arguments[0].get("C") if isinstance(arguments[0], dict) else arguments[0]  # pg8000 gives a dict
-        codes = {getattr(link, name, None) for name in ("pgcode", "sqlstate", "errno")} | ({given} if isinstance(given, (int, str)) else set())
+        codes = codes_of(link)
         if codes & LOCK_CODES or (type(link).__module__ == "sqlite3" and "database is locked" in str(link)):
             return "TableLocked"
+        if codes & READ_ONLY_CODES:
+            return "DatabaseReadOnly"
         if 1969 in codes or ("57014" in codes and "statement timeout" in str(link)):
             return "StatementTimeout"
     return "MigrationFailed"

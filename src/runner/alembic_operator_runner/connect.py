@@ -25,6 +25,22 @@ def unpooled(engine):
     return Engine(private, engine.dialect, engine.url)
 
 
+CONNECT_SECONDS = 10
+CONNECT_OPTIONS = {"psycopg2": "connect_timeout", "psycopg": "connect_timeout", "pg8000": "timeout", "asyncpg": "timeout", "pymysql": "connect_timeout",
+                   "mysqldb": "connect_timeout", "aiomysql": "connect_timeout", "asyncmy": "connect_timeout", "mysqlconnector": "connection_timeout"}
+
+
+def connect_to(dialect, url):
+    """A connection by the driver that env.py uses, to where another URL leads; nothing of env.py's engine is in it."""
+    from sqlalchemy.engine import Engine
+    from sqlalchemy.pool import NullPool
+
+    arguments, options = dialect.create_connect_args(url)
+    if dialect.driver in CONNECT_OPTIONS:
+        options.setdefault(CONNECT_OPTIONS[dialect.driver], CONNECT_SECONDS)
+    return Engine(NullPool(lambda *_: dialect.connect(*arguments, **options), dialect=dialect), dialect, url).connect()
+
+
 def answers(connection, query, **parameters):
     """The rows of a query, or None where the server does not know it or this user may not ask."""
     try:

@@ -28,8 +28,8 @@ def drive(task, report, stopper, output):
     hide_environment(dict(argument.partition("=")[::2] for argument in task.get("x") or []))
     import_alembic()
     know_old_name()
+    task["url"] = url
     if task.get("scratch"):
-        task["scratch_url"] = url
         await_server(url)
     if task["action"] == "rehearse":
         Rehearsal(task, report, stopper, url).perform(output)

@@ -3,7 +3,7 @@
 import sys
 from typing import Any, Dict, List
 
-from .engines import engine_of
+from .engines import engine_of, engine_with_lock
 from .render.rendering import Function, render
 from .revisions import as_tuple, file_digest, first_line, further_lines
 from .source.kinds import allowances, function_kind, mentions_autocommit, parsed
@@ -11,7 +11,7 @@ from .source.sight import Names
 from .steps import newest_first
 from .task import PROTOCOL
 from .texts import clean
-from .work import Reading, external_transaction
+from .work import Commits, Reading, external_transaction
 
 
 class Inspection(Reading):
@@ -24,18 +24,24 @@ class Inspection(Reading):
         super().__init__(task, report, revisions)
         self.stopper = stopper
         self.entries = {}
+        self.commits: Any = None
 
     def begin(self, context):
+        engine_with_lock(context.dialect)
         self.revisions.load()
+        self.check_connection(context)
+        engine = engine_of(context.dialect)
         self.facts = {
             "dialect": context.dialect.name,
             "driver": context.dialect.driver,
             "version_table": context.version_table,
-            "version_table_schema": context.version_table_schema,
-            "transactional_ddl": engine_of(context.dialect).rolls_back(context),
+            "version_table_schema": self.version_schema(context),
+            "place": engine.place(context),
+            "transactional_ddl": engine.rolls_back(context),
             "transaction_per_migration": bool(context._transaction_per_migration),
             "external_transaction": external_transaction(context),
         }
+        self.commits = Commits(context)
         self.report.update(transactional=self.facts["transactional_ddl"])
         self.functions = []
         for script in newest_first(self.revisions.loaded):
@@ -49,8 +55,12 @@ class Inspection(Reading):
         import alembic
         import sqlalchemy
 
+        # What env.py does with the transaction that it opened is seen by now: it has ended.
+        opened, commits = self.facts["external_transaction"], self.commits.seen
         return dict(
             self.facts,
+            external_transaction=opened and not commits,
+            env_commits=opened and commits,
             protocol=PROTOCOL,
             alembic=alembic.__version__,
             sqlalchemy=sqlalchemy.__version__,

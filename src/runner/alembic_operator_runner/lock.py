@@ -19,6 +19,7 @@ class Lock:
 
     key: Any = None  # of the connection of its own
     guard: Any = None  # of the migration's connection
+    connection: Any = None  # of its own, where the engine has sessions
     address: Optional[str] = None  # of the holder, where the server knows no better name for it
 
     def __init__(self, context, name):

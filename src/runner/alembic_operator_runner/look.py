@@ -1,6 +1,7 @@
 """The version rows and the schema, for a database that the operator itself can't reach. Reads the user's database."""
 
 from .catalog import read_catalog
+from .engines import engine_of
 from .errors import error_text
 from .problems import Problem
 from .texts import ROWS_LIMIT
@@ -19,6 +20,7 @@ class Look(Reading):
     def begin(self, context):
         import sqlalchemy
 
+        self.check_connection(context)
         connection, table = context.connection, context._version
         inspector = sqlalchemy.inspect(connection)
         there = inspector.has_table(table.name, schema=table.schema) if hasattr(inspector, "has_table") else \
@@ -34,7 +36,7 @@ class Look(Reading):
             raise Problem("VersionTableMismatch", "the table %s has %d rows; it is not one of Alembic's" % (table.name, len(rows)))
         if self.task.get("catalog"):
             try:
-                with connection.engine.connect() as another:
+                with engine_of(context.dialect).beside(context) as another:
                     self.catalog = dict(read_catalog(context, self.task["catalog"], another), rows=rows)
             except Exception as error:
                 look["catalog_error"] = error_text(error)[:300]

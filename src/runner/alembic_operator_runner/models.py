@@ -9,52 +9,89 @@ class Comparison(Reading):
     """Compares the tables with the models, as `alembic check` does."""
 
     def begin(self, context):
-        differences = [difference(entry) for entry in differences_of_models(context, "ModelsMissing", "there is nothing to compare the tables with")]
+        self.check_connection(context)
+        metadata_of(context, "ModelsMissing", "there is nothing to compare the tables with")
+
+    def steps(self, rows, context):
+        differences = differences_of_models(context, self)
         count = {change: sum(kind == change for kind, _ in differences) for change in ("Missing", "Unexpected", "Modified")}
         objects = [{"change": kind, "object": clean(name)[:120]} for kind, name in differences[:10]]
         self.report.update(drift=dict({change.lower(): number for change, number in count.items()}, objects=objects))
         for kind, name in differences:
             self.report.log("%s: %s" % (kind, name))
         self.finished = True
+        return []
 
 
-def differences_of_models(context, kind, consequence):
-    """What Alembic's own comparison of the tables with the models finds, on a connection of its own."""
-    metadata = context.opts.get("target_metadata")
-    if metadata is None:
+def metadata_of(context, kind, consequence):
+    if context.opts.get("target_metadata") is None:
         raise refused(kind, "env.py names no models (target_metadata), so " + consequence)
-    from alembic.autogenerate import compare_metadata
-    from alembic.migration import MigrationContext
-
-    with context.connection.engine.connect() as connection:
-        opts = {key: value for key, value in context.opts.items() if key != "fn"}
-        return compare_metadata(MigrationContext.configure(connection, opts=opts), metadata)
 
 
-def check_models(context):
+def differences_of_models(context, work):
+    """What `alembic check` finds: the same calls, env.py's process_revision_directives and the operations of extensions included."""
+    from alembic.autogenerate.api import RevisionContext
+
+    work.revisions.load()  # files of revisions may be what imports the models
+    command = {"autogenerate": True, "sql": False, "head": "head", "splice": False}
+    command.update(dict.fromkeys(("message", "branch_label", "version_path", "rev_id", "depends_on")))
+    autogenerate = RevisionContext(work.config, work.script, command)
+    heads = tuple(script.revision for script in work.script.get_revisions("heads"))
+    autogenerate.run_autogenerate(heads, context)  # which of itself would not compare an adopted database that is below the heads
+    scripts = autogenerate.generated_revisions[-1:]  # env.py may have taken it away
+    return [difference(operation) for script in scripts for operations in script.upgrade_ops_list for operation in single(operations)]
+
+
+def single(operations):
+    for operation in operations.ops:
+        if hasattr(operation, "ops"):
+            yield from single(operation)
+        else:
+            yield operation
+
+
+def check_models(context, work):
     """Whether the tables are what the models say."""
-    differences = differences_of_models(context, "AdoptionRefused", "there is nothing to compare the tables with; set spec.adopt.verify: None "
-                                        "if you know that they are right")
+    metadata_of(context, "AdoptionRefused", "there is nothing to compare the tables with; set spec.adopt.verify: None if you know that they are right")
+    differences = differences_of_models(context, work)
     if differences:
-        raise refused("AdoptionRefused", "the tables are not what the models say: %s" % listed("%s %s" % difference(entry) for entry in differences))
+        raise refused("AdoptionRefused", "the tables are not what the models say: %s" % listed("%s %s" % entry for entry in differences))
 
 
-CHANGES = {"add": "Missing", "remove": "Unexpected", "modify": "Modified"}
+CHANGES = {"add": "Missing", "create": "Missing", "remove": "Unexpected", "drop": "Unexpected", "modify": "Modified"}
 KINDS = {"fk": "foreign key", "table_comment": "comment of table", "nullable": "column", "type": "column", "default": "column", "comment": "column"}
+KNOWN = {"table", "column", "index", "constraint", "fk", "table_comment"}
 
 
-def difference(entry):
-    """One of compare_metadata's tuples, or a list of them for a column, as what is wrong and with which object."""
+def difference(operation):
+    """One operation of Alembic's comparison, as what is wrong and with which object."""
+    entry = operation.to_diff_tuple()
     details = entry if isinstance(entry, list) else [entry]
     kind, *rest = details[0]
     verb, _, what = kind.partition("_")
     if verb == "modify":
         changes = ", ".join(detail_text(*detail) for detail in details)
         return "Modified", "column %s (%s)" % (dotted(rest[:3]), changes)
+    if what not in KNOWN or verb not in ("add", "remove"):
+        return CHANGES.get(verb, "Modified"), own_name(operation, what, rest)
     if what == "table_comment":
         return "Modified", "comment of table %s" % object_name(rest[0])
     name = dotted(rest[:2] + [rest[2].name]) if what == "column" else object_name(rest[0])
     return CHANGES.get(verb, "Modified"), "%s %s" % (KINDS.get(what, what.replace("_", " ")), name)
+
+
+def own_name(operation, what, details):
+    """The name of what an extension of Alembic's knows: its kind, and what the operation calls its object."""
+    target = getattr(operation, "target", None)
+    kind = str(getattr(target, "type_", "") or what.replace("_values", "")).replace("_", " ") or "statement"
+    named = (getattr(operation, name, None) for name in ("enum_name", "name", "table_name"))
+    name = next((name for name in named if isinstance(name, str)), None)
+    if name is None:
+        text = next((detail for detail in details if isinstance(detail, str)), "") if what else ""  # but not the SQL of one
+        name = text.partition(": ")[2] or text or type(operation).__name__
+        return "%s %s" % (kind, name)
+    schema = next((getattr(operation, key) for key in ("schema", "enum_schema") if isinstance(getattr(operation, key, None), str)), None)
+    return "%s %s" % (kind, dotted([schema, name]))
 
 
 def detail_text(kind, *rest):

@@ -41,5 +41,5 @@ def with_damage(problem, work):
         problem.message += "; left behind: %s" % "; ".join(work.damage[:5])
         problem.changed = True
     if work.statements is not None and problem.revision and not work.finished:
-        problem.committed = work.statements.committed or not work.report.fields["transactional"]
+        problem.committed = work.statements.committed
     return problem

@@ -3,7 +3,7 @@
 from typing import Any, Dict, List
 
 from .catalog import read_catalog
-from .engines import engine_of, engine_with_lock
+from .engines import engine_with_lock
 from .errors import error_text, error_trace
 from .limits import limit_time
 from .models import check_models
@@ -15,7 +15,10 @@ from .statements import Statements
 from .steps import computed_steps, steps_digest
 from .task import application_name
 from .texts import listed
-from .work import Work, external_transaction
+from .work import Work, ends_by_itself, external_transaction
+
+
+EXTERNAL = "env.py ran a statement before context.configure(); it opened a transaction that nobody commits"
 
 
 class Run(Work):
@@ -29,35 +32,40 @@ class Run(Work):
         self.plan: List[Any] = []
         self.statements: Any = None
         self.damage: List[str] = []
+        self.external = False  # whether env.py had a transaction open
 
     def begin(self, context):
-        self.report.update(transactional=engine_of(context.dialect).rolls_back(context))
+        engine = engine_with_lock(context.dialect)
+        self.report.update(transactional=engine.rolls_back(context))
         self.check_transaction(context)
         self.revisions.load()
-        engine = engine_with_lock(context.dialect)
+        self.check_connection(context)
         self.stopper.watch(context.connection)
         self.lock = engine.lock(context, application_name(self.task))
         if self.task.get("scratch"):
             check_scratch(self.lock, self.task)
+        engine.check_writable(self.lock.connection)
         self.exclude_others()
         self.report.update(state="starting")
         rows = self.lock.rows()
         self.check_rows(rows)
         self.plan = self.checked_plan(rows)
         if self.task.get("verify_models"):
-            check_models(context)
+            check_models(context, self)
         limit_time(context, self.task)
-        self.statements = Statements(context)
+        self.statements = Statements(context, self.lock)
         self.checked = True
 
     def exclude_others(self):
         self.lock.acquire(self.task.get("lock_wait_seconds", 30), self.report)
 
     def check_transaction(self, context):
-        if external_transaction(context):
-            raise refused("ExternalTransaction", "env.py ran a statement before context.configure(); it opened a transaction that nobody "
-                          "commits, so every step would be rolled back in silence; commit it first (connection.commit()), or let env.py "
-                          "use `with engine.begin() as connection`")
+        """Where everything is rolled back, nothing is lost by a transaction that nobody commits, and the rows tell. Elsewhere the inspection
+        must have seen that env.py commits it."""
+        self.external = external_transaction(context)
+        if self.external and not (self.report.fields["transactional"] or ends_by_itself(context) or self.task.get("env_commits")):
+            raise refused("ExternalTransaction", EXTERNAL + ", so the version rows would be lost, and this database does not roll back the rest; commit "
+                          "it first (connection.commit()), or let env.py use `with engine.begin() as connection`")
 
     def check_rows(self, rows):
         if set(rows) != set(self.task["from"]):
@@ -94,6 +102,7 @@ class Run(Work):
             self.statements.changed = False
             step.migration_fn = self.statements.within(step.migration_fn)
             yield step
+            self.statements.step_done(context.connection)
             self.report.update(steps_done=number, last_done=revision, running=None)
         self.lock.last_look()
         self.all_done(context)
@@ -110,8 +119,10 @@ class Run(Work):
         if rows is None:
             raise Problem("ConnectFailed", "all %d steps ran, but the version rows cannot be read back" % len(self.plan))
         if set(rows) != set(self.task["end"]):
-            raise Problem("RolledBack", "env.py ended without an error, but the database is at %s instead of %s; was the transaction "
-                          "committed?" % (listed(rows), listed(self.task["end"])))
+            why = EXTERNAL + ": commit it first (connection.commit()), or let env.py use `with engine.begin() as connection`" if self.external \
+                else "was the transaction committed?"
+            raise Problem("RolledBack", "env.py ended without an error, but the database is at %s instead of %s; %s"
+                          % (listed(rows), listed(self.task["end"]), why))
         if self.damage:
             raise Problem("PartiallyApplied", "all %d steps ran, but %s; drop it, or rebuild it with REINDEX INDEX CONCURRENTLY"
                           % (len(self.plan), "; ".join(self.damage[:5])))

@@ -14,7 +14,7 @@ def check_scratch(lock, task):
     lead where the URL does that the runner was given, to a server that calls itself what the operator called it."""
     from sqlalchemy.engine.url import make_url
 
-    told, taken = ((url.host, url.port, url.database) for url in (make_url(task["scratch_url"]), lock.engine.url))
+    told, taken = ((url.host, url.port, url.database) for url in (make_url(task["url"]), lock.engine.url))
     if told != taken:
         names = ", ".join(task.get("url_env") or ["DATABASE_URL"])
         raise refused("EnvPyFailed", "env.py connects to another database than the scratch database that this Job runs on, so nothing was run; "

@@ -1,4 +1,4 @@
-"""What the migration has executed so far, and the statements that need no lock timeout. Talks to the user's database around those."""
+"""What the migration has executed so far, and what of it stands. Asks the user's database where the driver does not tell."""
 
 import re
 
@@ -7,8 +7,8 @@ from .engines import engine_of
 
 COMMENTS = re.compile(r"\s*(--[^\n]*(\n|$)|/\*.*?\*/|#[^\n]*(\n|$))*\s*", re.S)
 READING = re.compile(r"(SELECT|SHOW|SET|EXPLAIN|DESC|DESCRIBE|PRAGMA|VALUES|TABLE)\b", re.I)
-# Of these something stays when they fail, or they may end a transaction by themselves.
-KEEPING = re.compile(r"(VACUUM|REINDEX|CLUSTER|CALL|DO|COMMIT|END|CREATE\s+DATABASE|ALTER\s+SYSTEM)\b"
+# Outside a transaction something of these stays when they fail.
+KEEPING = re.compile(r"(VACUUM|REINDEX|CLUSTER|CALL|DO|CREATE\s+DATABASE|ALTER\s+SYSTEM)\b"
                      r"|(CREATE|DROP|ALTER|REFRESH)\b.*\bCONCURRENTLY\b", re.I | re.S)
 
 
@@ -17,10 +17,18 @@ def bare(statement):
     return statement[COMMENTS.match(statement).end():]
 
 
-class Statements:
-    """Knows whether a step had changed anything before it failed: a statement that failed is not done, but for those that keep what they did."""
+def is_several(statement):
+    return ";" in statement.strip().rstrip(";")
 
-    def __init__(self, context):
+
+class Statements:
+    """Knows whether a step had changed anything before it failed, and whether anything of it stands without its version row.
+
+    A commit is told by SQLAlchemy, or measured: a statement after which the connection is in no transaction stands. On PostgreSQL a
+    statement may also end the transaction by itself, or one and begin another; the server then says what became of the one before it.
+    """
+
+    def __init__(self, context, lock):
         from sqlalchemy import event
         from sqlalchemy.engine import Engine
 
@@ -30,8 +38,12 @@ class Statements:
         self.kept = []  # statements that may leave something behind when they fail
         self.engine = engine_of(context.dialect)
         self.own = driver_connection(context.connection)
+        self.lock = lock
         self.restore = None
-        for name, function in (("before_cursor_execute", self.begun), ("after_cursor_execute", self.ended), ("commit", self.committing)):
+        self.held = None  # whether a transaction was open before the running statement
+        self.mark = None  # the server's name for the running transaction
+        for name, function in (("before_cursor_execute", self.begun), ("after_cursor_execute", self.ended), ("commit", self.committing),
+                               ("rollback", self.rolling_back)):
             event.listen(Engine, name, function)
         event.listen(Engine, "handle_error", self.failed)
 
@@ -46,34 +58,73 @@ class Statements:
 
         return step
 
+    def step_done(self, connection):
+        """The version row is written. Where it stands by itself, so does the step, and nothing is without its row."""
+        if self.engine.in_transaction(connection) is False:
+            self.committed = False
+
     def is_own(self, connection):
         return driver_connection(connection) is self.own
 
     def begun(self, connection, _cursor, statement, _parameters, _context, _many):
         statement = bare(statement)
+        several, reading = is_several(statement), READING.match(statement)
+        own = self.is_own(connection)
+        if own:
+            self.held = self.engine.in_transaction(connection)
+            if self.mark is None and (several or not reading):
+                self.mark = self.engine.mark(connection)
         # Of several in one string the first ones may be done when the last one fails.
-        self.changed |= ";" in statement.strip().rstrip(";")
-        if KEEPING.match(statement):
+        self.changed |= several
+        if KEEPING.match(statement) and self.engine.commits_by_itself(connection):
             self.changed = self.committed = True
             self.kept.append(statement[:2000])
-            if self.is_own(connection):
+            if own:
                 self.restore = self.engine.lift_limits(connection)
 
     def ended(self, connection, _cursor, statement, _parameters, _context, _many):
         self.set_back(connection)
-        if READING.match(bare(statement)):
+        statement = bare(statement)
+        if READING.match(statement) and not is_several(statement):
             return
         self.changed = True
         if self.engine.commits_by_itself(connection):
-            self.committed = True
+            self.committed |= self.engine.stands(connection)
+        elif self.is_own(connection) and (is_several(statement) or self.engine.in_transaction(connection) is False):
+            self.committed |= self.ended_as() == "committed"
 
     def failed(self, failure):
-        if failure.connection is not None:
-            self.set_back(failure.connection)
+        connection = failure.connection
+        if connection is None:
+            return
+        self.set_back(connection)
+        if not self.is_own(connection):
+            return
+        self.engine.after_failure(connection)
+        if self.engine.commits_by_itself(connection):
+            within = self.engine.in_transaction(connection)
+            if self.held and not within and self.engine.commits_before_failing(failure.original_exception):
+                self.committed |= self.changed
+        elif is_several(failure.statement or ""):
+            self.committed |= self.ended_as() != "aborted"
+
+    def ended_as(self):
+        """What became of the transaction that was marked, if it has ended."""
+        if self.mark is None:
+            return None
+        outcome = self.engine.outcome(self.lock.connection, self.mark)
+        if outcome != "in progress":
+            self.mark = None
+        return outcome
 
     def committing(self, connection):
         if self.is_own(connection):
+            self.mark = None
             self.committed = self.inside and (self.changed or self.committed)
+
+    def rolling_back(self, connection):
+        if self.is_own(connection):
+            self.mark = None
 
     def set_back(self, connection):
         if self.restore is not None and self.is_own(connection):

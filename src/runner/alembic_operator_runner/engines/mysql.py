@@ -4,11 +4,14 @@ import re
 from hashlib import sha256
 from typing import Dict, Set
 
-from ..connect import answers, execute
+from ..connect import answers, answers_on_driver, driver_connection, execute
 from ..lock import Lock
 from ..observe import ServerObserver
 from ..texts import plain
 from .base import Engine
+
+
+DEADLOCK = 1213
 
 
 class MysqlLock(Lock):
@@ -31,7 +34,6 @@ class MysqlLock(Lock):
         found = execute(self.connection, query, id=session).first()
         self.address = str(found[1]).rpartition(":")[0][:64] if found else None
         return "connection %s" % session + (" (%s from %s, command %s for %s s)" % tuple(found) if found else "")
-
 
 
 class MysqlObserver(ServerObserver):
@@ -105,8 +107,40 @@ class Mysql(Engine):
             if explicit or execute(connection, "SELECT @@SESSION.%s = @@GLOBAL.%s" % (name, name)).scalar():
                 execute(connection, "SET SESSION %s = %d" % (name, max(seconds, 1 if what == "lock" else 0)))
 
+    def database(self, context):
+        return plain(execute(context.connection, "SELECT DATABASE()").scalar()) or None
+
+    def identity(self, connection):
+        fold, name, *rest = (plain(value) for value in execute(
+            connection, "SELECT @@lower_case_table_names, DATABASE(), @@hostname, @@port, @@datadir, @@server_id").first())
+        server = answers(connection, "SELECT @@server_uuid") or answers(connection, "SELECT @@server_uid") or [[""]]
+        return (name.lower() if fold != "0" else name, *rest, plain(server[0][0]))
+
+    def adopt(self, connection, context):
+        name = self.database(context)
+        if name:
+            execute(connection, "USE `%s`" % name.replace("`", "``").replace(":", "\\:"))
+
     def commits_by_itself(self, connection):
         return True  # as nearly every statement that changes a table does
+
+    def commits_before_failing(self, error):
+        return DEADLOCK not in getattr(error, "args", ())  # which rolls all of it back
+
+    def after_failure(self, connection):
+        answers_on_driver(connection, "SELECT 1")  # an error comes without the flag
+
+    def in_transaction(self, connection):
+        """By the flag that the server sends with each answer."""
+        raw = driver_connection(connection)
+        raw = raw if hasattr(raw, "server_status") else getattr(raw, "_connection", raw)  # an asynchronous driver's
+        if hasattr(raw, "server_status"):
+            return bool(raw.server_status & 1)
+        known = getattr(raw, "in_transaction", None)  # MySQL's own driver
+        if isinstance(known, bool):
+            return known
+        asked = answers_on_driver(connection, "SELECT @@in_transaction") if self.server(connection.dialect) == "mariadb" else None
+        return None if asked is None else bool(asked)
 
     def server(self, dialect):
         return "mariadb" if getattr(dialect, "is_mariadb", getattr(dialect, "_is_mariadb", False)) else dialect.name

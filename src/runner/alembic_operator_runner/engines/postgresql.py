@@ -3,20 +3,25 @@
 import re
 from hashlib import sha256
 
-from ..connect import answers_on_driver, execute, on_driver
+from ..connect import answers_on_driver, driver_connection, execute, is_autocommit, on_driver
 from ..lock import Lock
 from ..observe import ServerObserver
+from ..pooler import check_pooler
+from ..problems import refused
 from .base import Engine, rows_as_text
 
 GATE_TABLES = 2000  # a server's table of locks has room for some thousands
 
 
+# The schema of the version table, where it is or would be made, and the settings that say so.
+IDENTITY = (
+    "SELECT COALESCE((SELECT n.nspname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+    " WHERE c.relname = :name AND c.relkind IN ('r', 'p') AND pg_catalog.pg_table_is_visible(c.oid)), current_schema(), ''),"
+    " current_setting('search_path'), current_setting('role')"
+)
+
+
 class PostgresqlLock(Lock):
-    IDENTITY = (
-        "SELECT COALESCE((SELECT n.nspname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
-        " WHERE c.relname = :name AND c.relkind IN ('r', 'p') AND pg_catalog.pg_table_is_visible(c.oid)), current_schema(), ''),"
-        " current_setting('search_path'), current_setting('role')"
-    )
     # The last one: however long the migration takes, the lock's idle session must not be ended.
     SESSION = (
         "SELECT set_config('search_path', :search_path, false), set_config('role', :role, false),"
@@ -31,7 +36,7 @@ class PostgresqlLock(Lock):
     )
 
     def identify(self):
-        found = execute(self.context.connection, self.IDENTITY, name=self.context.version_table).first()
+        found = execute(self.context.connection, IDENTITY, name=self.context.version_table).first()
         table = (self.context.version_table_schema or found[0]) + "." + self.context.version_table
         self.session = {"search_path": found[1], "role": found[2], "application_name": self.name}
         self.key = postgresql_key("alembic-operator:" + table)
@@ -107,6 +112,56 @@ class Postgresql(Engine):
     lock = PostgresqlLock
     observer = PostgresqlObserver
     scratch_mark = "SHOW cluster_name"
+
+    def database(self, context):
+        return execute(context.connection, "SELECT CAST(current_database() AS text)").scalar()
+
+    def identity(self, connection):
+        """No two servers start in the same microsecond; copies of one have its system identifier, and addresses depend on the way."""
+        return tuple(execute(connection, "SELECT CAST(current_database() AS text),"
+                                         " CAST(extract(epoch FROM pg_catalog.pg_postmaster_start_time()) AS text)").first())
+
+    def place(self, context):
+        found = execute(context.connection, IDENTITY + ", CAST(current_user AS text)", name=context.version_table).first()
+        return dict(super().place(context), schema=context.version_table_schema or found[0], search_path=found[1], role=found[3])
+
+    def version_schema(self, context, url):
+        """A SET of env.py's, or one in its connect arguments, moves the table for env.py alone; what the role, the database or the URL sets
+        holds for everybody who connects."""
+        if context.version_table_schema:
+            return context.version_table_schema
+        sources = {source for source, in execute(context.connection, "SELECT source FROM pg_catalog.pg_settings WHERE name IN ('search_path', 'role')")}
+        if "session" in sources or ("client" in sources and "options" not in str(url or "").partition("?")[2]):
+            return execute(context.connection, IDENTITY, name=context.version_table).first()[0] or None
+        return None
+
+    def check_session(self, context):
+        check_pooler(context.connection.engine, "SELECT pg_catalog.pg_backend_pid()")
+
+    def check_writable(self, connection):
+        if execute(connection, "SELECT current_setting('transaction_read_only')").scalar() == "on":
+            raise refused("DatabaseReadOnly", "the server takes no writes (transaction_read_only is on), as a replica or while it fails over; nothing was run")
+
+    def adopt(self, connection, context):
+        path, role = execute(context.connection, "SELECT current_setting('search_path'), current_setting('role')").first()
+        execute(connection, "SELECT set_config('role', :role, true), set_config('search_path', :path, true)", role=role, path=path)
+
+    def in_transaction(self, connection):
+        raw = driver_connection(connection)
+        own = getattr(raw, "_connection", None) or raw  # an asynchronous driver's
+        for read in (lambda: int(raw.info.transaction_status) != 0, lambda: raw.get_transaction_status() != 0, lambda: own.is_in_transaction(),
+                     lambda: {b"I": False, b"T": True, b"E": True}[raw._transaction_status]):
+            try:
+                return read()
+            except Exception:
+                pass
+        return None
+
+    def mark(self, connection):
+        return None if is_autocommit(connection) else answers_on_driver(connection, "SELECT pg_catalog.txid_current()")
+
+    def outcome(self, connection, mark):  # on another connection than the marked one
+        return answers_on_driver(connection, "SELECT pg_catalog.txid_status(%d)" % mark)
 
     def limit(self, connection, what, seconds, explicit):
         name = what + "_timeout"

@@ -2,11 +2,18 @@
 
 import os
 import time
+from contextlib import contextmanager
 
-from ..connect import execute, unpooled
+from ..connect import driver_connection, execute, unpooled
 from ..lock import Lock
 from ..problems import refused
 from .base import Engine
+
+
+def file_of(connection):
+    """The file of the database; None for one in memory."""
+    files = [row[2] for row in execute(connection, "PRAGMA database_list") if row[1] == "main"]
+    return os.path.realpath(files[0]) if files and files[0] else None
 
 
 class SqliteLock(Lock):
@@ -16,8 +23,8 @@ class SqliteLock(Lock):
         self.context = context
         self.name = name
         self.engine = unpooled(context.connection.engine)
-        files = [row[2] for row in execute(context.connection, "PRAGMA database_list") if row[1] == "main"]
-        self.path = os.path.realpath(files[0]) + ".alembic-operator.lock" if files and files[0] else None
+        file = file_of(context.connection)
+        self.path = file + ".alembic-operator.lock" if file else None
         self.file = None
         self.rows_in_memory = ()
 
@@ -64,8 +71,21 @@ class Sqlite(Engine):
         if what == "lock" and explicit:  # Python's own default is 5 s
             execute(connection, "PRAGMA busy_timeout = %d" % (seconds * 1000))
 
+    def database(self, context):
+        return file_of(context.connection)
+
+    @contextmanager
+    def beside(self, context):
+        """The migration's own: env.py may begin each transaction as the only writer, and a database in memory has no second connection."""
+        yield context.connection
+
     def commits_by_itself(self, connection):
         return True
+
+    def in_transaction(self, connection):
+        raw = driver_connection(connection)
+        known = getattr(raw, "in_transaction", getattr(getattr(raw, "_connection", None), "in_transaction", None))
+        return known if isinstance(known, bool) else None
 
     def version(self, dialect):
         return ""
