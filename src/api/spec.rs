@@ -419,6 +419,17 @@ pub struct Alembic {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(max = 1024)))]
     pub x: Vec<String>,
+    /// The Flask application, as FLASK_APP names it (`shop`, `shop.wsgi`, `shop:create_app`), for an env.py of Flask-Migrate: it
+    /// runs in the application's context, and alembic.ini is looked for in the folder that Migrate() was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    pub flask_app: Option<String>,
+    /// What the application's own command would put on Alembic's Config, for an env.py that asks for it there: by name, where it
+    /// comes from (`shop.settings:CONF`), what is called for it (`shop.db:engine.connect()`), or what sets up the Config itself
+    /// (`shop.cli:configure(config)`).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 32))]
+    pub attributes: BTreeMap<String, String>,
 }
 
 /// What the operator may do without asking.

@@ -12,6 +12,7 @@ class Look(Reading):
     """Reads the version rows as env.py connects, for a database that the operator itself can't reach."""
 
     finished = True
+    is_of_run = False
     catalog = None
 
     def payload(self):

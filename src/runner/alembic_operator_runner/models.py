@@ -8,6 +8,8 @@ from .work import Reading
 class Comparison(Reading):
     """Compares the tables with the models, as `alembic check` does."""
 
+    is_of_run = False
+
     def begin(self, context):
         self.check_connection(context)
         metadata_of(context, "ModelsMissing", "there is nothing to compare the tables with")

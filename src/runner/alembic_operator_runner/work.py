@@ -17,6 +17,7 @@ class Work:
     environment = None
     arguments: Dict[str, Any] = {}  # that env.py hands to the revisions' functions
     config: Any = None
+    is_of_run = True  # a run, or what prepares one
 
     def __init__(self, task, report, revisions):
         self.task = task
@@ -57,9 +58,10 @@ class Work:
         return engine_of(context.dialect).version_schema(context, self.task.get("url"))
 
     def check_connection(self, context):
-        """Whether the connection is one to the object's database, on which locks and limits hold."""
+        """Whether the connection leads to the object's database; where a run is meant, whether locks and limits hold on it."""
         if not self.task.get("scratch"):
-            engine_of(context.dialect).check_session(context)
+            if self.is_of_run:
+                engine_of(context.dialect).check_session(context)
             check_place(context, self.task)
 
     def run_env(self, config):
