@@ -17,7 +17,6 @@ from .task import application_name
 from .texts import listed
 from .work import Work, ends_by_itself, external_transaction
 
-
 EXTERNAL = "env.py ran a statement before context.configure(); it opened a transaction that nobody commits"
 
 

@@ -10,7 +10,6 @@ from ..observe import ServerObserver
 from ..texts import plain
 from .base import Engine
 
-
 DEADLOCK = 1213
 
 

@@ -39,8 +39,7 @@ class Operations:
             self.copied.append(batch.table_name)
             return None
 
-        setattr(owner, "invoke", noting)
-        setattr(BatchOperationsImpl, "flush", flushing)
+        owner.invoke, BatchOperationsImpl.flush = noting, flushing
 
     def write(self, title, lines):
         for line in lines:
