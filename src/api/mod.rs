@@ -3,13 +3,12 @@
 mod duration;
 mod reasons;
 mod spec;
-mod stages;
 mod status;
 
 pub use duration::parse_duration;
 pub use reasons::{Problem, Reason, ReasonKind};
+use spec::is_default;
 pub use spec::*;
-pub use stages::*;
 pub use status::*;
 
 /// Value of `app.kubernetes.io/managed-by` on everything that the operator makes, and its field manager.

@@ -5,7 +5,6 @@ use super::{
     job::{job, labels},
     pod_template::{Payload, PodTemplateError, pod_template},
 };
-use crate::api::Verify;
 use k8s_openapi::api::batch::v1::Job;
 use std::time::Duration;
 
@@ -21,8 +20,9 @@ pub struct VerifyRequest {
 }
 
 /// The Job.
-pub fn verify_job(input: JobInput, request: &VerifyRequest, verify: &Verify) -> Result<Job, PodTemplateError> {
+pub fn verify_job(input: JobInput, request: &VerifyRequest) -> Result<Job, PodTemplateError> {
     let labels = labels(input.object, Kind::Verify);
+    let verify = &input.object.spec.verify;
     let deadline = i64::try_from(request.timeout.as_secs().max(1)).unwrap_or(i64::MAX);
     let user = verify.pod_template.as_ref().or(input.object.spec.pod_template.as_ref());
     let template = pod_template(input, user, &labels, &Payload::Command(verify), Some(deadline))?;
@@ -56,11 +56,11 @@ mod tests {
 
     #[test]
     fn a_verification_gets_the_url_as_a_run_does_and_no_runner() {
-        let verify: Verify = serde_json::from_value(json!({"command": ["./smoke"], "args": ["--fast"]})).unwrap();
-        let object =
-            object(json!({"alembic": {"workingDir": "/app"}, "podTemplate": {"spec": {"serviceAccountName": "app"}}}));
+        let verify = json!({"when": "Always", "command": ["./smoke"], "args": ["--fast"]});
+        let object = object(json!({"alembic": {"workingDir": "/app"}, "verify": verify,
+            "podTemplate": {"spec": {"serviceAccountName": "app"}}}));
         let input = JobInput { object: &object, image: "shop@sha256:ab", scratch: None };
-        let job = verify_job(input, &request(&object, "shop@sha256:ab"), &verify).unwrap();
+        let job = verify_job(input, &request(&object, "shop@sha256:ab")).unwrap();
         let pod = job.spec.unwrap().template.spec.unwrap();
         assert_eq!((pod.active_deadline_seconds, pod.service_account_name.as_deref()), (Some(60), Some("app")));
         assert!(pod.volumes.is_none_or(|volumes| volumes.is_empty()));
@@ -80,15 +80,14 @@ mod tests {
     #[test]
     fn a_connection_in_parts_is_given_in_parts() {
         let key = |key: &str| json!({"secretKeyRef": {"name": "db", "key": key}});
-        let mut object = object(json!({}));
+        let mut object = object(json!({"verify": {"when": "Always", "command": ["./smoke"]}}));
         object.spec.database = serde_json::from_value(
             json!({"connection": {"dialect": "mysql", "host": "h", "port": 3307, "name": "shop",
             "usernameFrom": key("u"), "passwordFrom": key("p")}}),
         )
         .unwrap();
-        let verify: Verify = serde_json::from_value(json!({"command": ["./smoke"]})).unwrap();
         let input = JobInput { object: &object, image: "i", scratch: None };
-        let job = verify_job(input, &request(&object, "i"), &verify).unwrap();
+        let job = verify_job(input, &request(&object, "i")).unwrap();
         let env = job.spec.unwrap().template.spec.unwrap().containers[0].env.clone().unwrap();
         let names: Vec<_> =
             env.iter().filter(|e| e.name.starts_with("ALEMBIC")).map(|e| e.name.rsplit('_').next().unwrap()).collect();

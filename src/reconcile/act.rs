@@ -291,15 +291,14 @@ impl Actor<'_> {
     async fn delete_rehearsal(&self, name: &str) -> Result<(), Error> {
         let object = self.object.name_any();
         let live = call(&format!("get {object}"), self.objects().get_opt(&object)).await?;
-        let newest = live.and_then(|live| live.status?.rehearsal).is_some_and(|rehearsal| rehearsal.job == name);
+        let newest = live.and_then(|live| live.status?.rehearsal).is_some_and(|rehearsal| rehearsal.stage.job == name);
         if newest { Ok(()) } else { self.delete_job(name).await }
     }
 
     async fn verify(&self, request: &VerifyRequest) -> Result<(), Error> {
-        let Some(verify) = &self.object.spec.verify else { return Err(Error::Stale(self.object.name_any())) };
         self.confirm().await?;
         let input = JobInput { object: self.object, image: &request.image, scratch: None };
-        let job = verify_job(input, request, verify);
+        let job = verify_job(input, request);
         self.create_job(job.map_err(|e| self.internal("the verify Job", &e))?).await
     }
 

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     api::{
         ConditionType, DatabaseMigration, DatabaseMigrationStatus, DatabaseStatus, ImageStatus, Pending, PlanStatus,
-        Problem, Reason, ReasonKind, RehearsalResult, RunRecord, RunResult, RunStatus, SucceededRun, UnfinishedRun,
+        Problem, Reason, ReasonKind, RunRecord, RunResult, RunStatus, StageResult, SucceededRun, UnfinishedRun, When,
     },
     db::Snapshot,
     jobs::Inspected,
@@ -265,8 +265,8 @@ impl<'a> Writer<'a> {
 
     /// A rehearsal that nobody waits for any more is not at work.
     fn forget_rehearsal(&mut self) {
-        let waits = self.object.spec.rehearse && self.status.plan.is_some();
-        self.status.rehearsal.take_if(|rehearsal| !waits && rehearsal.result == RehearsalResult::Running);
+        let waits = self.object.spec.rehearsal.when != When::Never && self.status.plan.is_some();
+        self.status.rehearsal.take_if(|rehearsal| !waits && rehearsal.stage.result == StageResult::Running);
     }
 }
 

@@ -459,7 +459,7 @@ async fn replayed_drift(cluster: Arc<Cluster>) {
     shop(&cluster, Some("c"));
     // It was there before the operator.
     cluster.database("app", |database| database.tables.push("by_hand".to_owned()));
-    cluster.apply("shop", &json!({ "drift": { "mode": "Replay", "replay": { "image": "postgres:15" } } }));
+    cluster.apply("shop", &json!({ "drift": { "mode": "Replay" }, "scratch": { "image": "postgres:15" } }));
     cluster.settled().await;
     assert_eq!((cluster.reason("shop").as_str(), drifted(&cluster).as_str()), ("AtTarget", "Unexpected"));
     cluster.image("shop:2", "a b c d e", "");
@@ -502,7 +502,7 @@ async fn approval(cluster: Arc<Cluster>) {
 
 async fn rehearsal(cluster: Arc<Cluster>) {
     shop(&cluster, Some("a"));
-    let spec = json!({ "rehearse": true, "rehearsal": { "image": "postgres:15" } });
+    let spec = json!({ "rehearsal": { "when": "Always" }, "scratch": { "image": "postgres:15" } });
     cluster.database("app", |database| database.failing = ["rehearse"].into());
     cluster.apply("shop", &spec);
     cluster.settled().await;
@@ -513,21 +513,21 @@ async fn rehearsal(cluster: Arc<Cluster>) {
     cluster.settled().await;
     assert_eq!(cluster.reason("shop"), "AtTarget");
     let rehearsed = cluster.object("shop").and_then(|object| object.status?.rehearsal);
-    assert!(rehearsed.is_some_and(|rehearsed| rehearsed.steps.len() == 1 && rehearsed.message.is_none()));
+    assert!(rehearsed.is_some_and(|rehearsed| rehearsed.steps.len() == 1 && rehearsed.stage.message.is_none()));
     // Approved is what was rehearsed.
     cluster.image("shop:2", "a b c drop1", "");
     cluster.patch("shop", &json!({ "image": "shop:2" }));
     cluster.settled().await;
     assert_eq!(cluster.reason("shop"), "AwaitingApproval");
     let status = cluster.object("shop").and_then(|object| object.status).unwrap_or_default();
-    let rehearsal = status.rehearsal.map(|rehearsal| rehearsal.job);
+    let rehearsal = status.rehearsal.map(|rehearsal| rehearsal.stage.job);
     // In the spec as through Git, which is no other plan to rehearse.
     let plan = status.plan.map(|plan| plan.hash);
     cluster.patch("shop", &json!({ "policy": { "approvedPlan": plan } }));
     cluster.settled().await;
     assert_eq!(cluster.reason("shop"), "AtTarget");
     let status = cluster.object("shop").and_then(|object| object.status).unwrap_or_default();
-    assert_eq!(status.rehearsal.map(|rehearsal| rehearsal.job), rehearsal);
+    assert_eq!(status.rehearsal.map(|rehearsal| rehearsal.stage.job), rehearsal);
     ran(&cluster, &[("upgrade", "a", "c"), ("upgrade", "c", "drop1")]);
 }
 
@@ -605,7 +605,7 @@ async fn change_during_backup(cluster: Arc<Cluster>) {
 async fn failing_verification(cluster: Arc<Cluster>) {
     shop(&cluster, Some("a"));
     cluster.database("app", |database| database.failing = ["verify"].into());
-    cluster.apply("shop", &json!({ "verify": { "command": ["./smoke"] } }));
+    cluster.apply("shop", &json!({ "verify": { "when": "Always", "command": ["./smoke"] } }));
     cluster.settled().await;
     assert_eq!(cluster.reason("shop"), "VerifyFailed");
     ran(&cluster, &[("upgrade", "a", "c")]);
@@ -620,8 +620,8 @@ async fn rolled_back(cluster: Arc<Cluster>) {
     shop(&cluster, Some("a"));
     cluster.image("dump:1", "", "");
     cluster.database("app", |database| database.failing = ["verify"].into());
-    let spec = json!({ "verify": { "command": ["./smoke"] }, "onFailure": "Downgrade", "policy": { "downgrade": "Allow" },
-        "backup": dump("Always") });
+    let spec = json!({ "verify": { "when": "Always", "command": ["./smoke"], "onFailure": "Downgrade" },
+        "policy": { "downgrade": "Allow" }, "backup": dump("Always") });
     cluster.apply("shop", &spec);
     cluster.settled().await;
     assert_eq!(cluster.reason("shop"), "VerifyFailed");

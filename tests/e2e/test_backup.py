@@ -86,10 +86,10 @@ def test_an_example_is_applied_and_its_backup_restored(request, push, tmp_path, 
     status = app.wait_ready(90)
     assert status["current"] == TWO and fingerprint(space, "app-db") != before
     backup = status["backup"]
-    assert backup["result"] == "Completed" and backup["method"] == "Job" and backup["planHash"] == status["lastRun"]["planHash"]
-    assert backup["ref"] != of_empty["ref"] and backup["completedAt"] <= status["lastRun"]["startedAt"]
-    assert (app.condition("BackedUp")["status"], app.condition("BackedUp")["reason"]) == ("True", "Completed")
-    assert len(space.told("BackupStarted", 2)) == 2 and len(space.told("BackupCompleted", 2)) == 2
+    assert backup["result"] == "Succeeded" and backup["method"] == "Job" and backup["planHash"] == status["lastRun"]["planHash"]
+    assert backup["job"] != of_empty["job"] and backup["finishedAt"] <= status["lastRun"]["startedAt"]
+    assert (app.condition("BackedUp")["status"], app.condition("BackedUp")["reason"]) == ("True", "Succeeded")
+    assert len(space.told("BackupStarted", 2)) == 2 and len(space.told("BackupSucceeded", 2)) == 2
     [dump] = [path.name for path in (tmp_path / "backups").iterdir() if path.name.startswith(backup["planHash"])]
     assert not dump.endswith(".part")
 
@@ -126,15 +126,18 @@ def test_a_failing_backup_blocks(space, push):
 
 def test_what_the_api_server_refuses(space, shop):
     refused = lambda **spec: space.migration(shop["1"], check=False, **spec).stderr
-    verify = {"command": ["true"]}
+    back = {"when": "Always", "command": ["true"], "onFailure": "Downgrade"}
     assert "backup.when needs a method" in refused(backup={"when": "Always"})
     assert "only one of backup.job and backup.cnpg" in refused(backup=dump("true") | {"cnpg": {"cluster": "main"}})
     assert "containers" in refused(backup={"when": "Always", "job": {"template": {"spec": {"containers": []}}}})
     assert "pluginName" in refused(backup={"when": "Always", "cnpg": {"cluster": "main", "method": "plugin"}})
-    assert "verify needs command or args" in refused(verify={"image": "i"})
-    assert "onFailure Downgrade needs verify" in refused(onFailure="Downgrade", policy={"downgrade": "Allow"})
-    assert "needs policy.downgrade: Allow" in refused(onFailure="Downgrade", verify=verify)
-    assert "needs policy.downgrade: Allow" in refused(onFailure="Downgrade", verify=verify, policy={"downgrade": "Deny"})
+    assert "verify needs command or args" in refused(verify={"when": "Always", "image": "i"})
+    assert "needs policy.downgrade: Allow" in refused(verify=back)
+    assert "needs policy.downgrade: Allow" in refused(verify=back, policy={"downgrade": "Deny"})
+    # A stage that would be ignored.
+    for stage in ({"backup": {"timeout": "1m"}}, {"verify": {"command": ["true"]}}, {"rehearsal": {"source": "History"}}):
+        assert "when: Required value" in refused(**stage), stage
+    assert "scratch is for rehearsal and for drift.mode Replay alone" in refused(scratch={"image": "postgres:15"})
 
 
 CHECK = """
@@ -149,9 +152,10 @@ if "two" in tables and "three" not in tables:
 def test_what_does_not_verify_goes_back(space, push):
     line = [revision(ONE, **table("one")), revision(TWO, ONE, **table("two")), revision(THREE, TWO, **table("three"))]
     first, second, third = push(*line[:1]), push(*line[:2]), push(*line)
-    app = space.migration(first, verify={"command": ["python3", "-c", CHECK]}, onFailure="Downgrade", policy={"downgrade": "Allow"})
+    app = space.migration(first, policy={"downgrade": "Allow"},
+                          verify={"when": "Always", "command": ["python3", "-c", CHECK], "onFailure": "Downgrade"})
     status = app.wait_ready()
-    assert status["verify"]["result"] == "Passed" and status["verify"]["run"] == 1
+    assert status["verify"]["result"] == "Succeeded" and status["verify"]["run"] == 1
     assert "one" in kubectl("logs", "-n", space.name, f"job/{status['verify']['job']}").stdout
 
     app.patch(image=second)
@@ -172,26 +176,29 @@ def test_what_does_not_verify_goes_back(space, push):
 
 
 def test_what_does_not_verify_is_held(space, push):
-    app = space.migration(push(revision(ONE, **table("one"))), verify={"command": ["sh", "-c", "echo no; exit 1"]})
+    app = space.migration(push(revision(ONE, **table("one"))), verify={"when": "Always", "command": ["sh", "-c", "echo no; exit 1"]})
     app.wait("VerifyFailed")
     assert "exit code 1" in app.message() and app.condition("Stalled")["status"] == "True" and space.rows() == [ONE]
-    app.patch(verify={"command": ["sh", "-c", "true"]})
-    assert app.wait_ready()["verify"]["result"] == "Passed" and len(space.jobs("run")) == 1
+    app.patch(verify={"when": "Always", "command": ["sh", "-c", "true"]})
+    assert app.wait_ready()["verify"]["result"] == "Succeeded" and len(space.jobs("run")) == 1
 
 
 def test_what_is_evicted_is_begun_again(space, push):
     """A drained node says nothing about a plan, and least of all that the database is to go back."""
     patient = "trap 'exit 1' TERM; sleep 5 & wait"
     up = "op.execute('SELECT pg_sleep(3)')"
-    app = space.migration(push(revision(ONE, up=up, dn="pass")), backup=dump(patient), verify={"command": ["sh", "-c", patient]},
-                          onFailure="Downgrade", policy={"downgrade": "Allow"}, rehearse=True,
-                          rehearsal={"image": server_image("postgres"), "source": "History"})
+    app = space.migration(push(revision(ONE, up=up, dn="pass")), backup=dump(patient), policy={"downgrade": "Allow"},
+                          verify={"when": "Always", "command": ["sh", "-c", patient], "onFailure": "Downgrade"},
+                          rehearsal={"when": "Always", "source": "History"}, scratch={"image": server_image("postgres")})
     evicted = {action: space.evict(action) for action in ("rehearse", "backup", "verify")}
     status = app.wait_ready(120)
     for action, pod in evicted.items():
         assert [p for p in items("pods", space.name, f"alembic-operator.dev/action={action}") if p["metadata"]["name"] != pod], action
         assert len(space.jobs(action)) == 1, action
-    assert (status["rehearsal"]["result"], status["backup"]["result"], status["verify"]["result"]) == ("Passed", "Completed", "Passed")
+    assert {status[stage]["result"] for stage in ("rehearsal", "backup", "verify")} == {"Succeeded"}
+    for stage in ("rehearsal", "backup", "verify"):
+        assert status[stage]["planHash"] == status["lastRun"]["planHash"], stage
+        assert status[stage]["startedAt"] <= status[stage]["finishedAt"], stage
     assert status["lastRun"]["number"] == 1 and space.rows() == [ONE]
 
 

@@ -151,18 +151,16 @@ def server_image(engine):
 
 
 def replaying(engine, **more):
-    return {"mode": "Replay", "replay": {"image": server_image(engine)}, **FAST, **more}
+    return {"drift": {"mode": "Replay", **FAST, **more}, "scratch": {"image": server_image(engine)}}
 
 
 def test_drift_that_is_older_than_the_operator(space, push):
     role = f"SET ROLE {space.database};"
     line = [revision(ONE, **table("one")), revision(TWO, ONE, up="op.add_column('one', sa.Column('name', sa.Text(), nullable=False, server_default='x'))",
                                                     dn="op.drop_column('one', 'name')")]
-    refused = space.migration(push(*line), name="odd", drift={"replay": {"image": "postgres:15"}}, check=False)
-    assert "drift.replay is for drift.mode Replay alone" in refused.stderr
     # Made before there was an operator, and changed by hand since.
     space.sql(f"{role} CREATE TABLE one (id serial PRIMARY KEY, name text); CREATE TABLE alembic_version (version_num varchar(32) PRIMARY KEY); INSERT INTO alembic_version VALUES ('{TWO}')")
-    app = space.migration(push(*line), drift=replaying("postgres"))
+    app = space.migration(push(*line), **replaying("postgres"))
     app.wait_ready()
     message = drifted(app, "True", "Modified", 60)["message"]
     assert "against what the revisions make" in message and "column public.one.name" in message
@@ -184,7 +182,7 @@ def test_drift_that_is_older_than_the_operator(space, push):
 
 def test_the_history_on_mariadb(mariadb_space, push):
     space = mariadb_space
-    app = space.migration(push(revision(ONE, **table("one")), requirements=WITH_PYMYSQL), drift=replaying("mariadb"))
+    app = space.migration(push(revision(ONE, **table("one")), requirements=WITH_PYMYSQL), **replaying("mariadb"))
     app.wait_ready()
     assert "what the revisions make" in drifted(app, "False", "InSync", 90)["message"]
     space.sql("CREATE INDEX by_hand ON one (id)")

@@ -20,8 +20,8 @@ def test_a_plan_is_rehearsed_before_it_runs(request, push, engine, source):
     space = request.getfixturevalue("space" if engine == "postgres" else "mariadb_space")
     release = lambda *revisions: push(*revisions, **({} if engine == "postgres" else {"requirements": WITH_PYMYSQL}))
     # The first plan of a new database has no version table to copy.
-    migration = space.migration(release(GOODS), rehearse=True, rehearsal={"image": server_image(engine), "source": source})
-    assert migration.wait_ready(150)["rehearsal"]["result"] == "Passed"
+    migration = space.migration(release(GOODS), rehearsal={"when": "Always", "source": source}, scratch={"image": server_image(engine)})
+    assert migration.wait_ready(150)["rehearsal"]["result"] == "Succeeded"
     migration.patch(image=release(GOODS, BROKEN))
     migration.wait("RehearsalFailed", 150)
     assert "downgrade" in migration.message() and "goods_nam" in migration.message()
@@ -31,12 +31,12 @@ def test_a_plan_is_rehearsed_before_it_runs(request, push, engine, source):
     status = migration.wait_ready(150)
     assert space.rows() == [TWO]
     found = status["rehearsal"]
-    assert found["result"] == "Passed" and found["reversible"] and found["planHash"] == status["lastRun"]["planHash"], found
+    assert found["result"] == "Succeeded" and found["reversible"] and found["planHash"] == status["lastRun"]["planHash"], found
     phases = [step["phase"] for step in found["steps"]]
-    assert phases == ["upgrade", "downgrade", "upgrade again"] and "leaves" not in found, found
+    assert phases == ["upgrade", "downgrade", "upgrade again"] and "residue" not in found, found
     mode = {"postgres": "ShareLock", "mariadb": "EXCLUSIVE"}[engine]
     assert any(f"goods {mode}" in lock for lock in found["steps"][0]["locks"]), found["steps"][0]
-    assert space.told("RehearsalPassed") and not space.events("Rehearsing")
+    assert space.told("RehearsalSucceeded") and not space.events("Rehearsing")
     name = items("configmaps", space.name, "alembic-operator.dev/object=app")
     shown = [m["data"]["rehearsal.json"] for m in name if "rehearsal.json" in m.get("data", {})]
     assert len(shown) == 1 and [p["name"] for p in json.loads(shown[0])["phases"]] == phases
@@ -50,7 +50,7 @@ def test_a_rehearsal_leaves_the_live_database_alone(space, push):
     migration = space.migration(push(GOODS, env=env), podTemplate=pod)
     migration.wait_ready()
     space.sql("INSERT INTO goods VALUES (1, 'x')")
-    migration.patch(image=push(GOODS, INDEX, env=env), rehearse=True, rehearsal={"image": server_image("postgres")})
+    migration.patch(image=push(GOODS, INDEX, env=env), rehearsal={"when": "Always"}, scratch={"image": server_image("postgres")})
     migration.wait("RehearsalFailed", 150)
     assert "another database than the scratch database" in migration.message()
     assert space.rows() == [ONE] and space.sql("SELECT count(*) FROM goods") == "1"
@@ -61,11 +61,6 @@ def test_why_a_copy_failed(space, push):
     migration.wait_ready()
     # It is the server's own word that is told.
     space.sql("CREATE TABLE hidden (id int); REVOKE ALL ON hidden FROM PUBLIC")
-    migration.patch(image=push(GOODS, INDEX), rehearse=True, rehearsal={"image": server_image("postgres")})
+    migration.patch(image=push(GOODS, INDEX), rehearsal={"when": "Always"}, scratch={"image": server_image("postgres")})
     migration.wait("RehearsalFailed", 150)
     assert "live-schema failed" in migration.message() and "hidden" in migration.message()
-
-
-def test_a_rehearsal_needs_to_be_asked_for(space):
-    done = space.migration("app:1", check=False, rehearsal={"image": "postgres:15"})
-    assert done.returncode and "needs rehearse: true" in done.stderr

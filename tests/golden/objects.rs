@@ -54,6 +54,9 @@ fn what_the_api_server_refuses_is_seen() {
         "drift: {mode: Disabled, onDrift: Block}",
         "database: {urlFrom: {secretKeyRef: {name: shop-db}}}",
         "verify: {timeout: 5m}",
+        "verify: {when: Always, timeout: 5m}",
+        "rehearsal: {source: History}",
+        "scratch: {image: postgres}",
     ] {
         assert!(!wrong(&with(field)).is_empty(), "{field}");
     }

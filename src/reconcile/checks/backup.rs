@@ -2,7 +2,7 @@
 
 use super::plan::Chosen;
 use crate::{
-    api::{BackupMethod, BackupResult, BackupStatus, BackupWhen, DatabaseMigration, parse_duration},
+    api::{BackupMethod, BackupStatus, DatabaseMigration, When, parse_duration},
     jobs::{BackupRequest, JobRecord, Kind, Progress, Request, overdue, progress},
     reconcile::facts::{CnpgView, Facts},
     revisions::Direction,
@@ -13,12 +13,12 @@ use std::{collections::BTreeSet, time::Duration};
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(3600);
 
 /// Why a run needs no backup, in the words of a condition; `None` where it does.
-pub fn not_required(when: BackupWhen, chosen: &Chosen) -> Option<&'static str> {
+pub fn not_required(when: When, chosen: &Chosen) -> Option<&'static str> {
     match when {
         _ if chosen.plan.direction == Direction::Stamp => Some("an adoption changes no data"),
-        BackupWhen::Never => Some("spec.backup.when is Never"),
-        BackupWhen::OnHazard if !chosen.dangerous() => Some("the plan has no hazard"),
-        BackupWhen::OnHazard | BackupWhen::Always => None,
+        When::Never => Some("spec.backup.when is Never"),
+        When::OnHazard if !chosen.dangerous() => Some("the plan has no hazard"),
+        When::OnHazard | When::Always => None,
     }
 }
 
@@ -55,14 +55,9 @@ pub fn backup_progress(
     facts: &Facts,
     now: Timestamp,
 ) -> Progress {
-    let recorded = recorded.filter(|recorded| recorded.reference == request.name);
-    let at = |recorded: &BackupStatus| recorded.completed_at.as_ref().map(|time| time.0);
-    match recorded {
-        Some(end) if end.result == BackupResult::Completed => return Progress::Done(Ok(()), at(end)),
-        Some(end) if end.result == BackupResult::Failed => {
-            return Progress::Done(Err(end.message.clone().unwrap_or_default()), at(end));
-        }
-        _ => {}
+    let recorded = recorded.map(|backup| &backup.stage).filter(|stage| stage.job == request.name);
+    if let Some((outcome, at)) = recorded.and_then(|stage| stage.end()) {
+        return Progress::Done(outcome, at);
     }
     match request.method {
         BackupMethod::Job => {
@@ -70,7 +65,7 @@ pub fn backup_progress(
             job.map_or(Progress::Absent, |job| progress(&job.state, job.created, request.timeout, now))
         }
         BackupMethod::Cnpg => {
-            let since = recorded.and_then(|recorded| recorded.started_at.as_ref()).map(|time| time.0);
+            let since = recorded.and_then(|stage| stage.started_at.as_ref()).map(|time| time.0);
             cnpg_progress(request, facts.cnpg.as_ref(), since, now)
         }
     }
@@ -101,6 +96,7 @@ fn cnpg_progress(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::{StageResult, StageStatus};
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
     fn at(second: i64) -> Timestamp {
@@ -111,24 +107,25 @@ mod tests {
         BackupRequest { name: "b".into(), method, record: JobRecord::default(), timeout: Duration::from_secs(60) }
     }
 
-    fn recorded(name: &str, result: BackupResult) -> BackupStatus {
-        BackupStatus { reference: name.into(), result, started_at: Some(Time(at(0))), ..BackupStatus::default() }
+    fn recorded(name: &str, result: StageResult) -> BackupStatus {
+        let stage = StageStatus { job: name.into(), result, started_at: Some(Time(at(0))), ..StageStatus::default() };
+        BackupStatus { stage, ..BackupStatus::default() }
     }
 
     #[test]
     fn a_recorded_end_stands_for_its_own_request_alone() {
         let of = |recorded| backup_progress(&request(BackupMethod::Job), Some(&recorded), &Facts::default(), at(1));
-        assert!(matches!(of(recorded("b", BackupResult::Completed)), Progress::Done(Ok(()), _)));
-        assert!(matches!(of(recorded("b", BackupResult::Failed)), Progress::Done(Err(_), _)));
-        assert_eq!(of(recorded("other", BackupResult::Completed)), Progress::Absent);
-        assert_eq!(of(recorded("b", BackupResult::Running)), Progress::Absent, "its Job is gone: it is made again");
+        assert!(matches!(of(recorded("b", StageResult::Succeeded)), Progress::Done(Ok(()), _)));
+        assert!(matches!(of(recorded("b", StageResult::Failed)), Progress::Done(Err(_), _)));
+        assert_eq!(of(recorded("other", StageResult::Succeeded)), Progress::Absent);
+        assert_eq!(of(recorded("b", StageResult::Running)), Progress::Absent, "its Job is gone: it is made again");
     }
 
     #[test]
     fn a_backup_of_cloudnativepg_is_polled_up_to_its_deadline() {
         let of = |view: Option<CnpgView>, second| {
             let facts = Facts { cnpg: view, ..Facts::default() };
-            let recorded = recorded("b", BackupResult::Running);
+            let recorded = recorded("b", StageResult::Running);
             backup_progress(&request(BackupMethod::Cnpg), Some(&recorded), &facts, at(second))
         };
         let name = || "b".to_owned();

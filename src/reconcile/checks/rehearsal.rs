@@ -3,7 +3,7 @@
 use super::plan::{Chosen, from_base};
 use crate::{
     api::{
-        DatabaseMigration, Problem, Reason, RehearsalResult, RehearsalSource, RehearsalStatus, RehearsalStep,
+        DatabaseMigration, Problem, Reason, RehearsalSource, RehearsalStatus, RehearsalStep, StageStatus,
         parse_duration,
     },
     jobs::{
@@ -14,7 +14,7 @@ use crate::{
     revisions::Direction,
     text,
 };
-use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
+use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
@@ -44,7 +44,8 @@ pub fn rehearsal_ask(
     requested_at: Option<&str>,
 ) -> Option<Result<RehearsalAsk, Problem>> {
     let plan = &chosen.plan;
-    if !object.spec.rehearse || !matches!(plan.direction, Direction::Upgrade | Direction::Downgrade) {
+    let migrates = matches!(plan.direction, Direction::Upgrade | Direction::Downgrade);
+    if !migrates || !object.spec.rehearsal.when.applies(chosen.dangerous()) {
         return None;
     }
     Some(asked(object, chosen, facts, requested_at))
@@ -56,23 +57,23 @@ fn asked(
     facts: &Facts,
     requested_at: Option<&str>,
 ) -> Result<RehearsalAsk, Problem> {
-    let spec = object.spec.rehearsal.clone().unwrap_or_default();
-    let scratch = Scratch { scheme: facts.scheme.clone(), image: spec.image.clone() };
+    let scratch = Scratch { scheme: facts.scheme.clone(), image: object.spec.scratch.image.clone() };
     let sqlite = scratch.dialect() == "sqlite";
     let invalid = |message: String| Err(Problem::new(Reason::InvalidSpec, message));
     if scratch.login().is_none() && !sqlite {
-        return invalid(format!("there is no rehearsal for {}: leave out spec.rehearse", scratch.dialect()));
+        return invalid(format!("there is no rehearsal for {}: set spec.rehearsal.when: Never", scratch.dialect()));
     }
     if scratch.image.is_none() && !sqlite {
-        let message = "set spec.rehearsal.image: a server to rehearse on, in the major version of the database";
+        let message = "set spec.scratch.image: a server to rehearse on, in the major version of the database";
         return invalid(message.to_owned());
     }
     if scratch.dialect() != "postgresql" && !sqlite && chosen.image.inspection.version_table_schema.is_some() {
-        let message = "the version table is in another database, which a rehearsal has not: leave out spec.rehearse";
+        let message =
+            "the version table is in another database, which a rehearsal has not: set spec.rehearsal.when: Never";
         return invalid(message.to_owned());
     }
     // There is no server to copy a SQLite file from.
-    let source = if sqlite { RehearsalSource::History } else { spec.source };
+    let source = if sqlite { RehearsalSource::History } else { object.spec.rehearsal.source };
     let inspection = &chosen.image.inspection;
     let origin = match source {
         RehearsalSource::Dump => Origin::Dump(VersionTableName {
@@ -117,12 +118,9 @@ pub fn rehearsal_progress(
     recorded: Option<&RehearsalStatus>,
     rehearsals: &[RehearsalView],
 ) -> Progress {
-    match recorded.filter(|recorded| recorded.job == ask.name) {
-        Some(end) if end.result == RehearsalResult::Passed => return Progress::Done(Ok(()), None),
-        Some(end) if end.result == RehearsalResult::Failed => {
-            return Progress::Done(Err(end.message.clone().unwrap_or_default()), None);
-        }
-        _ => {}
+    let recorded = recorded.map(|rehearsal| &rehearsal.stage).filter(|stage| stage.job == ask.name);
+    if let Some((outcome, at)) = recorded.and_then(|stage| stage.end()) {
+        return Progress::Done(outcome, at);
     }
     let Some(view) = rehearsals.iter().find(|view| view.job.name == ask.name) else { return Progress::Absent };
     match (&view.end, &view.job.state) {
@@ -135,22 +133,17 @@ pub fn rehearsal_progress(
 
 /// What the status shows of an end.
 pub fn rehearsal_status(
-    ask: &RehearsalAsk,
-    hash: &str,
+    running: StageStatus,
     found: Option<&Rehearsal>,
     verdict: &Result<(), String>,
     now: Timestamp,
 ) -> RehearsalStatus {
     let phases = found.map(|found| found.phases.as_slice()).unwrap_or_default();
     RehearsalStatus {
-        plan_hash: hash.to_owned(),
-        job: ask.name.clone(),
-        result: if verdict.is_ok() { RehearsalResult::Passed } else { RehearsalResult::Failed },
-        message: verdict.as_ref().err().map(|message| text::clean(message, 600)),
+        stage: running.ended(&verdict.clone().map_err(|message| text::clean(&message, 600)), now),
         reversible: found.map(|found| found.reversible),
         steps: phases.iter().flat_map(|phase| steps(phase, TABLES)).take(STEPS).collect(),
-        leaves: phases.iter().flat_map(leaves).take(LEFT_BEHIND).collect(),
-        finished_at: Some(Time(now)),
+        residue: phases.iter().flat_map(residue).take(LEFT_BEHIND).collect(),
     }
 }
 
@@ -167,7 +160,7 @@ fn steps(phase: &RehearsedPhase, tables: usize) -> impl Iterator<Item = Rehearsa
     })
 }
 
-fn leaves(phase: &RehearsedPhase) -> impl Iterator<Item = String> {
+fn residue(phase: &RehearsedPhase) -> impl Iterator<Item = String> {
     let told = phase.leaves.iter().flatten();
     told.map(|object| format!("{}: {} {}", phase.name, object.change.as_str().to_lowercase(), object.object))
 }
@@ -184,7 +177,7 @@ pub fn rehearsal_json(found: &Rehearsal) -> String {
         let shown: Vec<Value> = steps(phase, usize::MAX).map(|step| json!(step)).take_while(&mut fits).collect();
         let more = phase.steps.len().saturating_sub(shown.len()) + phase.omitted as usize;
         json!({ "name": phase.name, "milliseconds": milliseconds(phase.seconds), "steps": shown, "omitted": more,
-                "leaves": leaves(phase).collect::<Vec<_>>() })
+                "residue": residue(phase).collect::<Vec<_>>() })
     };
     let irreversible: Vec<&String> = found.irreversible.iter().map(|step| &step.revision).collect();
     json!({

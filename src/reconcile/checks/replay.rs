@@ -16,12 +16,9 @@ pub fn replay(
     rows: &BTreeSet<String>,
     scheme: &str,
 ) -> Result<ReplayRequest, Problem> {
-    let scratch = Scratch {
-        scheme: scheme.to_owned(),
-        image: object.spec.drift.replay.as_ref().and_then(|replay| replay.image.clone()),
-    };
+    let scratch = Scratch { scheme: scheme.to_owned(), image: object.spec.scratch.image.clone() };
     if scratch.image.is_none() && scratch.dialect() != "sqlite" {
-        return Err(Problem::new(Reason::InvalidSpec, "set spec.drift.replay.image: a server to run the history on"));
+        return Err(Problem::new(Reason::InvalidSpec, "set spec.scratch.image: a server to run the history on"));
     }
     let unusable =
         |error: String| Problem::new(Reason::UnknownRevision, format!("the history can't be run again: {error}"));

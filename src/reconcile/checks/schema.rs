@@ -103,7 +103,7 @@ impl Look<'_> {
         let made = Baseline { replay: key, ..Baseline::of(catalog, self.status.recorded_runs(), self.rows) };
         if !made.comparable(self.catalog) {
             return Err(format!(
-                "the history was run on {}, the database is on {}: name a server of that version in spec.drift.replay.image",
+                "the history was run on {}, the database is on {}: name a server of that version in spec.scratch.image",
                 made.engine, self.catalog.engine
             ));
         }

@@ -1,7 +1,7 @@
 //! What the API server's schema can't check of a spec; no I/O.
 
 use crate::{
-    api::{BackupWhen, DatabaseMigrationSpec, DowngradePolicy, OnFailure, Problem, Reason, parse_duration},
+    api::{DatabaseMigrationSpec, DowngradePolicy, OnFailure, Problem, Reason, When, parse_duration},
     jobs::{BACKUP_FIELD, POD_TEMPLATE_FIELD, VERIFY_FIELD, check_pod_template},
     revisions::Target,
 };
@@ -15,10 +15,9 @@ pub fn spec_problem(spec: &DatabaseMigrationSpec) -> Option<Problem> {
 }
 
 fn pod_template_problem(spec: &DatabaseMigrationSpec) -> Option<Problem> {
-    let verify = spec.verify.as_ref().and_then(|verify| verify.pod_template.as_ref());
     let templates = [
         (POD_TEMPLATE_FIELD, spec.pod_template.as_ref().map(|template| &template.spec)),
-        (VERIFY_FIELD, verify.map(|template| &template.spec)),
+        (VERIFY_FIELD, spec.verify.pod_template.as_ref().map(|template| &template.spec)),
         (BACKUP_FIELD, spec.backup.job.as_ref().map(|job| &job.template.spec)),
     ];
     let error = templates.into_iter().find_map(|(field, template)| check_pod_template(template?, field).err())?;
@@ -29,13 +28,14 @@ fn pod_template_problem(spec: &DatabaseMigrationSpec) -> Option<Problem> {
 fn stage_problem(spec: &DatabaseMigrationSpec) -> Option<Problem> {
     let invalid = |message: &str| Some(Problem::new(Reason::InvalidSpec, message));
     let backup = &spec.backup;
-    if backup.when != BackupWhen::Never && backup.job.is_some() == backup.cnpg.is_some() {
+    if backup.when != When::Never && backup.job.is_some() == backup.cnpg.is_some() {
         return invalid("spec.backup: set exactly one of job and cnpg");
     }
-    if spec.on_failure == OnFailure::Downgrade
-        && (spec.verify.is_none() || spec.policy.downgrade != DowngradePolicy::Allow)
-    {
-        return invalid("spec.onFailure: Downgrade needs spec.verify and spec.policy.downgrade: Allow");
+    if spec.verify.when != When::Never && spec.verify.command.is_empty() && spec.verify.args.is_empty() {
+        return invalid("spec.verify: set command or args");
+    }
+    if spec.verify.on_failure == OnFailure::Downgrade && spec.policy.downgrade != DowngradePolicy::Allow {
+        return invalid("spec.verify.onFailure: Downgrade needs spec.policy.downgrade: Allow");
     }
     None
 }
@@ -43,7 +43,7 @@ fn stage_problem(spec: &DatabaseMigrationSpec) -> Option<Problem> {
 fn duration_problem(spec: &DatabaseMigrationSpec) -> Option<Problem> {
     let fields = [
         ("backup.timeout", &spec.backup.timeout),
-        ("verify.timeout", spec.verify.as_ref().map_or(&None, |verify| &verify.timeout)),
+        ("verify.timeout", &spec.verify.timeout),
         ("database.probe.interval", &spec.database.probe.interval),
         ("database.probe.timeout", &spec.database.probe.timeout),
         ("timeouts.lock", &spec.timeouts.lock),

@@ -3,7 +3,7 @@
 use super::plan::{Chosen, identified, usable_graph};
 use crate::{
     api::{
-        DatabaseMigration, DatabaseMigrationStatus, DowngradePolicy, Problem, Reason, SucceededRun, VerifyResult,
+        DatabaseMigration, DatabaseMigrationStatus, DowngradePolicy, Problem, Reason, StageResult, SucceededRun,
         parse_duration,
     },
     jobs::{Implementation, Inspected, JobRecord, Kind, Progress, Request, VerifyRequest, progress, short_hash},
@@ -39,17 +39,20 @@ pub fn verify_ask(
     image: &Inspected,
     requested_at: Option<&str>,
 ) -> Option<VerifyAsk> {
-    let verify = object.spec.verify.as_ref()?;
+    let verify = &object.spec.verify;
     let run = status.runs.led_to(rows).filter(|success| success.run.rolls_back.is_none())?;
+    if !verify.when.applies(run.run.hazardous) {
+        return None;
+    }
     let number = run.run.number;
     let hash = short_hash(&[&serde_json::json!(verify).to_string()], 12);
     let asked = short_hash(&[&hash, &object.spec.image, requested_at.unwrap_or_default()], 12);
     let record = JobRecord::new(object, Request::Verify { hash: hash.clone() }, number, asked);
     let passed = |known: &&crate::api::VerifyStatus| {
-        (known.run, &known.hash, known.result) == (number, &hash, VerifyResult::Passed)
+        (known.run, &known.hash, known.stage.result) == (number, &hash, StageResult::Succeeded)
     };
     let name = match status.verify.as_ref().filter(passed) {
-        Some(known) => known.job.clone(),
+        Some(known) => known.stage.job.clone(),
         None => record.name(object),
     };
     // After an upgrade that is the image that ran, unless another one was deployed since.
@@ -61,12 +64,10 @@ pub fn verify_ask(
 
 /// How far a verification is. What is recorded of its end stands, whatever has become of its Job.
 pub fn verify_progress(ask: &VerifyAsk, status: &DatabaseMigrationStatus, facts: &Facts, now: Timestamp) -> Progress {
-    let recorded = status.verify.as_ref().filter(|known| known.job == ask.name);
-    let at = recorded.and_then(|known| known.finished_at.as_ref()).map(|time| time.0);
-    match recorded.map(|known| (known, known.result)) {
-        Some((_, VerifyResult::Passed)) => Progress::Done(Ok(()), at),
-        Some((known, VerifyResult::Failed)) => Progress::Done(Err(known.message.clone().unwrap_or_default()), at),
-        _ => {
+    let recorded = status.verify.as_ref().filter(|known| known.stage.job == ask.name);
+    match recorded.and_then(|known| known.stage.end()) {
+        Some((outcome, at)) => Progress::Done(outcome, at),
+        None => {
             let job = facts.of(Kind::Verify).find(|job| job.name == ask.name);
             job.map_or(Progress::Absent, |job| progress(&job.state, job.created, ask.request.timeout, now))
         }
@@ -119,7 +120,7 @@ pub fn rolled_back(status: &DatabaseMigrationStatus, generation: i64, requested_
         return None;
     }
     let failed = status.verify.as_ref().filter(|verify| verify.run == failed_run);
-    let why = failed.and_then(|verify| verify.message.clone()).unwrap_or_default();
+    let why = failed.and_then(|verify| verify.stage.message.clone()).unwrap_or_default();
     let to = rows_in_line(&last.to.iter().cloned().collect());
     let message = format!("rolled back to {to}, since the verification of run {failed_run} failed: {why}");
     Some(Problem::new(Reason::VerifyFailed, message))

@@ -2,7 +2,7 @@
 
 use super::{tests::*, *};
 use crate::{
-    api::BackupResult,
+    api::StageResult,
     db::VersionRows,
     jobs::{Ended, JobInput, RunRequest, Trouble, run_job},
     reconcile::{checks::spec_problem, facts::ModelsView},
@@ -146,7 +146,7 @@ proptest! {
         prop_assert!(run.is_none() || complete);
         if let Some(hash) = run {
             let backup = second.status.backup.unwrap();
-            prop_assert_eq!((backup.result, backup.plan_hash), (BackupResult::Completed, hash));
+            prop_assert_eq!((backup.stage.result, backup.stage.plan_hash), (StageResult::Succeeded, hash));
         }
     }
 

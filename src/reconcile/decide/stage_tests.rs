@@ -2,7 +2,7 @@
 
 use super::{tests::*, *};
 use crate::{
-    api::{ANNOTATION_REQUESTED_AT, Backup, BackupResult, BackupWhen, DowngradePolicy, OnFailure, VerifyResult},
+    api::{ANNOTATION_REQUESTED_AT, Backup, DowngradePolicy, OnFailure, StageResult, When},
     db::VersionRows,
     jobs::{BackupRequest, Ended, Implementation, Inspected, Inspection, JobRecord, Request, VerifyRequest},
     reconcile::facts::ImageView,
@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 const DONE: &str = r#"{"state":"done","started":true}"#;
 
-fn backed_up(when: BackupWhen) -> DatabaseMigration {
+fn backed_up(when: When) -> DatabaseMigration {
     let mut object = object("head");
     let pod = json!({ "containers": [{ "name": "dump", "image": "postgres:15" }] });
     object.spec.backup = Backup {
@@ -68,7 +68,7 @@ fn again(object: DatabaseMigration, decision: &Decision, observed: &Facts) -> De
 
 #[test]
 fn a_run_waits_for_its_backup_and_then_for_the_record_of_it() {
-    let object = backed_up(BackupWhen::Always);
+    let object = backed_up(When::Always);
     let first = decide(&object, &stored("a b c", "a"), now());
     let ask = asked(&first).unwrap();
     assert_eq!((reason(&first).as_str(), condition(&first)), ("BackingUp", pair("False", "Running")));
@@ -89,9 +89,9 @@ fn a_run_waits_for_its_backup_and_then_for_the_record_of_it() {
     world.jobs = vec![stage(&ask.name, &ask.record, exit(0))];
     let complete = again(object.clone(), &working, &world);
     assert!(started(&complete).is_some());
-    assert_eq!((condition(&complete), events(&complete)[0]), (pair("True", "Completed"), "BackupCompleted"));
+    assert_eq!((condition(&complete), events(&complete)[0]), (pair("True", "Succeeded"), "BackupSucceeded"));
     let recorded = complete.status.backup.clone().unwrap();
-    assert_eq!((recorded.result, recorded.reference.as_str()), (BackupResult::Completed, ask.name.as_str()));
+    assert_eq!((recorded.stage.result, recorded.stage.job.as_str()), (StageResult::Succeeded, ask.name.as_str()));
 
     // The run was refused, and somebody has deleted the Job of the backup.
     let (record, _) = started(&complete).unwrap();
@@ -106,7 +106,7 @@ fn a_run_waits_for_its_backup_and_then_for_the_record_of_it() {
 
 #[test]
 fn a_backup_that_failed_blocks_until_it_is_asked_anew() {
-    let object = backed_up(BackupWhen::Always);
+    let object = backed_up(When::Always);
     let first = decide(&object, &stored("a b", "a"), now());
     let ask = asked(&first).unwrap();
     let mut world = stored("a b", "a");
@@ -133,7 +133,7 @@ fn a_backup_that_failed_blocks_until_it_is_asked_anew() {
 
 #[test]
 fn a_backup_that_nobody_waits_for_is_deleted() {
-    let object = backed_up(BackupWhen::Always);
+    let object = backed_up(When::Always);
     let ask = asked(&decide(&object, &stored("a b", "a"), now())).unwrap();
     let deleted = |object: &DatabaseMigration, world: &Facts| {
         decide(object, world, now()).after.iter().any(|e| matches!(e, Effect::DeleteJob(name) if *name == ask.name))
@@ -151,7 +151,7 @@ fn a_backup_that_nobody_waits_for_is_deleted() {
 
 #[test]
 fn only_what_can_lose_data_is_backed_up_on_hazard() {
-    let mut object = backed_up(BackupWhen::OnHazard);
+    let mut object = backed_up(When::OnHazard);
     object.spec.policy.approval.mode = crate::api::ApprovalMode::Auto;
     let stored =
         |rows: &str| observed(ImageView::Stored(super::approval_tests::dangerous("")), super::tests::seen(rows));
@@ -169,7 +169,7 @@ fn only_what_can_lose_data_is_backed_up_on_hazard() {
 
 #[test]
 fn a_retry_of_the_same_ask_uses_the_same_backup() {
-    let mut object = backed_up(BackupWhen::Always);
+    let mut object = backed_up(When::Always);
     let first = asked(&decide(&object, &stored("a b", "a"), now())).unwrap();
     let last = |result, reason: &str, object: &mut DatabaseMigration| {
         let run = crate::api::RunStatus {
@@ -191,8 +191,8 @@ fn a_retry_of_the_same_ask_uses_the_same_backup() {
 /// An object whose run has just ended at its target, and that world.
 fn verified(on_failure: OnFailure) -> (DatabaseMigration, Facts) {
     let mut object = object("head");
-    object.spec.verify = serde_json::from_value(json!({ "command": ["./smoke"] })).unwrap();
-    object.spec.on_failure = on_failure;
+    object.spec.verify = serde_json::from_value(json!({ "when": "Always", "command": ["./smoke"] })).unwrap();
+    object.spec.verify.on_failure = on_failure;
     object.spec.policy.downgrade = DowngradePolicy::Allow;
     let mut observed = stored("a b", "b");
     observed.active = Some(run(ended(DONE)));
@@ -209,8 +209,8 @@ fn ready_waits_for_the_verification_of_the_run() {
     world.jobs = vec![verifies(&ask, exit(0))];
     let passed = again(object.clone(), &first, &world);
     assert_eq!(
-        (reason(&passed).as_str(), passed.status.verify.as_ref().unwrap().result),
-        ("AtTarget", VerifyResult::Passed)
+        (reason(&passed).as_str(), passed.status.verify.as_ref().unwrap().stage.result),
+        ("AtTarget", StageResult::Succeeded)
     );
     world.jobs.clear();
     let settled = after(object, &passed);
@@ -221,7 +221,7 @@ fn ready_waits_for_the_verification_of_the_run() {
     other.spec.image = "shop:2".into();
     other.annotations_mut().insert(ANNOTATION_REQUESTED_AT.into(), "now".into());
     assert_eq!(reason(&decide(&other, &world, now())), "AtTarget", "it passed, and no run came since");
-    other.spec.verify.as_mut().unwrap().command = vec!["./other".into()];
+    other.spec.verify.command = vec!["./other".into()];
     assert!(verification(&decide(&other, &world, now())).is_some());
 
     // A database that was there before the first run, or that somebody else brought there, is not ours to verify.
@@ -307,7 +307,7 @@ fn an_upgrade_whose_verification_fails_is_rolled_back_where_that_is_clean() {
 #[test]
 fn a_rollback_waits_for_its_backup() {
     let (mut object, mut world, _) = not_verified(OnFailure::Downgrade, &stored("a b", "b"));
-    object.spec.backup = backed_up(BackupWhen::Always).spec.backup;
+    object.spec.backup = backed_up(When::Always).spec.backup;
     let first = decide(&object, &world, now());
     let ask = asked(&first).unwrap();
     assert!(reason(&first) == "BackingUp" && started(&first).is_none());

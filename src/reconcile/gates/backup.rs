@@ -3,8 +3,8 @@
 use super::{Ctx, WHILE_ACTIVE, WITHOUT_POD, hold};
 use crate::{
     api::{
-        BackupMethod, BackupResult, BackupStatus, BackupWhen, ConditionType, DatabaseMigration,
-        DatabaseMigrationStatus, Problem, Reason,
+        BackupMethod, BackupStatus, ConditionType, DatabaseMigration, DatabaseMigrationStatus, Problem, Reason,
+        StageResult, StageStatus, When,
     },
     jobs::{BackupRequest, Kind, Progress, Trouble},
     reconcile::{
@@ -13,7 +13,7 @@ use crate::{
         facts::{Facts, JobView},
     },
 };
-use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
+use k8s_openapi::jiff::Timestamp;
 use std::time::Duration;
 
 /// How soon to look again at a Backup of CloudNativePG: its kind may not be there, so it is not watched.
@@ -27,8 +27,8 @@ pub(super) fn backed_up(ctx: &Ctx) -> Step {
     // What the run changes is not to be verified meanwhile.
     let step = give_up(ctx.facts, Kind::Backup, wanted).then(give_up(ctx.facts, Kind::Verify, None));
     let Some(request) = request else { return step };
-    let stage =
-        Stage { known: ctx.memory.backup.as_ref().filter(|known| known.reference == request.name), request, ctx };
+    let known = ctx.memory.backup.as_ref().map(|backup| &backup.stage).filter(|stage| stage.job == request.name);
+    let stage = Stage { known, request, ctx };
     step.then(match backup_progress(&stage.request, ctx.memory.backup.as_ref(), ctx.facts, ctx.now) {
         Progress::Absent => stage.begin(),
         Progress::Waiting | Progress::Running => stage.wait(None),
@@ -42,7 +42,7 @@ pub(super) fn backed_up(ctx: &Ctx) -> Step {
 struct Stage<'a> {
     request: BackupRequest,
     /// What is recorded of it.
-    known: Option<&'a BackupStatus>,
+    known: Option<&'a StageStatus>,
     ctx: &'a Ctx<'a>,
 }
 
@@ -60,21 +60,16 @@ impl Stage<'_> {
         (self.request.method == BackupMethod::Job).then(|| self.request.name.clone())
     }
 
-    fn note(&self, result: BackupResult, message: Option<&str>, at: Option<Timestamp>) -> Note {
-        let ended = result != BackupResult::Running;
-        Note::Backup(BackupStatus {
-            plan_hash: self.ctx.plan.hash.clone(),
-            method: self.request.method,
-            reference: self.request.name.clone(),
-            result,
-            message: message.map(str::to_owned),
-            started_at: self.known.and_then(|known| known.started_at.clone()).or(Some(Time(self.ctx.now))),
-            completed_at: ended.then(|| Time(at.unwrap_or(self.ctx.now))),
-        })
+    fn stage(&self) -> StageStatus {
+        StageStatus::running(&self.request.name, &self.ctx.plan.hash, self.known, self.ctx.now)
+    }
+
+    fn note(&self, stage: StageStatus) -> Note {
+        Note::Backup(BackupStatus { stage, method: self.request.method })
     }
 
     fn running(&self) -> Step {
-        Step::default().note(self.note(BackupResult::Running, None, None)).note(Note::condition(
+        Step::default().note(self.note(self.stage())).note(Note::condition(
             ConditionType::BackedUp,
             "False",
             "Running",
@@ -104,18 +99,19 @@ impl Stage<'_> {
 
     fn complete(&self, at: Option<Timestamp>) -> Step {
         let message = format!("{} for plan {}", self.what(), self.ctx.plan.hash);
-        let step = Step::default().note(Note::condition(ConditionType::BackedUp, "True", "Completed", &message));
-        if self.known.is_some_and(|known| known.result == BackupResult::Completed) {
+        let step = Step::default().note(Note::condition(ConditionType::BackedUp, "True", "Succeeded", &message));
+        if self.known.is_some_and(|known| known.result == StageResult::Succeeded) {
             return step;
         }
-        step.note(self.note(BackupResult::Completed, None, at)).event(false, "BackupCompleted", &message, self.job())
+        let ended = self.stage().ended(&Ok(()), at.unwrap_or(self.ctx.now));
+        step.note(self.note(ended)).event(false, "BackupSucceeded", &message, self.job())
     }
 
     fn failed(&self, why: &str, at: Option<Timestamp>) -> Step {
-        let is_news = self.known.is_none_or(|known| known.result != BackupResult::Failed);
+        let is_news = self.known.is_none_or(|known| known.result != StageResult::Failed);
         let mut step = give_up(self.ctx.facts, Kind::Backup, None);
         if is_news {
-            step = step.note(self.note(BackupResult::Failed, Some(why), at));
+            step = step.note(self.note(self.stage().ended(&Err(why.to_owned()), at.unwrap_or(self.ctx.now))));
             if self.ctx.rolls_back.is_some() {
                 // Elsewhere the Ready condition tells it.
                 step = step.event(true, "BackupFailed", &format!("{}: {why}", self.what()), self.job());
@@ -141,15 +137,15 @@ pub fn no_backup(
     let said = |status, reason: &str, message: &str| {
         Step::default().note(Note::condition(ConditionType::BackedUp, status, reason, message))
     };
-    let last = memory.backup.as_ref();
-    let completed = last.is_some_and(|last| last.result == BackupResult::Completed);
+    let last = memory.backup.as_ref().map(|backup| &backup.stage);
+    let succeeded = last.is_some_and(|last| last.result == StageResult::Succeeded);
     let of_this_plan = last.is_some_and(|last| last.plan_hash == plan.hash);
     let why = not_required(object.spec.backup.when, plan);
     let step = match why {
         // What was made before the run that led here is still of interest.
-        None if at_target && completed => Step::default(),
+        None if at_target && succeeded => Step::default(),
         _ if at_target => {
-            let why = why.filter(|_| object.spec.backup.when == BackupWhen::Never);
+            let why = why.filter(|_| object.spec.backup.when == When::Never);
             said("False", "NotRequired", why.unwrap_or("nothing is pending"))
         }
         Some(why) => said("False", "NotRequired", why),
@@ -168,8 +164,8 @@ pub(super) fn give_up(facts: &Facts, kind: Kind, wanted: Option<&str>) -> Step {
 /// Finished Jobs over a limit, the newest and those that the status names left out.
 pub fn surplus_stages(status: &DatabaseMigrationStatus, facts: &Facts, limit: usize) -> Vec<String> {
     let named = [
-        status.backup.as_ref().map(|backup| backup.reference.as_str()),
-        status.verify.as_ref().map(|verify| verify.job.as_str()),
+        status.backup.as_ref().map(|backup| backup.stage.job.as_str()),
+        status.verify.as_ref().map(|verify| verify.stage.job.as_str()),
     ];
     let surplus = |kind| {
         let of_status = |job: &&JobView| named.contains(&Some(job.name.as_str()));

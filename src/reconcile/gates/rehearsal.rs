@@ -2,7 +2,7 @@
 
 use super::{Ctx, WHILE_ACTIVE, WITHOUT_POD, hold};
 use crate::{
-    api::{DatabaseMigration, DatabaseMigrationStatus, Problem, Reason, RehearsalResult, RehearsalStatus},
+    api::{DatabaseMigration, DatabaseMigrationStatus, Problem, Reason, RehearsalStatus, StageResult, StageStatus},
     jobs::{Kind, Progress, Rehearsal},
     reconcile::{
         checks::{RehearsalAsk, rehearsal_ask, rehearsal_json, rehearsal_progress, rehearsal_status},
@@ -23,7 +23,8 @@ pub(super) fn rehearsed(ctx: &Ctx) -> Step {
         Some(Ok(ask)) => ask,
     };
     let message = format!("Job {} rehearses plan {} on a scratch database", ask.name, ctx.plan.hash);
-    let begun = || Note::Rehearsal(Some(begun(&ask, ctx)));
+    let stage = running(&ask, ctx);
+    let begun = || Note::Rehearsal(Some(RehearsalStatus { stage: stage.clone(), ..RehearsalStatus::default() }));
     match rehearsal_progress(&ask, ctx.memory.rehearsal.as_ref(), &ctx.facts.rehearsals) {
         Progress::Absent => Step::default()
             .note(begun())
@@ -37,7 +38,7 @@ pub(super) fn rehearsed(ctx: &Ctx) -> Step {
             Step::default().note(begun()).stopped(problem.reason, problem.message, Next::After(WHILE_ACTIVE))
         }
         Progress::Done(outcome, _) => {
-            let step = if is_recorded(ctx.memory, &ask) { Step::default() } else { ended(ctx, &ask, &outcome) };
+            let step = if is_recorded(ctx.memory, &ask) { Step::default() } else { ended(ctx, &ask, stage, &outcome) };
             match outcome {
                 Ok(()) => step,
                 Err(why) => step.then(not_rehearsed(ctx.object, &ask, &why)),
@@ -47,18 +48,19 @@ pub(super) fn rehearsed(ctx: &Ctx) -> Step {
 }
 
 fn is_recorded(memory: &DatabaseMigrationStatus, ask: &RehearsalAsk) -> bool {
-    memory.rehearsal.as_ref().is_some_and(|known| known.job == ask.name && known.result != RehearsalResult::Running)
+    let stage = memory.rehearsal.as_ref().map(|rehearsal| &rehearsal.stage);
+    stage.is_some_and(|stage| stage.job == ask.name && stage.result != StageResult::Running)
 }
 
 /// It has just ended: what it found goes into the status, and beside the plan.
-fn ended(ctx: &Ctx, ask: &RehearsalAsk, outcome: &Result<(), String>) -> Step {
+fn ended(ctx: &Ctx, ask: &RehearsalAsk, running: StageStatus, outcome: &Result<(), String>) -> Step {
     let view = ctx.facts.rehearsals.iter().find(|view| view.job.name == ask.name);
     let found: Option<&Rehearsal> = view.and_then(|view| view.end.as_ref()).and_then(|end| end.found.as_ref());
-    let status = rehearsal_status(ask, &ctx.plan.hash, found, outcome, ctx.now);
+    let status = rehearsal_status(running, found, outcome, ctx.now);
     let mut step = Step::default().note(Note::Rehearsal(Some(status)));
     step.rehearsal = Some(found.map(rehearsal_json));
     match outcome {
-        Ok(()) => step.event(false, "RehearsalPassed", &format!("plan {}", ctx.plan.hash), Some(ask.name.clone())),
+        Ok(()) => step.event(false, "RehearsalSucceeded", &format!("plan {}", ctx.plan.hash), Some(ask.name.clone())),
         Err(_) => step,
     }
 }
@@ -71,17 +73,14 @@ fn not_rehearsed(object: &DatabaseMigration, ask: &RehearsalAsk, why: &str) -> S
     hold(object, Problem::new(Reason::RehearsalFailed, message))
 }
 
-fn begun(ask: &RehearsalAsk, ctx: &Ctx) -> RehearsalStatus {
-    RehearsalStatus {
-        plan_hash: ctx.plan.hash.clone(),
-        job: ask.name.clone(),
-        result: RehearsalResult::Running,
-        ..RehearsalStatus::default()
-    }
+fn running(ask: &RehearsalAsk, ctx: &Ctx) -> StageStatus {
+    let before = ctx.memory.rehearsal.as_ref().map(|rehearsal| &rehearsal.stage);
+    let same = before.filter(|stage| stage.job == ask.name);
+    StageStatus::running(&ask.name, &ctx.plan.hash, same, ctx.now)
 }
 
 /// The Jobs of other plans, and of one that nobody waits for any more; the newest is kept for its log.
 pub fn old_rehearsals(status: &DatabaseMigrationStatus, facts: &Facts) -> Vec<String> {
-    let newest = status.rehearsal.as_ref().map(|rehearsal| rehearsal.job.as_str());
+    let newest = status.rehearsal.as_ref().map(|rehearsal| rehearsal.stage.job.as_str());
     facts.of(Kind::Rehearse).filter(|job| Some(job.name.as_str()) != newest).map(|job| job.name.clone()).collect()
 }

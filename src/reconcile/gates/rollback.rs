@@ -15,7 +15,7 @@ use crate::{
 pub(super) fn not_verified(at: &Ctx, ask: &VerifyAsk, why: &str) -> Step {
     let failed = format!("the verification of run {} failed (Job {}): {why}", ask.run.run.number, ask.name);
     let held = |message: String| hold(at.object, Problem::new(Reason::VerifyFailed, message));
-    match at.object.spec.on_failure {
+    match at.object.spec.verify.on_failure {
         OnFailure::Hold => held(failed),
         OnFailure::Downgrade => match rollback_plan(at.object, &ask.run, at.world, at.facts) {
             Ok(plan) => roll_back(at, &ask.run, plan, &failed),

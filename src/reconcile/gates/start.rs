@@ -70,6 +70,7 @@ fn record(ctx: &Ctx) -> RunRecord {
         requested_at: ctx.requested_at().map(str::to_owned),
         attempts,
         locked_out,
+        hazardous: ctx.plan.dangerous(),
         // What leaves the transaction is done for good, whatever the database.
         transactional: ctx.plan.image.inspection.transactional_ddl
             && !plan.steps.iter().any(|s| ctx.plan.image.revision(s).is_some_and(|r| r.autocommit)),

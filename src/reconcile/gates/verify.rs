@@ -2,51 +2,51 @@
 
 use super::{Ctx, WHILE_ACTIVE, WITHOUT_POD, backup::give_up, interval, rollback::not_verified};
 use crate::{
-    api::{Reason, VerifyResult, VerifyStatus},
+    api::{Reason, StageResult, StageStatus, VerifyStatus},
     jobs::{Kind, Progress, Trouble},
     reconcile::{
         checks::{VerifyAsk, verify_ask, verify_progress},
         effects::{Effect, Next, Note, Step},
     },
 };
-use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 
 pub(super) fn verified(at: &Ctx) -> Step {
     let (object, memory, world) = (at.object, at.memory, at.world);
     let ask = verify_ask(object, memory, &world.rows, &world.image, at.requested_at());
     let step = give_up(at.facts, Kind::Verify, ask.as_ref().map(|ask| ask.name.as_str()));
     let Some(ask) = ask else { return step };
-    let known = memory.verify.as_ref().filter(|known| known.job == ask.name).map(|known| known.result);
+    let known = memory.verify.as_ref().map(|verify| &verify.stage).filter(|stage| stage.job == ask.name);
+    let running = StageStatus::running(&ask.name, &ask.run.run.plan_hash, known, at.now);
+    let known = known.map(|stage| stage.result);
+    let waits = |trouble: Option<&Trouble>, pause| waits(&ask, running.clone(), trouble, pause);
     step.then(match verify_progress(&ask, memory, at.facts, at.now) {
         Progress::Absent if object.spec.suspend => {
             let message = format!("suspended; the verification of run {} waits", ask.run.run.number);
             Step::stop(Reason::Suspended, message, Next::Interval(interval(object)))
         }
-        Progress::Absent => waits(&ask, None, WITHOUT_POD).before(Effect::Verify(Box::new(ask.request.clone()))),
-        Progress::Waiting | Progress::Running => waits(&ask, None, WHILE_ACTIVE),
-        Progress::Blocked(trouble) => waits(&ask, Some(&trouble), WHILE_ACTIVE),
-        Progress::Done(Ok(()), _) if known == Some(VerifyResult::Passed) => Step::default(),
+        Progress::Absent => waits(None, WITHOUT_POD).before(Effect::Verify(Box::new(ask.request.clone()))),
+        Progress::Waiting | Progress::Running => waits(None, WHILE_ACTIVE),
+        Progress::Blocked(trouble) => waits(Some(&trouble), WHILE_ACTIVE),
+        Progress::Done(Ok(()), _) if known == Some(StageResult::Succeeded) => Step::default(),
         Progress::Done(Ok(()), ended) => {
-            Step::default().note(note(&ask, VerifyResult::Passed, None, Some(ended.unwrap_or(at.now))))
+            Step::default().note(note(&ask, running.clone().ended(&Ok(()), ended.unwrap_or(at.now))))
         }
         Progress::Done(Err(why), ended) => {
             let step = give_up(at.facts, Kind::Verify, None);
-            let step = match known {
-                Some(VerifyResult::Failed) => step,
-                _ => step.note(note(&ask, VerifyResult::Failed, Some(&why), Some(ended.unwrap_or(at.now)))).event(
-                    true,
-                    "VerifyFailed",
-                    &why,
-                    Some(ask.name.clone()),
-                ),
-            };
+            let step =
+                match known {
+                    Some(StageResult::Failed) => step,
+                    _ => step
+                        .note(note(&ask, running.clone().ended(&Err(why.clone()), ended.unwrap_or(at.now))))
+                        .event(true, "VerifyFailed", &why, Some(ask.name.clone())),
+                };
             step.then(not_verified(at, &ask, &why))
         }
     })
 }
 
-fn waits(ask: &VerifyAsk, trouble: Option<&Trouble>, pause: std::time::Duration) -> Step {
-    let step = Step::default().note(note(ask, VerifyResult::Running, None, None));
+fn waits(ask: &VerifyAsk, running: StageStatus, trouble: Option<&Trouble>, pause: std::time::Duration) -> Step {
+    let step = Step::default().note(note(ask, running));
     match trouble.map(|trouble| trouble.problem(&ask.name)) {
         Some(problem) => step.stopped(problem.reason, problem.message, Next::After(pause)),
         None => {
@@ -56,13 +56,6 @@ fn waits(ask: &VerifyAsk, trouble: Option<&Trouble>, pause: std::time::Duration)
     }
 }
 
-fn note(ask: &VerifyAsk, result: VerifyResult, message: Option<&str>, at: Option<Timestamp>) -> Note {
-    Note::Verify(VerifyStatus {
-        run: ask.run.run.number,
-        job: ask.name.clone(),
-        hash: ask.hash.clone(),
-        result,
-        message: message.map(str::to_owned),
-        finished_at: at.map(Time),
-    })
+fn note(ask: &VerifyAsk, stage: StageStatus) -> Note {
+    Note::Verify(VerifyStatus { stage, run: ask.run.run.number, hash: ask.hash.clone() })
 }

@@ -175,7 +175,7 @@ fn is_pending(object: &DatabaseMigration, facts: &Facts) -> bool {
     let (Ok(graph), Ok(target)) = (&image.graph, Target::parse(&object.spec.target_revision)) else { return false };
     let there = snapshot.rows.clone().into_set();
     // A verification that fails may lead back from the target.
-    object.spec.on_failure == OnFailure::Downgrade
+    object.spec.verify.on_failure == OnFailure::Downgrade
         || graph.resolve_target(&target).map_or(true, |target| BTreeSet::from_iter(target) != there)
 }
 

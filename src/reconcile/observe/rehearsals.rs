@@ -3,7 +3,7 @@
 
 use super::{database::Located, jobs::payload};
 use crate::{
-    api::{BackupMethod, BackupResult, DatabaseMigration, RehearsalResult},
+    api::{BackupMethod, DatabaseMigration, StageResult},
     error::Error,
     jobs::{Kind, Rehearsal, rehearsal_verdict},
     reconcile::{
@@ -21,7 +21,7 @@ pub async fn ended(object: &DatabaseMigration, context: &Context, facts: &Facts)
     let recorded = object.status.as_ref().and_then(|status| status.rehearsal.as_ref());
     let mut seen = Vec::new();
     for job in facts.of(Kind::Rehearse) {
-        let known = recorded.is_some_and(|r| r.job == job.name && r.result != RehearsalResult::Running);
+        let known = recorded.is_some_and(|r| r.stage.job == job.name && r.stage.result != StageResult::Running);
         let mut view = RehearsalView { job: job.clone(), end: None };
         if let (Some(ended), false) = (job.ended(), known) {
             let frames = ended.report().ok().and_then(|report| report.frames);
@@ -40,9 +40,9 @@ pub async fn ended(object: &DatabaseMigration, context: &Context, facts: &Facts)
 /// The Backup that is waited for, if one is.
 pub async fn cnpg(object: &DatabaseMigration, context: &Context, located: &Located) -> Result<Option<CnpgView>, Error> {
     let backup = object.status.as_ref().and_then(|status| status.backup.as_ref());
-    let waited_for = backup.filter(|b| b.method == BackupMethod::Cnpg && b.result == BackupResult::Running);
+    let waited_for = backup.filter(|b| b.method == BackupMethod::Cnpg && b.stage.result == StageResult::Running);
     match waited_for {
-        Some(backup) => look(object, context, &backup.reference, &located.secrets()).await.map(Some),
+        Some(backup) => look(object, context, &backup.stage.job, &located.secrets()).await.map(Some),
         None => Ok(None),
     }
 }

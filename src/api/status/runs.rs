@@ -1,0 +1,183 @@
+//! The operator's memory of its runs, and the runs as people read them. The doc comments are what `kubectl explain` prints.
+//! No I/O.
+
+use crate::api::is_default;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+/// The operator's memory of its runs. It is written before what it is about is done, so that no deletion of a Job and no
+/// crash makes a run unknown.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RunsStatus {
+    /// Number of the newest run that was started.
+    #[serde(default)]
+    pub started: i64,
+    /// The run that was started and whose end is not known yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub active: Option<RunRecord>,
+    /// Whether its Job is being deleted, since its pod can't start and something else is asked for.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub cancelled: bool,
+    /// The newest run that succeeded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_success: Option<SucceededRun>,
+    /// The newest run that failed after it had begun, until a later one succeeds: what it left is this operator's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unfinished: Option<UnfinishedRun>,
+    /// Number of the run after which the schema was taken as the baseline of drift; 0 for the first look.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<i64>,
+}
+
+/// A run as it was started.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RunRecord {
+    /// Counts the runs of this object from 1.
+    pub number: i64,
+    /// Hash of the plan.
+    pub plan_hash: String,
+    /// `upgrade`, `downgrade` or `stamp`.
+    pub direction: String,
+    /// The version rows before.
+    #[serde(default)]
+    pub from: Vec<String>,
+    /// The version rows that it must end with.
+    #[serde(default)]
+    pub to: Vec<String>,
+    /// The image that runs, with its digest where that is known.
+    pub image: String,
+    /// The generation of the spec that asked for it.
+    pub generation: i64,
+    /// The value of the requestedAt annotation when it was started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requested_at: Option<String>,
+    /// How many runs in a row, this one included, tried the same thing.
+    #[serde(default)]
+    pub attempts: i32,
+    /// How many of those before it were stopped by a locked table; spec.retry.limit counts these alone.
+    #[serde(default)]
+    pub locked_out: i32,
+    /// Whether its plan had a high or critical hazard that nobody allowed.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub hazardous: bool,
+    /// Whether the database rolls a failed run back as a whole.
+    #[serde(default)]
+    pub transactional: bool,
+    /// Number of the run that this one rolls back, since its verification failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rolls_back: Option<i64>,
+    /// The version rows from which the first step of this release started; the same as `from` unless the strategy is Stepwise.
+    #[serde(default)]
+    pub release_from: Vec<String>,
+}
+
+/// The newest run that succeeded.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SucceededRun {
+    /// The run as it was started.
+    #[serde(flatten)]
+    pub run: RunRecord,
+    /// Name of its Job.
+    pub job: String,
+}
+
+/// A run that failed after it had begun.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct UnfinishedRun {
+    /// Its number.
+    pub number: i64,
+    /// `upgrade`, `downgrade` or `stamp`.
+    pub direction: String,
+    /// The version rows before.
+    #[serde(default)]
+    pub from: Vec<String>,
+}
+
+impl RunsStatus {
+    /// Number of the newest run that succeeded; 0 before the first. A plan that comes up again after it has run is another
+    /// one: the approval of the first must not stand for it.
+    pub fn succeeded(&self) -> i64 {
+        self.last_success.as_ref().map_or(0, |success| success.run.number)
+    }
+
+    /// The newest run that succeeded, if it led to these version rows. Rows that somebody else wrote are not ours to verify.
+    pub fn led_to(&self, rows: &BTreeSet<String>) -> Option<&SucceededRun> {
+        self.last_success.as_ref().filter(|success| success.run.to.iter().collect::<BTreeSet<_>>().into_iter().eq(rows))
+    }
+
+    /// Whether a database without version rows may have tables by this operator: it went down to base, or failed on its way up.
+    pub fn left_tables(&self) -> bool {
+        match &self.unfinished {
+            Some(run) => run.from.is_empty() && run.direction == "upgrade",
+            None => self.last_success.as_ref().is_some_and(|success| success.run.to.is_empty()),
+        }
+    }
+}
+
+/// A run that has ended.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RunStatus {
+    /// Counts the runs of this object from 1.
+    pub number: i64,
+    /// Name of its Job, whose log is kept as long as historyLimit says.
+    pub job: String,
+    /// `upgrade` or `downgrade`.
+    pub direction: String,
+    /// The version rows before.
+    #[serde(default)]
+    pub from: Vec<String>,
+    /// The version rows that were asked for.
+    #[serde(default)]
+    pub to: Vec<String>,
+    /// The image that ran, with its digest where that is known.
+    pub image: String,
+    /// Hash of the plan that ran.
+    pub plan_hash: String,
+    /// `Succeeded`, `Failed` (a step failed), `Refused` (nothing was begun) or `Lost` (the pod ended without a word).
+    pub result: RunResult,
+    /// The revision whose step failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
+    /// Why it did not succeed: a reason as conditions use it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// What went wrong, secrets removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// How many runs in a row, this one included, did not succeed without a change of spec or request between.
+    #[serde(default)]
+    pub attempts: i32,
+    /// The generation of the spec that asked for it.
+    pub generation: i64,
+    /// The value of the requestedAt annotation when it was started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requested_at: Option<String>,
+    /// How many of the runs before it were stopped by a locked table.
+    #[serde(default)]
+    pub locked_out: i32,
+    /// Number of the run that this one rolled back, as spec.verify.onFailure asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rolls_back: Option<i64>,
+    /// When its Job was created.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Time>,
+    /// When its pod ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Time>,
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum RunResult {
+    Succeeded,
+    Failed,
+    Refused,
+    #[default]
+    Lost,
+}
