@@ -12,7 +12,7 @@ use crate::{
     http,
     lease::{Candidate, Claim, Led},
     metrics::Metrics,
-    reconcile::{Checks, InspectionCache, Process, Servers},
+    reconcile::{Checks, InspectionCache, Payloads, Process, Servers},
     telemetry::{self, LogFormat},
 };
 use anyhow::Context as _;
@@ -122,6 +122,7 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
             recorder: Recorder::new(client.clone(), reporter.clone()),
             back_off: BackOff::default(),
             checks: Checks::default(),
+            payloads: Payloads::default(),
             metrics: metrics.clone(),
             claim,
             prober: Box::new(Network),

@@ -10,6 +10,7 @@ pub mod http;
 pub mod jobs;
 pub mod lease;
 pub mod lint;
+pub mod memory;
 pub mod metrics;
 pub mod reconcile;
 pub mod revisions;

@@ -6,7 +6,7 @@
 use alembic_operator::{
     api::parse_duration,
     db::{Endpoint, dialect_name, secret_texts},
-    jobs::{Inspection, Report, join_frames, pinned, pod_state},
+    jobs::{Inspection, Joiner, Report, pinned, pod_state},
     revisions::Target,
     text,
 };
@@ -58,7 +58,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn reports(message in prop_oneof![any::<String>(), damaged(REPORTS)], log in any::<String>()) {
+    fn reports(message in prop_oneof![any::<String>(), damaged(REPORTS)], log in any::<String>(), piece in 1..100usize) {
         if let Ok(report) = Report::parse(&message) {
             if let Some(error) = &report.error {
                 prop_assert!(shown(&error.message) && error.message.chars().count() <= 900 && error.class.chars().count() <= 64);
@@ -67,7 +67,11 @@ proptest! {
                 prop_assert!(drift.objects.len() <= 10 && drift.objects.iter().all(|o| shown(&o.object)));
             }
             if let Some(frames) = &report.frames {
-                let _ = join_frames(&format!("{log}\n@alembic-operator ab12 0 {log}\n@alembic-operator ab12 4294967295 AA=="), frames);
+                if let Ok(mut joiner) = Joiner::new(frames) {
+                    let log = format!("{log}\n@alembic-operator ab12 0 {log}\n@alembic-operator ab12 4294967295 AA==");
+                    log.as_bytes().chunks(piece).for_each(|piece| joiner.feed(piece));
+                    let _ = joiner.finish();
+                }
                 prop_assert!(frames.tail_lines() > 0);
             }
         }
@@ -136,7 +140,7 @@ proptest! {
 fn a_bomb_in_a_report_is_refused_before_it_is_unpacked() {
     let report = json!({ "state": "done", "nonce": "ab", "frames": u32::MAX, "bytes": u64::MAX, "sha256": "" });
     let frames = Report::parse(&report.to_string()).unwrap().frames.unwrap();
-    assert!(join_frames("@alembic-operator ab 0 AAAA\n", &frames).is_err());
+    assert!(Joiner::new(&frames).is_err());
     let deep = "[".repeat(100_000);
     assert!(Report::parse(&deep).is_err() && Inspection::parse(deep.as_bytes()).is_err());
     let many: Vec<Value> = (0..30_000).map(|n| json!({"id": format!("r{n}"), "file": "f", "sha256": "0", "upgrade": "present", "downgrade": "present"})).collect();

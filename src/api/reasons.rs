@@ -7,6 +7,8 @@ pub enum ReasonKind {
     Ready,
     /// The operator is at work, or waits for something that clears by itself.
     Working,
+    /// It may still pass by itself, as what comes a little later than the object: Working for a grace period, Stalled after it.
+    Late,
     /// Nothing happens until the spec, the image or the world outside changes.
     Stalled,
     /// Held by the user.
@@ -63,6 +65,18 @@ reasons! {
         ImageChanged = "ImageChanged": "Wait: the image holds other revision files than when it was inspected (a moved tag); nothing ran, it is inspected again.",
         DriftUnknown = "DriftUnknown": "Wait, or see why the schema can't be read: `spec.drift.onDrift: Block` starts nothing over what nobody knows.",
         RunInterrupted = "RunInterrupted": "Wait: the pod was taken away before it began anything; it is started again.",
+        PodInitializing = "PodInitializing": "Wait, or see the log of the init container that the message names.",
+    }
+    Late {
+        SecretNotFound = "SecretNotFound": "Create the Secret in the object's namespace; it is looked for again by itself.",
+        SecretKeyMissing = "SecretKeyMissing": "Add the key to the Secret, or correct `spec.database`.",
+        AuthFailed = "AuthFailed": "Correct user or password in the Secret; it is tried again by itself.",
+        NoSuchDatabase = "NoSuchDatabase": "Create the database, or correct its name in the URL.",
+        ImagePullFailed = "ImagePullFailed": "Correct `spec.image`, or add pull secrets in `spec.podTemplate`.",
+        PodRejected = "PodRejected": "Make room in the quota, or fit `spec.podTemplate` to the namespace's admission rules; the message has them.",
+        PodUnschedulable = "PodUnschedulable": "Wait for a node, or fit the resources and node placement in `spec.podTemplate` to those that are there.",
+        PodStuck = "PodStuck": "Create the Secret, ConfigMap or volume that the message names, or correct `spec.podTemplate`: the pod is on a node and can't start there; it starts by itself then, and is replaced after 15 minutes.",
+        InitContainerFailed = "InitContainerFailed": "Correct the init container in `spec.podTemplate`; the message has its last words. It is tried again by itself.",
     }
     Held {
         PlanOnly = "PlanOnly": "Nothing, if plans are only to be shown; else change `spec.policy.approval.mode` from Never.",
@@ -70,17 +84,11 @@ reasons! {
     }
     Stalled {
         InvalidSpec = "InvalidSpec": "Correct the field that the message names.",
-        SecretNotFound = "SecretNotFound": "Create the Secret in the object's namespace; it is looked for again by itself.",
-        SecretKeyMissing = "SecretKeyMissing": "Add the key to the Secret, or correct `spec.database`.",
         InvalidUrl = "InvalidUrl": "Correct the URL in the Secret: postgresql://user:password@host:5432/name or mysql+pymysql://…, special characters percent-encoded.",
         UnsupportedDialect = "UnsupportedDialect": "Use a database that this version supports: PostgreSQL, MySQL or MariaDB; SQLite with `spec.database.probe.mode: Job`.",
-        AuthFailed = "AuthFailed": "Correct user or password in the Secret; it is tried again by itself.",
         TlsFailed = "TLSFailed": "Correct sslmode in the URL, or the server's certificate.",
-        NoSuchDatabase = "NoSuchDatabase": "Create the database, or correct its name in the URL.",
         PermissionDenied = "PermissionDenied": "Grant the user CONNECT on the database and SELECT on the version table.",
-        ImagePullFailed = "ImagePullFailed": "Correct `spec.image`, or add pull secrets in `spec.podTemplate`.",
-        PodRejected = "PodRejected": "Make room in the quota, or fit `spec.podTemplate` to the namespace's admission rules; the message has them.",
-        Forbidden = "Forbidden": "Give the operator the right that the message names: see the chart's values for rbac and watchNamespaces.",
+        Forbidden = "Forbidden": "Give the operator the right that the message names: see the chart's values for rbac and watchNamespaces; or make room in the quota that it names.",
         PodFailed = "PodFailed": "Look at the message and the Job's log: the container could not be started or ended without a word.",
         AlembicMissing = "AlembicMissing": "Use an image with Alembic, or set `spec.alembic.command` to the Python that has it.",
         AlembicTooOld = "AlembicTooOld": "Use Alembic 1.6 or newer in the image.",

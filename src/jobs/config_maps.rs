@@ -1,7 +1,7 @@
 //! The ConfigMaps that several objects own together: the runner's program and stored inspections; builds objects, sends
 //! nothing.
 
-use super::{Inspected, Inspection, hex, names::short_hash, program};
+use super::{Inspected, Inspection, MAX_PAYLOAD, hex, names::short_hash, program};
 use crate::api::{DatabaseMigration, LABEL_INSPECTION, MANAGER};
 use flate2::{Compression, read::ZlibDecoder, write::ZlibEncoder};
 use k8s_openapi::{ByteString, api::core::v1::ConfigMap, apimachinery::pkg::apis::meta::v1::OwnerReference};
@@ -20,8 +20,6 @@ const DIGEST: &str = "digest";
 
 /// Bytes of a packed inspection; a ConfigMap holds a megabyte.
 const MAX_PACKED: usize = 900 * 1024;
-
-const MAX_STORED: u64 = 32 * 1024 * 1024;
 
 /// The ConfigMap that holds the runner, one for each namespace and version of it.
 pub fn program_config_map(object: &DatabaseMigration) -> ConfigMap {
@@ -77,7 +75,7 @@ pub fn read_inspection(map: &ConfigMap) -> Option<Inspected> {
     let text = |key: &str| map.data.as_ref().and_then(|d| d.get(key)).cloned();
     let packed = map.binary_data.as_ref()?.get(DATA)?;
     let mut json = Vec::new();
-    ZlibDecoder::new(packed.0.as_slice()).take(MAX_STORED).read_to_end(&mut json).ok()?;
+    ZlibDecoder::new(packed.0.as_slice()).take(MAX_PAYLOAD).read_to_end(&mut json).ok()?;
     let inspection = Inspection::parse(&json).ok()?;
     Some(Inspected::new(text(IMAGE)?, text(DIGEST), inspection))
 }

@@ -2,12 +2,12 @@
 //! reading of its end; no I/O.
 
 use super::{
-    Ended, JobInput, JobRecord, ReportError, Request,
+    Ended, Frames, JobInput, JobRecord, Request,
     job::runner_job,
     names::short_hash,
     pinned::is_pinned,
     pod_template::PodTemplateError,
-    report::{Frames, Report, RunState, pod_failed, reason_of_class},
+    report::{Report, RunState, no_report, reason_of_class},
     task::Action,
 };
 use crate::{
@@ -97,14 +97,4 @@ fn said(report: &Report, ended: &Ended) -> Problem {
     };
     let detail = failure.detail.as_deref().map(|d| format!("\n{d}")).unwrap_or_default();
     Problem::new(reason_of_class(&failure.class), format!("{}{detail}", failure.message))
-}
-
-fn no_report(ended: &Ended, error: &ReportError) -> Problem {
-    let why = ended.reason.as_deref().unwrap_or_default();
-    match ended.exit_code {
-        Some(code) => {
-            Problem::new(Reason::PodFailed, pod_failed(ended.ran, code, why, error, ended.message.as_deref()))
-        }
-        None => Problem::new(Reason::RunInterrupted, format!("the pod that inspects the image ended early ({why})")),
-    }
 }

@@ -5,6 +5,7 @@ mod backup;
 mod compare;
 mod config_maps;
 mod copy;
+mod frames;
 mod inspect;
 mod inspection;
 mod job;
@@ -22,6 +23,7 @@ mod replay;
 mod report;
 mod run;
 mod scratch;
+mod stuck;
 mod task;
 mod verify;
 
@@ -32,12 +34,13 @@ pub use config_maps::{
     shared_owner,
 };
 pub use copy::VersionTableName;
+pub use frames::{FrameError, Frames, Joiner, MAX_PAYLOAD, hex};
 pub use inspect::{InspectRequest, inspect_frames, inspect_job, inspection_key, wanted};
 pub use inspection::{Implementation, Inspected, Inspection, InspectionError, Revision};
 pub use job::{JobInput, is_finished, job_condition, own_metadata};
 pub use names::{label_value, own_name, short_hash};
 pub use pinned::pinned;
-pub use pod::{Ended, PodState, Trouble, is_replaced, pod_state, rehearsal_pod_state, whole_pod_state};
+pub use pod::{Ended, PodState, Trouble, is_replaced, pod_state, whole_pod_state};
 pub use pod_template::{FIELD as POD_TEMPLATE_FIELD, PodTemplateError, check as check_pod_template};
 pub use probe::{probe_job, probe_request, probed};
 pub use progress::{Progress, overdue, progress};
@@ -47,11 +50,10 @@ pub use rehearsal_report::{
 };
 pub use rehearse::{Origin, RehearseRequest, rehearsal_verdict, rehearse_job};
 pub use replay::{ReplayRequest, replay_job};
-pub use report::{
-    CatalogReport, Differences, Failure, Frames, Look, Report, ReportError, RunState, hex, join_frames, reported,
-};
+pub use report::{CatalogReport, Differences, Failure, Look, Report, ReportError, RunState, reported};
 pub use run::{EndedRun, RunRequest, run_job, run_name};
 pub use scratch::Scratch;
+pub use stuck::{START_DEADLINE, initializing, is_slow, tells_why_stuck};
 pub use task::{Action, ConnectionTask, History, Limit, Run, Source, Task};
 pub use verify::{VERIFY_FIELD, VerifyRequest, verify_job};
 

@@ -1,7 +1,10 @@
 //! What the state of a Job's pod means; no I/O.
 
 use super::{CONTAINER, Report, ReportError};
-use crate::text::clean;
+use crate::{
+    api::{Problem, Reason},
+    text::{clean, clean_end},
+};
 use k8s_openapi::api::{
     batch::v1::Job,
     core::v1::{ContainerStateTerminated, ContainerStatus, Pod},
@@ -13,6 +16,9 @@ pub(super) const COPY_CONTAINER: &str = "live-schema";
 
 /// The condition of a pod that the cluster takes away (KEP-3329).
 pub(super) const DISRUPTED: &str = "DisruptionTarget";
+
+/// The kubelet's word for a pod whose time is up.
+const DEADLINE_EXCEEDED: &str = "DeadlineExceeded";
 
 /// Reasons with which the kubelet waits for an image.
 const PULL_REASONS: [&str; 6] = [
@@ -41,11 +47,18 @@ pub enum PodState {
     Ended(Ended),
 }
 
-/// Why a pod can't start.
+/// Why a pod can't start, in the cluster's words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Trouble {
     ImagePull(String),
+    /// Quota, admission or the kubelet refuse it.
     Rejected(String),
+    /// No node has room for it.
+    Unschedulable(String),
+    /// It is on a node and does not start there, as when a volume can't be mounted.
+    Stuck(String),
+    /// An init container of the user's takes its time.
+    Initializing(String),
 }
 
 /// A container that has ended, or that never ran and never will.
@@ -63,12 +76,27 @@ pub struct Ended {
     pub image_id: Option<String>,
     /// The container that it tells of, where that is one of those before ours, which then never ran.
     pub before: Option<String>,
+    /// Whether the kubelet ended the pod since its time was up.
+    pub timed_out: bool,
+    /// What kept it from starting until then, in the cluster's words.
+    pub stuck: Option<String>,
 }
 
 impl Ended {
     /// The runner's report, if it left one.
     pub fn report(&self) -> Result<Report, ReportError> {
         self.message.as_deref().map_or(Err(ReportError::Empty), Report::parse)
+    }
+
+    /// What its failed init container said, where it never came to our own.
+    pub fn failed_before(&self) -> Option<Problem> {
+        let name = self.before.as_deref()?;
+        let why = self.reason.as_deref().unwrap_or("without a word");
+        let code = self.exit_code.unwrap_or_default();
+        let words = self.message.as_deref().map(|message| clean_end(message.trim(), 400));
+        let words = words.filter(|words| !words.is_empty()).map(|words| format!(": {words}")).unwrap_or_default();
+        let message = format!("init container {name} ended with exit code {code} ({why}){words}; nothing was begun");
+        Some(Problem::new(Reason::InitContainerFailed, message))
     }
 }
 
@@ -82,8 +110,25 @@ pub fn is_replaced(job: &Job, pod: &Pod) -> bool {
     policy.is_some() && !succeeded && conditions.any(|c| c.type_ == DISRUPTED && c.status == "True")
 }
 
-/// Reads a pod's state.
+/// Reads a pod's state. Where it failed before our container ran, the init container that failed stands for it: the copy of
+/// the schema rather than the server, which is killed with it.
 pub fn pod_state(pod: &Pod) -> PodState {
+    let state = own_state(pod);
+    let PodState::Ended(Ended { exit_code: None, .. }) = state else { return state };
+    let Some(status) = pod.status.as_ref().filter(|status| status.reason.is_none()) else { return state };
+    let statuses = status.init_container_statuses.iter().flatten();
+    let failed =
+        statuses.filter_map(|c| Some((c, c.state.as_ref()?.terminated.as_ref()?))).filter(|(_, e)| e.exit_code != 0);
+    match failed.min_by_key(|(container, _)| container.name != COPY_CONTAINER) {
+        Some((container, ended)) => {
+            let before = Some(container.name.clone());
+            PodState::Ended(Ended { before, ..ended_container(container, ended, None) })
+        }
+        None => state,
+    }
+}
+
+fn own_state(pod: &Pod) -> PodState {
     let Some(status) = &pod.status else { return PodState::Waiting };
     let container = status.container_statuses.iter().flatten().find(|c| c.name == CONTAINER);
     let state = container.and_then(|c| c.state.as_ref());
@@ -95,7 +140,8 @@ pub fn pod_state(pod: &Pod) -> PodState {
         let reason = status.reason.as_deref().map(|r| clean(r, 64));
         let message = status.message.as_deref().map(|m| clean(m, 300));
         let reason = [reason, message].into_iter().flatten().collect::<Vec<_>>().join(": ");
-        return PodState::Ended(Ended { reason: Some(reason), ..Ended::default() });
+        let timed_out = status.reason.as_deref() == Some(DEADLINE_EXCEEDED);
+        return PodState::Ended(Ended { reason: Some(reason), timed_out, ..Ended::default() });
     }
     if state.is_some_and(|s| s.running.is_some()) {
         return PodState::Running;
@@ -135,23 +181,6 @@ pub fn whole_pod_state(pod: &Pod) -> PodState {
     }
 }
 
-/// Reads a pod's state; where it failed before its own container ran, the init container that failed stands for it: the copy
-/// of the schema rather than the server, which is killed with it.
-pub fn rehearsal_pod_state(pod: &Pod) -> PodState {
-    let state = pod_state(pod);
-    let PodState::Ended(Ended { exit_code: None, .. }) = state else { return state };
-    let statuses = pod.status.iter().flat_map(|status| status.init_container_statuses.iter().flatten());
-    let failed =
-        statuses.filter_map(|c| Some((c, c.state.as_ref()?.terminated.as_ref()?))).filter(|(_, e)| e.exit_code != 0);
-    match failed.min_by_key(|(container, _)| container.name != COPY_CONTAINER) {
-        Some((container, ended)) => {
-            let before = Some(container.name.clone());
-            PodState::Ended(Ended { before, ..ended_container(container, ended, None) })
-        }
-        None => state,
-    }
-}
-
 fn ended_container(container: &ContainerStatus, ended: &ContainerStateTerminated, pod_reason: Option<&str>) -> Ended {
     Ended {
         message: ended.message.clone(),
@@ -162,6 +191,8 @@ fn ended_container(container: &ContainerStatus, ended: &ContainerStateTerminated
         finished_at: ended.finished_at.as_ref().map(|t| t.0),
         image_id: Some(container.image_id.clone()).filter(|id| !id.is_empty()),
         before: None,
+        timed_out: pod_reason == Some(DEADLINE_EXCEEDED),
+        stuck: None,
     }
 }
 
@@ -185,7 +216,7 @@ fn trouble(pod: &Pod) -> Option<Trouble> {
         status.conditions.iter().flatten().find(|c| {
             c.type_ == "PodScheduled" && c.status == "False" && c.reason.as_deref() == Some("Unschedulable")
         })?;
-    Some(Trouble::Rejected(format!(
+    Some(Trouble::Unschedulable(format!(
         "the pod can't be scheduled: {}",
         clean(unschedulable.message.as_deref().unwrap_or("no message"), 400)
     )))
@@ -233,10 +264,24 @@ mod tests {
         let status = json!({"phase": "Failed", "containerStatuses": waiting["containerStatuses"],
             "initContainerStatuses": [init("scratch-database", 137, "killed"), init(COPY_CONTAINER, 1, "no password")]});
         let pod: Pod = serde_json::from_value(json!({ "metadata": {}, "status": status })).unwrap();
-        let PodState::Ended(ended) = rehearsal_pod_state(&pod) else { panic!() };
+        let PodState::Ended(ended) = pod_state(&pod) else { panic!() };
         assert_eq!((ended.before.as_deref(), ended.message.as_deref()), (Some(COPY_CONTAINER), Some("no password")));
         assert_eq!(ended.exit_code, Some(1));
-        assert!(matches!(pod_state(&pod), PodState::Ended(Ended { exit_code: None, before: None, .. })));
+    }
+
+    #[test]
+    fn an_eviction_is_no_failure_of_an_init_container() {
+        let init = json!({"name": "wait-for-db", "image": "i", "imageID": "", "ready": false, "restartCount": 0,
+                          "state": {"terminated": {"exitCode": 143}}});
+        let failed = |reason: Value| {
+            state(json!({"phase": "Failed", "reason": reason, "initContainerStatuses": [init.clone()]}))
+        };
+        let PodState::Ended(evicted) = failed(json!("Evicted")) else { panic!() };
+        assert_eq!((evicted.exit_code, evicted.failed_before()), (None, None));
+        let PodState::Ended(ended) = failed(Value::Null) else { panic!() };
+        let problem = ended.failed_before().unwrap();
+        assert_eq!(problem.reason, Reason::InitContainerFailed);
+        assert!(problem.message.starts_with("init container wait-for-db ended with exit code 143"), "{problem:?}");
     }
 
     #[test]
@@ -250,7 +295,7 @@ mod tests {
         assert_eq!(state(container(json!({"waiting": {"reason": "ContainerCreating"}}))), PodState::Waiting);
         let full = state(json!({"phase": "Pending", "conditions": [
             {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes"}]}));
-        assert!(matches!(full, PodState::Blocked(Trouble::Rejected(m)) if m.contains("0/1 nodes")));
+        assert!(matches!(full, PodState::Blocked(Trouble::Unschedulable(m)) if m.contains("0/1 nodes")));
     }
 
     #[test]

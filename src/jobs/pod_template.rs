@@ -58,6 +58,7 @@ pub fn pod_template(
     check(&user.spec, FIELD)?;
     let mut spec = defaults(runs_as_default_user(&user.spec));
     merge(&mut spec, Value::Object(user.spec));
+    with_last_words(&mut spec);
     merge(&mut spec, fixed(input, payload, deadline)?);
     if let Some(server) = input.scratch.and_then(Scratch::server) {
         merge(&mut spec, server);
@@ -66,6 +67,14 @@ pub fn pod_template(
         metadata: Some(pod_metadata(input.object, user.metadata, labels)),
         spec: Some(read_pod_spec(spec, FIELD)?),
     })
+}
+
+/// Where an init container of the user's fails, the last lines of its log tell why.
+fn with_last_words(spec: &mut Value) {
+    let containers = spec.get_mut("initContainers").and_then(Value::as_array_mut).into_iter().flatten();
+    for container in containers.filter_map(Value::as_object_mut) {
+        container.entry("terminationMessagePolicy").or_insert_with(|| json!("FallbackToLogsOnError"));
+    }
 }
 
 /// A pod spec out of JSON.

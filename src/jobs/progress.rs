@@ -70,7 +70,11 @@ impl Trouble {
     /// What the cluster says.
     pub fn words(&self) -> &str {
         match self {
-            Self::ImagePull(words) | Self::Rejected(words) => words,
+            Self::ImagePull(words)
+            | Self::Rejected(words)
+            | Self::Unschedulable(words)
+            | Self::Stuck(words)
+            | Self::Initializing(words) => words,
         }
     }
 
@@ -79,6 +83,9 @@ impl Trouble {
         let reason = match self {
             Self::ImagePull(_) => Reason::ImagePullFailed,
             Self::Rejected(_) => Reason::PodRejected,
+            Self::Unschedulable(_) => Reason::PodUnschedulable,
+            Self::Stuck(_) => Reason::PodStuck,
+            Self::Initializing(_) => Reason::PodInitializing,
         };
         Problem::new(reason, format!("Job {job}: {}", self.words()))
     }

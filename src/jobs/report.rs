@@ -1,20 +1,13 @@
-//! Reading of what the runner reports: the termination message and the frames in the pod's log. Everything in it is
-//! untrusted, since the application's code runs in the same process. No I/O.
+//! Reading of what the runner reports in its termination message. Everything in it is untrusted, since the application's code
+//! runs in the same process. No I/O.
 
-use super::Ended;
+use super::{Ended, Frames};
 use crate::{
     api::{DriftedObject, Problem, Reason},
     text::{clean, clean_end},
 };
-use base64::{Engine, engine::general_purpose::STANDARD};
-use flate2::read::ZlibDecoder;
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
-use std::{collections::BTreeMap, io::Read};
 
-/// An inspected graph of 50,000 revisions is about 15 MiB of JSON.
-const MAX_PAYLOAD: u64 = 32 * 1024 * 1024;
-const MARKER: &str = "@alembic-operator ";
 /// Longest error text that a report may bring into the status.
 const MAX_MESSAGE: usize = 900;
 /// Objects that a report of differences names.
@@ -127,17 +120,6 @@ fn yes() -> bool {
     true
 }
 
-/// How to find and check a payload in a log.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct Frames {
-    nonce: String,
-    #[serde(rename = "frames")]
-    count: u32,
-    #[serde(rename = "bytes")]
-    size: u64,
-    sha256: String,
-}
-
 /// Why a report can't be used.
 #[derive(Debug, PartialEq, thiserror::Error)]
 pub enum ReportError {
@@ -145,12 +127,6 @@ pub enum ReportError {
     Empty,
     #[error("the container's termination message is not the runner's: {0}")]
     Malformed(String),
-    #[error("the runner's result is missing or incomplete in the pod's log ({found} of {expected} parts)")]
-    Incomplete { found: usize, expected: u32 },
-    #[error("the runner's result in the pod's log is damaged")]
-    Damaged,
-    #[error("the runner's result is larger than {MAX_PAYLOAD} bytes")]
-    TooLarge,
 }
 
 impl Report {
@@ -176,61 +152,32 @@ impl Report {
     }
 }
 
-impl Frames {
-    /// How many lines from a log's end hold the payload, with room for what may be printed after it.
-    pub fn tail_lines(&self) -> i64 {
-        // Each frame is preceded by an empty line.
-        i64::from(self.count) * 2 + 200
-    }
-}
-
-/// Puts a payload together from a log's lines and checks it against the report's digest.
-pub fn join_frames(log: &str, frames: &Frames) -> Result<Vec<u8>, ReportError> {
-    if frames.size > MAX_PAYLOAD {
-        return Err(ReportError::TooLarge);
-    }
-    let mut parts = BTreeMap::new();
-    for line in log.lines() {
-        if let Some((seq, chunk)) = frame(line, &frames.nonce) {
-            parts.insert(seq, chunk);
-        }
-    }
-    let complete = (0..frames.count).all(|seq| parts.contains_key(&seq));
-    if !complete {
-        return Err(ReportError::Incomplete { found: parts.len(), expected: frames.count });
-    }
-    let text: String = parts.range(..frames.count).map(|(_, chunk)| *chunk).collect();
-    let packed = STANDARD.decode(text).map_err(|_| ReportError::Damaged)?;
-    let mut payload = Vec::new();
-    // One byte past the limit tells a payload that is too large from one that just fits.
-    ZlibDecoder::new(packed.as_slice())
-        .take(MAX_PAYLOAD + 1)
-        .read_to_end(&mut payload)
-        .map_err(|_| ReportError::Damaged)?;
-    if payload.len() as u64 > MAX_PAYLOAD {
-        return Err(ReportError::TooLarge);
-    }
-    let digest = hex(&Sha256::digest(&payload));
-    if digest == frames.sha256 { Ok(payload) } else { Err(ReportError::Damaged) }
-}
-
-fn frame<'a>(line: &'a str, nonce: &str) -> Option<(u32, &'a str)> {
-    let rest = line.strip_prefix(MARKER)?.strip_prefix(nonce)?.strip_prefix(' ')?;
-    let (seq, chunk) = rest.split_once(' ')?;
-    Some((seq.parse().ok()?, chunk.trim_end()))
-}
-
 /// What a Job reported, or why it reported nothing.
 pub fn reported(ended: &Ended) -> Result<Report, Problem> {
-    let report = ended.report().map_err(|error| {
-        let why = ended.reason.clone().unwrap_or_default();
-        let code = ended.exit_code.unwrap_or_default();
-        Problem::new(Reason::PodFailed, pod_failed(ended.ran, code, &why, &error, ended.message.as_deref()))
-    })?;
+    let report = ended.report().map_err(|error| no_report(ended, &error))?;
     match report.error {
         Some(failure) => Err(Problem::new(reason_of_class(&failure.class), failure.message)),
         None if report.state == RunState::Done => Ok(report),
         None => Err(Problem::new(Reason::PodFailed, "the Job ended before it had read anything")),
+    }
+}
+
+/// Why a Job that only reads left no report.
+pub(super) fn no_report(ended: &Ended, error: &ReportError) -> Problem {
+    let why = ended.reason.as_deref().unwrap_or_default();
+    if let Some(problem) = ended.failed_before() {
+        return problem;
+    }
+    if ended.timed_out {
+        let cause = ended.stuck.as_deref().map(|words| format!(": {words}")).unwrap_or_default();
+        let message = format!("the pod did not start, or did not end, within its time ({why}){cause}");
+        return Problem::new(Reason::PodStuck, message);
+    }
+    match ended.exit_code {
+        Some(code) => {
+            Problem::new(Reason::PodFailed, pod_failed(ended.ran, code, why, error, ended.message.as_deref()))
+        }
+        None => Problem::new(Reason::RunInterrupted, format!("the pod ended early ({why})")),
     }
 }
 
@@ -258,59 +205,9 @@ pub fn pod_failed(ran: bool, code: i32, why: &str, error: &ReportError, message:
     }
 }
 
-/// Lower-case hexadecimal digits of some bytes.
-pub fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use flate2::{Compression, write::ZlibEncoder};
-    use std::io::Write;
-
-    fn framed(payload: &[u8], nonce: &str) -> (Frames, String) {
-        let mut encoder = ZlibEncoder::new(Vec::new(), Compression::best());
-        encoder.write_all(payload).unwrap();
-        let text = STANDARD.encode(encoder.finish().unwrap());
-        let chunks: Vec<_> = text.as_bytes().chunks(8).map(|c| String::from_utf8_lossy(c).into_owned()).collect();
-        let log = chunks.iter().enumerate().map(|(i, c)| format!("\n@alembic-operator {nonce} {i} {c}\n")).collect();
-        let frames = Frames {
-            nonce: nonce.into(),
-            count: chunks.len() as u32,
-            size: payload.len() as u64,
-            sha256: hex(&Sha256::digest(payload)),
-        };
-        (frames, log)
-    }
-
-    #[test]
-    fn a_payload_survives_noise_around_it() {
-        let (frames, log) = framed(b"{\"revisions\":[]}", "ab12");
-        let noisy = format!("INFO  [alembic]\n@alembic-operator other 0 AAAA\n{log}bye");
-        assert_eq!(join_frames(&noisy, &frames).unwrap(), b"{\"revisions\":[]}");
-    }
-
-    #[test]
-    fn a_missing_or_forged_part_is_noticed() {
-        let (frames, log) = framed(b"{\"revisions\":[]}", "ab12");
-        let cut: String = log.lines().filter(|l| !l.contains(" 1 ")).map(|l| format!("{l}\n")).collect();
-        assert!(matches!(join_frames(&cut, &frames), Err(ReportError::Incomplete { .. })));
-        let forged = format!("{log}\n@alembic-operator ab12 1 AAAAAAAA\n");
-        assert_eq!(join_frames(&forged, &frames), Err(ReportError::Damaged));
-    }
-
-    #[test]
-    fn a_bomb_is_refused() {
-        let (mut frames, log) = framed(&vec![b'x'; MAX_PAYLOAD as usize + 10], "ab12");
-        assert_eq!(join_frames(&log, &frames), Err(ReportError::TooLarge));
-        frames.size = 10;
-        assert_eq!(join_frames(&log, &frames), Err(ReportError::TooLarge));
-    }
 
     #[test]
     fn a_report_of_a_killed_runner_says_which_step_ran() {

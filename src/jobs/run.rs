@@ -8,7 +8,7 @@ use super::{
     task::Action,
 };
 use crate::{
-    api::{DatabaseMigration, Reason, RunRecord, RunResult, RunStatus, parse_duration},
+    api::{DatabaseMigration, Problem, Reason, RunRecord, RunResult, RunStatus, parse_duration},
     text::rows_in_line,
 };
 use k8s_openapi::{api::batch::v1::Job, apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
@@ -131,7 +131,10 @@ fn verdict(record: &RunRecord, ended: &Ended, rows: Option<&BTreeSet<String>>) -
             None => killed(record, &report, ended, arrived),
         },
         Err(_) if arrived == Some(true) => succeeded(),
-        Err(error) => without_report(ended, &error),
+        Err(error) => match never_began(ended) {
+            Some(problem) => refused(problem),
+            None => without_report(ended, &error),
+        },
     }
 }
 
@@ -201,11 +204,22 @@ fn killed(record: &RunRecord, report: &Report, ended: &Ended, arrived: Option<bo
 }
 
 fn interrupted(message: String) -> Verdict {
-    Verdict { result: RunResult::Refused, reason: Some(Reason::RunInterrupted), revision: None, message: Some(message) }
+    refused(Problem::new(Reason::RunInterrupted, message))
+}
+
+fn refused(problem: Problem) -> Verdict {
+    Verdict { result: RunResult::Refused, reason: Some(problem.reason), revision: None, message: Some(problem.message) }
+}
+
+/// Why the container of a run never started, where that is certain.
+fn never_began(ended: &Ended) -> Option<Problem> {
+    let given_up = |words: &String| Problem::new(Reason::PodStuck, words.clone());
+    ended.failed_before().or_else(|| ended.stuck.as_ref().filter(|_| !ended.ran).map(given_up))
 }
 
 fn without_report(ended: &Ended, error: &ReportError) -> Verdict {
     let why = ended.reason.clone().unwrap_or_default();
+    let cause = ended.stuck.as_deref().map(|words| format!("; {words}")).unwrap_or_default();
     match (ended.ran, ended.exit_code) {
         (false, None) => interrupted(format!("the pod ended before its container ran ({why})")),
         (ran, Some(code)) => Verdict {
@@ -213,7 +227,7 @@ fn without_report(ended: &Ended, error: &ReportError) -> Verdict {
             result: RunResult::Failed,
             reason: Some(Reason::PodFailed),
             revision: None,
-            message: Some(pod_failed(ran, code, &why, error, ended.message.as_deref())),
+            message: Some(pod_failed(ran, code, &why, error, ended.message.as_deref()) + &cause),
         },
         (true, None) => Verdict {
             result: RunResult::Lost,

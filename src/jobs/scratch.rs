@@ -16,6 +16,8 @@ pub(super) const PASSWORD: &str = "not-a-secret";
 /// What the server calls itself, so that nothing else that listens at its place is taken for it.
 pub(super) const MARK: &str = "alembic-operator-scratch";
 const VOLUME: &str = "alembic-operator-scratch";
+/// The container that runs the server.
+pub(super) const SERVER: &str = "scratch-database";
 const POSTGRESQL_DIR: &str = "/scratch";
 const MYSQL_DIR: &str = "/var/lib/mysql";
 
@@ -74,7 +76,7 @@ impl Scratch {
         };
         Some(json!({
             "initContainers": [{
-                "name": "scratch-database",
+                "name": SERVER,
                 "image": image,
                 "restartPolicy": "Always",
                 "env": env,

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     api::{BackupMethod, ConditionType, DatabaseMigration, DatabaseMigrationStatus, FINALIZER, MANAGER, Reason},
-    error::Error,
+    error::{Call, Error},
     jobs::{
         BackupRequest, Inspected, JobInput, JobRecord, PodTemplateError, RehearseRequest, VerifyRequest, backup_job,
         cnpg_object, compare_job, inspect_job, inspection_config_map, lacks_owner, probe_job, program_config_map,
@@ -263,14 +263,14 @@ impl Actor<'_> {
 
     /// Creates a Backup of CloudNativePG; one of the same name that was made for this object is the same one.
     async fn create_cnpg(&self, name: &str, backup: &DynamicObject) -> Result<(), Error> {
-        let what = format!("{} {name}", cnpg::CREATE);
         if !self.context.process.claim.holds() {
             return Err(Error::NotLeading { what: format!("Backup {name}") });
         }
         let api = cnpg::api(self.context.client.clone(), &self.namespace);
-        match call(&what, api.create(&PostParams::default(), backup)).await {
+        let creates = Call::CreateBackup(name.to_owned());
+        match call(creates, api.create(&PostParams::default(), backup)).await {
             Err(error) if refusal(&error) == Some(409) => {
-                let there = call(&format!("{} {name}", cnpg::GET), api.get(name)).await?;
+                let there = call(Call::GetBackup(name.to_owned()), api.get(name)).await?;
                 let ours = self.made(&there);
                 if ours { Ok(()) } else { Err(Error::Foreign { what: format!("Backup {name}") }) }
             }
@@ -321,8 +321,7 @@ impl Actor<'_> {
         if !self.context.process.claim.holds() {
             return Err(Error::NotLeading { what: format!("Job {name}") });
         }
-        let what = format!("create Job {name}");
-        match call(&what, self.jobs().create(&PostParams::default(), &job)).await {
+        match call(Call::CreateJob(name.clone()), self.jobs().create(&PostParams::default(), &job)).await {
             Err(error) if refusal(&error) == Some(409) => {
                 let there = call(&format!("get Job {name}"), self.jobs().get(&name)).await?;
                 if self.made(&there) { Ok(()) } else { Err(Error::Foreign { what: format!("Job {name}") }) }

@@ -6,6 +6,8 @@ mod approval_tests;
 mod clean_up;
 mod image;
 #[cfg(test)]
+mod late_tests;
+#[cfg(test)]
 mod properties;
 mod run;
 #[cfg(test)]
@@ -42,7 +44,8 @@ pub fn decide(object: &DatabaseMigration, facts: &Facts, now: Timestamp) -> Deci
     let memory = recorded(object.status.clone().unwrap_or_default(), ended.as_ref());
     let situation = Situation::of(object, facts, &memory, ended.is_some());
     let told = ended.as_ref().map_or_else(Step::default, run::told);
-    let step = told.then(seen(object, facts)).then(follows(object, facts, &memory, situation, now));
+    let step =
+        told.then(at_work(facts)).then(seen(object, facts)).then(follows(object, facts, &memory, situation, now));
     finished(object, facts, &memory, step, now)
 }
 
@@ -60,9 +63,19 @@ pub fn rejected(object: &DatabaseMigration, problem: &Problem, now: Timestamp) -
 /// How the active run ended, if it has and can be judged. What it did without a report only the rows tell.
 fn ended_run(object: &DatabaseMigration, facts: &Facts) -> Option<RunStatus> {
     let run = facts.active.as_ref()?;
-    let never_began = Ended { reason: Some(NEVER_BEGAN.to_owned()), ..Ended::default() };
-    let cancelled = object.status.as_ref().is_some_and(|status| status.runs.cancelled);
-    let ended = if cancelled && run.job.is_none() { &never_began } else { run.ended()? };
+    let cancelled = object.status.as_ref().and_then(|status| status.runs.cancelled.as_ref());
+    let never_began = cancelled.filter(|_| run.job.is_none()).map(|why| Ended {
+        reason: Some(NEVER_BEGAN.to_owned()),
+        stuck: Some(why.message.clone()).filter(|_| why.reason == Reason::PodStuck.as_str()),
+        ..Ended::default()
+    });
+    let ended = match &never_began {
+        Some(ended) => ended,
+        None => run.ended()?,
+    };
+    if matches!(facts.database, DatabaseView::Busy) {
+        return None;
+    }
     let silent = matches!(&facts.database, DatabaseView::Failed(p) if p.reason == Reason::DatabaseUnreachable);
     if silent && ended.report().is_err() {
         return None;
@@ -88,6 +101,12 @@ fn ended_run(object: &DatabaseMigration, facts: &Facts) -> Option<RunStatus> {
     })
 }
 
+fn at_work(facts: &Facts) -> Step {
+    let active = facts.active.iter().map(|run| &run.state);
+    let works = active.chain(facts.jobs.iter().map(|job| &job.state)).any(|state| *state == PodState::Running);
+    if works { Step::default().note(Note::AtWork) } else { Step::default() }
+}
+
 /// What the status says of the database and the image, whatever follows.
 fn seen(object: &DatabaseMigration, facts: &Facts) -> Step {
     let mut step = Step::default();
@@ -109,7 +128,7 @@ fn follows(
 ) -> Step {
     let ctx = |world, plan, drifted| Ctx { object, facts, memory, world, plan, drifted, rolls_back: None, now };
     match situation {
-        Situation::Running(active) => run::running(object, active),
+        Situation::Running(active) => run::running(object, active, now),
         Situation::Unjudged(problem) => hold(object, problem.clone()),
         Situation::Deleting => {
             Step { stop: Some(Stop { ready: None, next: Next::Interval(interval(object)) }), ..Step::default() }

@@ -93,8 +93,10 @@ pub enum Note {
     Plan(Box<Chosen>, Box<PlanStatus>),
     /// No way to the target is known.
     Unplanned(Problem),
-    /// Whether the active run is taken away since it can't begin.
-    Cancelled(bool),
+    /// Why the active run is given up, since it can't begin.
+    Cancelled(Option<Problem>),
+    /// A pod of the object's works: nothing holds it up.
+    AtWork,
     /// A condition: status, reason and message.
     Condition(ConditionType, &'static str, String, String),
     Rehearsal(Option<RehearsalStatus>),

@@ -1,13 +1,16 @@
 //! What one look at the world found: the input of `decide`; types only.
 
-use super::checks::DatabaseId;
+use super::{
+    checks::DatabaseId,
+    gates::{WHILE_ACTIVE, WITHOUT_POD},
+};
 use crate::{
     api::{Problem, RunRecord},
     db::{Baseline, Catalog, Schema, Sizes, Snapshot},
     jobs::{Differences, Ended, InspectRequest, Inspected, JobRecord, Kind, PodState, Rehearsal, ReplayRequest},
 };
 use k8s_openapi::jiff::Timestamp;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 /// A Job of this object.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -34,7 +37,17 @@ pub struct PodRef {
     pub version: String,
 }
 
+/// How soon to look again at a Job whose pod has not started. A pod is watched; that the API server refuses one is not.
+fn until_started(state: &PodState, pod: Option<&PodRef>) -> Duration {
+    if *state == PodState::Waiting && pod.is_none() { WITHOUT_POD } else { WHILE_ACTIVE }
+}
+
 impl JobView {
+    /// How soon to look again.
+    pub fn pause(&self) -> Duration {
+        until_started(&self.state, self.pod.as_ref())
+    }
+
     pub fn kind(&self) -> Kind {
         self.record.kind()
     }
@@ -63,6 +76,11 @@ pub struct ActiveRun {
 }
 
 impl ActiveRun {
+    /// How soon to look again.
+    pub fn pause(&self) -> Duration {
+        until_started(&self.state, self.job.as_ref().and_then(|job| job.pod.as_ref()))
+    }
+
     /// How its pod ended, if it has.
     pub fn ended(&self) -> Option<&Ended> {
         match &self.state {
@@ -136,6 +154,8 @@ pub enum DatabaseView {
     Failed(Problem),
     /// A Job is at it, or has to be made first.
     Looking(Option<JobView>),
+    /// Its server, or the namespace, has others to serve first.
+    Busy,
     /// Not read while a run is active.
     #[default]
     NotLooked,

@@ -12,8 +12,10 @@ mod facts;
 mod gates;
 mod observe;
 mod orphans;
+mod payloads;
 mod plan;
 mod schema;
+mod servers;
 mod situation;
 mod status;
 
@@ -22,6 +24,8 @@ pub use decide::decide;
 pub use effects::{Decision, Effect, Next};
 pub use observe::{Checks, InspectionCache};
 pub use orphans::clear_orphans;
+pub use payloads::Payloads;
+pub use servers::Servers;
 
 use self::{checks::refused, facts::SchemaView};
 use crate::{
@@ -45,11 +49,9 @@ use kube::{
     runtime::{controller::Action, events::Recorder, reflector::Store},
 };
 use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
-use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 /// What the passes of one namespace work with, or of all.
@@ -66,6 +68,8 @@ pub struct Process {
     pub recorder: Recorder,
     pub back_off: BackOff,
     pub checks: Checks,
+    /// The room for what pods leave in their logs.
+    pub payloads: Payloads,
     pub metrics: Arc<Metrics>,
     /// Whether this process may still act.
     pub claim: Claim,
@@ -97,28 +101,6 @@ impl Stores {
         for list in &self.lists {
             list.cancelled().await;
         }
-    }
-}
-
-/// Bounds the connections to each database server, whatever the number of objects.
-pub struct Servers {
-    limit: usize,
-    servers: Mutex<HashMap<String, Arc<Semaphore>>>,
-}
-
-impl Servers {
-    /// `limit` connections at a time to each server.
-    pub fn new(limit: usize) -> Self {
-        Self { limit, servers: Mutex::default() }
-    }
-
-    /// Waits for one of a server's connections.
-    pub async fn permit(&self, server: &str) -> Result<OwnedSemaphorePermit, AcquireError> {
-        let semaphore = {
-            let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
-            servers.entry(server.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(self.limit))).clone()
-        };
-        semaphore.acquire_owned().await
     }
 }
 

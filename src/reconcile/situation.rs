@@ -68,7 +68,7 @@ impl<'a> Situation<'a> {
         let image = known_image(facts);
         match (&facts.database, image) {
             (DatabaseView::Failed(problem), _) => Self::Unreadable(problem),
-            (DatabaseView::NotLooked, _) => Self::NotLooked,
+            (DatabaseView::NotLooked | DatabaseView::Busy, _) => Self::NotLooked,
             (_, None) => Self::NoImage,
             (DatabaseView::Looking(job), Some(_)) => Self::Probing(job.as_ref()),
             (DatabaseView::Seen(_), Some(image)) => {

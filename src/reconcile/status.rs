@@ -7,8 +7,9 @@ use super::{
 };
 use crate::{
     api::{
-        ConditionType, DatabaseMigration, DatabaseMigrationStatus, DatabaseStatus, ImageStatus, Pending, PlanStatus,
-        Problem, Reason, ReasonKind, RunRecord, RunResult, RunStatus, StageResult, SucceededRun, UnfinishedRun, When,
+        CancelledRun, ConditionType, DatabaseMigration, DatabaseMigrationStatus, DatabaseStatus, ImageStatus, Pending,
+        PlanStatus, Problem, Reason, ReasonKind, RunRecord, RunResult, RunStatus, StageResult, SucceededRun,
+        UnfinishedRun, Waiting, When,
     },
     db::Snapshot,
     jobs::Inspected,
@@ -18,7 +19,7 @@ use crate::{
 };
 use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::{Condition, Time},
-    jiff::Timestamp,
+    jiff::{SignedDuration, Timestamp},
 };
 use std::collections::BTreeSet;
 
@@ -29,12 +30,16 @@ const MAX_IMAGES: usize = 10;
 const MAX_LISTED: usize = 50;
 const MAX_MESSAGE: usize = 1024;
 
+/// For how long something may be late before it is a fault: a Secret that is created with the object, an image that is still
+/// being pushed, a node that an autoscaler adds.
+const GRACE: SignedDuration = SignedDuration::from_mins(5);
+
 /// The status with a run recorded that has just ended: what a decision is made on.
 pub fn recorded(mut status: DatabaseMigrationStatus, ended: Option<&RunStatus>) -> DatabaseMigrationStatus {
     let Some(run) = ended else { return status };
     let runs = &mut status.runs;
     let record = runs.active.take().unwrap_or_default();
-    runs.cancelled = false;
+    runs.cancelled = None;
     match run.result {
         RunResult::Succeeded => {
             runs.last_success = Some(SucceededRun { run: record, job: run.job.clone() });
@@ -97,6 +102,9 @@ struct Writer<'a> {
 impl<'a> Writer<'a> {
     /// Starts from what is known, with every condition present.
     fn new(object: &'a DatabaseMigration, mut status: DatabaseMigrationStatus, now: Timestamp) -> Self {
+        if status.observed_generation != object.metadata.generation {
+            status.waiting = None;
+        }
         status.observed_generation = object.metadata.generation;
         let mut writer = Self { object, status, now };
         for type_ in ConditionType::ALL {
@@ -114,7 +122,11 @@ impl<'a> Writer<'a> {
             Note::Graph { heads, target } => self.graph(heads, target.as_deref()),
             Note::Plan(plan, shown) => self.plan(plan, shown),
             Note::Unplanned(problem) => self.unplanned(problem),
-            Note::Cancelled(cancelled) => self.status.runs.cancelled = *cancelled,
+            Note::Cancelled(why) => {
+                let told = |Problem { reason, message }: Problem| CancelledRun { reason: reason.to_string(), message };
+                self.status.runs.cancelled = why.clone().map(told);
+            }
+            Note::AtWork => self.status.waiting = None,
             Note::Condition(type_, status, reason, message) => self.set(*type_, status, reason, message),
             Note::Rehearsal(rehearsal) => self.status.rehearsal = rehearsal.clone(),
             Note::Backup(backup) => self.status.backup = Some(backup.clone()),
@@ -157,14 +169,27 @@ impl<'a> Writer<'a> {
             // A database that was at its target probably still is; nobody can tell.
             ReasonKind::Working if reason == Reason::DatabaseUnreachable && was_ready => ("Unknown", "True", "False"),
             ReasonKind::Working => ("False", "True", "False"),
-            ReasonKind::Stalled => ("False", "False", "True"),
+            ReasonKind::Late if self.is_in_grace(reason) => ("False", "True", "False"),
+            ReasonKind::Late | ReasonKind::Stalled => ("False", "False", "True"),
             ReasonKind::Held => ("False", "False", "False"),
         };
+        // Something at work in between does not make it new.
+        if !matches!(reason.kind(), ReasonKind::Late | ReasonKind::Working) {
+            self.status.waiting = None;
+        }
         self.set(ConditionType::Ready, ready, reason.as_str(), message);
         for (type_, status) in [(ConditionType::Reconciling, reconciling), (ConditionType::Stalled, stalled)] {
             let message = if status == "True" { message } else { "" };
             self.set(type_, status, reason.as_str(), message);
         }
+    }
+
+    /// Whether it is too early to call something a fault that may still pass by itself.
+    fn is_in_grace(&mut self, reason: Reason) -> bool {
+        let known = self.status.waiting.as_ref().filter(|waiting| waiting.reason == reason.as_str());
+        let since = known.map_or(self.now, |waiting| waiting.since.0);
+        self.status.waiting = Some(Waiting { reason: reason.to_string(), since: Time(since) });
+        self.now.duration_since(since) < GRACE
     }
 
     /// What the database answered.

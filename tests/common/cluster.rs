@@ -11,7 +11,7 @@ use alembic_operator::{
     controller,
     db::{Catalog, Endpoint, ProbeError, Prober, Schema, Sizes, Snapshot, TableSize, VersionRows, VersionTable},
     lease::{Candidate, Claim},
-    reconcile::{Checks, InspectionCache, Process, Servers},
+    reconcile::{Checks, InspectionCache, Payloads, Process, Servers},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use flate2::{Compression, write::ZlibEncoder};
@@ -146,6 +146,7 @@ impl Cluster {
                 recorder: Recorder::new(client, reporter.clone()),
                 back_off: BackOff::seeded(7),
                 checks: Checks::default(),
+                payloads: Payloads::default(),
                 metrics: Arc::default(),
                 claim,
                 prober: Box::new(Simulated(world.clone())),
@@ -426,7 +427,8 @@ fn object(name: &str) -> Key {
 
 /// Removes what tells when something was, and what follows from it.
 fn timeless(value: &mut Value) {
-    const MOMENTS: [&str; 10] = [
+    const MOMENTS: [&str; 11] = [
+        "since",
         "completedAt",
         "resourceVersion",
         "creationTimestamp",

@@ -26,6 +26,7 @@ fn reasons_have_their_page() {
     let groups = [
         (ReasonKind::Ready, "The database is at its target"),
         (ReasonKind::Working, "The operator works, or it passes by itself"),
+        (ReasonKind::Late, "May still come"),
         (ReasonKind::Held, "Held by you"),
         (ReasonKind::Stalled, "Waits for a change"),
     ];
@@ -37,6 +38,9 @@ fn reasons_have_their_page() {
         let sets = match kind {
             ReasonKind::Ready => "Ready is True.",
             ReasonKind::Working => "Ready is False, Reconciling is True.",
+            ReasonKind::Late => {
+                "Ready is False. Reconciling is True for the first five minutes, since it may still pass by itself; after that\nStalled is True. The operator checks again by itself, and goes on once it is fixed."
+            }
             ReasonKind::Held => "Ready is False. It stays so until you let it go on.",
             ReasonKind::Stalled => {
                 "Ready is False, Stalled is True. The operator checks again by itself, and goes on once it is fixed."

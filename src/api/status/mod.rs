@@ -7,12 +7,12 @@ mod stages;
 
 pub use drift::{Change, DriftStatus, DriftedObject};
 pub use plan::{HazardStatus, PlanStatus, PlanStep, Reversible};
-pub use runs::{RunRecord, RunResult, RunStatus, RunsStatus, SucceededRun, UnfinishedRun};
+pub use runs::{CancelledRun, RunRecord, RunResult, RunStatus, RunsStatus, SucceededRun, UnfinishedRun};
 pub use stages::{BackupMethod, BackupStatus, RehearsalStatus, RehearsalStep, StageResult, StageStatus, VerifyStatus};
 
 use super::is_default;
 use crate::api::Reason;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -28,6 +28,9 @@ pub struct DatabaseMigrationStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
+    /// What may still pass by itself, and since when. Reconciling is True for its first five minutes, Stalled after that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<Waiting>,
     /// The live version rows in one line, `base` when the version table is absent or empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub current: Option<String>,
@@ -105,6 +108,15 @@ impl DatabaseMigrationStatus {
     pub fn recorded_runs(&self) -> i64 {
         self.last_run.as_ref().map_or(0, |run| run.number)
     }
+}
+
+/// What may still pass by itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Waiting {
+    /// The reason in Ready.
+    pub reason: String,
+    /// When it was first seen for this generation of the spec.
+    pub since: Time,
 }
 
 /// The condition types, in the order in which they are shown.

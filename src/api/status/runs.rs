@@ -18,9 +18,9 @@ pub struct RunsStatus {
     /// The run that was started and whose end is not known yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active: Option<RunRecord>,
-    /// Whether its Job is being deleted, since its pod can't start and something else is asked for.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub cancelled: bool,
+    /// Why its Job is being deleted, where its pod could not start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cancelled: Option<CancelledRun>,
     /// The newest run that succeeded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_success: Option<SucceededRun>,
@@ -30,6 +30,15 @@ pub struct RunsStatus {
     /// Number of the run after which the schema was taken as the baseline of drift; 0 for the first look.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub baseline: Option<i64>,
+}
+
+/// Why the Job of a run is deleted whose pod could not start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CancelledRun {
+    /// The reason of the run's end.
+    pub reason: String,
+    /// The same in words.
+    pub message: String,
 }
 
 /// A run as it was started.

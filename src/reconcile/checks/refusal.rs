@@ -2,8 +2,7 @@
 
 use crate::{
     api::{Problem, Reason},
-    error::{Class, Error},
-    reconcile::cnpg,
+    error::{Call, Class, Error},
     text,
 };
 
@@ -12,38 +11,33 @@ pub fn refused(error: &Error) -> Option<Problem> {
     if error.class() != Class::Permanent {
         return None;
     }
-    if let Some(problem) = without_cnpg(error) {
-        return Some(problem);
-    }
-    let reason = match error {
-        Error::Api { what, .. } if what.starts_with("create Job") => Reason::PodRejected,
-        Error::Api { source, .. } => match source.as_ref() {
-            kube::Error::Api(status) if status.code == 403 => Reason::Forbidden,
-            _ => Reason::InvalidSpec,
+    let (reason, what_to_do) = match error {
+        Error::Api { what, source } => match source.as_ref() {
+            kube::Error::Api(status) => of_code(what, status.code),
+            _ => return None,
         },
-        Error::Foreign { .. } => Reason::PodRejected,
-        _ => return None,
+        Error::Foreign { .. } => (Reason::PodRejected, ""),
+        Error::Deadline { .. } | Error::Stale(_) | Error::NotLeading { .. } | Error::Internal { .. } => return None,
     };
-    Some(Problem::new(reason, text::clean(&error.to_string(), 900)))
+    Some(Problem::new(reason, text::clean(&format!("{error}{what_to_do}"), 900)))
 }
 
 /// CloudNativePG need not be there, and the operator need not have rights on what it has.
-fn without_cnpg(error: &Error) -> Option<Problem> {
-    let Error::Api { what, source } = error else { return None };
-    let kube::Error::Api(status) = source.as_ref() else { return None };
-    let creates = what.starts_with(cnpg::CREATE);
-    if !creates && !what.starts_with(cnpg::GET) {
-        return None;
-    }
-    let (reason, what_to_do) = match status.code {
-        403 => (Reason::Forbidden, "; set the chart's value backup.cnpg to true"),
-        404 if creates => (
+fn of_code(what: &Call, code: u16) -> (Reason, &'static str) {
+    match (what, code) {
+        (Call::GetBackup(_) | Call::CreateBackup(_), 403) => {
+            (Reason::Forbidden, "; set the chart's value backup.cnpg to true")
+        }
+        (Call::CreateBackup(_), 404) => (
             Reason::BackupFailed,
             "; the cluster has no Backups of postgresql.cnpg.io: install CloudNativePG, or set spec.backup.job",
         ),
-        _ => (Reason::BackupFailed, ""),
-    };
-    Some(Problem::new(reason, text::clean(&format!("{error}{what_to_do}"), 900)))
+        (Call::GetBackup(_) | Call::CreateBackup(_), _) => (Reason::BackupFailed, ""),
+        // Quota, admission and what the user's template makes of the pod.
+        (Call::CreateJob(_), _) => (Reason::PodRejected, ""),
+        (Call::Other(_), 403) => (Reason::Forbidden, ""),
+        (Call::Other(_), _) => (Reason::InvalidSpec, ""),
+    }
 }
 
 #[cfg(test)]
@@ -51,21 +45,41 @@ mod tests {
     use super::*;
     use kube::core::Status;
 
-    fn api(what: &str, code: u16) -> Option<Reason> {
-        let status = Status { code, message: "no".into(), ..Status::default() };
+    fn api(what: Call, code: u16) -> Option<Problem> {
+        let status = Status { code, message: "no such thing".into(), ..Status::default() };
         let source = Box::new(kube::Error::Api(Box::new(status)));
-        refused(&Error::Api { what: what.into(), source }).map(|problem| problem.reason)
+        refused(&Error::Api { what, source })
     }
 
     #[test]
     fn what_stays_refused_is_told() {
-        assert_eq!(api("create Job shop-run-1", 422), Some(Reason::PodRejected));
-        assert_eq!(api("create Job shop-run-1", 403), Some(Reason::PodRejected));
-        assert_eq!(api("get Secret shop", 403), Some(Reason::Forbidden));
-        assert_eq!(api("create Backup shop-backup-1", 404), Some(Reason::BackupFailed));
-        assert_eq!(api("create Backup shop-backup-1", 403), Some(Reason::Forbidden));
-        assert_eq!(api("create Backup shop-backup-1", 500), None);
-        assert_eq!(api("get Secret shop", 500), None);
-        assert_eq!(api("write the status of shop", 409), None);
+        let job = || Call::CreateJob("shop-run-1".into());
+        let backup = || Call::CreateBackup("shop-backup-1".into());
+        let other = || Call::from("get Secret shop");
+        let reason = |what, code| api(what, code).map(|problem| problem.reason);
+        for code in [400, 403, 413, 422] {
+            assert_eq!(reason(job(), code), Some(Reason::PodRejected), "{code}");
+        }
+        assert_eq!(reason(other(), 403), Some(Reason::Forbidden));
+        assert_eq!(reason(other(), 422), Some(Reason::InvalidSpec));
+        assert_eq!(reason(backup(), 404), Some(Reason::BackupFailed));
+        assert_eq!(reason(backup(), 403), Some(Reason::Forbidden));
+        // A name that looks like another call is none.
+        assert_eq!(reason(Call::from("create Job of somebody"), 403), Some(Reason::Forbidden));
+    }
+
+    #[test]
+    fn what_passes_by_itself_is_no_fault_of_the_object() {
+        // A renewed token, something that was deleted meanwhile, a conflict, too many requests, a server in trouble.
+        for code in [401, 404, 409, 429, 500, 503] {
+            assert_eq!(api(Call::from("patch ConfigMap shop-plan"), code), None, "{code}");
+            assert_eq!(api(Call::CreateJob("shop-run-1".into()), code), None, "{code}");
+        }
+    }
+
+    #[test]
+    fn the_server_is_quoted_and_nothing_else() {
+        let problem = api(Call::CreateJob("shop-run-1".into()), 403).unwrap();
+        assert_eq!(problem.message, "create Job shop-run-1: no such thing");
     }
 }

@@ -45,10 +45,7 @@ pub(super) fn without(object: &DatabaseMigration, facts: &Facts, now: Timestamp)
         ImageView::InProgress(JobView { state: PodState::Blocked(trouble), name, .. }) => {
             step.then(blocked(trouble, name))
         }
-        ImageView::InProgress(job) => {
-            let pause = if job.state == PodState::Waiting { WITHOUT_POD } else { WHILE_ACTIVE };
-            step.stopped(Reason::Inspecting, at_it(&job.name), Next::After(pause))
-        }
+        ImageView::InProgress(job) => step.stopped(Reason::Inspecting, at_it(&job.name), Next::After(job.pause())),
         ImageView::InProgressElsewhere => {
             let message = format!("the revision files in {image} are being read for another object");
             step.stopped(Reason::Inspecting, message, Next::After(WITHOUT_POD))

@@ -2,7 +2,7 @@
 
 use crate::{
     api::{DatabaseMigration, Problem, Reason, RunRecord, RunResult, RunStatus},
-    jobs::PodState,
+    jobs::{PodState, START_DEADLINE, Trouble, overdue},
     reconcile::{
         checks::requested_at,
         effects::{Effect, Next, Note, Step, unstarted},
@@ -11,10 +11,14 @@ use crate::{
     },
     text::rows_in_line,
 };
+use k8s_openapi::jiff::Timestamp;
 use std::time::Duration;
 
+/// A pod that has not started after this time gives way to something else that is asked for.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// A run that has not ended, or whose Job has just been deleted.
-pub(super) fn running(object: &DatabaseMigration, run: &ActiveRun) -> Step {
+pub(super) fn running(object: &DatabaseMigration, run: &ActiveRun, now: Timestamp) -> Step {
     let message = summary_of(&run.record, &run.name);
     let reason = match run.record.direction.as_str() {
         "downgrade" => Reason::Downgrading,
@@ -25,10 +29,17 @@ pub(super) fn running(object: &DatabaseMigration, run: &ActiveRun) -> Step {
     match &run.state {
         // It has begun after all.
         PodState::Running | PodState::Ended(_) => {
-            Step::stop(reason, message, Next::After(WHILE_ACTIVE)).note(Note::Cancelled(false))
+            Step::stop(reason, message, Next::After(WHILE_ACTIVE)).note(Note::Cancelled(None))
         }
-        PodState::Waiting if !suspended => Step::stop(reason, message, Next::After(WITHOUT_POD)),
-        PodState::Waiting | PodState::Blocked(_) if superseded(object, &run.record) => give_up(run),
+        // A pod may be at its start; one that has taken a while is as good as blocked.
+        PodState::Waiting if !suspended && !lasts(run, PATIENCE, now) => {
+            Step::stop(reason, message, Next::After(run.pause()))
+        }
+        PodState::Waiting | PodState::Blocked(_) if superseded(object, &run.record) => give_up(run, superseded_run()),
+        PodState::Waiting | PodState::Blocked(Trouble::Stuck(_)) if !suspended && lasts(run, START_DEADLINE, now) => {
+            give_up(run, stuck(run))
+        }
+        PodState::Waiting if !suspended => Step::stop(reason, message, Next::After(run.pause())),
         // A crash came between the status and this.
         PodState::Waiting => {
             Step::stop(reason, message, Next::After(WITHOUT_POD)).after(Effect::Release(run.name.clone()))
@@ -47,10 +58,30 @@ fn superseded(object: &DatabaseMigration, record: &RunRecord) -> bool {
         || record.requested_at.as_deref() != requested_at(object)
 }
 
-/// The status says so first: a pass that finds the Job gone then knows that the run never began.
-fn give_up(run: &ActiveRun) -> Step {
+/// Whether its Job is that old.
+fn lasts(run: &ActiveRun, limit: Duration, now: Timestamp) -> bool {
+    overdue(run.job.as_ref().and_then(|job| job.created), limit, now)
+}
+
+fn superseded_run() -> Problem {
     let message = "the pod of a run that could not start is deleted, since something else is asked for";
-    let step = Step::stop(Reason::RunInterrupted, message, Next::After(Duration::ZERO)).note(Note::Cancelled(true));
+    Problem::new(Reason::RunInterrupted, message)
+}
+
+/// Another pod may have more luck, on another node or with what is there by now.
+fn stuck(run: &ActiveRun) -> Problem {
+    let words = match &run.state {
+        PodState::Blocked(trouble) => format!(": {}", trouble.words()),
+        _ => String::new(),
+    };
+    let minutes = START_DEADLINE.as_secs() / 60;
+    Problem::new(Reason::PodStuck, format!("the pod of Job {} did not start within {minutes} min{words}", run.name))
+}
+
+/// The status says so first: a pass that finds the Job gone then knows that the run never began.
+fn give_up(run: &ActiveRun, why: Problem) -> Step {
+    let Problem { reason, message } = why.clone();
+    let step = Step::stop(reason, message, Next::After(Duration::ZERO)).note(Note::Cancelled(Some(why)));
     match &run.job {
         Some(job) => step.after(Effect::Cancel(Box::new(unstarted(job)))),
         None => step,

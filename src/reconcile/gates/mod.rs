@@ -53,7 +53,7 @@ pub fn hold(object: &DatabaseMigration, problem: Problem) -> Step {
     let interval = interval(object);
     let next = match problem.reason {
         Reason::DatabaseUnreachable => Next::BackOff,
-        reason if reason.kind() == ReasonKind::Stalled => Next::Interval(interval.min(SOON)),
+        reason if matches!(reason.kind(), ReasonKind::Late | ReasonKind::Stalled) => Next::Interval(interval.min(SOON)),
         _ => Next::Interval(interval),
     };
     Step::stop(problem.reason, problem.message, next)

@@ -2,7 +2,7 @@
 
 use super::{Ctx, hold};
 use crate::{
-    api::{ConditionType, Problem, Reason, RunResult, RunStatus},
+    api::{ConditionType, Problem, Reason, ReasonKind, RunResult, RunStatus},
     jobs::short_hash,
     reconcile::effects::{Next, Step, Stop},
 };
@@ -80,15 +80,16 @@ fn after(last: Option<&RunStatus>, generation: i64, requested_at: Option<&str>, 
 
 /// Refusals that pass.
 pub fn repeats_by_itself(reason: Reason) -> bool {
-    matches!(
-        reason,
-        Reason::PlanOutdated
-            | Reason::ImageChanged
-            | Reason::DatabaseLocked
-            | Reason::RunInterrupted
-            | Reason::ConnectFailed
-            | Reason::DatabaseReadOnly
-    )
+    reason.kind() == ReasonKind::Late
+        || matches!(
+            reason,
+            Reason::PlanOutdated
+                | Reason::ImageChanged
+                | Reason::DatabaseLocked
+                | Reason::RunInterrupted
+                | Reason::ConnectFailed
+                | Reason::DatabaseReadOnly
+        )
 }
 
 fn remaining(last: &RunStatus, now: Timestamp) -> Option<Duration> {

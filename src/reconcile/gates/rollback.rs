@@ -40,7 +40,9 @@ fn held_rollback(mut step: Step, begun: bool, failed: &str) -> Step {
             let message = format!("{failed}; no automatic downgrade, since {}: {}", ready.reason, ready.message);
             *ready = Problem::new(Reason::VerifyFailed, message);
         }
-        ReasonKind::Working | ReasonKind::Held => ready.message = format!("{failed}; rolling back: {}", ready.message),
+        ReasonKind::Working | ReasonKind::Late | ReasonKind::Held => {
+            ready.message = format!("{failed}; rolling back: {}", ready.message);
+        }
         ReasonKind::Ready => {}
     }
     step

@@ -4,7 +4,7 @@ use crate::{
     api::{Connection, Database, DatabaseMigration, ProbeMode, Problem, Reason, SecretKey, parse_duration},
     db::{self, Catalog, Endpoint, ProbeError, Sizes, UrlError, VersionTable},
     error::Error,
-    reconcile::{Context, api::call, facts::DatabaseView},
+    reconcile::{Context, api::call, facts::DatabaseView, servers::Turn},
 };
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, ResourceExt};
@@ -12,6 +12,8 @@ use secrecy::{ExposeSecret, SecretString};
 use std::{collections::BTreeMap, time::Duration};
 
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+/// A pass that waits is one less for other objects.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Where the database is, with the texts that must not be shown.
 pub struct Located {
@@ -179,7 +181,15 @@ impl Secrets<'_> {
 }
 
 fn timeout(object: &DatabaseMigration) -> Duration {
-    object.spec.database.probe.timeout.as_deref().and_then(parse_duration).unwrap_or(DEFAULT_TIMEOUT)
+    object
+        .spec
+        .database
+        .probe
+        .timeout
+        .as_deref()
+        .and_then(parse_duration)
+        .unwrap_or(DEFAULT_TIMEOUT)
+        .min(LONGEST_TIMEOUT)
 }
 
 /// Looks at the version table on one short read-only connection.
@@ -189,11 +199,26 @@ pub async fn probe(
     endpoint: &Endpoint,
     table: &VersionTable,
 ) -> DatabaseView {
-    let Ok(_permit) = context.process.servers.permit(&endpoint.server()).await else { return DatabaseView::NotLooked };
-    match context.process.prober.probe(endpoint, table, timeout(object)).await {
+    let timeout = timeout(object);
+    let answer = match turn(object, context, endpoint, timeout).await {
+        Turn::Later => return DatabaseView::Busy,
+        Turn::Silent(within) => Err(ProbeError::Timeout { place: endpoint.place(), seconds: within.as_secs() }),
+        Turn::Granted(turn) => {
+            let answer = context.process.prober.probe(endpoint, table, timeout).await;
+            turn.over(!matches!(answer, Err(ProbeError::Timeout { .. })), timeout);
+            answer
+        }
+    };
+    match answer {
         Ok(snapshot) => DatabaseView::Seen(snapshot),
         Err(error) => DatabaseView::Failed(probe_problem(&error)),
     }
+}
+
+/// A turn at the database's server.
+pub async fn turn(object: &DatabaseMigration, context: &Context, endpoint: &Endpoint, timeout: Duration) -> Turn {
+    let namespace = object.namespace().unwrap_or_default();
+    context.process.servers.turn(&endpoint.server(), &namespace, timeout).await
 }
 
 /// How large the tables are, where somebody is going to change some; nothing where that can't be read.
@@ -203,8 +228,9 @@ pub async fn sizes(
     endpoint: &Endpoint,
     table: &VersionTable,
 ) -> Option<Sizes> {
-    let _permit = context.process.servers.permit(&endpoint.server()).await.ok()?;
-    let read = context.process.prober.sizes(endpoint, table, timeout(object)).await;
+    let timeout = timeout(object);
+    let Turn::Granted(_turn) = turn(object, context, endpoint, timeout).await else { return None };
+    let read = context.process.prober.sizes(endpoint, table, timeout).await;
     read.inspect_err(|error| tracing::warn!(object = object.name_any(), %error, "the sizes of tables can't be read"))
         .ok()
 }
@@ -216,8 +242,9 @@ pub async fn catalog(
     endpoint: &Endpoint,
     table: &VersionTable,
 ) -> Option<Catalog> {
-    let _permit = context.process.servers.permit(&endpoint.server()).await.ok()?;
-    let read = context.process.prober.schema(endpoint, table, timeout(object)).await;
+    let timeout = timeout(object);
+    let Turn::Granted(_turn) = turn(object, context, endpoint, timeout).await else { return None };
+    let read = context.process.prober.schema(endpoint, table, timeout).await;
     let read = read.inspect_err(|error| tracing::warn!(object = object.name_any(), %error, "the tables can't be read"));
     read.ok().filter(|schema| !schema.migrating).map(|schema| schema.catalog)
 }

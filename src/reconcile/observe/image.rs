@@ -123,9 +123,9 @@ async fn inspected(object: &DatabaseMigration, context: &Context, job: &JobView)
         Err(problem) => return failed(problem),
     };
     let Some(pod) = &job.pod else { return failed(unreadable("its pod is gone".to_owned())) };
-    let payload = payload(object, context, &pod.name, &frames).await?.map_err(|e| e.to_string());
-    let inspection =
-        payload.and_then(|json| Inspection::parse(&json).map(Inspection::masked).map_err(|e| e.to_string()));
+    let parse = |json: &[u8]| Inspection::parse(json).map(Inspection::masked).map_err(|e| e.to_string());
+    let read = payload(object, context, &pod.name, &frames, parse).await?;
+    let inspection = read.map_err(|e| e.to_string()).and_then(|parsed| parsed);
     match inspection {
         Ok(inspection) => {
             let (image, digest) = pinned(&object.spec.image, ended.image_id.as_deref().unwrap_or_default());

@@ -3,10 +3,10 @@
 
 use crate::{
     api::{DatabaseMigration, LABEL_OBJECT, RunRecord},
-    error::Error,
+    error::{Call, Error},
     jobs::{
-        CONTAINER, Ended, Frames, JobRecord, Kind, PodState, ReportError, Trouble, is_finished, is_replaced,
-        job_condition, join_frames, label_value, pod_state, rehearsal_pod_state, run_name, whole_pod_state,
+        CONTAINER, Ended, FrameError, Frames, JobRecord, Joiner, Kind, PodState, Trouble, initializing, is_finished,
+        is_replaced, is_slow, job_condition, label_value, pod_state, run_name, tells_why_stuck, whole_pod_state,
     },
     reconcile::{
         Context,
@@ -15,6 +15,7 @@ use crate::{
     },
     text,
 };
+use futures::{AsyncBufRead, AsyncBufReadExt};
 use k8s_openapi::api::{
     batch::v1::Job,
     core::v1::{Event, Pod},
@@ -23,7 +24,7 @@ use kube::{
     Api, ResourceExt,
     api::{ListParams, LogParams},
 };
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 /// A Job that has no pod after this many seconds is asked about: its pod was probably refused.
 const PATIENCE: i64 = 1;
@@ -94,16 +95,20 @@ async fn without_job(object: &DatabaseMigration, context: &Context, name: &str) 
     })
 }
 
-/// Bytes of a log that are read for a payload; a graph of 50,000 revisions is about 4 MiB.
+/// Bytes of a log that are read for a payload. They pass by: what is held is the payload.
 const MAX_LOG: i64 = 48 * 1024 * 1024;
 
-/// What a pod left in its log, by what its report says of it.
-pub async fn payload(
+/// How long reading a payload may take, and waiting for room for it.
+const PAYLOAD_DEADLINE: Duration = Duration::from_secs(60);
+
+/// What is read out of what a pod left in its log, by what its report says of it. The log is read as it comes.
+pub async fn payload<T>(
     object: &DatabaseMigration,
     context: &Context,
     pod: &str,
     frames: &Frames,
-) -> Result<Result<Vec<u8>, ReportError>, Error> {
+    read: impl FnOnce(&[u8]) -> T,
+) -> Result<Result<T, FrameError>, Error> {
     let api: Api<Pod> = Api::namespaced(context.client.clone(), &object.namespace().unwrap_or_default());
     let params = LogParams {
         container: Some(CONTAINER.to_owned()),
@@ -111,8 +116,35 @@ pub async fn payload(
         limit_bytes: Some(MAX_LOG),
         ..LogParams::default()
     };
-    let log = call(&format!("read the log of pod {pod}"), api.logs(pod, &params)).await?;
-    Ok(join_frames(&log, frames))
+    let what = Call::Other(format!("read the log of pod {pod}"));
+    let reading = async {
+        let _room = context.process.payloads.room(frames).await;
+        let joiner = match Joiner::new(frames) {
+            Ok(joiner) => joiner,
+            Err(error) => return Ok(Err(error)),
+        };
+        let log = call(what.clone(), api.log_stream(pod, &params)).await?;
+        let joined =
+            joined(log, joiner).await.map_err(|error| Error::Api { what: what.clone(), source: Box::new(error) })?;
+        Ok(joined.map(|payload| read(&payload)))
+    };
+    match tokio::time::timeout(PAYLOAD_DEADLINE, reading).await {
+        Ok(read) => read,
+        Err(_) => Err(Error::Deadline { what, after: PAYLOAD_DEADLINE }),
+    }
+}
+
+async fn joined(log: impl AsyncBufRead, mut joiner: Joiner) -> kube::Result<Result<Vec<u8>, FrameError>> {
+    let mut log = std::pin::pin!(log);
+    loop {
+        let piece = log.fill_buf().await.map_err(kube::Error::ReadEvents)?;
+        if piece.is_empty() {
+            return Ok(joiner.finish());
+        }
+        joiner.feed(piece);
+        let length = piece.len();
+        log.consume_unpin(length);
+    }
 }
 
 /// Masks secrets in what a pod left behind.
@@ -187,7 +219,8 @@ async fn state(job: &Job, kind: Kind, context: &Context) -> Result<(PodState, Op
                 uid: pod.uid().unwrap_or_default(),
                 version: pod.resource_version().unwrap_or_default(),
             };
-            Ok((as_its_job(job, kind, read(kind, &pod)), Some(reference)))
+            let state = with_cause(read(kind, &pod), &pod, context).await?;
+            Ok((as_its_job(job, kind, state), Some(reference)))
         }
         None => Ok((refused_pod(job, context).await?, None)),
     }
@@ -200,11 +233,35 @@ fn newest(mut pods: Vec<Arc<Pod>>) -> Option<Arc<Pod>> {
 
 fn read(kind: Kind, pod: &Pod) -> PodState {
     match kind {
-        // A copy of the live schema comes before the container that rehearses.
-        Kind::Rehearse => rehearsal_pod_state(pod),
         Kind::Backup => whole_pod_state(pod),
-        Kind::Inspect | Kind::Probe | Kind::Compare | Kind::Replay | Kind::Run | Kind::Verify => pod_state(pod),
+        Kind::Inspect | Kind::Probe | Kind::Compare | Kind::Replay | Kind::Rehearse | Kind::Run | Kind::Verify => {
+            pod_state(pod)
+        }
     }
+}
+
+/// Why a pod on a node does not start is not in its status: the kubelet writes events.
+async fn with_cause(state: PodState, pod: &Pod, context: &Context) -> Result<PodState, Error> {
+    let now = context.now();
+    Ok(match state {
+        PodState::Waiting if is_slow(pod, now) => match initializing(pod, now) {
+            Some(trouble) => PodState::Blocked(trouble),
+            None => why_stuck(pod, context).await?.map_or(PodState::Waiting, |w| PodState::Blocked(Trouble::Stuck(w))),
+        },
+        PodState::Ended(ended) if ended.timed_out && ended.report().is_err() => {
+            PodState::Ended(Ended { stuck: why_stuck(pod, context).await?, ..ended })
+        }
+        state => state,
+    })
+}
+
+async fn why_stuck(pod: &Pod, context: &Context) -> Result<Option<String>, Error> {
+    let (namespace, name) = (pod.namespace().unwrap_or_default(), pod.name_any());
+    let mut events = warnings(context, &namespace, "Pod", &name, &pod.uid().unwrap_or_default(), "").await?;
+    events.retain(|event| event.reason.as_deref().is_some_and(tells_why_stuck));
+    events.sort_by_key(|event| event.last_timestamp.as_ref().map(|at| at.0));
+    let told = |event: Event| format!("{}: {}", event.reason.unwrap_or_default(), event.message.unwrap_or_default());
+    Ok(events.pop().map(|event| text::clean(&told(event), 500)))
 }
 
 /// Where the pod of the user's own command is gone and left no exit code, its Job still tells whether it ended well.
@@ -245,15 +302,26 @@ async fn refused_pod(job: &Job, context: &Context) -> Result<PodState, Error> {
     if suspended || age.is_none_or(|age| age < PATIENCE) {
         return Ok(PodState::Waiting);
     }
-    let api: Api<Event> = Api::namespaced(context.client.clone(), &job.namespace().unwrap_or_default());
-    let name = job.name_any();
-    let selector = ListParams::default().fields(&format!(
-        "involvedObject.kind=Job,involvedObject.name={name},involvedObject.uid={},reason=FailedCreate",
-        job.uid().unwrap_or_default()
-    ));
-    let events = call(&format!("list the events of Job {name}"), api.list(&selector.limit(20))).await?;
-    let message = events.items.into_iter().filter_map(|e| e.message).next_back();
+    let (namespace, name) = (job.namespace().unwrap_or_default(), job.name_any());
+    let uid = job.uid().unwrap_or_default();
+    let events = warnings(context, &namespace, "Job", &name, &uid, ",reason=FailedCreate").await?;
+    let message = events.into_iter().filter_map(|e| e.message).next_back();
     Ok(message.map_or(PodState::Waiting, |m| {
         PodState::Blocked(Trouble::Rejected(format!("no pod could be created: {}", text::clean(&m, 500))))
     }))
+}
+
+/// The events about a Job or a pod.
+async fn warnings(
+    context: &Context,
+    namespace: &str,
+    kind: &str,
+    name: &str,
+    uid: &str,
+    more: &str,
+) -> Result<Vec<Event>, Error> {
+    let api: Api<Event> = Api::namespaced(context.client.clone(), namespace);
+    let fields = format!("involvedObject.kind={kind},involvedObject.name={name},involvedObject.uid={uid}{more}");
+    let selector = ListParams::default().fields(&fields).limit(20);
+    Ok(call(&format!("list the events of {kind} {name}"), api.list(&selector)).await?.items)
 }

@@ -4,7 +4,7 @@
 use super::{database::Located, jobs::payload};
 use crate::{
     api::{BackupMethod, DatabaseMigration, StageResult},
-    error::Error,
+    error::{Call, Error},
     jobs::{Kind, Rehearsal, rehearsal_verdict},
     reconcile::{
         Context,
@@ -26,10 +26,12 @@ pub async fn ended(object: &DatabaseMigration, context: &Context, facts: &Facts)
         if let (Some(ended), false) = (job.ended(), known) {
             let frames = ended.report().ok().and_then(|report| report.frames);
             let found = match (&frames, &job.pod) {
-                (Some(frames), Some(pod)) => payload(object, context, &pod.name, frames).await?.ok(),
+                (Some(frames), Some(pod)) => {
+                    let parse = |json: &[u8]| Rehearsal::parse(json).ok();
+                    payload(object, context, &pod.name, frames, parse).await?.ok().flatten()
+                }
                 _ => None,
             };
-            let found = found.and_then(|json| Rehearsal::parse(&json).ok());
             view.end = Some(RehearsalEnd { verdict: rehearsal_verdict(ended, found.as_ref()), found });
         }
         seen.push(view);
@@ -51,7 +53,7 @@ async fn look(object: &DatabaseMigration, context: &Context, name: &str, secrets
     let namespace = object.namespace().unwrap_or_default();
     let api = cnpg::api(context.client.clone(), &namespace);
     let name = name.to_owned();
-    let found = call(&format!("{} {name}", cnpg::GET), api.get_opt(&name)).await?;
+    let found = call(Call::GetBackup(name.clone()), api.get_opt(&name)).await?;
     let Some(backup) = found else { return Ok(CnpgView::Gone { name }) };
     let word = |field: &str| backup.data["status"][field].as_str().unwrap_or_default().to_owned();
     Ok(match word("phase").as_str() {

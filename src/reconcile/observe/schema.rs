@@ -20,6 +20,7 @@ use crate::{
             JobView, Kept, ReplayView, SchemaView, SeenSchema,
         },
         schema::{baseline, schema_name},
+        servers::Turn,
     },
     text,
 };
@@ -125,9 +126,8 @@ impl<'a> SchemaLook<'a> {
         }
         let timeout = self.object.spec.drift.timeout.as_deref().and_then(parse_duration).unwrap_or(DEFAULT_TIMEOUT);
         let read = {
-            let Ok(_permit) = self.context.process.servers.permit(&endpoint.server()).await else {
-                return Ok(SchemaView::NotLooked);
-            };
+            let turn = super::database::turn(self.object, self.context, endpoint, timeout).await;
+            let Turn::Granted(_turn) = turn else { return Ok(SchemaView::NotLooked) };
             self.context.process.prober.schema(endpoint, table, timeout).await
         };
         match read {
@@ -205,10 +205,9 @@ impl<'a> SchemaLook<'a> {
         let (Some(frames), Some(pod)) = (&report.frames, &job.pod) else {
             return failed(why.unwrap_or_else(|| "the Job has not read the schema".to_owned()));
         };
-        let read = payload(self.object, self.context, &pod.name, frames).await?.map_err(|error| error.to_string());
-        let read = read.and_then(|json: Vec<u8>| {
-            serde_json::from_slice::<CatalogReport>(&json).map_err(|error| error.to_string())
-        });
+        let parse = |json: &[u8]| serde_json::from_slice::<CatalogReport>(json).map_err(|error| error.to_string());
+        let read = payload(self.object, self.context, &pod.name, frames, parse).await?;
+        let read = read.map_err(|error| error.to_string()).and_then(|parsed| parsed);
         match read {
             Err(error) => failed(error),
             Ok(read) => {
