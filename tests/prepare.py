@@ -44,6 +44,8 @@ def shop(number):
 
 if __name__ == "__main__":
     postgres.binaries()
+    for release in postgres.PACKAGES:
+        postgres.packaged(release)
     mariadb.installed()
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         for done in pool.map(environment, environments.REQUIREMENTS):

@@ -51,8 +51,8 @@ impl UrlError {
 /// Why the version rows could not be read. `place` is host, port and database.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProbeError {
-    #[error("no answer from {place}: the connection was refused or the name is unknown")]
-    Unreachable { place: String },
+    #[error("no answer from {place}: {why}")]
+    Unreachable { place: String, why: NoAnswer },
     #[error("{place} did not answer within {seconds} s")]
     Timeout { place: String, seconds: u64 },
     #[error("{place} takes no connections now (starting or stopping)")]
@@ -85,6 +85,37 @@ pub enum ProbeError {
     NoRoom { place: String },
     #[error("{place} answered with error {code}")]
     Unexpected { place: String, code: String },
+}
+
+/// What became of the attempt to reach a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoAnswer {
+    #[error("the connection was refused")]
+    Refused,
+    #[error("the server or something before it ended the connection")]
+    Ended,
+    #[error("no network leads there")]
+    NoWay,
+    #[error("the operator can open no more connections just now")]
+    NoneLeft,
+    #[error("the name is unknown")]
+    UnknownName,
+}
+
+impl NoAnswer {
+    fn of(error: &std::io::Error) -> Self {
+        use std::io::ErrorKind as Kind;
+        match error.kind() {
+            Kind::ConnectionRefused => Self::Refused,
+            Kind::ConnectionReset | Kind::ConnectionAborted | Kind::BrokenPipe | Kind::UnexpectedEof => Self::Ended,
+            Kind::NotConnected | Kind::TimedOut | Kind::Interrupted => Self::Ended,
+            Kind::HostUnreachable | Kind::NetworkUnreachable | Kind::NetworkDown => Self::NoWay,
+            Kind::AddrNotAvailable | Kind::AddrInUse | Kind::OutOfMemory | Kind::QuotaExceeded => Self::NoneLeft,
+            // No file descriptor is left (EMFILE, ENFILE); looking a name up fails without a number.
+            _ if error.raw_os_error().is_some() => Self::NoneLeft,
+            _ => Self::UnknownName,
+        }
+    }
 }
 
 /// Why a look ended early.
@@ -141,7 +172,7 @@ impl ProbeError {
             sqlx::Error::Tls(_) => Self::TlsFailed { place },
             // So rustls tells that the handshake failed (`ConnectionCommon::complete_io`).
             sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => Self::TlsFailed { place },
-            sqlx::Error::Io(_) => Self::Unreachable { place },
+            sqlx::Error::Io(error) => Self::Unreachable { place, why: NoAnswer::of(error) },
             sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => {
                 Self::NotAVersionTable { place, table: shown(table) }
             }
@@ -178,6 +209,26 @@ impl ProbeError {
             Self::NotAVersionTable { .. } => "VersionTableMismatch",
             Self::Rows { .. } => "InvalidVersionRows",
             Self::CatalogTooLarge { .. } => "InvalidSpec",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Error, ErrorKind};
+
+    #[test]
+    fn each_way_of_no_answer_is_told_apart() {
+        let lookup = Error::other("failed to lookup address information: Name or service not known");
+        for (error, why) in [
+            (Error::from(ErrorKind::ConnectionRefused), NoAnswer::Refused),
+            (Error::from(ErrorKind::UnexpectedEof), NoAnswer::Ended),
+            (Error::from(ErrorKind::ConnectionReset), NoAnswer::Ended),
+            (Error::from_raw_os_error(24), NoAnswer::NoneLeft),
+            (lookup, NoAnswer::UnknownName),
+        ] {
+            assert_eq!(NoAnswer::of(&error), why, "{error}");
         }
     }
 }

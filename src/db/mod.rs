@@ -13,7 +13,7 @@ mod url;
 
 pub use baseline::{Baseline, TooLarge, fingerprint};
 pub use endpoint::{CA_FILE, Dialect, Endpoint, TlsMode};
-pub use error::{ProbeError, UrlError};
+pub use error::{NoAnswer, ProbeError, UrlError};
 pub use fingerprint::{ALGORITHM, Catalog, Definition, Exclude, Fingerprint, Incomparable, Objects, compare};
 pub use rows::RowFault;
 pub use url::{dialect_name, dialect_of, scheme_of, secret_texts};
@@ -197,6 +197,17 @@ async fn sizes(endpoint: &Endpoint, table: &VersionTable, timeout: Duration) -> 
     in_time(endpoint, timeout, look).await
 }
 
+/// What `work` finds on a connection, which is never used again.
+async fn on<C: sqlx::Connection, T>(
+    mut connection: C,
+    work: impl AsyncFnOnce(&mut C) -> Result<T, error::Failure>,
+) -> Result<T, error::Failure> {
+    let found = work(&mut connection).await?;
+    // The answer is there; a goodbye that fails changes nothing.
+    let _ = connection.close().await;
+    Ok(found)
+}
+
 /// Name, rows and invalid indexes of a table, as the catalogs tell them.
 type TableRow = (String, i64, Vec<String>);
 
@@ -220,7 +231,7 @@ async fn first_of<'a, T>(
             result => return result,
         }
     }
-    Err(failed.unwrap_or_else(|| ProbeError::Unreachable { place: endpoint.place() }))
+    Err(failed.unwrap_or_else(|| ProbeError::Unreachable { place: endpoint.place(), why: NoAnswer::UnknownName }))
 }
 
 async fn in_time<T>(

@@ -11,7 +11,7 @@ use super::{
 use futures::TryStreamExt;
 use secrecy::ExposeSecret;
 use sqlx::{
-    AssertSqlSafe, ConnectOptions, Connection, Executor, Row,
+    AssertSqlSafe, ConnectOptions, Executor, Row,
     mysql::{MySqlConnectOptions, MySqlConnection, MySqlDatabaseError, MySqlSslMode},
 };
 use std::time::Duration;
@@ -35,31 +35,31 @@ const NO_VARIABLE: u16 = 1193;
 
 /// One connection, one read-only transaction.
 pub async fn probe(endpoint: &Endpoint, table: &VersionTable, timeout: Duration) -> Result<Snapshot, ProbeError> {
-    let told = |failure: Failure| explain(failure, endpoint, table);
-    let mut connection = connect(endpoint, table, timeout).await?;
-    let snapshot = look(&mut connection, endpoint, table, timeout).await.map_err(told)?;
-    // The answer is there; a goodbye that fails changes nothing.
-    let _ = connection.close().await;
-    Ok(snapshot)
+    session(endpoint, table, timeout, async |c: &mut MySqlConnection| look(c, endpoint, table, timeout).await).await
 }
 
 /// One connection, one read-only transaction. The catalog is no part of a transaction here: the rows are read last, and
 /// so belong to it unless somebody migrates.
 pub async fn schema(endpoint: &Endpoint, table: &VersionTable, timeout: Duration) -> Result<Schema, ProbeError> {
-    let told = |failure: Failure| explain(failure, endpoint, table);
-    let mut connection = connect(endpoint, table, timeout).await?;
-    let schema = read_schema(&mut connection, table, timeout).await.map_err(told)?;
-    let _ = connection.close().await;
-    Ok(schema)
+    session(endpoint, table, timeout, async |c: &mut MySqlConnection| read_schema(c, table, timeout).await).await
 }
 
 /// About how many rows each table has.
 pub async fn sizes(endpoint: &Endpoint, table: &VersionTable, timeout: Duration) -> Result<Sizes, ProbeError> {
-    let told = |failure: Failure| explain(failure, endpoint, table);
-    let mut connection = connect(endpoint, table, timeout).await?;
-    let sizes = read_sizes(&mut connection, timeout).await.map_err(|error| told(error.into()))?;
-    let _ = connection.close().await;
+    let sizes = async |c: &mut MySqlConnection| Ok(read_sizes(c, timeout).await?);
+    let sizes = session(endpoint, table, timeout, sizes).await?;
     Ok(super::counted(sizes.into_iter().map(|(table, rows)| (table, rows, Vec::new())).collect()))
+}
+
+/// What `work` finds on a connection of its own.
+async fn session<T>(
+    endpoint: &Endpoint,
+    table: &VersionTable,
+    timeout: Duration,
+    work: impl AsyncFnOnce(&mut MySqlConnection) -> Result<T, Failure>,
+) -> Result<T, ProbeError> {
+    let connection = connect(endpoint, table, timeout).await?;
+    super::on(connection, work).await.map_err(|failure| explain(failure, endpoint, table))
 }
 
 /// The first server that answers.
@@ -134,6 +134,7 @@ pub fn catalog_query(mariadb: bool) -> String {
             ("{check_table}", "k.table_name"),
             ("{check_join}", "JOIN own AS t ON t.table_name = k.table_name"),
             ("{enforced}", "NULL"),
+            ("{algorithm}", ", v.algorithm"),
         ]
     } else {
         [
@@ -142,9 +143,10 @@ pub fn catalog_query(mariadb: bool) -> String {
             ("{check_table}", "c.table_name"),
             (
                 "{check_join}",
-                "JOIN information_schema.table_constraints AS c ON c.constraint_schema = k.constraint_schema AND c.constraint_name = k.constraint_name AND c.constraint_type = 'CHECK'",
+                "JOIN information_schema.table_constraints AS c ON c.constraint_schema = k.constraint_schema AND c.constraint_name = k.constraint_name AND c.constraint_type = 'CHECK' JOIN own AS t ON t.table_name = c.table_name",
             ),
             ("{enforced}", "IF(c.enforced = 'NO', 'not enforced', NULL)"),
+            ("{algorithm}", ""),
         ]
     };
     differing.iter().fold(CATALOG.to_owned(), |query, (name, text)| query.replace(name, text))
@@ -215,8 +217,8 @@ async fn look(
     Ok(Snapshot { dialect: endpoint.dialect.to_string(), server_version, rows, tables, column, identity, read_only })
 }
 
-/// The server's own name for the database. MariaDB has none that lasts: its server_uid comes from the network card, which
-/// is another one each time that a pod starts.
+/// The server's own name for the database. MariaDB has none that lasts: its server_uid comes from the network card and the
+/// port (the same data on another port has another one), so it would change each time that a pod starts.
 async fn identity(connection: &mut MySqlConnection, version: &str) -> Result<Option<String>, sqlx::Error> {
     if engine(version).starts_with("mariadb") {
         return Ok(None);

@@ -11,7 +11,7 @@ use super::{
 use futures::TryStreamExt;
 use secrecy::ExposeSecret;
 use sqlx::{
-    AssertSqlSafe, ConnectOptions, Connection, Executor, Row,
+    AssertSqlSafe, ConnectOptions, Executor, Row,
     postgres::{PgConnectOptions, PgConnection, PgSslMode},
 };
 use std::time::Duration;
@@ -41,40 +41,50 @@ const TRIES: usize = 3;
 
 /// One connection, one read-only transaction.
 pub async fn probe(endpoint: &Endpoint, table: &VersionTable, timeout: Duration) -> Result<Snapshot, ProbeError> {
-    let told = |failure: Failure| explain(failure, endpoint, table);
-    let mut connection = connect(endpoint, table, timeout).await?;
-    let snapshot = look(&mut connection, endpoint, table, timeout).await.map_err(told)?;
-    // The answer is there; a goodbye that fails changes nothing.
-    let _ = connection.close().await;
-    Ok(snapshot)
+    session(endpoint, table, timeout, async |c: &mut PgConnection| look(c, endpoint, table, timeout).await).await
 }
 
 /// One connection; rows and catalog in one read-only transaction that sees one state of the database.
 pub async fn schema(endpoint: &Endpoint, table: &VersionTable, timeout: Duration) -> Result<Schema, ProbeError> {
-    let told = |failure: Failure| explain(failure, endpoint, table);
-    let mut connection = connect(endpoint, table, timeout).await?;
-    for _ in 1..TRIES {
-        match read_schema(&mut connection, endpoint, table, timeout).await {
-            Err(Failure::Server(sqlx::Error::Database(error)))
-                if JUST_GONE.contains(&error.code().as_deref().unwrap_or_default()) =>
-            {
-                connection.execute("ROLLBACK").await.map_err(Failure::from).map_err(told)?;
-            }
-            read => return read.map_err(told),
-        }
-    }
-    let schema = read_schema(&mut connection, endpoint, table, timeout).await.map_err(told)?;
-    let _ = connection.close().await;
-    Ok(schema)
+    session(endpoint, table, timeout, async |c: &mut PgConnection| steady_schema(c, endpoint, table, timeout).await)
+        .await
 }
 
 /// About how many rows each table has.
 pub async fn sizes(endpoint: &Endpoint, table: &VersionTable, timeout: Duration) -> Result<Sizes, ProbeError> {
-    let told = |failure: Failure| explain(failure, endpoint, table);
-    let mut connection = connect(endpoint, table, timeout).await?;
-    let sizes = read_sizes(&mut connection, timeout).await.map_err(|error| told(error.into()))?;
-    let _ = connection.close().await;
-    Ok(super::counted(sizes))
+    let sizes = session(endpoint, table, timeout, async |c: &mut PgConnection| Ok(read_sizes(c, timeout).await?)).await;
+    sizes.map(super::counted)
+}
+
+/// What `work` finds on a connection of its own.
+async fn session<T>(
+    endpoint: &Endpoint,
+    table: &VersionTable,
+    timeout: Duration,
+    work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, Failure>,
+) -> Result<T, ProbeError> {
+    let connection = connect(endpoint, table, timeout).await?;
+    super::on(connection, work).await.map_err(|failure| explain(failure, endpoint, table))
+}
+
+/// The schema, read again where objects went while it was read.
+async fn steady_schema(
+    connection: &mut PgConnection,
+    endpoint: &Endpoint,
+    table: &VersionTable,
+    timeout: Duration,
+) -> Result<Schema, Failure> {
+    for _ in 1..TRIES {
+        match read_schema(connection, endpoint, table, timeout).await {
+            Err(Failure::Server(sqlx::Error::Database(error)))
+                if JUST_GONE.contains(&error.code().as_deref().unwrap_or_default()) =>
+            {
+                connection.execute("ROLLBACK").await?;
+            }
+            read => return read,
+        }
+    }
+    read_schema(connection, endpoint, table, timeout).await
 }
 
 /// The first server that answers, and takes writes where that is asked for.

@@ -95,7 +95,7 @@ def test_a_long_definition_is_compared_by_its_digest(shop):
     else:
         body = "x" * 100_000
         change = lambda last: shop.server.sql(f"CREATE OR REPLACE FUNCTION f() RETURNS INT RETURN LENGTH('{body}{last}')", DATABASE, user=USER)
-        told = {("Modified", "function f")}
+        told = {("Modified", "body of function f")}
     change("a")
     baseline = shop.baseline()
     assert shop.command(memory=FEW).returncode == 0

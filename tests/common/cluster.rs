@@ -9,7 +9,9 @@ use alembic_operator::{
     api::DatabaseMigration,
     backoff::BackOff,
     controller,
-    db::{Catalog, Endpoint, ProbeError, Prober, Schema, Sizes, Snapshot, TableSize, VersionRows, VersionTable},
+    db::{
+        Catalog, Endpoint, NoAnswer, ProbeError, Prober, Schema, Sizes, Snapshot, TableSize, VersionRows, VersionTable,
+    },
     lease::{Candidate, Claim},
     reconcile::{Checks, InspectionCache, Payloads, Process, Servers},
 };
@@ -478,7 +480,7 @@ impl Prober for Simulated {
             tokio::time::sleep(Duration::from_millis(5)).await;
             let world = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             match world.databases.get(&name) {
-                Some(database) if database.down => Err(ProbeError::Unreachable { place }),
+                Some(database) if database.down => Err(ProbeError::Unreachable { place, why: NoAnswer::Refused }),
                 None => Err(ProbeError::NoSuchDatabase { place }),
                 Some(database) if !passwords.contains(&database.password) => Err(ProbeError::AuthFailed { place }),
                 Some(database) => Ok(Snapshot {
@@ -506,7 +508,7 @@ impl Prober for Simulated {
             let world = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             match world.databases.get(&name) {
                 Some(database) if !database.down => Ok(Self::schema_of(database)),
-                _ => Err(ProbeError::Unreachable { place }),
+                _ => Err(ProbeError::Unreachable { place, why: NoAnswer::Refused }),
             }
         })
     }
@@ -525,7 +527,7 @@ impl Prober for Simulated {
                     let one = || TableSize { rows: 1, ..TableSize::default() };
                     Ok(database.tables.iter().map(|t| (t.clone(), one())).collect())
                 }
-                _ => Err(ProbeError::Unreachable { place }),
+                _ => Err(ProbeError::Unreachable { place, why: NoAnswer::Refused }),
             }
         })
     }

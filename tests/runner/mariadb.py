@@ -27,6 +27,11 @@ class Mariadb:
             raise ServerError(result.stderr)
         return [line.split("\t") for line in result.stdout.splitlines()]
 
+    def log(self):
+        """The end of what the server itself says, for a test that it fails."""
+        with open(os.path.join(self.folder, "log"), errors="replace") as log:
+            return log.read()[-3000:]
+
     def empty_database(self):
         for session, in self.sql("SELECT id FROM information_schema.processlist WHERE user = '%s'" % USER):
             with contextlib.suppress(ServerError):  # it has just ended
@@ -51,10 +56,12 @@ def server():
     os.chown(folder, user, -1)
     data = os.path.join(folder, "data")
     prepare = ["mariadb-install-db", "--no-defaults", "--datadir=" + data, "--auth-root-authentication-method=normal", "--skip-test-db"]
-    subprocess.run([*prefix, *prepare], check=True, stdout=subprocess.DEVNULL, cwd=folder)
+    # A server that starts removes every temporary table in its folder for these, and so those of another one that works in the same.
+    environ = dict(os.environ, TMPDIR=folder)
+    subprocess.run([*prefix, *prepare], check=True, stdout=subprocess.DEVNULL, cwd=folder, env=environ)
     mariadb = Mariadb(folder, free_port())
     settings = ["datadir=" + data, "socket=" + os.path.join(folder, "socket"), "port=%d" % mariadb.port, "bind-address=127.0.0.1", "skip-name-resolve",
-                "innodb-flush-log-at-trx-commit=0", "innodb-buffer-pool-size=32M", "pid-file=" + os.path.join(folder, "pid")]
+                "innodb-flush-log-at-trx-commit=0", "innodb-buffer-pool-size=32M", "pid-file=" + os.path.join(folder, "pid"), "tmpdir=" + folder]
     command = [*prefix, shutil.which("mariadbd"), "--no-defaults", *("--" + setting for setting in settings)]
     with running(command, mariadb, 60, signal.SIGKILL):  # nothing in it is worth a flush
         mariadb.sql("CREATE USER '%s'@'%%' IDENTIFIED BY '%s'; GRANT ALL ON %s.* TO '%s'@'%%'" % (USER, PASSWORD, DATABASE, USER))

