@@ -4,6 +4,9 @@ mod fingerprint;
 mod lint;
 mod probe;
 
+pub use fingerprint::{FingerprintArgs, fingerprint};
+pub use lint::{LintArgs, execute as lint};
+
 use crate::{
     api::{DatabaseMigration, MANAGER},
     backoff::BackOff,
@@ -85,7 +88,7 @@ impl Cli {
             Command::Crd => print(&crd()?),
             Command::Fingerprint(args) => fingerprint::execute(args),
             Command::Probe(args) => probe::execute(args),
-            Command::Lint(args) => lint::execute(&args),
+            Command::Lint(args) => lint::execute(&args).map(ExitCode::from),
             Command::Run(args) => {
                 telemetry::init(args.log_format, &args.log).context("--log")?;
                 let runtime =

@@ -12,6 +12,8 @@ pub mod lease;
 pub mod lint;
 pub mod memory;
 pub mod metrics;
+#[cfg(feature = "plugin")]
+pub mod plugin;
 pub mod reconcile;
 pub mod revisions;
 pub mod telemetry;

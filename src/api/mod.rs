@@ -28,6 +28,12 @@ pub const ANNOTATION_REQUESTED_AT: &str = "alembic-operator.dev/requestedAt";
 pub const ANNOTATION_ACCEPT_DRIFT: &str = "alembic-operator.dev/accept-drift";
 /// The hash of a plan that may run, as `spec.policy.approvedPlan`.
 pub const ANNOTATION_APPROVE: &str = "alembic-operator.dev/approve";
+/// The hash of a plan that must not run.
+pub const ANNOTATION_REJECT: &str = "alembic-operator.dev/reject";
+/// Why a plan was approved or rejected, in somebody's own words.
+pub const ANNOTATION_REASON: &str = "alembic-operator.dev/reason";
+/// `true` starts no new run, as `spec.suspend`, where GitOps would revert the spec.
+pub const ANNOTATION_SUSPEND: &str = "alembic-operator.dev/suspend";
 /// On a Job, and on a Backup: what it was made for, as JSON (`jobs::JobRecord`).
 pub const ANNOTATION_RECORD: &str = "alembic-operator.dev/record";
 

@@ -6,11 +6,10 @@ use clap::{Args, ValueEnum};
 use std::{
     fs,
     io::{self, Read, Write},
-    process::ExitCode,
 };
 
 #[derive(Debug, Args)]
-pub(super) struct LintArgs {
+pub struct LintArgs {
     /// A file with SQL; `-` reads standard input.
     file: String,
     /// Whose SQL it is.
@@ -67,13 +66,14 @@ const FOUND: u8 = 1;
 /// As clap does for a wrong command line.
 const UNUSABLE: u8 = 2;
 
-pub(super) fn execute(args: &LintArgs) -> anyhow::Result<ExitCode> {
+/// Prints what is found, and returns the exit code.
+pub fn execute(args: &LintArgs) -> anyhow::Result<u8> {
     let known = args.catalog.as_deref().map(catalog).transpose();
     let (sql, catalog) = match read(&args.file).and_then(|sql| Ok((sql, known?))) {
         Ok(read) => read,
         Err(error) => {
             writeln!(io::stderr(), "Error: {error:#}")?;
-            return Ok(ExitCode::from(UNUSABLE));
+            return Ok(UNUSABLE);
         }
     };
     let mut input = Input::file(args.dialect, sql);
@@ -89,7 +89,7 @@ pub(super) fn execute(args: &LintArgs) -> anyhow::Result<ExitCode> {
     };
     io::stdout().write_all(shown.as_bytes())?;
     let fails = args.fail_on.severity().is_some_and(|threshold| report.worst() >= Some(threshold));
-    Ok(if fails { ExitCode::from(FOUND) } else { ExitCode::SUCCESS })
+    Ok(if fails { FOUND } else { 0 })
 }
 
 /// What the database has.

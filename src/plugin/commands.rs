@@ -1,0 +1,320 @@
+//! What each command does: reads objects, lets the pure parts make text of them, and writes it; does network I/O by way of
+//! `cluster`.
+
+use super::{
+    approve::{self, Say, Unasked},
+    cli::{
+        Command, DriftArgs, DriftOutput, LogsArgs, NameArgs, PlanArgs, PlanOutput, SayArgs, StatusArgs, StatusOutput,
+        WaitArgs, WhyArgs,
+    },
+    cluster::{Cluster, Place, Selection},
+    completion,
+    document::PlanDocument,
+    drift, history, manifest,
+    out::Out,
+    plan, status, version,
+    view::{State, status_of},
+    wait, which_job, why,
+};
+use crate::{api::DatabaseMigration, jobs::CONTAINER};
+use anyhow::{Context as _, anyhow, bail};
+use kube::ResourceExt;
+use std::{
+    io::{self, BufRead, IsTerminal},
+    path::Path,
+    time::Duration,
+};
+
+/// A call of the plugin.
+pub struct Session {
+    place: Place,
+    cluster: Option<Cluster>,
+    pub(super) out: Out,
+    /// What somebody types, where it does not come from the terminal.
+    pub(super) typed: Option<String>,
+}
+
+/// Between two looks at an object that is being watched.
+const REDRAW: Duration = Duration::from_secs(2);
+
+impl Session {
+    /// Against the cluster of a kubeconfig.
+    pub fn new(place: Place, out: Out) -> Self {
+        Self { place, cluster: None, out, typed: None }
+    }
+
+    /// Against a cluster that is connected already.
+    pub fn with(cluster: Cluster, out: Out, typed: Option<String>) -> Self {
+        Self { place: Place::default(), cluster: Some(cluster), out, typed }
+    }
+
+    /// The cluster, connected when it is needed for the first time.
+    pub(super) async fn cluster(&mut self) -> anyhow::Result<Cluster> {
+        if let Some(cluster) = &self.cluster {
+            return Ok(cluster.clone());
+        }
+        let cluster = Cluster::connect(&self.place).await?;
+        self.cluster = Some(cluster.clone());
+        Ok(cluster)
+    }
+
+    pub(super) async fn object(&mut self, name: &str) -> anyhow::Result<DatabaseMigration> {
+        self.cluster().await?.object(name).await
+    }
+
+    /// Does what a command says, and returns the exit code.
+    pub async fn execute(&mut self, command: Command) -> anyhow::Result<u8> {
+        match command {
+            Command::Status(args) => self.status(args).await,
+            Command::Plan(args) => self.plan(args).await,
+            Command::Approve(args) => self.say(Say::Approve, args).await,
+            Command::Reject(args) => self.say(Say::Reject, args).await,
+            Command::History(args) => self.history(args).await,
+            Command::Logs(args) => self.logs(args).await,
+            Command::Graph(args) => self.graph(args).await,
+            Command::Target(args) => self.target(args).await,
+            Command::Retry(args) => self.retry(args).await,
+            Command::Suspend(args) => self.suspend(args, true).await,
+            Command::Resume(args) => self.suspend(args, false).await,
+            Command::AcceptDrift(args) => self.accept_drift(args).await,
+            Command::Drift(args) => self.drift(args).await,
+            Command::Wait(args) => self.wait(args).await,
+            Command::Why(args) => self.why(&args),
+            Command::Init(args) => self.init(args).await,
+            Command::Adopt(args) => self.adopt(args).await,
+            Command::Gate(args) => self.gate(args).await,
+            Command::Report(args) => self.report(args).await,
+            Command::Lint(args) => tokio::task::block_in_place(|| crate::cli::lint(&args)),
+            Command::Fingerprint(args) => crate::cli::fingerprint(args).await,
+            Command::Version => {
+                let operator = match self.cluster().await {
+                    Ok(cluster) => cluster.operator().await,
+                    Err(error) => Err(error),
+                };
+                self.out.lines(&version::page(operator)).map(|()| 0).map_err(Into::into)
+            }
+            Command::Completion(args) => self.out.text(&completion::script(args.shell)).map(|()| 0).map_err(Into::into),
+            Command::Complete(args) => self.complete(&args.words).await,
+        }
+    }
+
+    async fn status(&mut self, args: StatusArgs) -> anyhow::Result<u8> {
+        loop {
+            let code = match &args.name {
+                Some(name) => self.status_of(name, args.output, args.watch).await?,
+                None => self.status_of_all(&args).await?,
+            };
+            if !args.watch {
+                return Ok(code);
+            }
+            tokio::time::sleep(REDRAW).await;
+        }
+    }
+
+    async fn status_of(&mut self, name: &str, output: StatusOutput, again: bool) -> anyhow::Result<u8> {
+        let object = self.object(name).await?;
+        let titles = if output == StatusOutput::Json { Default::default() } else { self.titles(&object).await };
+        if again {
+            self.out.clear()?;
+        }
+        match output {
+            StatusOutput::Text => self.out.lines(&status::one(&object, &titles, self.out.look()))?,
+            StatusOutput::Md => self.out.text(&status::markdown(&object, &titles))?,
+            StatusOutput::Json => self.out.text(&format!("{:#}\n", status::json(&object)))?,
+        }
+        Ok(State::of(&object).verdict.exit_code())
+    }
+
+    /// The titles of the image's revisions; without the right to read ConfigMaps there are none.
+    async fn titles(&mut self, object: &DatabaseMigration) -> status::Titles {
+        let Ok(cluster) = self.cluster().await else { return status::Titles::new() };
+        let images = cluster.inspections(object, false).await.unwrap_or_default();
+        let revisions = images.iter().flat_map(|image| &image.inspection.revisions);
+        revisions.map(|revision| (revision.id.clone(), revision.message.clone())).collect()
+    }
+
+    async fn status_of_all(&mut self, args: &StatusArgs) -> anyhow::Result<u8> {
+        let selection = Selection { all_namespaces: args.all_namespaces, labels: args.selector.as_deref() };
+        let cluster = self.cluster().await?;
+        let (objects, unreadable) = cluster.list(selection).await?;
+        if args.watch {
+            self.out.clear()?;
+        }
+        match args.output {
+            StatusOutput::Json => {
+                let all: Vec<_> = objects.iter().map(status::json).collect();
+                self.out.text(&format!("{:#}\n", serde_json::Value::from(all)))?;
+            }
+            StatusOutput::Md => {
+                for object in &objects {
+                    self.out.text(&(status::markdown(object, &status::Titles::new()) + "\n"))?;
+                }
+            }
+            StatusOutput::Text if objects.is_empty() => {
+                let place = if args.all_namespaces {
+                    "any namespace".into()
+                } else {
+                    format!("namespace {}", cluster.namespace)
+                };
+                self.out.text(&format!("no DatabaseMigration in {place}\n"))?;
+            }
+            StatusOutput::Text => {
+                let look = self.out.look();
+                self.out.lines(&status::overview(&objects, args.all_namespaces, look))?;
+            }
+        }
+        for name in &unreadable {
+            self.out.text(&format!("{name} can't be read: is the plugin older than the operator?\n"))?;
+        }
+        Ok(status::worst(&objects).exit_code())
+    }
+
+    pub(super) async fn document(&mut self, object: &DatabaseMigration) -> anyhow::Result<PlanDocument> {
+        let name = object.status.as_ref().and_then(|status| status.plan.as_ref()?.config_map.clone());
+        let map = self.cluster().await?.config_map(name.as_deref()).await?;
+        Ok(PlanDocument::read(object, map.as_ref())?)
+    }
+
+    async fn plan(&mut self, args: PlanArgs) -> anyhow::Result<u8> {
+        let object = self.object(&args.name).await?;
+        let document = self.document(&object).await?;
+        match args.output {
+            PlanOutput::Text => self.out.lines(&plan::page(&object, &document, self.out.look()))?,
+            PlanOutput::Md => self.out.text(&plan::markdown(&object, &document))?,
+            PlanOutput::Sql => self.out.text(&document.sql)?,
+            PlanOutput::Undo => self.out.text(&document.undo)?,
+            PlanOutput::Json => self.out.text(&(document.json + "\n"))?,
+        }
+        Ok(0)
+    }
+
+    async fn say(&mut self, say: Say, args: SayArgs) -> anyhow::Result<u8> {
+        let object = self.object(&args.name).await?;
+        let document = self.document(&object).await?;
+        approve::meant(&object, &document, args.plan.as_deref(), say)?;
+        self.out.lines(&approve::question(&object, &document, self.out.look()))?;
+        if !args.yes {
+            self.out.text(&approve::prompt(&document.hash, say.verb(), "plan"))?;
+            approve::agreed(&document.hash, &self.answer(&document.hash)?)?;
+        }
+        if let Some(file) = &args.git {
+            if say == Say::Reject {
+                bail!(
+                    "--git is for an approval: a rejection is said in the cluster, and the way back is another commit"
+                );
+            }
+            return self.edit(file, &args.name, &["spec", "policy", "approvedPlan"], &document.hash);
+        }
+        let patch = approve::patch(say, &document.hash, args.reason.as_deref());
+        self.cluster().await?.change(&args.name, &patch).await?;
+        let done = if say == Say::Approve { "approved" } else { "rejected" };
+        self.out.text(&format!("✓ {done}   plan {}\n", document.hash))?;
+        match say {
+            Say::Approve if !args.no_follow => self.follow(&args.name, wait::Until::Settled, None, Some(&object)).await,
+            _ => Ok(0),
+        }
+    }
+
+    /// What somebody types to agree to a hash.
+    pub(super) fn answer(&mut self, hash: &str) -> anyhow::Result<String> {
+        if let Some(typed) = self.typed.take() {
+            return Ok(typed);
+        }
+        if !io::stdin().is_terminal() {
+            self.out.text("\n")?;
+            return Err(Unasked::NoTerminal(hash.to_owned()).into());
+        }
+        let mut line = String::new();
+        io::stdin().lock().read_line(&mut line)?;
+        Ok(line)
+    }
+
+    /// Changes one value of a manifest.
+    pub(super) fn edit(&mut self, file: &Path, name: &str, path: &[&str], value: &str) -> anyhow::Result<u8> {
+        let shown = file.display();
+        let text = std::fs::read_to_string(file).with_context(|| format!("{shown} can't be read"))?;
+        let changed = manifest::set(&text, name, path, value).with_context(|| format!("{shown} is not changed"))?;
+        std::fs::write(file, changed).with_context(|| format!("{shown} can't be written"))?;
+        self.out.text(&format!("✓ {shown}: {} is {value}; commit it\n", path.join(".")))?;
+        Ok(0)
+    }
+
+    async fn history(&mut self, args: NameArgs) -> anyhow::Result<u8> {
+        let object = self.object(&args.name).await?;
+        self.out.lines(&history::page(&object, self.out.look()))?;
+        Ok(0)
+    }
+
+    async fn drift(&mut self, args: DriftArgs) -> anyhow::Result<u8> {
+        let object = self.object(&args.name).await?;
+        let key = match args.output {
+            DriftOutput::Text => {
+                self.out.lines(&drift::page(&object, self.out.look()))?;
+                return Ok(0);
+            }
+            DriftOutput::Diff => "drift.diff",
+            DriftOutput::Json => "drift.json",
+        };
+        let status = status_of(&object);
+        let name = status.drift.as_ref().and_then(|drift| drift.config_map.as_deref());
+        let map = self.cluster().await?.config_map(name).await?;
+        match map.and_then(|map| map.data?.remove(key)) {
+            Some(text) => self.out.text(&(text.trim_end().to_owned() + "\n"))?,
+            None if args.output == DriftOutput::Json => self.out.text("{\"objects\": []}\n")?,
+            None => self.out.text("no difference\n")?,
+        }
+        Ok(0)
+    }
+
+    async fn wait(&mut self, args: WaitArgs) -> anyhow::Result<u8> {
+        let until = if args.until_asked { wait::Until::Settled } else { wait::Until::Ready };
+        self.follow(&args.name, until, Some(args.timeout), None).await
+    }
+
+    fn why(&mut self, args: &WhyArgs) -> anyhow::Result<u8> {
+        let width = self.out.look().width;
+        let Some(word) = &args.word else {
+            self.out.lines(&why::words(width))?;
+            return Ok(0);
+        };
+        match why::page(word, width) {
+            Some(lines) => self.out.lines(&lines)?,
+            None => match why::nearest(word) {
+                Some(near) => bail!("{word} is neither a reason nor a hazard's code; is {near} meant?"),
+                None => bail!("{word} is neither a reason nor a hazard's code; `kubectl dbmigration why` lists them"),
+            },
+        }
+        Ok(0)
+    }
+
+    async fn logs(&mut self, args: LogsArgs) -> anyhow::Result<u8> {
+        let object = self.object(&args.name).await?;
+        let cluster = self.cluster().await?;
+        let jobs = cluster.jobs(&object).await?;
+        let wanted = which_job::Wanted { run: args.run, kind: args.job.map(Into::into) };
+        let job = which_job::choose(&object, &jobs, wanted).map_err(|why| anyhow!(why))?.name_any();
+        if args.follow {
+            return self.follow_log(&cluster, &job, args.raw).await;
+        }
+        for (container, text) in cluster.logs_of(&job).await? {
+            if container != CONTAINER {
+                self.out.text(&format!("== {container}\n"))?;
+            }
+            self.out.text(&if args.raw { text } else { which_job::readable(&text) })?;
+        }
+        Ok(0)
+    }
+
+    async fn complete(&mut self, words: &[String]) -> anyhow::Result<u8> {
+        let names = match completion::wants_name(words) {
+            true => match self.cluster().await {
+                Ok(cluster) => cluster.list(Selection::default()).await.map(|(objects, _)| objects).unwrap_or_default(),
+                Err(_) => Vec::new(),
+            },
+            false => Vec::new(),
+        };
+        let names: Vec<String> = names.iter().map(|object| object.name_any()).collect();
+        self.out.text(&completion::candidates(words, &names))?;
+        Ok(0)
+    }
+}

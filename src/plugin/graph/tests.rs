@@ -1,0 +1,99 @@
+//! The graph of the shop, and one of five hundred revisions.
+
+use super::{
+    super::tests::{look, shop, snapshot},
+    *,
+};
+use crate::{jobs::Inspection, plugin::text::plain};
+use serde_json::json;
+
+/// An image with these revisions: id, what it revises, title.
+fn image(revisions: &[(&str, &[&str], &str)]) -> Inspected {
+    let revision = |(id, down, title): &(&str, &[&str], &str)| json!({ "id": id, "down": down, "file": format!("{id}.py"), "sha256": id, "message": title, "upgrade": "present", "downgrade": "present" });
+    let report = json!({ "alembic": "1.16.1", "dialect": "postgresql", "version_table": "alembic_version", "version_table_schema": null,
+        "transactional_ddl": true, "transaction_per_migration": false, "external_transaction": false,
+        "revisions": revisions.iter().map(revision).collect::<Vec<_>>() });
+    let inspection = Inspection::parse(report.to_string().as_bytes()).unwrap();
+    Inspected::new("registry.example.com/shop:1.5.0".to_owned(), None, inspection)
+}
+
+pub fn demo() -> Inspected {
+    image(&[
+        ("a10c44fd2b91", &[], "customers and products"),
+        ("b41d9e6c2f83", &["a10c44fd2b91"], "orders"),
+        ("27e5c8d90a14", &["b41d9e6c2f83"], "an index on the customer of an order"),
+        ("c3d2e1f0a9b8", &["27e5c8d90a14"], "email_key"),
+        ("e90a7b3c51d6", &["c3d2e1f0a9b8"], "one customer per address: fill email_key from email"),
+        ("d7130e4fa6b9", &["e90a7b3c51d6"], "stock of products, made on another branch than the discounts"),
+        ("5c2f81ab9d37", &["e90a7b3c51d6"], "discounts on orders"),
+        ("3ab6f29c04e8", &["5c2f81ab9d37", "d7130e4fa6b9"], "merge discounts and stock"),
+        ("f06d8c51e2a7", &["3ab6f29c04e8"], "totals of orders, computed for those that are there"),
+    ])
+}
+
+fn picture(object: &crate::api::DatabaseMigration, all: bool) -> Picture {
+    let hazards = object.status.as_ref().unwrap().plan.clone().map(|plan| plan.hazards).unwrap_or_default();
+    Picture::of(object, &demo(), &hazards, all).unwrap()
+}
+
+#[test]
+fn the_database_and_the_target_are_in_the_picture() {
+    let picture = picture(&shop(), false);
+    snapshot("graph.txt", &plain(&text(&picture, look(110))));
+    snapshot("graph-50.txt", &plain(&text(&picture, look(50))));
+    snapshot("graph.svg", &svg(&picture));
+    snapshot("graph.dot", &dot(&picture));
+    snapshot("graph.mmd", &mermaid(&picture));
+    assert_eq!(json(&picture)["hidden"], 2);
+}
+
+#[test]
+fn all_shows_what_was_left_out() {
+    let whole = picture(&shop(), true);
+    assert_eq!((whole.nodes.len(), whole.hidden), (9, 0));
+}
+
+#[test]
+fn a_downgrade_and_a_row_that_the_image_does_not_know() {
+    let mut object = shop();
+    let status = object.status.as_mut().unwrap();
+    status.current_revisions = vec!["f06d8c51e2a7".into(), "0000feedface".into()];
+    status.target_revisions = vec!["e90a7b3c51d6".into()];
+    status.plan = None;
+    object.spec.target_revision = "e90a7b3c51d6".into();
+    let picture = picture(&object, false);
+    assert!(picture.down);
+    snapshot("graph-down.txt", &plain(&text(&picture, look(110))));
+}
+
+#[test]
+fn five_hundred_revisions_are_drawn_at_once() {
+    let ids: Vec<String> = (0..520).map(|n| format!("{:012x}", (n as u64 + 1) * 7_919_777)).collect();
+    let mut revisions: Vec<(String, Vec<String>)> = Vec::new();
+    for n in 0..500 {
+        let side = n % 25 == 24;
+        let mut down: Vec<String> = if n == 0 { vec![] } else { vec![ids[n - 1].clone()] };
+        if side {
+            // A branch that begins ten revisions before, and is merged here.
+            let branch = format!("b{n:011}");
+            revisions.push((branch.clone(), vec![ids[n - 10].clone()]));
+            down.push(branch);
+        }
+        revisions.push((ids[n].clone(), down));
+    }
+    let borrowed: Vec<(&str, Vec<&str>, &str)> = revisions
+        .iter()
+        .map(|(id, down)| (id.as_str(), down.iter().map(String::as_str).collect(), "a title of some length"))
+        .collect();
+    let all: Vec<(&str, &[&str], &str)> =
+        borrowed.iter().map(|(id, down, title)| (*id, down.as_slice(), *title)).collect();
+    let image = image(&all);
+    let mut object = shop();
+    object.status.as_mut().unwrap().current_revisions = vec![ids[250].clone()];
+    let begun = std::time::Instant::now();
+    let picture = Picture::of(&object, &image, &[], true).unwrap();
+    let shown = plain(&text(&picture, look(120)));
+    assert_eq!(picture.nodes.len(), 520);
+    assert!(shown.lines().all(|line| line.chars().count() <= 120));
+    assert!(begun.elapsed().as_millis() < 1000, "{:?}", begun.elapsed());
+}

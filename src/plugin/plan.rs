@@ -1,0 +1,290 @@
+//! `plan`: each step with its SQL, the hazards under the statement that they are about, and the locks of the rehearsal; no I/O.
+
+use super::{
+    document::{PlanDocument, RehearsalDocument},
+    status::Look,
+    text::{Line, Tone, cut},
+    view,
+};
+use crate::{
+    api::{DatabaseMigration, HazardStatus, PlanStep, Reversible},
+    text::{clean, list},
+};
+
+/// The plan with everything that is known of it.
+pub fn page(object: &DatabaseMigration, plan: &PlanDocument, look: Look) -> Vec<Line> {
+    let mut lines = head(object, plan, look);
+    let scripts = plan.scripts();
+    for (number, step) in plan.steps.iter().enumerate() {
+        lines.push(Line::new());
+        lines.extend(step_head(number, plan, step, look));
+        lines.extend(body(plan, step, scripts.get(number).copied().unwrap_or_default(), look.width));
+    }
+    let shown = plan.steps.len();
+    let all = object
+        .status
+        .as_ref()
+        .and_then(|s| s.plan.as_ref())
+        .map_or(shown, |p| usize::try_from(p.step_count).unwrap_or(shown));
+    if all > shown {
+        lines.push(Line::of(Tone::Faint, format!("\n  … and {} more steps that are not shown", all - shown)));
+    }
+    lines.push(Line::new());
+    lines.extend(
+        plan.allowances
+            .iter()
+            .flat_map(|line| Line::of(Tone::Faint, "allowed: ").wrapped(Tone::Faint, line, look.width)),
+    );
+    lines.extend(foot(object, plan, look));
+    lines
+}
+
+/// The direction and the ends of a plan.
+fn head(object: &DatabaseMigration, plan: &PlanDocument, look: Look) -> Vec<Line> {
+    let rows = |rows: &[String]| if rows.is_empty() { "base".to_owned() } else { list(rows, 3) };
+    let count = plan.steps.len();
+    let steps = if count == 1 { "1 step".to_owned() } else { format!("{count} steps") };
+    let first = Line::new()
+        .and(Tone::Bold, "Plan ")
+        .and(Tone::Name, plan.hash.clone())
+        .text(format!("   {}   ", plan.direction))
+        .and(Tone::Name, rows(&plan.from))
+        .text(" → ")
+        .and(Tone::Name, rows(&plan.to))
+        .text(format!("   {steps}"));
+    let image = if plan.image.is_empty() { &object.spec.image } else { &plan.image };
+    let mut second = Line::new().text(format!("Image {}", view::short_image(image)));
+    if let Some(rehearsal) = &plan.rehearsal {
+        second = rehearsed(second.text("   rehearsed: "), rehearsal);
+    }
+    vec![first.cut(look.width), second.cut(look.width)]
+}
+
+/// How each way of the rehearsal went.
+fn rehearsed(mut line: Line, rehearsal: &RehearsalDocument) -> Line {
+    for (number, phase) in rehearsal.phases.iter().enumerate() {
+        let name = phase.name.replace("upgrade", "up").replace("downgrade", "down");
+        let gap = if number > 0 { "   " } else { "" };
+        line = line.text(format!("{gap}{name} ")).and(Tone::Good, "✓").text(format!(" {} ms", phase.milliseconds));
+    }
+    line
+}
+
+/// What undoing a step means, or what a step of a downgrade loses.
+pub fn undo_words(direction: &str, reversible: Reversible) -> (Tone, &'static str) {
+    match (direction, reversible) {
+        ("downgrade", Reversible::LosesData) => (Tone::Bad, "loses data"),
+        ("downgrade", Reversible::Clean) => (Tone::Good, "loses nothing"),
+        ("downgrade", _) => (Tone::Busy, "what is lost is not known"),
+        (_, Reversible::Clean) => (Tone::Good, "undo: clean"),
+        (_, Reversible::LosesData) => (Tone::Busy, "undo: loses data"),
+        (_, Reversible::Irreversible) => (Tone::Bad, "undo: not possible"),
+        (_, Reversible::Unknown) => (Tone::Busy, "undo: not known"),
+    }
+}
+
+/// Columns of a step's head where there is room.
+const WIDE: usize = 90;
+
+fn step_head(number: usize, plan: &PlanDocument, step: &PlanStep, look: Look) -> Vec<Line> {
+    let (tone, undo) = undo_words(&plan.direction, step.reversible);
+    let width = look.width.unwrap_or(WIDE).min(WIDE);
+    let line = Line::new()
+        .and(Tone::Bold, format!("{:>3}/{}  ", number + 1, plan.steps.len()))
+        .and(Tone::Name, step.revision.clone())
+        .text("  ");
+    let room = width.saturating_sub(line.width() + undo.chars().count() + 2);
+    if room < 12 {
+        return vec![
+            line.and(tone, undo).cut(look.width),
+            Line::new().text(format!("       {}", cut(&step.title, width.saturating_sub(7)))),
+        ];
+    }
+    let line = line.and(Tone::Bold, cut(&step.title, room));
+    vec![line.to_column(width - undo.chars().count()).and(tone, undo)]
+}
+
+/// A piece of a step: a statement, or what can't be shown.
+struct Piece<'a> {
+    lines: Vec<&'a str>,
+    hazards: Vec<&'a HazardStatus>,
+}
+
+fn body(plan: &PlanDocument, step: &PlanStep, script: &str, width: Option<usize>) -> Vec<Line> {
+    let mut pieces: Vec<Piece> =
+        statements(script).into_iter().map(|lines| Piece { lines, hazards: Vec::new() }).collect();
+    let mut loose = Vec::new();
+    for hazard in plan.hazards_of(&step.revision) {
+        match pieces.iter_mut().find(|piece| is_about(hazard, &piece.lines)) {
+            Some(piece) => piece.hazards.push(hazard),
+            None => loose.push(hazard),
+        }
+    }
+    let mut lines = Vec::new();
+    for piece in &pieces {
+        let comment = |line: &str| line.trim_start().starts_with("--");
+        lines.extend(piece.lines.iter().map(|line| {
+            let tone = if comment(line) { Tone::Faint } else { Tone::Plain };
+            Line::of(tone, format!("       {}", clean(line, 4000)))
+        }));
+        lines.extend(branches(piece.hazards.iter().flat_map(|hazard| [told(hazard)]).collect(), width));
+    }
+    let mut last: Vec<Note> = loose.into_iter().map(told).collect();
+    last.extend(measured(plan, step));
+    lines.extend(branches(last, width));
+    lines
+}
+
+/// The statements of a script, each with the comments before it. A statement of Alembic's ends with a semicolon at the end of a line.
+fn statements(script: &str) -> Vec<Vec<&str>> {
+    let mut all = Vec::new();
+    let mut statement = Vec::new();
+    for line in script.lines().filter(|line| !line.trim().is_empty()) {
+        statement.push(line.trim_end());
+        if line.trim_end().ends_with(';') {
+            all.push(std::mem::take(&mut statement));
+        }
+    }
+    all.extend(Some(statement).filter(|rest| !rest.is_empty()));
+    all
+}
+
+/// Whether a hazard is about a statement: the finding has it in one line, cut.
+fn is_about(hazard: &HazardStatus, lines: &[&str]) -> bool {
+    let squeezed = |text: &str| text.chars().filter(|c| !c.is_whitespace() && *c != ';').collect::<String>();
+    let statement: String = lines.iter().filter(|line| !line.trim_start().starts_with("--")).copied().collect();
+    let wanted = squeezed(hazard.statement.trim_end_matches('…'));
+    !wanted.is_empty() && squeezed(&statement).starts_with(&wanted)
+}
+
+/// Something that is said of what stands above it.
+struct Note {
+    mark: (Tone, String),
+    text: Vec<(Tone, String)>,
+}
+
+fn told(hazard: &HazardStatus) -> Note {
+    let mut text = vec![(Tone::Plain, hazard.message.clone())];
+    if matches!(hazard.severity.as_str(), "critical" | "high" | "medium") {
+        text.push((Tone::Faint, format!("instead: {}", hazard.advice)));
+    }
+    let word = format!("{:<4} {}", view::severity_word(&hazard.severity), hazard.code);
+    Note { mark: (view::severity_tone(&hazard.severity), word), text }
+}
+
+/// Locks and rewritten tables of the rehearsal.
+fn measured(plan: &PlanDocument, step: &PlanStep) -> Vec<Note> {
+    let Some(found) = plan.rehearsed(&step.revision) else { return Vec::new() };
+    let note =
+        |word: &str, text: String| Note { mark: (Tone::Faint, word.to_owned()), text: vec![(Tone::Plain, text)] };
+    let mut notes: Vec<Note> = found.locks.iter().map(|lock| note("lock", lock_in_words(lock))).collect();
+    if !found.rewritten.is_empty() {
+        notes.push(note("rows", format!("every row written again: {}", list(&found.rewritten, 5))));
+    }
+    notes
+}
+
+/// `public.orders AccessExclusiveLock 8 ms` as a sentence.
+fn lock_in_words(lock: &str) -> String {
+    let words: Vec<&str> = lock.rsplitn(4, ' ').collect();
+    let [_, ms, mode, table] = words.as_slice() else { return clean(lock, 200) };
+    let effect = match *mode {
+        "AccessExclusiveLock" => "nobody could read or write",
+        "ShareLock" | "ShareRowExclusiveLock" | "ExclusiveLock" => "nobody could write",
+        _ => "",
+    };
+    let effect = if effect.is_empty() { String::new() } else { format!(", {effect}") };
+    format!("{table} {} for {ms} ms in the rehearsal, on tables without rows{effect}", mode.trim_end_matches("Lock"))
+}
+
+/// Notes as branches below a statement.
+fn branches(notes: Vec<Note>, width: Option<usize>) -> Vec<Line> {
+    let mut lines = Vec::new();
+    let count = notes.len();
+    for (number, note) in notes.into_iter().enumerate() {
+        let last = number + 1 == count;
+        let mut start = Line::of(Tone::Faint, if last { "       └ " } else { "       ├ " });
+        start = start.and(note.mark.0, note.mark.1).text("   ");
+        let indent = start.width();
+        let goes_on = if last { "         " } else { "       │ " };
+        for (tone, text) in note.text {
+            for line in std::mem::take(&mut start).wrapped(tone, &text, width.or(Some(110))) {
+                lines.push(continued(line, goes_on, indent));
+            }
+            start = Line::new().text(" ".repeat(indent));
+        }
+    }
+    lines
+}
+
+/// A line that goes on below a branch, with the branch's stem at its beginning.
+fn continued(mut line: Line, stem: &str, indent: usize) -> Line {
+    if let Some(first) = line.0.first_mut().filter(|first| first.text.len() == indent && first.text.trim().is_empty()) {
+        *first = super::text::Span::new(Tone::Faint, format!("{stem}{}", " ".repeat(indent - 9)));
+    }
+    line
+}
+
+/// The sum, and what it waits for.
+fn foot(object: &DatabaseMigration, plan: &PlanDocument, look: Look) -> Vec<Line> {
+    let status = super::view::status_of(object);
+    let hazards = status.plan.as_ref().map_or_else(|| "no hazard".to_owned(), view::hazards_in_words);
+    let mut lines = Vec::new();
+    let loss: Vec<String> = losses(plan);
+    if !loss.is_empty() {
+        let word = if plan.direction == "downgrade" { "Lost:  " } else { "A later downgrade loses:  " };
+        lines.extend(Line::of(Tone::Bad, word).wrapped(Tone::Plain, &list(&loss, 12), look.width));
+    }
+    let state = super::view::State::of(object);
+    let line = Line::new().and(Tone::Bold, format!("{hazards}.  "));
+    lines.extend(line.wrapped(
+        state.verdict.tone(),
+        &format!("{}: {}", state.word, clean(&state.message, 600)),
+        look.width,
+    ));
+    lines
+}
+
+/// What is lost when the plan is undone, or by a plan that itself goes down.
+pub fn losses(plan: &PlanDocument) -> Vec<String> {
+    let codes: &[&str] = if plan.direction == "downgrade" { &["D01", "D02", "D03", "D04", "D07"] } else { &["I02"] };
+    let of = |hazard: &HazardStatus| clean(&hazard.message, 120);
+    plan.hazards.iter().filter(|hazard| codes.contains(&hazard.code.as_str())).map(of).collect()
+}
+
+/// For a pull request.
+pub fn markdown(object: &DatabaseMigration, plan: &PlanDocument) -> String {
+    let rows = |rows: &[String]| if rows.is_empty() { "base".to_owned() } else { list(rows, 3) };
+    let status = super::view::status_of(object);
+    let hazards = status.plan.as_ref().map_or_else(String::new, view::hazards_in_words);
+    let mut out = format!(
+        "### {} of {} {}: `{}` → `{}`\n\nPlan `{}` in `{}`. {hazards}.\n",
+        plan.direction,
+        plan.steps.len(),
+        if plan.steps.len() == 1 { "revision" } else { "revisions" },
+        rows(&plan.from),
+        rows(&plan.to),
+        plan.hash,
+        view::short_image(&plan.image),
+    );
+    for (step, script) in plan.steps.iter().zip(plan.scripts()) {
+        let (_, undo) = undo_words(&plan.direction, step.reversible);
+        out += &format!("\n#### `{}` {}\n\n_{undo}_\n", step.revision, clean(&step.title, 200));
+        let fence = if script.contains("```") { "~~~~" } else { "```" };
+        if !script.is_empty() {
+            out += &format!("\n{fence}sql\n{script}\n{fence}\n");
+        }
+        for hazard in plan.hazards_of(&step.revision) {
+            let word = view::severity_word(&hazard.severity);
+            out += &format!("\n- **{word} {}** {}", hazard.code, clean(&hazard.message, 400));
+            if hazard.severity != "low" {
+                out += &format!("  \n  instead: {}", hazard.advice);
+            }
+        }
+        for lock in plan.rehearsed(&step.revision).iter().flat_map(|step| &step.locks) {
+            out += &format!("\n- lock: {}", lock_in_words(lock));
+        }
+        out += "\n";
+    }
+    out
+}

@@ -1,0 +1,257 @@
+//! `status`: many objects as a table, one object with what to do next; from the objects alone, no I/O.
+
+use super::{
+    drift, stages,
+    table::{Column, table},
+    text::{Line, Span, Tone},
+    view::{self, State, Verdict, full_name, status_of},
+};
+use crate::{
+    api::{DatabaseMigration, DatabaseMigrationStatus, PlanStatus, Reason, Reversible},
+    text::{clean, list},
+};
+use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// How a command's answer is to look.
+#[derive(Clone, Copy, Debug)]
+pub struct Look {
+    /// Columns of the terminal; none where the answer goes into a pipe or a file.
+    pub width: Option<usize>,
+    pub now: Timestamp,
+}
+
+/// What is known of the revisions of an image, by their ids.
+pub type Titles = BTreeMap<String, String>;
+
+const COLUMNS: [Column; 9] = [
+    Column::new("NAMESPACE", 0),
+    Column::new("NAME", 0),
+    Column::new("STATE", 0),
+    Column::new("DATABASE", 2),
+    Column::new("TARGET", 3),
+    Column::right("STEPS", 1),
+    Column::new("RISK", 4),
+    Column::new("DRIFT", 5),
+    Column::new("LAST RUN", 6),
+];
+
+/// The objects in a table, one each line.
+pub fn overview(objects: &[DatabaseMigration], namespaces: bool, look: Look) -> Vec<Line> {
+    let skipped = usize::from(!namespaces);
+    let row = |object: &DatabaseMigration| {
+        let status = status_of(object);
+        let cells = vec![
+            Span::plain(object.namespace().unwrap_or_default()),
+            Span::new(Tone::Bold, object.name_any()),
+            State::of(object).span(),
+            Span::plain(view::rows(status.current.as_deref(), "?")),
+            Span::plain(view::target(object)),
+            view::steps(&status),
+            view::risk(&status),
+            view::drift(&status),
+            view::last_run(&status, look.now),
+        ];
+        cells.into_iter().skip(skipped).collect()
+    };
+    let rows: Vec<Vec<Span>> = objects.iter().map(row).collect();
+    table(&COLUMNS[skipped..], &rows, look.width)
+}
+
+/// The worst of several states: what is stalled is worse than what waits, and that than what is at work.
+pub fn worst(objects: &[DatabaseMigration]) -> Verdict {
+    objects.iter().map(|object| State::of(object).verdict).max().unwrap_or(Verdict::Ready)
+}
+
+/// One object: where it stands, what will run, and what to do next.
+pub fn one(object: &DatabaseMigration, titles: &Titles, look: Look) -> Vec<Line> {
+    let status = status_of(object);
+    let state = State::of(object);
+    let mut lines = vec![head(object, &status, &state, look)];
+    lines.extend(places(object, &status, titles).into_iter().map(|line| line.cut(look.width)));
+    lines.extend(stages::lines(object, "  ", look.width));
+    lines.extend(status.plan.iter().flat_map(|plan| grave_hazards(plan, look.width)));
+    let told = matches!(state.word.as_str(), "AtTarget" | "AwaitingApproval") || state.message.is_empty();
+    if !told {
+        lines.extend(Line::new().text("  ").wrapped(state.verdict.tone(), &clean(&state.message, 900), look.width));
+    }
+    if view::drifted_objects(&status) > 0 {
+        lines.extend(drift::listed(&status, look.width));
+    }
+    lines.extend(next(object, &state, &status, look.width));
+    lines
+}
+
+fn head(object: &DatabaseMigration, status: &DatabaseMigrationStatus, state: &State, look: Look) -> Line {
+    let mut line = Line::of(Tone::Bold, full_name(object)).text("   ");
+    line.push(state.span());
+    if let Some(since) = state.since {
+        line = line.text(format!("  for {}", view::span(look.now.as_second() - since.as_second())));
+    }
+    let mut facts: Vec<String> = view::server(status).into_iter().collect();
+    facts.push(match view::drift(status).text.as_str() {
+        "–" => "drift: none".to_owned(),
+        "?" => "drift: not known".to_owned(),
+        _ if view::drifted_objects(status) > 0 => format!("drift: {} objects", view::drifted_objects(status)),
+        _ => "drift: the version rows were changed".to_owned(),
+    });
+    if object.spec.suspend {
+        facts.push("suspended".to_owned());
+    }
+    line.and(Tone::Faint, format!("      {}", facts.join("   "))).cut(look.width)
+}
+
+/// Where the database is, where it should be, and the plan between.
+fn places(object: &DatabaseMigration, status: &DatabaseMigrationStatus, titles: &Titles) -> Vec<Line> {
+    let line = |label: &str| Line::new().and(Tone::Faint, format!("  {label:<10} "));
+    let titled = |line: Line, rows: &[String]| match rows {
+        [row] => match titles.get(row) {
+            Some(title) => line.text(format!("   {}", clean(title, 90))),
+            None => line,
+        },
+        _ => line,
+    };
+    let current = status.current.as_deref().unwrap_or("not known yet");
+    let database = line("database").and(Tone::Name, clean(current, 120));
+    let target = view::target(object);
+    let mut wanted = line("target").and(Tone::Name, target.clone());
+    wanted = match target == object.spec.target_revision {
+        true => wanted.text(format!("   of {}", view::image(object))),
+        false => wanted.text(format!("   {} of {}", clean(&object.spec.target_revision, 60), view::image(object))),
+    };
+    if let Some(pending) = status.pending.as_ref().filter(|pending| pending.count > 0) {
+        let down = status.plan.as_ref().is_some_and(|plan| plan.direction == "downgrade");
+        let noun = if pending.count == 1 { "revision" } else { "revisions" };
+        wanted = wanted.and(Tone::Busy, format!("   {} {} {noun}", if down { "↓" } else { "↑" }, pending.count));
+    }
+    let mut lines = vec![titled(database, &status.current_revisions), wanted];
+    if let Some(plan) = &status.plan {
+        let hazards = view::hazards_in_words(plan);
+        let tone = view::risk(status).tone;
+        let line = line("plan").and(Tone::Name, plan.hash.clone()).and(tone, format!("   {hazards}"));
+        lines.push(match way_back(plan) {
+            Some(words) => line.text(format!("    {words}")),
+            None => line,
+        });
+    }
+    lines
+}
+
+/// What undoing a plan costs, or what a downgrade itself loses.
+pub fn way_back(plan: &PlanStatus) -> Option<&'static str> {
+    let has = |what: Reversible| plan.steps.iter().any(|step| step.reversible == what);
+    if plan.direction != "upgrade" || plan.steps.is_empty() {
+        return None;
+    }
+    Some(match () {
+        () if has(Reversible::Irreversible) => "later downgrade: not possible",
+        () if has(Reversible::LosesData) => "later downgrade: loses data",
+        () if has(Reversible::Unknown) => "later downgrade: not known",
+        () => "later downgrade: clean",
+    })
+}
+
+/// The hazards that make people stop, the worst first.
+fn grave_hazards(plan: &PlanStatus, width: Option<usize>) -> Vec<Line> {
+    let grave = plan.hazards.iter().filter(|hazard| matches!(hazard.severity.as_str(), "critical" | "high"));
+    let line = |hazard: &crate::api::HazardStatus| {
+        let tone = view::severity_tone(&hazard.severity);
+        let word = format!("  {:<4} {}   ", view::severity_word(&hazard.severity), hazard.code);
+        let revision = hazard.revision.as_deref().map(|id| format!("{}   ", clean(id, 32))).unwrap_or_default();
+        Line::of(tone, word).and(Tone::Name, revision).wrapped(Tone::Plain, &hazard.message, width)
+    };
+    grave.take(5).flat_map(line).collect()
+}
+
+/// What a person does now.
+fn next(
+    object: &DatabaseMigration,
+    state: &State,
+    status: &DatabaseMigrationStatus,
+    width: Option<usize>,
+) -> Vec<Line> {
+    let name = object.name_any();
+    let command =
+        |verb: &str| format!("kubectl dbmigration {verb} {name} -n {}", object.namespace().unwrap_or_default());
+    let line = Line::new().and(Tone::Bold, "  Next:  ");
+    match state.reason() {
+        Some(Reason::AwaitingApproval) => {
+            let plan = status.plan.as_ref().map(|plan| plan.hash.as_str()).unwrap_or_default();
+            let then = format!("then  … approve {name} --plan {plan}   or   … reject {name}");
+            let first = line.text(command("plan"));
+            match width.is_some_and(|width| first.width() + 4 + then.chars().count() > width) {
+                true => vec![first, Line::new().text(format!("         {then}"))],
+                false => vec![first.text(format!("    {then}"))],
+            }
+        }
+        Some(Reason::AtTarget) if view::drifted_objects(status) > 0 => vec![line.text(command("drift"))],
+        Some(Reason::Migrating | Reason::Downgrading) => vec![line.text(command("logs -f"))],
+        Some(Reason::AtTarget) | None => Vec::new(),
+        Some(reason) => {
+            let mut lines = line.wrapped(Tone::Plain, reason.advice(), width);
+            if matches!(state.verdict, Verdict::Stalled) && status.last_run.is_some() && status.plan.is_some() {
+                lines.push(Line::new().text(format!("         {}", command("logs"))));
+            }
+            lines
+        }
+    }
+}
+
+/// For programs.
+pub fn json(object: &DatabaseMigration) -> Value {
+    let status = status_of(object);
+    let state = State::of(object);
+    json!({
+        "namespace": object.namespace(),
+        "name": object.name_any(),
+        "state": state.word,
+        "verdict": format!("{:?}", state.verdict),
+        "exitCode": state.verdict.exit_code(),
+        "message": state.message,
+        "current": status.current_revisions,
+        "target": status.target_revisions,
+        "pending": view::steps(&status).text,
+        "plan": status.plan,
+        "drift": status.drift,
+        "lastRun": status.last_run,
+        "image": { "ref": object.spec.image, "digest": status.image.as_ref().and_then(|image| image.digest.clone()) },
+    })
+}
+
+/// A report to paste: what changed, whether it is applied, where the database is, and what to know.
+pub fn markdown(object: &DatabaseMigration, titles: &Titles) -> String {
+    let status = status_of(object);
+    let state = State::of(object);
+    let mut out = format!("### {} {}: {}\n\n", state.verdict.symbol(), full_name(object), state.word);
+    let current = status.current.as_deref().unwrap_or("not known");
+    out += &format!(
+        "- database: `{}`\n- target: `{}` of `{}`\n",
+        clean(current, 200),
+        view::target(object),
+        view::image(object)
+    );
+    if let Some(plan) = &status.plan {
+        let hazards = view::hazards_in_words(plan);
+        out += &format!("- plan `{}`: {} of {} revisions, {hazards}\n", plan.hash, plan.direction, plan.step_count);
+        out +=
+            &plan.steps.iter().map(|step| format!("  - [ ] `{}` {}\n", step.revision, step.title)).collect::<String>();
+    } else if let Some(run) = &status.last_run {
+        let took = view::took(run).map(|took| format!(" in {took}")).unwrap_or_default();
+        out += &format!(
+            "- last run: {} {} to `{}`{took}, {:?}\n",
+            run.number,
+            run.direction,
+            list(&run.to, 5),
+            run.result
+        );
+        let done = run.to.iter().map(|id| format!("  - [x] `{id}` {}\n", titles.get(id).map_or("", String::as_str)));
+        out += &done.collect::<String>();
+    }
+    out += &format!("- drift: {}\n", drift::summary(&status));
+    if state.verdict != Verdict::Ready {
+        out += &format!("\n> {}\n", clean(&state.message, 900).replace('\n', "\n> "));
+    }
+    out
+}
