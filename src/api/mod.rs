@@ -1,11 +1,13 @@
 //! The `DatabaseMigration` resource: its types, names and reasons; no I/O. The CRD in `crds/` is generated from here.
 
 mod duration;
+mod people;
 mod reasons;
 mod spec;
 mod status;
 
 pub use duration::parse_duration;
+pub use people::RunApproval;
 pub use reasons::{Problem, Reason, ReasonKind};
 use spec::is_default;
 pub use spec::*;

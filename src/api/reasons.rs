@@ -80,7 +80,7 @@ reasons! {
     }
     Held {
         PlanOnly = "PlanOnly": "Nothing, if plans are only to be shown; else change `spec.policy.approval.mode` from Never.",
-        Suspended = "Suspended": "Set `spec.suspend` to false to let the pending steps run.",
+        Suspended = "Suspended": "Set `spec.suspend` to false, or remove the annotation `alembic-operator.dev/suspend`, to let the pending steps run.",
     }
     Stalled {
         InvalidSpec = "InvalidSpec": "Correct the field that the message names.",
@@ -123,6 +123,7 @@ reasons! {
         IrreversibleRevision = "IrreversibleRevision": "Write the missing downgrade(), or restore from a backup.",
         RevisionIdTooLong = "RevisionIdTooLong": "Shorten the revision's id, or widen the column version_num of the version table.",
         UnusableRevision = "UnusableRevision": "Write the missing upgrade() of the revision that the message names.",
+        PlanRejected = "PlanRejected": "Somebody rejected the plan: change `spec.targetRevision` or the image, or remove the annotation `alembic-operator.dev/reject`.",
         BackupFailed = "BackupFailed": "See the message and the log of `status.backup.job`: nothing was run. Correct it, then change the spec or set the annotation `alembic-operator.dev/requestedAt`.",
         MigrationFailed = "MigrationFailed": "Correct the revision and ship a new image, or set the annotation `alembic-operator.dev/requestedAt` to try again.",
         StatementTimeout = "StatementTimeout": "Raise `spec.timeouts.statement`, or divide the revision's work; the run was rolled back.",

@@ -91,6 +91,7 @@ impl EndedRun<'_> {
             attempts,
             locked_out,
             rolls_back,
+            approval,
             ..
         } = self.record.clone();
         let locked = verdict.result == RunResult::Failed && verdict.reason == Some(Reason::TableLocked);
@@ -111,6 +112,7 @@ impl EndedRun<'_> {
             generation,
             requested_at,
             rolls_back,
+            approval,
             started_at: self.created.map(Time),
             finished_at: self.ended.finished_at.or(self.created).map(Time),
         }

@@ -2,7 +2,6 @@
 
 use super::{
     document::PlanDocument,
-    plan::losses,
     status::Look,
     text::{Line, Tone},
     view::{self, full_name},
@@ -52,7 +51,8 @@ pub enum Unasked {
 /// Checks that a plan is the one that somebody means. `given` may be its beginning, from four characters on.
 pub fn meant(object: &DatabaseMigration, plan: &PlanDocument, given: Option<&str>, say: Say) -> Result<(), Unasked> {
     let state = view::State::of(object);
-    if say == Say::Approve && state.reason() != Some(Reason::AwaitingApproval) {
+    let waits = matches!(state.reason(), Some(Reason::AwaitingApproval | Reason::PlanRejected));
+    if say == Say::Approve && !waits {
         return Err(Unasked::NotWaiting { state: format!("{}: {}", state.word, state.message) });
     }
     match given {
@@ -83,10 +83,9 @@ pub fn question(object: &DatabaseMigration, plan: &PlanDocument, look: Look) -> 
         let line = Line::of(view::severity_tone(&hazard.severity), word).and(Tone::Name, revision);
         lines.extend(line.wrapped(Tone::Plain, &hazard.message, look.width));
     }
-    let loss = losses(plan);
-    if !loss.is_empty() {
+    if !plan.losses.is_empty() {
         let words = if plan.direction == "downgrade" { "  It loses: " } else { "  Afterwards a downgrade loses: " };
-        lines.extend(Line::of(Tone::Bad, words).wrapped(Tone::Plain, &list(&loss, 12), look.width));
+        lines.extend(Line::of(Tone::Bad, words).wrapped(Tone::Plain, &list(&plan.losses, 12), look.width));
     }
     lines
 }

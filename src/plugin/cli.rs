@@ -80,6 +80,8 @@ pub enum Command {
     Adopt(AdoptArgs),
     /// Write the init container that holds an application back until the database has what its image needs.
     Gate(NameArgs),
+    /// Serve a page on 127.0.0.1 that shows all of this, and open it in the browser.
+    Ui(UiArgs),
     /// Write a zip for a bug report, without secrets.
     Report(ReportArgs),
     /// Look for hazards in migration SQL.
@@ -367,4 +369,19 @@ pub struct ReportArgs {
     /// Where it is written (default: NAME-report.zip).
     #[arg(short, long)]
     pub file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct UiArgs {
+    /// The object that is opened; without one, all.
+    pub name: Option<String>,
+    /// Of all namespaces.
+    #[arg(short = 'A', long)]
+    pub all_namespaces: bool,
+    /// The port (default: any free one).
+    #[arg(long, default_value_t = 0)]
+    pub port: u16,
+    /// Open no browser.
+    #[arg(long)]
+    pub no_open: bool,
 }

@@ -83,6 +83,7 @@ impl Session {
             Command::Init(args) => self.init(args).await,
             Command::Adopt(args) => self.adopt(args).await,
             Command::Gate(args) => self.gate(args).await,
+            Command::Ui(args) => self.ui(args).await,
             Command::Report(args) => self.report(args).await,
             Command::Lint(args) => tokio::task::block_in_place(|| crate::cli::lint(&args)),
             Command::Fingerprint(args) => crate::cli::fingerprint(args).await,

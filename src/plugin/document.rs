@@ -1,6 +1,10 @@
 //! A plan as its ConfigMap stores it: steps, hazards, SQL and what the rehearsal measured; no I/O.
 
-use crate::api::{DatabaseMigration, HazardStatus, PlanStep, RehearsalStep};
+use crate::{
+    api::{DatabaseMigration, HazardStatus, PlanStep, RehearsalStep},
+    lint::{Dialect, Finding, Input, lint},
+    text::clean,
+};
 use k8s_openapi::api::core::v1::ConfigMap;
 use serde::Deserialize;
 
@@ -24,6 +28,9 @@ pub struct PlanDocument {
     pub undo: String,
     #[serde(skip)]
     pub rehearsal: Option<RehearsalDocument>,
+    /// What is lost when the plan is undone, or by a plan that itself goes down.
+    #[serde(skip)]
+    pub losses: Vec<String>,
     /// plan.json as it is stored.
     #[serde(skip)]
     pub json: String,
@@ -90,7 +97,25 @@ impl PlanDocument {
             return Err(NoPlan::Another { shown: document.hash, wanted: plan.hash.clone() });
         }
         let rehearsal = data.get("rehearsal.json").and_then(|json| serde_json::from_str(json).ok());
-        Ok(Self { sql: text("plan.sql"), undo: text("undo.sql"), rehearsal, json, ..document })
+        let database = object.status.as_ref().and_then(|status| status.database.clone()).unwrap_or_default();
+        let dialect = Dialect::of(&database.dialect, &database.version);
+        let document = Self { sql: text("plan.sql"), undo: text("undo.sql"), rehearsal, json, ..document };
+        Ok(Self { losses: document.losses(dialect), ..document })
+    }
+
+    /// By the linter, over the SQL that goes down.
+    fn losses(&self, dialect: Option<Dialect>) -> Vec<String> {
+        let loses = |code: &str| matches!(code, "D01" | "D02" | "D03" | "D04" | "D07");
+        if self.direction == "downgrade" {
+            let lost = self.hazards.iter().filter(|hazard| loses(&hazard.code));
+            return lost.map(|hazard| clean(&hazard.message, 120)).collect();
+        }
+        let report =
+            dialect.and_then(|dialect| lint(&Input::file(dialect, self.undo.clone())).ok()).unwrap_or_default();
+        let lost = report.findings.iter().filter(|finding| loses(finding.code.as_str()));
+        let mut lost: Vec<String> = lost.map(lost_by).collect();
+        lost.dedup();
+        lost
     }
 
     /// The SQL of each step, in their order; a step that has none there has an empty one.
@@ -121,6 +146,15 @@ impl PlanDocument {
     /// The hazards of a step, the worst first.
     pub fn hazards_of<'a>(&'a self, revision: &'a str) -> impl Iterator<Item = &'a HazardStatus> {
         self.hazards.iter().filter(move |hazard| hazard.revision.as_deref() == Some(revision))
+    }
+}
+
+/// A finding with its table.
+fn lost_by(finding: &Finding) -> String {
+    let message = clean(&finding.message, 120);
+    match finding.table.as_deref().filter(|table| !message.contains(table)) {
+        Some(table) => format!("{table}: {message}"),
+        None => message,
     }
 }
 

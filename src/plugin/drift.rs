@@ -39,7 +39,7 @@ pub fn page(object: &DatabaseMigration, look: Look) -> Vec<Line> {
     };
     let bad = drifted.is_some_and(|c| c.status == "True");
     let mut head = Line::of(Tone::Bold, full_name(object)).text("   ");
-    head = head.and(if bad { Tone::Bad } else { Tone::Plain }, summary(&status));
+    head = head.and(if bad { Tone::Bad } else { Tone::Plain }, format!("drift: {}", summary(&status)));
     let mut lines = vec![head.and(Tone::Faint, format!("     {mode}, {effect}")).cut(look.width)];
     lines.extend(listed(&status, look.width));
     if let Some(condition) = drifted.filter(|c| c.status == "Unknown" || view::drifted_objects(&status) == 0) {

@@ -9,13 +9,15 @@ use super::{
 use crate::api::{DatabaseMigration, RunResult, RunStatus};
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::tz::TimeZone};
 
-const COLUMNS: [Column; 6] = [
+const COLUMNS: [Column; 8] = [
     Column::right("RUN", 0),
     Column::new("STARTED", 2),
     Column::right("TOOK", 3),
     Column::new("WAY", 1),
     Column::new("FROM → TO", 1),
     Column::new("RESULT", 0),
+    Column::new("APPROVED", 4),
+    Column::new("WHY", 5),
 ];
 
 /// The runs in a table, and what the newest said where it did not succeed.
@@ -61,7 +63,19 @@ fn row(run: &RunStatus, look: Look) -> Vec<Span> {
         Span::new(tone, arrow),
         Span::plain(format!("{} → {}", rows(&run.from), rows(&run.to))),
         result,
+        approved(run),
+        Span::plain(
+            run.approval.as_ref().and_then(|a| a.reason.as_deref()).map(|why| cut(why, 60)).unwrap_or_default(),
+        ),
     ]
+}
+
+/// Who approved a run's plan.
+fn approved(run: &RunStatus) -> Span {
+    match &run.approval {
+        Some(approval) => Span::plain(cut(approval.manager.as_deref().unwrap_or(&approval.how), 40)),
+        None => Span::new(Tone::Faint, "not asked"),
+    }
 }
 
 /// The time of day of what was today, the day of what was before; in UTC, as in the log.

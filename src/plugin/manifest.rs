@@ -226,7 +226,7 @@ mod tests {
 
     #[test]
     fn what_is_no_plain_yaml_is_refused() {
-        assert!(matches!(approved("kind: {{ .Values.kind }}\n"), Err(EditError::NotYaml(..))));
+        assert!(matches!(approved("kind: DatabaseMigration\n{{- if .Values.on }}\n"), Err(EditError::NotYaml(..))));
         let anchored = "kind: DatabaseMigration\nmetadata:\n  name: shop\nspec:\n  policy: &p\n    downgrade: Allow\n";
         assert!(matches!(approved(anchored), Err(EditError::Unsafe(_))));
         let windows =

@@ -24,6 +24,7 @@ mod target;
 #[cfg(test)]
 mod tests;
 mod text;
+mod ui;
 mod version;
 mod view;
 mod wait;

@@ -104,13 +104,23 @@ fn step_head(number: usize, plan: &PlanDocument, step: &PlanStep, look: Look) ->
     vec![line.to_column(width - undo.chars().count()).and(tone, undo)]
 }
 
-/// A piece of a step: a statement, or what can't be shown.
-struct Piece<'a> {
-    lines: Vec<&'a str>,
-    hazards: Vec<&'a HazardStatus>,
+/// A statement with what is said of it.
+pub struct Piece<'a> {
+    pub lines: Vec<&'a str>,
+    pub hazards: Vec<&'a HazardStatus>,
 }
 
-fn body(plan: &PlanDocument, step: &PlanStep, script: &str, width: Option<usize>) -> Vec<Line> {
+/// A step in parts.
+pub struct Parts<'a> {
+    pub pieces: Vec<Piece<'a>>,
+    /// Hazards of the step as a whole.
+    pub loose: Vec<&'a HazardStatus>,
+    /// What the rehearsal measured.
+    pub measured: Vec<String>,
+}
+
+/// The statements of a step, each with the hazards that are about it.
+pub fn parts<'a>(plan: &'a PlanDocument, step: &'a PlanStep, script: &'a str) -> Parts<'a> {
     let mut pieces: Vec<Piece> =
         statements(script).into_iter().map(|lines| Piece { lines, hazards: Vec::new() }).collect();
     let mut loose = Vec::new();
@@ -120,17 +130,31 @@ fn body(plan: &PlanDocument, step: &PlanStep, script: &str, width: Option<usize>
             None => loose.push(hazard),
         }
     }
+    let found = plan.rehearsed(&step.revision);
+    let mut measured: Vec<String> =
+        found.iter().flat_map(|found| &found.locks).map(|lock| lock_in_words(lock)).collect();
+    let rewritten = found.iter().filter(|found| !found.rewritten.is_empty());
+    measured.extend(rewritten.map(|found| format!("every row written again: {}", list(&found.rewritten, 5))));
+    Parts { pieces, loose, measured }
+}
+
+fn body(plan: &PlanDocument, step: &PlanStep, script: &str, width: Option<usize>) -> Vec<Line> {
+    let Parts { pieces, loose, measured } = parts(plan, step, script);
+    let of_rehearsal = |text| Note { mark: (Tone::Faint, "rehearsed".to_owned()), text: vec![(Tone::Plain, text)] };
+    let mut last: Vec<Note> = loose.into_iter().map(told).chain(measured.into_iter().map(of_rehearsal)).collect();
     let mut lines = Vec::new();
-    for piece in &pieces {
+    for (number, piece) in pieces.iter().enumerate() {
         let comment = |line: &str| line.trim_start().starts_with("--");
         lines.extend(piece.lines.iter().map(|line| {
             let tone = if comment(line) { Tone::Faint } else { Tone::Plain };
             Line::of(tone, format!("       {}", clean(line, 4000)))
         }));
-        lines.extend(branches(piece.hazards.iter().flat_map(|hazard| [told(hazard)]).collect(), width));
+        let notes = piece.hazards.iter().map(|hazard| told(hazard));
+        match number + 1 == pieces.len() {
+            true => last.splice(..0, notes).for_each(drop),
+            false => lines.extend(branches(notes.collect(), width)),
+        }
     }
-    let mut last: Vec<Note> = loose.into_iter().map(told).collect();
-    last.extend(measured(plan, step));
     lines.extend(branches(last, width));
     lines
 }
@@ -172,18 +196,6 @@ fn told(hazard: &HazardStatus) -> Note {
     Note { mark: (view::severity_tone(&hazard.severity), word), text }
 }
 
-/// Locks and rewritten tables of the rehearsal.
-fn measured(plan: &PlanDocument, step: &PlanStep) -> Vec<Note> {
-    let Some(found) = plan.rehearsed(&step.revision) else { return Vec::new() };
-    let note =
-        |word: &str, text: String| Note { mark: (Tone::Faint, word.to_owned()), text: vec![(Tone::Plain, text)] };
-    let mut notes: Vec<Note> = found.locks.iter().map(|lock| note("lock", lock_in_words(lock))).collect();
-    if !found.rewritten.is_empty() {
-        notes.push(note("rows", format!("every row written again: {}", list(&found.rewritten, 5))));
-    }
-    notes
-}
-
 /// `public.orders AccessExclusiveLock 8 ms` as a sentence.
 fn lock_in_words(lock: &str) -> String {
     let words: Vec<&str> = lock.rsplitn(4, ' ').collect();
@@ -194,7 +206,7 @@ fn lock_in_words(lock: &str) -> String {
         _ => "",
     };
     let effect = if effect.is_empty() { String::new() } else { format!(", {effect}") };
-    format!("{table} {} for {ms} ms in the rehearsal, on tables without rows{effect}", mode.trim_end_matches("Lock"))
+    format!("{table} {} for {ms} ms on a copy without rows{effect}", mode.trim_end_matches("Lock"))
 }
 
 /// Notes as branches below a statement.
@@ -230,10 +242,9 @@ fn foot(object: &DatabaseMigration, plan: &PlanDocument, look: Look) -> Vec<Line
     let status = super::view::status_of(object);
     let hazards = status.plan.as_ref().map_or_else(|| "no hazard".to_owned(), view::hazards_in_words);
     let mut lines = Vec::new();
-    let loss: Vec<String> = losses(plan);
-    if !loss.is_empty() {
+    if !plan.losses.is_empty() {
         let word = if plan.direction == "downgrade" { "Lost:  " } else { "A later downgrade loses:  " };
-        lines.extend(Line::of(Tone::Bad, word).wrapped(Tone::Plain, &list(&loss, 12), look.width));
+        lines.extend(Line::of(Tone::Bad, word).wrapped(Tone::Plain, &list(&plan.losses, 12), look.width));
     }
     let state = super::view::State::of(object);
     let line = Line::new().and(Tone::Bold, format!("{hazards}.  "));
@@ -243,13 +254,6 @@ fn foot(object: &DatabaseMigration, plan: &PlanDocument, look: Look) -> Vec<Line
         look.width,
     ));
     lines
-}
-
-/// What is lost when the plan is undone, or by a plan that itself goes down.
-pub fn losses(plan: &PlanDocument) -> Vec<String> {
-    let codes: &[&str] = if plan.direction == "downgrade" { &["D01", "D02", "D03", "D04", "D07"] } else { &["I02"] };
-    let of = |hazard: &HazardStatus| clean(&hazard.message, 120);
-    plan.hazards.iter().filter(|hazard| codes.contains(&hazard.code.as_str())).map(of).collect()
 }
 
 /// For a pull request.
@@ -281,8 +285,8 @@ pub fn markdown(object: &DatabaseMigration, plan: &PlanDocument) -> String {
                 out += &format!("  \n  instead: {}", hazard.advice);
             }
         }
-        for lock in plan.rehearsed(&step.revision).iter().flat_map(|step| &step.locks) {
-            out += &format!("\n- lock: {}", lock_in_words(lock));
+        for text in parts(plan, step, script).measured {
+            out += &format!("\n- rehearsed: {text}");
         }
         out += "\n";
     }

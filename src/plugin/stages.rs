@@ -61,7 +61,7 @@ impl Stage {
                 Self::Inspect
             }
             Reason::Rehearsing | Reason::RehearsalFailed => Self::Rehearse,
-            Reason::AwaitingApproval | Reason::PlanOnly => Self::Approve,
+            Reason::AwaitingApproval | Reason::PlanOnly | Reason::PlanRejected => Self::Approve,
             Reason::BackingUp | Reason::BackupFailed => Self::BackUp,
             Reason::Migrating | Reason::Downgrading | Reason::Adopting | Reason::Suspended => Self::Run,
             Reason::MigrationFailed | Reason::StatementTimeout | Reason::PartiallyApplied | Reason::RolledBack => {

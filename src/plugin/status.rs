@@ -97,8 +97,8 @@ fn head(object: &DatabaseMigration, status: &DatabaseMigrationStatus, state: &St
         _ if view::drifted_objects(status) > 0 => format!("drift: {} objects", view::drifted_objects(status)),
         _ => "drift: the version rows were changed".to_owned(),
     });
-    if object.spec.suspend {
-        facts.push("suspended".to_owned());
+    if let Some(by) = object.suspended_by() {
+        facts.push(format!("suspended by {by}"));
     }
     line.and(Tone::Faint, format!("      {}", facts.join("   "))).cut(look.width)
 }
@@ -190,13 +190,23 @@ fn next(
         Some(Reason::Migrating | Reason::Downgrading) => vec![line.text(command("logs -f"))],
         Some(Reason::AtTarget) | None => Vec::new(),
         Some(reason) => {
-            let mut lines = line.wrapped(Tone::Plain, reason.advice(), width);
+            let mut lines = line.wrapped(Tone::Plain, &advice(reason, &name), width);
             if matches!(state.verdict, Verdict::Stalled) && status.last_run.is_some() && status.plan.is_some() {
                 lines.push(Line::new().text(format!("         {}", command("logs"))));
             }
             lines
         }
     }
+}
+
+/// What to do, by the plugin's own commands where the operator's words name an annotation.
+fn advice(reason: Reason, name: &str) -> String {
+    let retry = format!("run `kubectl dbmigration retry {name}`");
+    let words = [
+        "set the annotation `alembic-operator.dev/requestedAt`",
+        "the annotation `alembic-operator.dev/requestedAt` tries again",
+    ];
+    words.iter().fold(reason.advice().to_owned(), |advice, words| advice.replace(words, &retry))
 }
 
 /// For programs.
@@ -241,8 +251,8 @@ pub fn markdown(object: &DatabaseMigration, titles: &Titles) -> String {
         let took = view::took(run).map(|took| format!(" in {took}")).unwrap_or_default();
         out += &format!(
             "- last run: {} {} to `{}`{took}, {:?}\n",
-            run.number,
             run.direction,
+            run.number,
             list(&run.to, 5),
             run.result
         );

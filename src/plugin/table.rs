@@ -51,7 +51,9 @@ pub fn table(columns: &[Column], rows: &[Vec<Span>], width: Option<usize>) -> Ve
                 true => line = line.text(blanks).and(span.tone, span.text),
                 false => line = line.and(span.tone, span.text).text(blanks),
             }
-            line = line.text(" ".repeat(GAP));
+            if Some(at) != shown.last() {
+                line = line.text(" ".repeat(GAP));
+            }
         }
         line.cut(width)
     };

@@ -124,11 +124,47 @@ impl First {
     }
 }
 
+/// Keys in the order in which people read them, and others behind.
+const ORDER: [&str; 14] = [
+    "name",
+    "namespace",
+    "image",
+    "targetRevision",
+    "command",
+    "workingDir",
+    "env",
+    "urlFrom",
+    "database",
+    "valueFrom",
+    "podTemplate",
+    "initContainers",
+    "containers",
+    "volumes",
+];
+
+/// JSON as YAML in that order.
+fn yaml(value: &Value) -> serde_yaml::Value {
+    match value {
+        Value::Object(map) => {
+            let place = |key: &String| ORDER.iter().position(|known| known == key).unwrap_or(ORDER.len());
+            let mut entries: Vec<(&String, &Value)> = map.iter().collect();
+            entries.sort_by_key(|(key, _)| place(key));
+            serde_yaml::Value::Mapping(
+                entries.into_iter().map(|(key, value)| (key.as_str().into(), yaml(value))).collect(),
+            )
+        }
+        Value::Array(list) => serde_yaml::Value::Sequence(list.iter().map(yaml).collect()),
+        other => serde_yaml::to_value(other).unwrap_or_default(),
+    }
+}
+
 /// apiVersion, kind, metadata, spec: the order in which people read them.
 fn ordered(metadata: &Value, spec: &Value) -> Result<String, serde_yaml::Error> {
     let part = |name: &str, value: &Value| {
-        let text = serde_yaml::to_string(value)?;
-        Ok(format!("{name}:\n") + &text.lines().map(|line| format!("  {line}\n")).collect::<String>())
+        let text = serde_yaml::to_string(&yaml(value))?;
+        Ok::<_, serde_yaml::Error>(
+            format!("{name}:\n") + &text.lines().map(|line| format!("  {line}\n")).collect::<String>(),
+        )
     };
     Ok(format!(
         "apiVersion: alembic-operator.dev/v1alpha1\nkind: DatabaseMigration\n{}{}",
@@ -202,6 +238,6 @@ pub fn gate(object: &DatabaseMigration) -> Result<String, serde_yaml::Error> {
     Ok(format!(
         "# For the pod template of the application: its pods wait until the database has what their image needs. The image must be\n\
          # the application's own, as the container's.\n{other}{}",
-        serde_yaml::to_string(&pod)?
+        serde_yaml::to_string(&yaml(&pod))?
     ))
 }

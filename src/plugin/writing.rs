@@ -2,8 +2,8 @@
 
 use super::{
     Session,
-    cli::{AdoptArgs, InitArgs, NameArgs, ReportArgs},
-    report, target,
+    cli::{AdoptArgs, InitArgs, NameArgs, ReportArgs, UiArgs},
+    report, target, ui,
     write::{self, First, UrlSource},
 };
 use anyhow::{Context as _, bail};
@@ -53,6 +53,23 @@ impl Session {
         Ok(0)
     }
 
+    /// Serves the page until it is stopped.
+    pub(super) async fn ui(&mut self, args: UiArgs) -> anyhow::Result<u8> {
+        let cluster = self.cluster().await?;
+        let path = args.name.map(|name| format!("{}/{name}/", cluster.namespace)).unwrap_or_default();
+        let page = ui::listen(cluster, args.all_namespaces, args.port).await?;
+        let url = format!("{}{path}", page.url);
+        self.out.text(&format!("{url}\nIt is there until this command ends, for who has this address.\n"))?;
+        if !args.no_open {
+            open(&url);
+        }
+        tokio::select! {
+            served = page.serve() => served?,
+            stopped = tokio::signal::ctrl_c() => stopped?,
+        }
+        Ok(0)
+    }
+
     pub(super) async fn report(&mut self, args: ReportArgs) -> anyhow::Result<u8> {
         let object = self.object(&args.name).await?;
         let file = args.file.unwrap_or_else(|| format!("{}-report.zip", object.name_any()).into());
@@ -69,4 +86,21 @@ impl Session {
         }
         Ok(0)
     }
+}
+
+/// Opens the browser, where there is one; the address is printed anyway.
+fn open(url: &str) {
+    let (program, arguments): (&str, &[&str]) = match std::env::consts::OS {
+        "macos" => ("open", &[]),
+        "windows" => ("rundll32", &["url.dll,FileProtocolHandler"]),
+        _ => ("xdg-open", &[]),
+    };
+    let quiet = || std::process::Stdio::null();
+    let _ = std::process::Command::new(program)
+        .args(arguments)
+        .arg(url)
+        .stdin(quiet())
+        .stdout(quiet())
+        .stderr(quiet())
+        .spawn();
 }

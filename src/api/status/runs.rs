@@ -1,7 +1,7 @@
 //! The operator's memory of its runs, and the runs as people read them. The doc comments are what `kubectl explain` prints.
 //! No I/O.
 
-use crate::api::is_default;
+use crate::api::{RunApproval, is_default};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -82,6 +82,9 @@ pub struct RunRecord {
     /// The version rows from which the first step of this release started; the same as `from` unless the strategy is Stepwise.
     #[serde(default)]
     pub release_from: Vec<String>,
+    /// Who approved its plan, where somebody had to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<RunApproval>,
 }
 
 /// The newest run that succeeded.
@@ -173,6 +176,9 @@ pub struct RunStatus {
     /// Number of the run that this one rolled back, as spec.verify.onFailure asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rolls_back: Option<i64>,
+    /// Who approved its plan, where somebody had to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<RunApproval>,
     /// When its Job was created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Time>,

@@ -78,6 +78,8 @@ pub fn text(picture: &Picture, look: Look) -> Vec<Line> {
         }
     }
     if picture.hidden > 0 {
+        // The last lane ends in a line of its own.
+        lines.pop_if(|last| last.0.iter().map(|span| span.text.trim()).collect::<String>() == "~");
         lines.push(Line::of(Tone::Faint, format!("~    {} more applied (--all)", picture.hidden)));
     }
     lines.push(Line::new());

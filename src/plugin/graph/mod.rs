@@ -5,7 +5,7 @@ mod lanes;
 mod svg;
 
 pub use export::{dot, json, mermaid};
-pub use lanes::{Row, text};
+pub use lanes::text;
 pub use svg::svg;
 
 use super::view::{short_image, status_of};

@@ -93,11 +93,11 @@ fn hazards() -> Value {
           "message": "every row of orders changes in one transaction and is locked to its end (about 1200000 rows)",
           "advice": "Change rows in batches outside the migration's transaction, each committed by itself." },
         { "code": "I02", "severity": "low", "revision": "d7130e4fa6b9", "table": "products", "statement": "",
-          "message": "undoing it drops products.stock", "advice": "Know that going back drops it." },
+          "message": "its downgrade() drops what holds data", "advice": "Know that going back drops it." },
         { "code": "O04", "severity": "low", "revision": "3ab6f29c04e8", "statement": "",
           "message": "it merges two branches", "advice": "See that both were tested together." },
         { "code": "I02", "severity": "low", "revision": "f06d8c51e2a7", "table": "orders", "statement": "",
-          "message": "undoing it drops orders.total", "advice": "Know that going back drops it." },
+          "message": "its downgrade() drops what holds data", "advice": "Know that going back drops it." },
     ])
 }
 
@@ -133,6 +133,8 @@ fn run(number: i64, direction: &str, from: &[&str], to: &[&str], result: &str, r
         "image": "registry.example.com/shop@sha256:72fa", "planHash": "32bd0d78aaaaaaaa", "result": result, "generation": 2,
         "startedAt": "2026-11-26T20:46:12Z", "finishedAt": "2026-11-26T20:46:55Z" });
     if let Some(reason) = reason {
+        run["approval"] =
+            json!({ "how": "Annotation", "manager": "kubectl-dbmigration (ada)", "reason": "quiet hour, CHG-4711" });
         run["reason"] = json!(reason);
         run["message"] = json!("column \"total\" of relation \"orders\" already exists");
         run["revision"] = json!(to[0]);
@@ -188,6 +190,11 @@ fn unseen() -> DatabaseMigration {
     object
 }
 
+/// Five objects in five states.
+pub fn everybody() -> Vec<DatabaseMigration> {
+    vec![ledger(), contacts(), shop(), wrong_target(), unseen()]
+}
+
 fn titles() -> Titles {
     [
         ("e90a7b3c51d6", "one customer per address: fill email_key from email"),
@@ -215,7 +222,7 @@ pub fn plan_map() -> ConfigMap {
     let rehearsal = json!({ "source": "dump", "reversible": true, "irreversible": [],
         "phases": [phase("upgrade", 62), phase("downgrade", 50), phase("upgrade again", 60)] });
     serde_json::from_value(json!({ "metadata": { "name": "shop-plan-012345" }, "data": {
-        "hash": HASH, "plan.sql": sql, "undo.sql": "-- downgrade of f06d8c51e2a7 ()\n", "plan.json": plan.to_string(),
+        "hash": HASH, "plan.sql": sql, "undo.sql": "-- downgrade of f06d8c51e2a7 ()\nALTER TABLE orders DROP COLUMN total;\n\nALTER TABLE orders DROP COLUMN discount;\n\nALTER TABLE products DROP COLUMN stock;\n", "plan.json": plan.to_string(),
         "rehearsal.json": rehearsal.to_string() } }))
     .unwrap()
 }
@@ -226,7 +233,7 @@ pub fn document() -> PlanDocument {
 
 #[test]
 fn the_overview_fits_every_terminal() {
-    let objects = [ledger(), contacts(), shop(), wrong_target(), unseen()];
+    let objects = everybody();
     page("status-all.txt", &status::overview(&objects, true, PIPE()));
     page("status-all-80.txt", &status::overview(&objects, true, look(80)));
     page("status-all-40.txt", &status::overview(&objects, false, look(40)));

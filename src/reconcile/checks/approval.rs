@@ -2,9 +2,13 @@
 
 use super::Chosen;
 use crate::{
-    api::{ANNOTATION_APPROVE, ApprovalMode, DatabaseMigration, Problem, Reason},
+    api::{
+        ANNOTATION_APPROVE, ANNOTATION_REJECT, ApprovalMode, ConditionType, DatabaseMigration, DatabaseMigrationStatus,
+        Problem, Reason, RunApproval,
+    },
     lint::Severity,
     revisions::Direction,
+    text::clean,
 };
 use kube::ResourceExt;
 
@@ -18,41 +22,113 @@ pub struct Approval {
     pub problem: Option<Problem>,
 }
 
-/// Judges by `spec.policy` and the annotation. An approval names a plan by its hash: of any other it says nothing.
+impl Approval {
+    fn given(reason: &'static str, message: String) -> Self {
+        Self { approved: true, reason, message, problem: None }
+    }
+
+    fn held(reason: &'static str, message: String, why: Reason) -> Self {
+        let problem = Some(Problem::new(why, message.clone()));
+        Self { approved: false, reason, message, problem }
+    }
+}
+
+/// Judges by `spec.policy` and the annotations. An approval names a plan by its hash: of any other it says nothing.
 pub fn approval(object: &DatabaseMigration, chosen: &Chosen) -> Approval {
     let policy = &object.spec.policy;
     let hash = &chosen.hash;
-    let yes = |reason, message: String| Approval { approved: true, reason, message, problem: None };
     if policy.approval.mode == ApprovalMode::Never {
         let message = format!("spec.policy.approval.mode is Never: plan {hash} is shown, and no plan runs");
-        let problem = Some(Problem::new(Reason::PlanOnly, message.clone()));
-        return Approval { approved: false, reason: "Never", message, problem };
+        return Approval::held("Never", message, Reason::PlanOnly);
+    }
+    if object.rejected_plan() == Some(hash) {
+        return rejected(object, hash);
     }
     let Some(why) = asks(object, chosen) else {
-        return yes("AutoApproved", format!("plan {hash} needs no approval"));
+        return Approval::given("AutoApproved", format!("plan {hash} needs no approval"));
     };
-    if policy.approved_plan.as_ref() == Some(hash) {
-        return yes("ApprovedInSpec", format!("spec.policy.approvedPlan is {hash}"));
+    match approved_in(object, hash) {
+        Some(Place::Spec) => return Approval::given("ApprovedInSpec", format!("spec.policy.approvedPlan is {hash}")),
+        Some(Place::Annotation) => {
+            let message = format!("the annotation {ANNOTATION_APPROVE} is {hash}");
+            return Approval::given("ApprovedByAnnotation", message);
+        }
+        None => {}
     }
-    let annotation = object.annotations().get(ANNOTATION_APPROVE);
-    if annotation == Some(hash) {
-        return yes("ApprovedByAnnotation", format!("the annotation {ANNOTATION_APPROVE} is {hash}"));
-    }
-    let given = [policy.approved_plan.as_deref(), annotation.map(String::as_str)];
-    let stale = given.into_iter().flatten().find(|given| !given.is_empty());
     let command = format!(
         "kubectl annotate --overwrite -n {} databasemigration {} {ANNOTATION_APPROVE}={hash}",
         object.namespace().unwrap_or_default(),
         object.name_any(),
     );
-    let mut message = format!("plan {hash} waits for approval, since {why}; if it is meant: {command}");
-    if let Some(given) = stale {
-        let given = crate::text::clean(given, 64);
-        message = format!("the approval of plan {given} is void, the plan is another one now; {message}");
+    let message = format!("plan {hash} waits for approval, since {why}; to approve it: {command}");
+    match void(object) {
+        Some((Void::Outdated, given)) => {
+            let message = format!("the approval of plan {given} is void, the plan is another one now; {message}");
+            Approval::held("Stale", message, Reason::AwaitingApproval)
+        }
+        Some((Void::Unknown, given)) => {
+            let message = format!("no plan of this object has the hash {given}, which is approved; {message}");
+            Approval::held("UnknownPlan", message, Reason::AwaitingApproval)
+        }
+        None => Approval::held("Required", message, Reason::AwaitingApproval),
     }
-    let problem = Some(Problem::new(Reason::AwaitingApproval, message.clone()));
-    let reason = if stale.is_some() { "Stale" } else { "Required" };
-    Approval { approved: false, reason, message, problem }
+}
+
+/// Who let a plan run, where somebody had to.
+pub fn approver(object: &DatabaseMigration, chosen: &Chosen) -> Option<RunApproval> {
+    asks(object, chosen)?;
+    let place = approved_in(object, &chosen.hash)?;
+    Some(object.approval_of(matches!(place, Place::Spec)))
+}
+
+fn rejected(object: &DatabaseMigration, hash: &str) -> Approval {
+    let why = object.given_reason().map(|reason| format!(" ({reason})")).unwrap_or_default();
+    let message = format!(
+        "plan {hash} was rejected{why}; change spec.targetRevision or the image, or remove the annotation {ANNOTATION_REJECT}"
+    );
+    Approval::held("Rejected", message, Reason::PlanRejected)
+}
+
+/// Where an approval stands.
+enum Place {
+    Spec,
+    Annotation,
+}
+
+fn approved_in(object: &DatabaseMigration, hash: &str) -> Option<Place> {
+    if object.spec.policy.approved_plan.as_deref() == Some(hash) {
+        return Some(Place::Spec);
+    }
+    (object.approved_plan() == Some(hash)).then_some(Place::Annotation)
+}
+
+/// Why an approval that is not the plan's is worth a word.
+enum Void {
+    /// It was for a plan that has become another one.
+    Outdated,
+    /// No plan is known by it: a mistake in typing.
+    Unknown,
+}
+
+/// An approval of another plan. One whose plan has run was used, and is no news.
+fn void(object: &DatabaseMigration) -> Option<(Void, String)> {
+    let given = [object.spec.policy.approved_plan.as_deref(), object.approved_plan()];
+    let status = object.status.clone().unwrap_or_default();
+    let given = given.into_iter().flatten().find(|given| !given.is_empty() && !was_used(&status, given))?;
+    let planned = status.plan.as_ref().is_some_and(|plan| plan.hash == *given);
+    let shown = clean(given, 64);
+    // Once the plan has changed, only the condition still tells which one it was.
+    let told = status.condition(ConditionType::Approved).filter(|c| c.reason == "Stale");
+    let outdated = planned || told.is_some_and(|c| c.message.contains(&format!("plan {shown} is void")));
+    Some((if outdated { Void::Outdated } else { Void::Unknown }, shown))
+}
+
+/// Whether a plan with this hash was started, and so its approval used.
+fn was_used(status: &DatabaseMigrationStatus, hash: &str) -> bool {
+    let ended = status.last_run.iter().chain(&status.history).map(|run| &run.plan_hash);
+    let success = status.runs.last_success.iter().map(|success| &success.run.plan_hash);
+    let active = status.runs.active.iter().map(|run| &run.plan_hash);
+    ended.chain(success).chain(active).any(|known| known == hash)
 }
 
 /// Why somebody has to be asked, if so.

@@ -14,7 +14,7 @@ mod schema;
 mod spec;
 mod verify;
 
-pub use approval::{Approval, approval};
+pub use approval::{Approval, approval, approver};
 pub use backup::{backup_progress, backup_request, not_required};
 pub use before::Before;
 pub use drift::{Drift, drift};

@@ -99,14 +99,17 @@ fn an_approval_does_not_stand_for_the_same_plan_after_it_has_run() {
     let observed = observed(ImageView::Stored(dangerous(DROPS)), seen("a"));
     let mut object = object("b");
     let hash = decide(&object, &observed, now()).status.plan.unwrap().hash;
-    object.metadata.annotations = Some([(crate::api::ANNOTATION_APPROVE.to_owned(), hash)].into());
-    let run = RunRecord { number: 2, to: vec!["b".into()], ..RunRecord::default() };
+    object.metadata.annotations = Some([(crate::api::ANNOTATION_APPROVE.to_owned(), hash.clone())].into());
+    let run = RunRecord { number: 2, to: vec!["b".into()], plan_hash: hash.clone(), ..RunRecord::default() };
     let last_success = Some(SucceededRun { run, ..SucceededRun::default() });
     object.status = Some(DatabaseMigrationStatus {
         runs: RunsStatus { started: 2, last_success, ..RunsStatus::default() },
         ..DatabaseMigrationStatus::default()
     });
-    assert_eq!(waiting(&decide(&object, &observed, now())).1, "Stale");
+    // It was used, and is no news.
+    let asked = decide(&object, &observed, now());
+    assert_eq!(waiting(&asked).1, "Required");
+    assert!(!events(&asked).contains(&"ApprovalStale"));
     // Without a success between, what was approved may be asked for again.
     object.status.as_mut().unwrap().runs.last_success = None;
     assert_eq!(waiting(&decide(&object, &observed, now())).1, "ApprovedByAnnotation");
@@ -170,4 +173,68 @@ fn what_can_not_be_seen_is_not_safe() {
     assert_eq!(waiting(&seen_in_part), ("Opaque", "AutoApproved", "Migrating".into()));
     assert_eq!(seen_in_part.status.condition(ConditionType::HazardFree).unwrap().status, "Unknown");
     assert_eq!(seen_in_part.status.plan.unwrap().steps[0].opaque, ["reads the database"]);
+}
+
+fn annotated(mut object: DatabaseMigration, annotations: &[(&str, &str)]) -> DatabaseMigration {
+    let annotations = annotations.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    object.metadata.annotations = Some(annotations.collect());
+    object
+}
+
+#[test]
+fn a_hash_that_no_plan_has_is_told_once() {
+    let observed = || observed(ImageView::Stored(dangerous(DROPS)), seen("a"));
+    let asked = decide(&object("b"), &observed(), now());
+    let typed = annotated(after(object("b"), &asked), &[(crate::api::ANNOTATION_APPROVE, "deadbeef")]);
+    let told = decide(&typed, &showing(observed(), &asked), now());
+    assert_eq!(waiting(&told).1, "UnknownPlan");
+    let message = told.status.condition(ConditionType::Ready).unwrap().message.clone();
+    assert!(message.starts_with("no plan of this object has the hash deadbeef"), "{message}");
+    assert!(events(&told).contains(&"ApprovalUnknown"));
+    let again = decide(&after(typed, &told), &showing(observed(), &told), now());
+    assert!(events(&again).is_empty());
+}
+
+#[test]
+fn a_rejected_plan_is_stalled_until_the_rejection_goes() {
+    let observed = || observed(ImageView::Stored(dangerous(DROPS)), seen("a"));
+    let asked = decide(&object("b"), &observed(), now());
+    let hash = asked.status.plan.clone().unwrap().hash;
+    let reject = [(crate::api::ANNOTATION_REJECT, hash.as_str()), (crate::api::ANNOTATION_REASON, "not on a Friday")];
+    let rejected = decide(&annotated(after(object("b"), &asked), &reject), &showing(observed(), &asked), now());
+    assert_eq!((waiting(&rejected).1, reason(&rejected)), ("Rejected", "PlanRejected".into()));
+    assert!(rejected.status.is_true(ConditionType::Stalled) && started(&rejected).is_none());
+    assert!(rejected.status.condition(ConditionType::Ready).unwrap().message.contains("not on a Friday"));
+    // A plan that needs no approval can be rejected, too, and both at once is a no.
+    let calm = with_policy("b", json!({"approval": {"mode": "Auto"}}));
+    assert_eq!(reason(&decide(&annotated(calm, &reject), &observed(), now())), "PlanRejected");
+    let both = [reject[0], (crate::api::ANNOTATION_APPROVE, hash.as_str())];
+    assert_eq!(reason(&decide(&annotated(object("b"), &both), &observed(), now())), "PlanRejected");
+    // Another plan was not rejected.
+    let other = [(crate::api::ANNOTATION_REJECT, "0123456789abcdef")];
+    assert_eq!(reason(&decide(&annotated(object("b"), &other), &observed(), now())), "AwaitingApproval");
+}
+
+#[test]
+fn an_annotation_suspends_as_the_spec_does() {
+    let facts = || observed(ImageView::Stored(dangerous("")), seen("a"));
+    let held = annotated(object("c"), &[(crate::api::ANNOTATION_SUSPEND, "true")]);
+    let decision = decide(&held, &facts(), now());
+    assert_eq!(reason(&decision), "Suspended");
+    assert!(decision.status.condition(ConditionType::Ready).unwrap().message.contains("annotation"));
+    let resumed = annotated(object("c"), &[(crate::api::ANNOTATION_SUSPEND, "false")]);
+    assert!(started(&decide(&resumed, &facts(), now())).is_some());
+}
+
+#[test]
+fn a_run_remembers_who_approved_it() {
+    let observed = observed(ImageView::Stored(dangerous(DROPS)), seen("a"));
+    let hash = decide(&object("b"), &observed, now()).status.plan.unwrap().hash;
+    let approve = [(crate::api::ANNOTATION_APPROVE, hash.as_str()), (crate::api::ANNOTATION_REASON, "CHG-4711")];
+    let run = started(&decide(&annotated(object("b"), &approve), &observed, now())).unwrap().0;
+    let approval = run.approval.unwrap();
+    assert_eq!((approval.how.as_str(), approval.reason.as_deref()), ("Annotation", Some("CHG-4711")));
+    // What needs no approval has none.
+    let calm = with_policy("b", json!({"approval": {"mode": "Auto"}}));
+    assert_eq!(started(&decide(&calm, &observed, now())).unwrap().0.approval, None);
 }

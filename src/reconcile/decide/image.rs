@@ -50,7 +50,7 @@ pub(super) fn without(object: &DatabaseMigration, facts: &Facts, now: Timestamp)
             let message = format!("the revision files in {image} are being read for another object");
             step.stopped(Reason::Inspecting, message, Next::After(WITHOUT_POD))
         }
-        ImageView::Absent if object.spec.suspend => {
+        ImageView::Absent if object.suspended_by().is_some() => {
             let message = "suspended, and the image is not inspected yet";
             step.stopped(Reason::Suspended, message, Next::Interval(interval(object)))
         }

@@ -16,15 +16,21 @@ pub fn shown(ctx: &Ctx) -> Step {
     let note = Note::condition(ConditionType::Approved, status, approval.reason, &approval.message);
     let step = Step::default().note(note);
     match is_news(ctx.object.status.as_ref(), &approval) {
-        true => step.event(true, "ApprovalStale", &approval.message, None),
+        true => step.event(true, event(approval.reason), &approval.message, None),
         false => step,
     }
 }
 
-/// An approval that has become void is told once.
+/// What an approval of another plan is called as an event.
+fn event(reason: &str) -> &'static str {
+    if reason == "Stale" { "ApprovalStale" } else { "ApprovalUnknown" }
+}
+
+/// An approval that has become void, or never was one, is told once.
 fn is_news(before: Option<&DatabaseMigrationStatus>, approval: &Approval) -> bool {
     let known = before.and_then(|status| status.condition(ConditionType::Approved));
-    approval.reason == "Stale" && !known.is_some_and(|c| c.reason == "Stale" && c.message == approval.message)
+    let void = matches!(approval.reason, "Stale" | "UnknownPlan");
+    void && !known.is_some_and(|c| c.reason == approval.reason && c.message == approval.message)
 }
 
 pub(super) fn approved(ctx: &Ctx) -> Step {

@@ -167,9 +167,7 @@ fn no_drift_blocks(ctx: &Ctx) -> Step {
 }
 
 fn not_suspended(ctx: &Ctx) -> Step {
-    if !ctx.object.spec.suspend {
-        return Step::default();
-    }
+    let Some(by) = ctx.object.suspended_by() else { return Step::default() };
     let next = Next::Interval(interval(ctx.object));
-    Step::stop(Reason::Suspended, format!("suspended; {} waits", summary(ctx.plan)), next)
+    Step::stop(Reason::Suspended, format!("suspended by {by}; {} waits", summary(ctx.plan)), next)
 }

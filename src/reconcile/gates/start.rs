@@ -5,7 +5,7 @@ use crate::{
     api::{AdoptVerify, Reason, RunRecord, parse_duration},
     jobs::{Limit, Run, RunRequest, run_name},
     reconcile::{
-        checks::direction_name,
+        checks::{approver, direction_name},
         effects::{Effect, Next, Step},
         status::summary,
     },
@@ -75,6 +75,7 @@ fn record(ctx: &Ctx) -> RunRecord {
         transactional: ctx.plan.image.inspection.transactional_ddl
             && !plan.steps.iter().any(|s| ctx.plan.image.revision(s).is_some_and(|r| r.autocommit)),
         rolls_back: ctx.rolls_back,
+        approval: approver(ctx.object, ctx.plan),
     }
 }
 

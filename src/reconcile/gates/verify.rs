@@ -20,7 +20,7 @@ pub(super) fn verified(at: &Ctx) -> Step {
     let known = known.map(|stage| stage.result);
     let waits = |trouble: Option<&Trouble>, pause| waits(&ask, running.clone(), trouble, pause);
     step.then(match verify_progress(&ask, memory, at.facts, at.now) {
-        Progress::Absent if object.spec.suspend => {
+        Progress::Absent if object.suspended_by().is_some() => {
             let message = format!("suspended; the verification of run {} waits", ask.run.run.number);
             Step::stop(Reason::Suspended, message, Next::Interval(interval(object)))
         }
