@@ -70,6 +70,9 @@ struct RunArgs {
     /// How many connections at a time the operator opens to one database server.
     #[arg(long, env = "ALEMBIC_OPERATOR_PROBE_CONNECTIONS", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
     probe_connections: u16,
+    /// How many objects have metrics of their own; 0 for none, where names are no labels that anybody wants.
+    #[arg(long, env = "ALEMBIC_OPERATOR_METRICS_OBJECTS", default_value_t = crate::metrics::OBJECTS)]
+    metrics_objects: usize,
     /// Work only while holding the Lease `alembic-operator` in the pod's namespace, for more than one replica.
     #[arg(long, env = "ALEMBIC_OPERATOR_LEADER_ELECTION")]
     leader_election: bool,
@@ -116,7 +119,7 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
     let client =
         Client::try_default().await.context("no way to the API server: neither a kubeconfig nor a service account")?;
     let stop = CancellationToken::new();
-    let metrics = Arc::new(Metrics::default());
+    let metrics = Arc::new(Metrics::new(args.metrics_objects, Timestamp::now));
     let reporter = Reporter { controller: MANAGER.to_owned(), instance: std::env::var("POD_NAME").ok() };
     let process = |claim| {
         Arc::new(Process {

@@ -3,7 +3,7 @@
 use crate::{
     api::{LABEL_INSPECTION, LABEL_OBJECT, MANAGER},
     backoff::WatchBackOff,
-    error::Error,
+    error::{Class, Error},
     http::Synced,
     reconcile::{Context, Process, Stores, Watched, clear_orphans, failed, reconcile, unreadable},
 };
@@ -77,6 +77,7 @@ impl Scope {
     fn new(client: &Client, namespace: Option<&str>, process: Arc<Process>) -> Self {
         let made_here = format!("app.kubernetes.io/managed-by={MANAGER}");
         let (objects, object_watch, objects_filled) = watch::<Watched>(api(client, namespace), String::new(), |_| {});
+        process.metrics.watch(objects.clone());
         let (jobs, job_watch, jobs_filled) =
             watch::<Job>(api(client, namespace), format!("{made_here},{LABEL_OBJECT}"), prune_job);
         let (pods, pod_watch, pods_filled) =
@@ -203,7 +204,8 @@ type Outcome = Result<(ObjectRef<Watched>, Action), controller::Error<Error, wat
 fn log(outcome: Outcome) {
     match outcome {
         Ok((object, _)) => tracing::debug!(%object, "reconciled"),
-        Err(controller::Error::ReconcilerFailed(error @ Error::Stale(_), object)) => {
+        // Somebody else has written meanwhile: the next pass works with that.
+        Err(controller::Error::ReconcilerFailed(error, object)) if error.class() == Class::Stale => {
             tracing::debug!(%object, %error, "again")
         }
         Err(controller::Error::ReconcilerFailed(error, object)) => tracing::error!(%object, %error, "pass failed"),

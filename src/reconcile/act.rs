@@ -326,7 +326,9 @@ impl Actor<'_> {
                 let there = call(&format!("get Job {name}"), self.jobs().get(&name)).await?;
                 if self.made(&there) { Ok(()) } else { Err(Error::Foreign { what: format!("Job {name}") }) }
             }
-            other => other.map(|_| ()),
+            other => other.map(|_| {
+                tracing::info!(namespace = self.namespace, name = self.object.name_any(), job = name, "Job created")
+            }),
         }
     }
 

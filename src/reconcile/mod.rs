@@ -10,6 +10,7 @@ mod due;
 mod effects;
 mod facts;
 mod gates;
+mod log;
 mod observe;
 mod orphans;
 mod payloads;
@@ -116,6 +117,7 @@ pub async fn reconcile(object: &DatabaseMigration, context: &Context) -> Result<
                 tracing::warn!(object = object.name_any(), %error, "refused");
                 let rejected = decide::rejected(object, &problem, context.now());
                 let version = act::write_status(object, None, &rejected.status, context).await?;
+                log::tell(object, &rejected.status, &context.process.metrics);
                 act::act(object, version, &rejected.after, context).await?;
                 Ok(next_look(object, rejected.next, context))
             }
@@ -131,6 +133,7 @@ async fn pass(object: &DatabaseMigration, context: &Context) -> Result<Action, E
     let decision = decide(object, &facts, context.now());
     let version = act::act(object, None, &decision.effects, context).await?;
     let version = act::write_status(object, version, &decision.status, context).await?;
+    log::tell(object, &decision.status, &context.process.metrics);
     act::act(object, version, &decision.after, context).await?;
     if let SchemaView::Seen(seen) = facts.schema {
         context.process.checks.done(&object.uid().unwrap_or_default(), seen.check, context.now());

@@ -1,6 +1,7 @@
 """The chart as it is rendered: what each value makes, what the schema refuses, what an upgrade must not change."""
 import json
 import pathlib
+import re
 import subprocess
 
 import pytest
@@ -116,11 +117,26 @@ def test_everything_at_once():
     assert deployment(objects)["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
 
 
+def test_the_dashboard_asks_for_metrics_that_there_are():
+    objects = render(metrics={"dashboard": {"enabled": True}})
+    (config,) = [each for (kind, name), each in objects.items() if kind == "ConfigMap" and name.endswith("-dashboard")]
+    assert config["metadata"]["labels"]["grafana_dashboard"] == "1"
+    dashboard = json.loads(config["data"]["alembic-operator.json"])
+    told = (ROOT / "docs" / "src" / "metrics.md").read_text()
+    asked = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    rules = render(**EVERYTHING)["PrometheusRule", "alembic-operator"]["spec"]["groups"][0]["rules"]
+    for expression in asked + [rule["expr"] for rule in rules]:
+        for name in re.findall(r"alembic_operator_\w+", expression):
+            assert re.sub("_bucket$", "", name) in told, f"{name} is in no document"
+
+
 def test_alerts_are_whole():
     rule = render(**EVERYTHING)["PrometheusRule", "alembic-operator"]
     for alert in rule["spec"]["groups"][0]["rules"]:
         assert alert["expr"] and alert["for"] and alert["labels"]["severity"], alert
-        assert alert["annotations"]["runbook_url"] == "https://docs.example.com/metrics.html#alerts"
+        page, _, anchor = alert["annotations"]["runbook_url"].partition("#")
+        assert page in {f"https://docs.example.com/{name}.html" for name in ("metrics", "reasons", "drift")}
+        assert anchor in {"alerts", "{{ $labels.reason | toLower }}", "awaitingapproval", ""}
         assert "{{" not in alert["annotations"]["summary"]
 
 

@@ -35,6 +35,7 @@ containers:
       {{- end }}
       - --concurrency={{ .Values.concurrency }}
       - --probe-connections={{ .Values.probeConnections }}
+      - --metrics-objects={{ .Values.metrics.objects }}
       - --log-format={{ .Values.log.format }}
       - --log={{ .Values.log.filter }}
       {{- with .Values.extraArgs }}

@@ -1,0 +1,188 @@
+//! Metrics of each object, made from the watched objects' status when somebody scrapes; no I/O. Nothing is kept, so an object that
+//! goes takes its metrics with it, and their number is bounded.
+
+use crate::{
+    api::{ConditionType, DatabaseMigration, RunResult},
+    reconcile::Watched,
+};
+use k8s_openapi::jiff::Timestamp;
+use kube::{ResourceExt, runtime::reflector::Store};
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder},
+    metrics::{MetricType, gauge::ConstGauge},
+};
+use std::{
+    collections::BTreeMap,
+    fmt::{self, Debug},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+/// The watched objects, of which at most so many have metrics of their own; how many there are by reason is told of all.
+pub struct Objects {
+    stores: Mutex<Vec<Store<Watched>>>,
+    limit: usize,
+    clock: fn() -> Timestamp,
+}
+
+impl Debug for Objects {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Objects").field("limit", &self.limit).finish_non_exhaustive()
+    }
+}
+
+/// Labels of a sample.
+type Labels = Vec<(&'static str, String)>;
+
+/// A sample of an object: its further labels, and the value.
+type Sample = (Labels, f64);
+
+/// What is told of each object: name, help, and how it is read.
+type Told = (&'static str, &'static str, fn(&DatabaseMigration, Timestamp) -> Vec<Sample>);
+
+const TOLD: [Told; 9] = [
+    ("migration_info", "What an object is; the reason is that of its condition Ready", info),
+    ("migration_ready", "Whether the database is at its target, for this generation of the spec", ready),
+    ("migration_stalled", "Whether nothing happens until somebody changes something", stalled),
+    ("migration_pending_revisions", "Steps between the live database and the target", pending),
+    ("migration_hazards", "Hazards of the plan that nobody allowed, the ten worst by severity", hazards),
+    ("migration_drift_objects", "Objects of the schema that are not as they should be, by change", drift),
+    (
+        "migration_awaiting_approval_seconds",
+        "For how long a plan has waited for somebody; absent where none does",
+        awaiting,
+    ),
+    ("migration_last_run_timestamp_seconds", "When the newest run ended, by its result", last_run),
+    ("migration_suspended", "Whether no new run is started since somebody said so", suspended),
+];
+
+impl Objects {
+    pub fn new(limit: usize, clock: fn() -> Timestamp) -> Self {
+        Self { stores: Mutex::default(), limit, clock }
+    }
+
+    /// Tells of the objects of one more watch, too.
+    pub fn watch(&self, store: Store<Watched>) {
+        self.stores.lock().unwrap_or_else(PoisonError::into_inner).push(store);
+    }
+
+    fn all(&self) -> Vec<Arc<Watched>> {
+        let stores = self.stores.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut objects: Vec<Arc<Watched>> = stores.iter().flat_map(Store::state).collect();
+        objects.sort_by_key(|object| (object.namespace(), object.name_any()));
+        objects
+    }
+}
+
+impl Collector for Objects {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
+        let objects = self.all();
+        let readable: Vec<&DatabaseMigration> = objects.iter().filter_map(|object| object.0.as_ref().ok()).collect();
+        let mut counts: BTreeMap<String, i64> = BTreeMap::new();
+        for object in &readable {
+            *counts.entry(reason(object)).or_default() += 1;
+        }
+        let help = "Number of DatabaseMigrations by the reason of their condition Ready";
+        let mut metric = encoder.encode_descriptor("migrations", help, None, MetricType::Gauge)?;
+        for (reason, count) in counts {
+            gauge(&mut metric, &vec![("reason", reason)], count as f64)?;
+        }
+        let now = (self.clock)();
+        for (name, help, read) in TOLD {
+            if self.limit == 0 {
+                break;
+            }
+            let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            for object in readable.iter().take(self.limit) {
+                for (labels, value) in read(object, now) {
+                    let mut all: Labels =
+                        vec![("namespace", object.namespace().unwrap_or_default()), ("name", object.name_any())];
+                    all.extend(labels);
+                    gauge(&mut metric, &all, value)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn gauge(metric: &mut MetricEncoder<'_>, labels: &Labels, value: f64) -> Result<(), fmt::Error> {
+    ConstGauge::new(value).encode(metric.encode_family(labels)?)
+}
+
+fn reason(object: &DatabaseMigration) -> String {
+    let ready = object.status.as_ref().and_then(|status| status.condition(ConditionType::Ready));
+    ready.map_or_else(|| "NotSeen".to_owned(), |ready| crate::text::clean(&ready.reason, 64))
+}
+
+/// Whether a condition is True and about the spec as it is.
+fn holds(object: &DatabaseMigration, type_: ConditionType) -> Vec<Sample> {
+    let holds = object
+        .status
+        .as_ref()
+        .is_some_and(|status| status.observed_generation >= object.metadata.generation && status.is_true(type_));
+    vec![(Vec::new(), f64::from(u8::from(holds)))]
+}
+
+fn info(object: &DatabaseMigration, _: Timestamp) -> Vec<Sample> {
+    let database = object.status.as_ref().and_then(|status| status.database.as_ref());
+    let dialect = database.map(|database| database.dialect.clone()).unwrap_or_default();
+    vec![(vec![("dialect", dialect), ("reason", reason(object))], 1.0)]
+}
+
+fn ready(object: &DatabaseMigration, _: Timestamp) -> Vec<Sample> {
+    holds(object, ConditionType::Ready)
+}
+
+fn stalled(object: &DatabaseMigration, _: Timestamp) -> Vec<Sample> {
+    holds(object, ConditionType::Stalled)
+}
+
+fn suspended(object: &DatabaseMigration, _: Timestamp) -> Vec<Sample> {
+    vec![(Vec::new(), f64::from(u8::from(object.suspended_by().is_some())))]
+}
+
+fn pending(object: &DatabaseMigration, _: Timestamp) -> Vec<Sample> {
+    let pending = object.status.as_ref().and_then(|status| status.pending.as_ref());
+    pending.map(|pending| (Vec::new(), f64::from(pending.count))).into_iter().collect()
+}
+
+fn hazards(object: &DatabaseMigration, _: Timestamp) -> Vec<Sample> {
+    let Some(plan) = object.status.as_ref().and_then(|status| status.plan.as_ref()) else { return Vec::new() };
+    let count = |severity: &str| plan.hazards.iter().filter(|hazard| hazard.severity == severity).count();
+    let severities = ["critical", "high", "medium", "low"];
+    severities.into_iter().map(|severity| (vec![("severity", severity.to_owned())], count(severity) as f64)).collect()
+}
+
+fn drift(object: &DatabaseMigration, _: Timestamp) -> Vec<Sample> {
+    let Some(drift) = object.status.as_ref().and_then(|status| status.drift.as_ref()) else { return Vec::new() };
+    let changes = [("missing", drift.missing), ("unexpected", drift.unexpected), ("modified", drift.modified)];
+    changes.into_iter().map(|(change, count)| (vec![("change", change.to_owned())], f64::from(count))).collect()
+}
+
+fn awaiting(object: &DatabaseMigration, now: Timestamp) -> Vec<Sample> {
+    let ready = object.status.as_ref().and_then(|status| status.condition(ConditionType::Ready));
+    let waits = ready.filter(|ready| ready.reason == crate::api::Reason::AwaitingApproval.as_str());
+    let approved = object.status.as_ref().and_then(|status| status.condition(ConditionType::Approved));
+    // The condition Approved has been False for as long as somebody was asked.
+    let since = waits.and(approved).map(|approved| approved.last_transition_time.0);
+    since.map(|since| (Vec::new(), (now.as_second() - since.as_second()).max(0) as f64)).into_iter().collect()
+}
+
+fn last_run(object: &DatabaseMigration, _: Timestamp) -> Vec<Sample> {
+    let run = object.status.as_ref().and_then(|status| status.last_run.as_ref());
+    let sample = run.and_then(|run| {
+        Some((vec![("result", result(run.result).to_owned())], run.finished_at.as_ref()?.0.as_second() as f64))
+    });
+    sample.into_iter().collect()
+}
+
+/// The label of a run's result.
+pub fn result(result: RunResult) -> &'static str {
+    match result {
+        RunResult::Succeeded => "succeeded",
+        RunResult::Failed => "failed",
+        RunResult::Refused => "refused",
+        RunResult::Lost => "lost",
+    }
+}
