@@ -76,6 +76,17 @@ pub fn fitting<T: serde::Serialize>(max: usize) -> impl FnMut(&T) -> bool {
     }
 }
 
+/// An image as people call it: its last name and tag, and twelve characters of its digest.
+pub fn short_image(image: &str) -> String {
+    let (name, digest) = image.split_once('@').map_or((image, None), |(name, digest)| (name, Some(digest)));
+    let name = clean(name.rsplit('/').next().unwrap_or(name), 128);
+    let digest = digest.map(|digest| digest.rsplit(':').next().unwrap_or(digest));
+    match digest {
+        Some(digest) => format!("{name} ({})", clean(digest, 64).chars().take(12).collect::<String>()),
+        None => name,
+    }
+}
+
 /// Several names in one line, the first `max` of them.
 pub fn list(names: &[String], max: usize) -> String {
     let shown = names.iter().take(max).map(String::as_str).collect::<Vec<_>>().join(", ");
@@ -101,6 +112,17 @@ mod tests {
         assert_eq!(clean("abcdef", 4), "abc…");
         assert_eq!(clean("abcd", 4), "abcd");
         assert_eq!((clean_end("abcdef", 4), clean_end("abcd", 4)), ("…def".to_owned(), "abcd".to_owned()));
+    }
+
+    #[test]
+    fn images_are_short() {
+        let digest = "72faae2eea9b".to_owned() + &"0".repeat(52);
+        let long = format!("registry.example.com:5000/team/shop:1.5.0@sha256:{digest}");
+        assert_eq!(short_image(&long), "shop:1.5.0 (72faae2eea9b)");
+        assert_eq!(
+            (short_image("shop").as_str(), short_image("r.example.com:5000/shop:1").as_str()),
+            ("shop", "shop:1")
+        );
     }
 
     #[test]

@@ -32,6 +32,16 @@ macro_rules! codes {
             pub fn advice(self) -> &'static str {
                 match self { $(Self::$code => $advice,)* }
             }
+
+            /// What to do where a downgrade does it: what it drops, no later release will.
+            pub fn advice_down(self) -> &'static str {
+                match self {
+                    Self::D01 | Self::D02 | Self::D03 | Self::D04 | Self::D07 => {
+                        "Keep a copy of the data first: going up again brings back the structure, and not the values."
+                    }
+                    other => other.advice(),
+                }
+            }
         }
     };
 }

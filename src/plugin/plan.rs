@@ -53,7 +53,7 @@ fn head(object: &DatabaseMigration, plan: &PlanDocument, look: Look) -> Vec<Line
         .and(Tone::Name, rows(&plan.to))
         .text(format!("   {steps}"));
     let image = if plan.image.is_empty() { &object.spec.image } else { &plan.image };
-    let mut second = Line::new().text(format!("Image {}", view::short_image(image)));
+    let mut second = Line::new().text(format!("Image {}", crate::text::short_image(image)));
     if let Some(rehearsal) = &plan.rehearsal {
         second = rehearsed(second.text("   rehearsed: "), rehearsal);
     }
@@ -269,7 +269,7 @@ pub fn markdown(object: &DatabaseMigration, plan: &PlanDocument) -> String {
         rows(&plan.from),
         rows(&plan.to),
         plan.hash,
-        view::short_image(&plan.image),
+        crate::text::short_image(&plan.image),
     );
     for (step, script) in plan.steps.iter().zip(plan.scripts()) {
         let (_, undo) = undo_words(&plan.direction, step.reversible);

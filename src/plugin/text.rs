@@ -119,7 +119,15 @@ impl Line {
     }
 
     /// At most so many columns of it.
-    pub fn cut(self, width: Option<usize>) -> Self {
+    pub fn cut(mut self, width: Option<usize>) -> Self {
+        // Blanks at the end are no text that anybody misses.
+        while let Some(last) = self.0.last_mut() {
+            last.text.truncate(last.text.trim_end().len());
+            if !last.text.is_empty() {
+                break;
+            }
+            self.0.pop();
+        }
         let Some(width) = width.filter(|width| self.width() > *width) else { return self };
         let mut left = width;
         let mut spans = Vec::new();

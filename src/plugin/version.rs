@@ -8,7 +8,7 @@ pub fn page(operator: anyhow::Result<Option<String>>) -> Vec<Line> {
     let line = |name: &str| Line::new().and(Tone::Faint, format!("{name:<9} "));
     let second = match operator {
         Ok(Some(image)) => {
-            let line = line("operator").text(super::view::short_image(&image));
+            let line = line("operator").text(crate::text::short_image(&image));
             let tag =
                 image.split('@').next().unwrap_or_default().rsplit('/').next().unwrap_or_default().rsplit_once(':');
             match tag {

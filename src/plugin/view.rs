@@ -5,7 +5,7 @@ use crate::{
     api::{
         ConditionType, DatabaseMigration, DatabaseMigrationStatus, PlanStatus, Reason, ReasonKind, RunResult, RunStatus,
     },
-    text::clean,
+    text::{clean, short_image},
 };
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 use kube::ResourceExt;
@@ -203,17 +203,6 @@ pub fn took(run: &RunStatus) -> Option<String> {
     Some(span(finished.0.as_second() - started.0.as_second()))
 }
 
-/// An image as people call it: its last name and tag, and twelve characters of its digest.
-pub fn short_image(image: &str) -> String {
-    let (name, digest) = image.split_once('@').map_or((image, None), |(name, digest)| (name, Some(digest)));
-    let name = name.rsplit('/').next().unwrap_or(name);
-    let digest = digest.map(|digest| digest.rsplit(':').next().unwrap_or(digest));
-    match digest {
-        Some(digest) => format!("{name} ({})", digest.chars().take(12).collect::<String>()),
-        None => name.to_owned(),
-    }
-}
-
 /// The image of the spec with the digest that it had when it was inspected.
 pub fn image(object: &DatabaseMigration) -> String {
     let inspected = object.status.as_ref().and_then(|status| status.image.as_ref());
@@ -276,17 +265,6 @@ pub fn severity_word(severity: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn images_are_short() {
-        let digest = "72faae2eea9b".to_owned() + &"0".repeat(52);
-        assert_eq!(
-            short_image(&format!("registry.example.com:5000/team/shop:1.5.0@sha256:{digest}")),
-            "shop:1.5.0 (72faae2eea9b)"
-        );
-        assert_eq!(short_image("shop"), "shop");
-        assert_eq!(short_image("registry.example.com:5000/shop:1"), "shop:1");
-    }
 
     #[test]
     fn hazards_are_told_in_words() {

@@ -34,6 +34,7 @@ pub fn plan_hash(map: &impl ResourceExt) -> String {
 /// What the status shows of a plan.
 pub fn plan_status(object: &DatabaseMigration, chosen: &Chosen) -> PlanStatus {
     let plan = &chosen.plan;
+    let down = plan.direction == Direction::Downgrade;
     let listed = |rows: &BTreeSet<String>| rows.iter().take(ROWS).cloned().collect();
     PlanStatus {
         hash: chosen.hash.clone(),
@@ -43,7 +44,7 @@ pub fn plan_status(object: &DatabaseMigration, chosen: &Chosen) -> PlanStatus {
         step_count: i32::try_from(plan.steps.len()).unwrap_or(i32::MAX),
         steps: shown_steps(chosen, 120).take(STEPS).collect(),
         hazard_summary: hazard_summary(chosen),
-        hazards: worst_first(chosen).take(HAZARDS).map(shown_hazard).collect(),
+        hazards: worst_first(chosen).take(HAZARDS).map(|finding| shown_hazard(finding, down)).collect(),
         allowances: allowances(chosen).into_iter().take(ALLOWANCES).collect(),
         config_map: (plan.direction != Direction::Stamp).then(|| plan_name(object)),
     }
@@ -66,7 +67,7 @@ fn worst_first(chosen: &Chosen) -> impl Iterator<Item = &Finding> {
     findings.into_iter()
 }
 
-fn shown_hazard(finding: &Finding) -> HazardStatus {
+fn shown_hazard(finding: &Finding, down: bool) -> HazardStatus {
     HazardStatus {
         code: finding.code.as_str().to_owned(),
         severity: finding.severity.to_string(),
@@ -74,7 +75,7 @@ fn shown_hazard(finding: &Finding) -> HazardStatus {
         table: finding.table.clone(),
         statement: text::clean(&finding.statement, 160),
         message: text::clean(&finding.message, 300),
-        advice: finding.advice.to_owned(),
+        advice: if down { finding.code.advice_down() } else { finding.advice }.to_owned(),
         also: finding.also.iter().map(also).collect(),
     }
 }
@@ -145,7 +146,8 @@ fn sql(chosen: &Chosen, down: bool, backwards: bool) -> String {
         match script.text.as_deref() {
             None => part += "-- its SQL is not known\n",
             Some("") => part += "-- nothing\n",
-            Some(sql) => part += &(text::clean(sql, MAX_SQL) + "\n"),
+            // A blank at the end of a line, and kubectl prints the whole as one escaped string.
+            Some(sql) => part.extend(text::clean(sql, MAX_SQL).lines().map(|line| line.trim_end().to_owned() + "\n")),
         }
         if out.len() + part.len() > MAX_SQL {
             return out + &format!("-- ... and {} more revisions\n", steps.len() - number);
@@ -158,7 +160,8 @@ fn sql(chosen: &Chosen, down: bool, backwards: bool) -> String {
 
 fn plan_json(chosen: &Chosen) -> String {
     let mut fits = text::fitting(MAX_JSON);
-    let hazards: Vec<Value> = worst_first(chosen).map(|f| json!(shown_hazard(f))).take_while(&mut fits).collect();
+    let down = chosen.plan.direction == Direction::Downgrade;
+    let hazards: Vec<Value> = worst_first(chosen).map(|f| json!(shown_hazard(f, down))).take_while(&mut fits).collect();
     let steps: Vec<Value> = shown_steps(chosen, 400).map(|step| json!(step)).take_while(&mut fits).collect();
     let plan = &chosen.plan;
     json!({

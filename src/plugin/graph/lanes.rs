@@ -148,5 +148,5 @@ fn legend(picture: &Picture, look: Look) -> Line {
     for (mark, word) in Mark::LEGEND.into_iter().filter(|(mark, _)| counts.contains_key(mark.glyph())) {
         line = line.and(tone(mark), mark.glyph()).and(Tone::Faint, format!(" {word}  "));
     }
-    line.and(Tone::Faint, view::short_image(&picture.image)).cut(look.width)
+    line.and(Tone::Faint, crate::text::short_image(&picture.image)).cut(look.width)
 }

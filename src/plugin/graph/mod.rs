@@ -8,11 +8,12 @@ pub use export::{dot, json, mermaid};
 pub use lanes::text;
 pub use svg::svg;
 
-use super::view::{short_image, status_of};
+use super::view::status_of;
 use crate::{
     api::{DatabaseMigration, HazardStatus, RunResult},
     jobs::Inspected,
     revisions::{Direction, Graph, Target, decide},
+    text::short_image,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 

@@ -49,7 +49,7 @@ pub fn svg(picture: &Picture) -> String {
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width:.0}\" height=\"{height:.0}\" viewBox=\"0 0 {width:.0} {height:.0}\" role=\"img\" \
          aria-label=\"Revisions of {}\">\n<style>{STYLE}</style>\n{body}</svg>\n",
-        escaped(&view::short_image(&picture.image)),
+        escaped(&crate::text::short_image(&picture.image)),
     )
 }
 

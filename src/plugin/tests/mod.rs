@@ -306,3 +306,11 @@ fn drift_is_shown_with_both_sides() {
     page("drift.txt", &drift::page(&ledger(), look(110)));
     page("drift-none.txt", &drift::page(&shop(), look(110)));
 }
+
+/// For the test of the page in a browser.
+#[test]
+fn the_objects_are_there_for_other_tests() {
+    let inspection = super::graph::tests::demo().inspection;
+    let all = json!({ "objects": everybody(), "plan": plan_map(), "inspection": inspection });
+    snapshot("objects.json", &format!("{all:#}\n"));
+}

@@ -145,15 +145,13 @@ pub fn detail(detail: &Detail, look: Look) -> Markup {
                 }
             }
         }
-        div class={ "columns" @if plan.is_some() { " two" } } {
-            section {
-                h2 { "Revisions" small { "database " code { (status.current.as_deref().unwrap_or("?")) } " → target " code { (view::target(object)) } } }
-                @if has_graph { div class="graph" { img src="graph.svg" alt="The revisions with the database and the target"; } }
-                @else { p class="soft" { "The image was not inspected yet." } }
-            }
-            @if let Some(plan) = plan { (plan_section(object, &state, plan)) }
+        section {
+            h2 { "Revisions" small { "database " code { (status.current.as_deref().unwrap_or("?")) } " → target " code { (view::target(object)) } } }
+            @if has_graph { div class="graph" { img src="graph.svg" alt="The revisions with the database and the target"; } }
+            @else { p class="soft" { "The image was not inspected yet." } }
         }
-        div class="columns two after" { (drift_section(&status)) (runs_section(&status, look)) }
+        @if let Some(plan) = plan { (plan_section(object, &state, plan)) }
+        div class="columns" { (drift_section(&status)) (runs_section(&status, look)) }
         (conditions(&status)) (events_section(events, look)) (foot())
     };
     whole(&full_name(object), "../../", state.verdict == Verdict::Working, body)

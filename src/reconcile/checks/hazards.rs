@@ -57,7 +57,7 @@ pub fn judge(chosen: &Chosen, allowed: &[AllowedHazard], before: &Before) -> Jud
     let revisions: Vec<&Revision> = chosen.revisions().collect();
     let dialect = Dialect::of(&chosen.image.inspection.dialect, before.server_version());
     let lossy = if down { Vec::new() } else { lossy_downgrades(&revisions, chosen, dialect) };
-    let reversible: Vec<Reversible> = revisions.iter().map(|revision| reversible(revision, down, &lossy)).collect();
+    let mut reversible: Vec<Reversible> = revisions.iter().map(|revision| reversible(revision, down, &lossy)).collect();
     let mut allows: Vec<Allow> = allowed.iter().filter_map(of_spec).collect();
     for revision in &revisions {
         allows.extend(allows_of_revision(&revision.id, revision.allows.iter().map(String::as_str)));
@@ -73,6 +73,13 @@ pub fn judge(chosen: &Chosen, allowed: &[AllowedHazard], before: &Before) -> Jud
         }
         None => unread(&revisions, "the SQL of this dialect can't be read"),
     };
+    if down {
+        // A step of a downgrade loses it by itself.
+        let found = || report.findings.iter().chain(report.allowed.iter().map(|(finding, _)| finding));
+        let loses = |id: &String| found().any(|f| loses(f.code) && f.revision.as_ref() == Some(id));
+        let lossy = revisions.iter().zip(&mut reversible).filter(|(revision, _)| loses(&revision.id));
+        lossy.for_each(|(_, reversible)| *reversible = Reversible::LosesData);
+    }
     Judged { report, reversible }
 }
 

@@ -6,7 +6,7 @@ use crate::{
     lint::Severity,
     reconcile::checks::hazards::Judged,
     revisions::{AlembicError, Direction, Graph, Plan, PlanError, Target, adopt, decide, first_step, steps_digest},
-    text::{self, rows_in_line},
+    text::{self, rows_in_line, short_image},
 };
 use sha2::{Digest, Sha256};
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
@@ -161,10 +161,12 @@ pub fn usable_graph(image: &Inspected) -> Result<&Graph, Problem> {
     let graph = image
         .graph
         .as_ref()
-        .map_err(|e| Problem::new(Reason::RevisionGraphInvalid, format!("{}: {e}", image.image)))?;
+        .map_err(|e| Problem::new(Reason::RevisionGraphInvalid, format!("{e} ({})", short_image(&image.image))))?;
     if graph.is_empty() {
-        let message =
-            format!("{} holds no revision files; Alembic would do nothing and call it a success", image.image);
+        let message = format!(
+            "no revision files are in {}; Alembic would do nothing and call it a success",
+            short_image(&image.image)
+        );
         return Err(Problem::new(Reason::NoRevisions, message));
     }
     Ok(graph)
@@ -192,10 +194,10 @@ fn going_back<'a>(
 fn not_known(unknown: &[&String], image: &Inspected, rows: &BTreeSet<String>, foreign: bool) -> Problem {
     let names: Vec<String> = unknown.iter().map(|r| text::clean(r, 64)).collect();
     let message = format!(
-        "the database is at {}, and {} does not know revision {}; no image that was inspected before leads from there to the target",
+        "the database is at {}, and revision {} is not in {}; no image that was inspected before leads from there to the target",
         rows_in_line(rows),
-        image.image,
         text::list(&names, 5),
+        short_image(&image.image),
     );
     Problem::new(if foreign { Reason::UnknownRevision } else { Reason::DatabaseAhead }, message)
 }
@@ -205,10 +207,15 @@ fn not_in_image(error: &AlembicError, image: &Inspected, remembered: &[Arc<Inspe
     let has = |other: &&Arc<Inspected>| other.graph.as_ref().is_ok_and(|g| g.resolve_target(target).is_ok());
     match remembered.iter().find(has) {
         Some(other) => {
-            let message = format!("{}: {error}; {} has it", image.image, other.image);
+            let message = format!("{error} in {}; {} has it", short_image(&image.image), short_image(&other.image));
             Problem::new(Reason::RevisionNotInImage, message)
         }
-        None => Problem::new(Reason::UnknownTarget, format!("{}: {error}", image.image)),
+        None => {
+            let heads = image.graph.as_ref().map(Graph::heads).unwrap_or_default();
+            let noun = if heads.len() == 1 { "the head is" } else { "the heads are" };
+            let message = format!("{error} in {}; {noun} {}", short_image(&image.image), text::list(&heads, 5));
+            Problem::new(Reason::UnknownTarget, message)
+        }
     }
 }
 
@@ -238,7 +245,7 @@ pub fn plan_problem(chosen: &Chosen, policy: DowngradePolicy, column: Option<u32
     if chosen.image.inspection.external_transaction && !chosen.image.inspection.transactional_ddl {
         let message = format!(
             "env.py in {} runs a statement before context.configure() and never commits: the version rows would be lost while it exits with code 0, and this database does not roll back the rest; commit the connection before context.configure(), or connect with engine.begin()",
-            chosen.image.image,
+            short_image(&chosen.image.image),
         );
         return Some(Problem::new(Reason::ExternalTransaction, message));
     }
@@ -342,7 +349,7 @@ pub fn direction_name(direction: Direction) -> &'static str {
 }
 
 fn refused(error: &PlanError, image: &Inspected) -> Problem {
-    let message = format!("{}: {error}", image.image);
+    let message = format!("{error} ({})", short_image(&image.image));
     let reason = match error {
         PlanError::Target(error) => match error {
             AlembicError::MultipleHeads { .. } => Reason::MultipleHeads,
