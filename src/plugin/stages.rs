@@ -4,7 +4,7 @@ use super::{
     text::{Line, Tone},
     view::{State, Verdict, status_of},
 };
-use crate::api::{ApprovalMode, BackupWhen, ConditionType, DatabaseMigration, Reason};
+use crate::api::{ApprovalMode, ConditionType, DatabaseMigration, Reason, When};
 
 /// A stage, in the order in which they are passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,10 +40,10 @@ impl Stage {
     fn wanted(self, object: &DatabaseMigration) -> bool {
         let spec = &object.spec;
         match self {
-            Self::Rehearse => spec.rehearse,
+            Self::Rehearse => spec.rehearsal.when != When::Never,
             Self::Approve => spec.policy.approval.mode != ApprovalMode::Auto,
-            Self::BackUp => spec.backup.when != BackupWhen::Never,
-            Self::Verify => spec.verify.is_some(),
+            Self::BackUp => spec.backup.when != When::Never,
+            Self::Verify => spec.verify.when != When::Never,
             Self::Inspect | Self::Plan | Self::Run | Self::Ready => true,
         }
     }

@@ -2,7 +2,7 @@
 
 use super::view::status_of;
 use crate::{
-    api::{BackupMethod, DatabaseMigration, Reason, RehearsalResult, RunStatus},
+    api::{BackupMethod, DatabaseMigration, Reason, RunStatus, StageResult},
     jobs::{JobRecord, Kind},
 };
 use k8s_openapi::api::batch::v1::Job;
@@ -59,15 +59,15 @@ fn told_by_status(object: &DatabaseMigration) -> Option<String> {
     let reason = super::view::State::of(object).reason();
     let rehearsal = status.rehearsal.as_ref();
     match reason {
-        Some(Reason::Rehearsing | Reason::RehearsalFailed) => rehearsal.map(|rehearsal| rehearsal.job.clone()),
+        Some(Reason::Rehearsing | Reason::RehearsalFailed) => rehearsal.map(|rehearsal| rehearsal.stage.job.clone()),
         Some(Reason::BackingUp | Reason::BackupFailed) => {
-            status.backup.as_ref().filter(|backup| backup.method == BackupMethod::Job).map(|b| b.reference.clone())
+            status.backup.as_ref().filter(|backup| backup.method == BackupMethod::Job).map(|b| b.stage.job.clone())
         }
-        Some(Reason::Verifying | Reason::VerifyFailed) => status.verify.as_ref().map(|verify| verify.job.clone()),
+        Some(Reason::Verifying | Reason::VerifyFailed) => status.verify.as_ref().map(|verify| verify.stage.job.clone()),
         Some(Reason::Inspecting | Reason::Probing) => None,
         Some(Reason::AwaitingApproval) => rehearsal
-            .filter(|rehearsal| rehearsal.result != RehearsalResult::Running)
-            .map(|rehearsal| rehearsal.job.clone()),
+            .filter(|rehearsal| rehearsal.stage.result != StageResult::Running)
+            .map(|rehearsal| rehearsal.stage.job.clone()),
         _ => status.last_run.as_ref().map(|run: &RunStatus| run.job.clone()),
     }
 }
