@@ -48,6 +48,11 @@ test-chart: ## Test what the chart renders and refuses
 	$(SUDO) tests/python -m pip install --quiet --disable-pip-version-check pyyaml==6.0.3
 	$(SUDO) $(PYTEST) tests/chart -q
 
+.PHONY: test-page
+test-page: toolchain ## Test the page of the kubectl plugin in a real Chromium (UPDATE=1 takes the book's pictures anew)
+	$(CARGO) build --locked --bin kubectl-dbmigration
+	$(SUDO) $(PYTEST) tests/page -q
+
 .PHONY: test-e2e
 test-e2e: $(BINARY) ## Test on a real cluster, which is started and taken down
 	status=0; $(MAKE) --no-print-directory prepare e2e-side-by-side e2e-one-by-one || status=$$?; $(SUDO) tests/cluster/down; exit $$status

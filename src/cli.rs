@@ -112,7 +112,28 @@ fn print(text: &str) -> anyhow::Result<ExitCode> {
 
 /// The CustomResourceDefinition as YAML.
 pub fn crd() -> Result<String, serde_yaml::Error> {
-    serde_yaml::to_string(&DatabaseMigration::crd())
+    let mut crd = serde_yaml::to_value(DatabaseMigration::crd())?;
+    join_lines(&mut crd);
+    serde_yaml::to_string(&crd)
+}
+
+/// Descriptions as they read, and not as the source breaks their lines: `kubectl explain` prints them as they are.
+fn join_lines(value: &mut serde_yaml::Value) {
+    match value {
+        serde_yaml::Value::Mapping(map) => {
+            for (key, value) in map.iter_mut() {
+                match (key.as_str(), &mut *value) {
+                    (Some("description"), serde_yaml::Value::String(text)) => {
+                        let paragraphs: Vec<String> = text.split("\n\n").map(|part| part.replace('\n', " ")).collect();
+                        *text = paragraphs.join("\n\n");
+                    }
+                    _ => join_lines(value),
+                }
+            }
+        }
+        serde_yaml::Value::Sequence(list) => list.iter_mut().for_each(join_lines),
+        _ => {}
+    }
 }
 
 async fn run(args: RunArgs) -> anyhow::Result<()> {

@@ -41,19 +41,19 @@ type Sample = (Labels, f64);
 type Told = (&'static str, &'static str, fn(&DatabaseMigration, Timestamp) -> Vec<Sample>);
 
 const TOLD: [Told; 9] = [
-    ("migration_info", "What an object is; the reason is that of its condition Ready", info),
-    ("migration_ready", "Whether the database is at its target, for this generation of the spec", ready),
-    ("migration_stalled", "Whether nothing happens until somebody changes something", stalled),
-    ("migration_pending_revisions", "Steps between the live database and the target", pending),
-    ("migration_hazards", "Hazards of the plan that nobody allowed, the ten worst by severity", hazards),
-    ("migration_drift_objects", "Objects of the schema that are not as they should be, by change", drift),
+    ("migration_info", "What an object is; the reason is that of its condition Ready.", info),
+    ("migration_ready", "Whether the database is at its target, for this generation of the spec.", ready),
+    ("migration_stalled", "Whether nothing happens until somebody changes something.", stalled),
+    ("migration_pending_revisions", "Steps between the live database and the target.", pending),
+    ("migration_hazards", "Hazards of the plan that nobody allowed, the ten worst by severity.", hazards),
+    ("migration_drift_objects", "Objects of the schema that are not as they should be, by change.", drift),
     (
         "migration_awaiting_approval_seconds",
-        "For how long a plan has waited for somebody; absent where none does",
+        "For how long a plan has waited for somebody; absent where none does.",
         awaiting,
     ),
-    ("migration_last_run_timestamp_seconds", "When the newest run ended, by its result", last_run),
-    ("migration_suspended", "Whether no new run is started since somebody said so", suspended),
+    ("migration_last_run_timestamp_seconds", "When the newest run ended, by its result.", last_run),
+    ("migration_suspended", "Whether no new run is started since somebody said so.", suspended),
 ];
 
 impl Objects {
@@ -82,7 +82,7 @@ impl Collector for Objects {
         for object in &readable {
             *counts.entry(reason(object)).or_default() += 1;
         }
-        let help = "Number of DatabaseMigrations by the reason of their condition Ready";
+        let help = "Number of DatabaseMigrations by the reason of their condition Ready.";
         let mut metric = encoder.encode_descriptor("migrations", help, None, MetricType::Gauge)?;
         for (reason, count) in counts {
             gauge(&mut metric, &vec![("reason", reason)], count as f64)?;

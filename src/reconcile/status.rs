@@ -106,6 +106,7 @@ impl<'a> Writer<'a> {
             status.waiting = None;
         }
         status.observed_generation = object.metadata.generation;
+        status.target.get_or_insert_with(|| text::clean(&object.spec.target_revision, 128));
         let mut writer = Self { object, status, now };
         for type_ in ConditionType::ALL {
             if writer.status.condition(type_).is_none() {
@@ -207,6 +208,7 @@ impl<'a> Writer<'a> {
     fn image(&mut self, id: &str, image: &Inspected) {
         self.status.image = Some(ImageStatus {
             reference: self.object.spec.image.clone(),
+            name: image_name(&self.object.spec.image, image.digest.as_deref()),
             digest: image.digest.clone(),
             alembic: Some(text::clean(&image.inspection.alembic, 32)),
             inspection: Some(id.to_owned()),
@@ -221,7 +223,9 @@ impl<'a> Writer<'a> {
     /// The heads of the image, and the revisions that the target means in it.
     fn graph(&mut self, heads: &[String], target: Option<&[String]>) {
         self.status.heads = heads.iter().take(MAX_LISTED).cloned().collect();
-        self.status.target = target.map(|t| rows_in_line(&t.iter().cloned().collect()));
+        // What can't be resolved is shown as it is asked for.
+        let asked = || text::clean(&self.object.spec.target_revision, 128);
+        self.status.target = Some(target.map_or_else(asked, |t| rows_in_line(&t.iter().cloned().collect())));
         self.status.target_revisions = target.unwrap_or_default().iter().take(MAX_LISTED).cloned().collect();
     }
 
@@ -270,7 +274,13 @@ impl<'a> Writer<'a> {
         let plan = &chosen.plan;
         let count = |steps: &[String]| i32::try_from(steps.len()).unwrap_or(i32::MAX);
         let revisions = chosen.pending.iter().take(MAX_PENDING).cloned().collect();
-        self.status.pending = Some(Pending { count: count(&chosen.pending), revisions });
+        let sign = match plan.direction {
+            Direction::Upgrade => "+",
+            Direction::Downgrade => "-",
+            Direction::None | Direction::Stamp => "",
+        };
+        let steps = format!("{sign}{}", chosen.pending.len());
+        self.status.pending = Some(Pending { count: count(&chosen.pending), steps, revisions });
         if plan.direction == Direction::None {
             self.status.plan = None;
             self.set(ConditionType::Planned, "True", "NothingToDo", "the version rows are the target's");
@@ -292,6 +302,14 @@ impl<'a> Writer<'a> {
     fn forget_rehearsal(&mut self) {
         let waits = self.object.spec.rehearsal.when != When::Never && self.status.plan.is_some();
         self.status.rehearsal.take_if(|rehearsal| !waits && rehearsal.stage.result == StageResult::Running);
+    }
+}
+
+/// The image of a spec in short, with the digest that was inspected.
+fn image_name(image: &str, digest: Option<&str>) -> String {
+    match digest.filter(|_| !image.contains('@')) {
+        Some(digest) => text::short_image(&format!("{image}@{digest}")),
+        None => text::short_image(image),
     }
 }
 

@@ -164,6 +164,38 @@ fn the_command_line_has_its_page() {
     generated("docs/src/cli.md", &format!("{}\n", text.trim_end()));
 }
 
+/// The page of the kubectl plugin: what it shows, as its own tests keep it, and what it takes.
+#[test]
+fn the_page_of_the_plugin_is_generated_from_its_arguments() {
+    let introduction = "`kubectl dbmigration` is a second binary, `kubectl-dbmigration` on the PATH. It reads with your own rights: the role `view` \
+        is enough. `approve`, `reject`, `retry`, `suspend`, `resume` and `accept-drift` patch an annotation of the object.\n\n\
+        Flags as kubectl's: `-n`, `-A`, `-l`, `--context`, `--kubeconfig`. Colours end where a pipe begins, and with `NO_COLOR`. Exit codes of `status`, \
+        `wait` and `approve`: 0 ready, 1 stalled, 3 waits for somebody, 4 at work; 2 where the question could not be asked.\n\n\
+        ## What it shows\n\n";
+    let mut text = page("The kubectl plugin", "src/plugin", introduction);
+    for (command, file) in [
+        ("status -A", "status-all.txt"),
+        ("status shop", "status-awaiting.txt"),
+        ("plan shop", "plan.txt"),
+        ("graph shop", "graph.txt"),
+        ("history contacts", "history.txt"),
+        ("drift ledger", "drift.txt"),
+        ("target shop -- -2", "target.txt"),
+    ] {
+        text += &format!(
+            "```text\n$ kubectl dbmigration {command}\n{{{{#include ../../src/plugin/snapshots/{file}}}}}\n```\n\n"
+        );
+    }
+    text += "## The page\n\n`kubectl dbmigration ui` serves a page on 127.0.0.1 until it is stopped. Its address has a token that is made anew at each start; it only \
+        reads, runs no JavaScript and loads nothing from elsewhere.\n\n![All objects](pictures/all.png)\n\n![One object](pictures/shop.png)\n\n";
+    for subcommand in alembic_operator::plugin::cli::Cli::command().get_subcommands() {
+        if subcommand.get_name() != "help" && !subcommand.is_hide_set() {
+            arguments(subcommand, &mut text);
+        }
+    }
+    generated("docs/src/plugin.md", &format!("{}\n", text.trim_end()));
+}
+
 fn arguments(command: &Command, text: &mut String) {
     let about = command.get_about().map(ToString::to_string).unwrap_or_default();
     *text += &format!("## {}\n\n{about}\n\n", command.get_name());

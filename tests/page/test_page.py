@@ -162,7 +162,7 @@ def shown(chromium, url, name, height, dark=False):
 GREEN, RED, WHITE, NIGHT = bytes.fromhex("1a7f37"), bytes.fromhex("cf222e"), bytes.fromhex("ffffff"), bytes.fromhex("0d1117")
 
 
-@pytest.mark.parametrize("path, name, height", [("", "all", 430), ("demo/shop/", "shop", 1500)])
+@pytest.mark.parametrize("path, name, height", [("", "all", 430), ("demo/shop/", "shop", 1960)])
 def test_a_page_is_drawn_without_complaint(chromium, page, path, name, height):
     light, complaints = shown(chromium, page + path, f"{name}.png", height)
     assert not complaints

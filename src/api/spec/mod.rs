@@ -70,9 +70,9 @@ use serde::{Deserialize, Serialize};
     ),
     printcolumn(
         name = "Pending",
-        type_ = "integer",
-        json_path = ".status.pending.count",
-        description = "Steps between current and target"
+        type_ = "string",
+        json_path = ".status.pending.steps",
+        description = "Steps between current and target: +4 up, -4 down"
     ),
     printcolumn(
         name = "Drift",
@@ -96,15 +96,15 @@ use serde::{Deserialize, Serialize};
         description = "Hash of the plan"
     ),
     printcolumn(name = "Dialect", type_ = "string", json_path = ".status.database.dialect", priority = 1),
-    printcolumn(name = "Image", type_ = "string", json_path = ".spec.image", priority = 1),
     printcolumn(
-        name = "Last",
+        name = "Last Run",
         type_ = "date",
         json_path = ".status.lastRun.finishedAt",
         priority = 1,
         description = "When the last run ended"
     ),
-    printcolumn(name = "Suspended", type_ = "boolean", json_path = ".spec.suspend", priority = 1)
+    printcolumn(name = "Suspended", type_ = "boolean", json_path = ".spec.suspend", priority = 1),
+    printcolumn(name = "Image", type_ = "string", json_path = ".status.image.name", priority = 1)
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(

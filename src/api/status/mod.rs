@@ -168,6 +168,9 @@ impl ConditionType {
 pub struct Pending {
     /// Number of steps.
     pub count: i32,
+    /// The same with its direction: `+4` for an upgrade, `-4` for a downgrade, `0`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub steps: String,
     /// The first ten of them, in the order in which they would run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub revisions: Vec<String>,
@@ -189,6 +192,9 @@ pub struct ImageStatus {
     /// The reference as the spec has it.
     #[serde(rename = "ref")]
     pub reference: String,
+    /// The same in short: its last name and tag, and twelve characters of the digest.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub name: String,
     /// The digest that it had when it was inspected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,

@@ -55,7 +55,7 @@ pub fn svg(picture: &Picture) -> String {
 
 const STYLE: &str = "text{font:12px ui-monospace,Menlo,Consolas,monospace;fill:#1f2328}path{stroke:#8c959f;stroke-width:1.5;fill:none}.dash{stroke-dasharray:2 3}\
 .faint{fill:#6e7781}.id{font-weight:600}.good{fill:#1a7f37;stroke:#1a7f37}.busy{fill:#fff;stroke:#9a6700}.bad{fill:#cf222e;stroke:#cf222e}.none{fill:#fff;stroke:#8c959f}\
-text.busy{fill:#9a6700;stroke:none}text.bad{fill:#cf222e;stroke:none}text.good{fill:#1a7f37;stroke:none}circle{stroke-width:2}.ring{fill:none}\
+text.busy{fill:#9a6700;stroke:none}text.bad{fill:#cf222e;stroke:none}text.good{fill:#1a7f37;stroke:none}circle{stroke-width:2}circle.ring{fill:none}\
 @media(prefers-color-scheme:dark){text{fill:#e6edf3}path{stroke:#6e7681}.faint{fill:#8d96a0}.good{fill:#3fb950;stroke:#3fb950}.busy{fill:#0d1117;stroke:#d29922}.bad{fill:#f85149;stroke:#f85149}\
 .none{fill:#0d1117;stroke:#6e7681}text.busy{fill:#d29922}text.bad{fill:#f85149}text.good{fill:#3fb950}}";
 
@@ -122,6 +122,7 @@ fn text(out: &mut String, node: &Node, down: bool, x: f32, y: f32) -> usize {
     let mut state = match node.step {
         Some(step) if down => format!("{step} to undo"),
         Some(step) => format!("{step} pending"),
+        None if node.mark == Mark::Database => "applied".to_owned(),
         None => node.mark.word().to_owned(),
     };
     if let Some(hazard) = node.hazards.first() {
