@@ -38,6 +38,9 @@ fn kind(kind: ReasonKind) -> (Tone, &'static str) {
         ReasonKind::Ready => (Tone::Good, "the database is where it should be"),
         ReasonKind::Working => (Tone::Busy, "the operator is at work, or waits for something that clears by itself"),
         ReasonKind::Held => (Tone::Busy, "held by you"),
+        ReasonKind::Late => {
+            (Tone::Busy, "something is missing that may still come; stalled if it does not within a while")
+        }
         ReasonKind::Stalled => (Tone::Bad, "nothing happens until somebody changes something"),
     }
 }
@@ -45,7 +48,7 @@ fn kind(kind: ReasonKind) -> (Tone, &'static str) {
 /// Every word that there is.
 pub fn words(width: Option<usize>) -> Vec<Line> {
     let mut lines = Vec::new();
-    for group in [ReasonKind::Ready, ReasonKind::Working, ReasonKind::Held, ReasonKind::Stalled] {
+    for group in [ReasonKind::Ready, ReasonKind::Working, ReasonKind::Held, ReasonKind::Late, ReasonKind::Stalled] {
         let words: Vec<&str> = Reason::ALL.iter().filter(|reason| reason.kind() == group).map(|r| r.as_str()).collect();
         let (tone, words_for) = kind(group);
         lines.push(Line::of(tone, words_for));
