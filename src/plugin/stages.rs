@@ -74,6 +74,9 @@ impl Stage {
             Reason::ImagePullFailed
             | Reason::PodRejected
             | Reason::PodFailed
+            | Reason::PodUnschedulable
+            | Reason::PodStuck
+            | Reason::InitContainerFailed
             | Reason::AlembicMissing
             | Reason::AlembicTooOld
             | Reason::ConfigNotFound
