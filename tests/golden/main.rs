@@ -6,6 +6,7 @@ mod chart;
 mod markdown;
 mod objects;
 mod pages;
+mod pictures;
 mod reference;
 
 use alembic_operator::cli;

@@ -4,8 +4,8 @@ use super::{
     markdown::{Page, all, beside, book},
     root,
 };
-use alembic_operator::cli::Cli;
-use clap::CommandFactory;
+use alembic_operator::{cli::Cli, plugin};
+use clap::{Command, CommandFactory};
 use std::{collections::HashSet, fs};
 
 /// Links out of the repository are not followed.
@@ -77,34 +77,36 @@ fn every_make_target_exists() {
     assert!(unknown.is_empty(), "{}", unknown.join("\n"));
 }
 
-/// A command line of the operator names its subcommands and flags as they are.
+/// A command line of the operator or the plugin names its subcommands and flags as they are.
 #[test]
 fn every_flag_exists() {
-    let command = Cli::command();
+    let programs = [("alembic-operator ", Cli::command()), ("kubectl dbmigration ", plugin::cli::Cli::command())];
     let mut unknown = Vec::new();
     for page in all() {
         for (line, code) in page.code() {
-            let code = code.split(['|', ';']).next().unwrap_or_default().to_owned();
-            let words: Vec<&str> =
-                code.trim_start_matches(['$', ' ', '-']).trim_start_matches("run: ").split_whitespace().collect();
-            let [program, subcommand, rest @ ..] = words.as_slice() else { continue };
-            if *program != "alembic-operator" || !subcommand.starts_with(|c: char| c.is_ascii_lowercase()) {
-                continue;
-            }
-            let Some(subcommand) = command.find_subcommand(subcommand) else {
-                unknown.push(format!("{}:{line}: alembic-operator {subcommand}", page.path));
-                continue;
-            };
-            let flags =
-                rest.iter().filter_map(|word| word.strip_prefix("--")).map(|f| f.split('=').next().unwrap_or(f));
-            for flag in flags.filter(|flag| !flag.is_empty()) {
-                if !subcommand.get_arguments().any(|known| known.get_long() == Some(flag)) {
-                    unknown.push(format!("{}:{line}: --{flag} of {}", page.path, subcommand.get_name()));
-                }
+            let code = code.trim_start_matches(['$', ' ', '-']).trim_start_matches("run: ").to_owned();
+            for (name, command) in &programs {
+                let said = code.strip_prefix(name).and_then(|rest| rest.split(['|', ';']).next());
+                let wrong = said.and_then(|rest| unknown_word(command, rest));
+                unknown.extend(wrong.map(|word| format!("{}:{line}: {name}{word}", page.path)));
             }
         }
     }
     assert!(unknown.is_empty(), "{}", unknown.join("\n"));
+}
+
+/// The first subcommand or flag that a command does not have.
+fn unknown_word(command: &Command, said: &str) -> Option<String> {
+    let mut words = said.split_whitespace();
+    let name = words.next().filter(|word| word.starts_with(|c: char| c.is_ascii_lowercase()))?;
+    let Some(subcommand) = command.find_subcommand(name) else { return Some(name.to_owned()) };
+    let has = |flag: &str| {
+        let mut known = subcommand.get_arguments().chain(command.get_arguments());
+        flag == "help" || known.any(|known| known.get_long() == Some(flag))
+    };
+    let flags = words.take_while(|word| *word != "--").filter_map(|word| word.strip_prefix("--"));
+    let mut flags = flags.map(|flag| flag.split(['=', ',']).next().unwrap_or(flag));
+    flags.find(|flag| !has(flag)).map(|flag| format!("{name} --{flag}"))
 }
 
 /// What a page tells Helm to set is a value of the chart.
