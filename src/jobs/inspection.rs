@@ -78,6 +78,9 @@ pub struct Revision {
     pub file: String,
     /// SHA-256 of the file's bytes.
     pub sha256: String,
+    /// Other files that it was seen to read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reads: Vec<ReadFile>,
     /// First line of the docstring.
     #[serde(default)]
     pub message: String,
@@ -97,7 +100,20 @@ pub struct Revision {
     pub allows: Vec<String>,
 }
 
+/// A file that a revision reads.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReadFile {
+    pub path: String,
+    /// SHA-256 of its bytes.
+    pub sha256: String,
+}
+
 impl Revision {
+    /// What a plan's hash knows its content by: its own file, and those that it reads.
+    pub fn content(&self) -> String {
+        self.reads.iter().fold(self.sha256.clone(), |text, read| format!("{text} {} {}", read.path, read.sha256))
+    }
+
     /// What it would run, up or down.
     pub fn script(&self, down: bool) -> &Script {
         if down { &self.sql.downgrade } else { &self.sql.upgrade }
@@ -120,12 +136,15 @@ pub struct Script {
     pub sha256: Option<String>,
     /// Why the SQL is not all, or is not there.
     pub opaque: Vec<String>,
+    /// Why it can't work on any database, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub broken: Option<String>,
 }
 
 impl Default for Script {
     /// Of an inspection that did not look for SQL.
     fn default() -> Self {
-        Self { text: None, sha256: None, opaque: vec!["its SQL was not rendered".to_owned()] }
+        Self { text: None, sha256: None, opaque: vec!["its SQL was not rendered".to_owned()], broken: None }
     }
 }
 

@@ -54,7 +54,7 @@ pub use report::{CatalogReport, Differences, Failure, Look, Report, ReportError,
 pub use run::{EndedRun, RunRequest, run_job, run_name};
 pub use scratch::Scratch;
 pub use stuck::{START_DEADLINE, initializing, is_slow, tells_why_stuck};
-pub use task::{Action, ConnectionTask, History, Limit, Run, Source, Task};
+pub use task::{Action, ConnectionTask, History, Limit, Reads, Run, Source, Task};
 pub use verify::{VERIFY_FIELD, VerifyRequest, verify_job};
 
 /// Name of the container that runs Alembic; the one that `spec.podTemplate` merges into.

@@ -14,6 +14,8 @@ macro_rules! files {
 const FILES: &[(&str, &str)] = files![
     "__main__.py",
     "alembic_operator_runner/__init__.py",
+    "alembic_operator_runner/apart.py",
+    "alembic_operator_runner/application.py",
     "alembic_operator_runner/blame.py",
     "alembic_operator_runner/catalog.py",
     "alembic_operator_runner/connect.py",
@@ -51,6 +53,7 @@ const FILES: &[(&str, &str)] = files![
     "alembic_operator_runner/secrets.py",
     "alembic_operator_runner/source/__init__.py",
     "alembic_operator_runner/source/kinds.py",
+    "alembic_operator_runner/source/reads.py",
     "alembic_operator_runner/source/sight.py",
     "alembic_operator_runner/statements.py",
     "alembic_operator_runner/steps.py",

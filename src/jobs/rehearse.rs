@@ -101,6 +101,7 @@ mod tests {
             end: vec!["b".into()],
             steps: 1,
             steps_digest: "00".into(),
+            reads: Default::default(),
             lock_wait_seconds: 60,
             lock_timeout: limit,
             statement_timeout: None,
@@ -164,7 +165,7 @@ mod tests {
 
     #[test]
     fn the_job_has_the_history_and_no_secret() {
-        let history = History { targets: vec!["a".into()], steps: 1, steps_digest: "11".into() };
+        let history = History { targets: vec!["a".into()], steps: 1, steps_digest: "11".into(), reads: Default::default() };
         let job = job(by_url(), "postgresql+psycopg", Some("postgres:15"), Origin::History(Some(history))).unwrap();
         assert!(job.metadata.name.unwrap().contains("-rehearse-"));
         let pod = job.spec.unwrap().template.spec.unwrap();
@@ -174,7 +175,7 @@ mod tests {
         let task = env.iter().find(|e| e.name == "ALEMBIC_OPERATOR_TASK").unwrap().value.clone().unwrap();
         let task: Value = serde_json::from_str(&task).unwrap();
         assert_eq!((&task["action"], &task["source"]), (&json!("rehearse"), &json!("history")));
-        assert_eq!(task["history"], json!({"targets": ["a"], "steps": 1, "steps_digest": "11"}));
+        assert_eq!(task["history"], json!({"targets": ["a"], "steps": 1, "steps_digest": "11", "reads": {}}));
         assert!(task["catalog"]["postgresql"].is_string() && task["from"] == json!(["a"]));
     }
 }

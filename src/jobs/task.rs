@@ -80,7 +80,11 @@ pub struct History {
     pub targets: Vec<String>,
     pub steps: usize,
     pub steps_digest: String,
+    pub reads: Reads,
 }
+
+/// By revision, the files that it reads beside its own.
+pub type Reads = BTreeMap<String, Vec<String>>;
 
 /// A planned run. The runner computes the steps again and refuses when they are not these.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -99,6 +103,8 @@ pub struct Run {
     pub steps: usize,
     /// Digest over the steps' ids and file hashes (`revisions::steps_digest`).
     pub steps_digest: String,
+    /// By revision, the other files that are in the digest.
+    pub reads: Reads,
     /// Seconds to wait for another migration of the same database.
     pub lock_wait_seconds: u64,
     /// How long a statement may wait for a lock.

@@ -30,11 +30,15 @@ REQUIREMENTS = {
         "greenlet",
     ],
     "mariadb": ["alembic==1.20.1", "SQLAlchemy==2.1.9", "PyMySQL==1.1.2"],
+    "flask": ["alembic==1.18.5", "SQLAlchemy==2.0.58", "Flask==3.1.2", "Flask-Migrate==4.1.0", "Flask-SQLAlchemy==3.1.1", *POSTGRES],
+    "extensions": ["alembic==1.18.5", "SQLAlchemy==2.0.58", "alembic-utils==0.8.8", "alembic-postgresql-enum==1.11.0", *POSTGRES],
     "none": [],
 }
 OLDEST_REFUSED = "1.5.8"
 WITHOUT_ALEMBIC = "none"
 WITH_PYMYSQL = "mariadb"
+WITH_FLASK = "flask"
+WITH_EXTENSIONS = "extensions"
 OLDEST_SQLALCHEMY = "SQLAlchemy 1.3"
 NEWEST = "1.20.1"
 SUPPORTED = ["1.6.5", "1.9.4", "1.13.3", "1.18.5", NEWEST]

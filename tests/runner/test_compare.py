@@ -1,5 +1,6 @@
 """The comparison of the tables with the models, as `alembic check` makes it; changes nothing."""
 
+import environments
 import pytest
 from environments import ENDS, SUPPORTED
 from project import models_of
@@ -70,3 +71,84 @@ def test_many_differences_fit_the_message(sqlite_project, sqlite):
 def test_without_models_there_is_nothing_to_compare(sqlite_project):
     sqlite_project.tables(*LINE)
     sqlite_project.compare().refused("ModelsMissing", "target_metadata")
+
+
+DIRECTIVES = """
+def without_noise(context, revision, directives):
+    operations = directives[0].upgrade_ops
+    for inner in operations.ops:
+        inner.ops = [operation for operation in inner.ops if getattr(getattr(operation, 'column', None), 'name', '') != 'noise']
+    operations.ops = [inner for inner in operations.ops if inner.ops]
+"""
+
+
+@pytest.mark.parametrize("release", ENDS)
+def test_process_revision_directives(project, release):
+    project.tables("r1")
+    project.upgrade([], ["r1"], ["r1"], ["r1"]).done()
+    models = models_of("r1").replace("Column('id', Integer)", "Column('id', Integer), Column('noise', Integer)")
+    project.env(setup=models)
+    assert found(project) == [("Missing", "column r1.noise")]
+    project.env(setup=models + DIRECTIVES, options="process_revision_directives=without_noise")
+    assert found(project) == []
+    project.env(setup=models + "def none(context, revision, directives): directives[:] = []", options="process_revision_directives=none")
+    assert found(project) == []
+
+
+def test_include_object(project, database):
+    project.tables("r1")
+    project.upgrade([], ["r1"], ["r1"], ["r1"]).done()
+    database.execute("CREATE TABLE theirs (id INTEGER)")
+    project.env(setup=models_of("r1"))
+    assert found(project) == [("Unexpected", "table theirs")]
+    project.env(setup=models_of("r1"), options="include_object=lambda thing, name, kind, reflected, other: name != 'theirs'")
+    assert found(project) == []
+
+
+def test_models_that_revisions_import(sqlite_project):
+    """As MLflow's do; `alembic check` loads the revisions first."""
+    sqlite_project.write("base.py", "from sqlalchemy import MetaData\nmetadata = MetaData()\n")
+    sqlite_project.write("models.py", "from base import metadata\nfrom sqlalchemy import Column, Integer, Table\nTable('r1', metadata, Column('id', Integer))\n")
+    sqlite_project.env(setup="from base import metadata")
+    sqlite_project.revision("r1", None, ["import models", "CREATE TABLE r1 (id INTEGER)"])
+    sqlite_project.files["r1"].write_text("import models\n" + sqlite_project.files["r1"].read_text())
+    sqlite_project.upgrade([], ["r1"], ["r1"], ["r1"]).done()
+    assert found(sqlite_project) == []
+
+
+EXTENSIONS = """
+import enum
+import alembic_postgresql_enum
+from alembic_utils.pg_view import PGView
+from alembic_utils.replaceable_entity import register_entities
+from sqlalchemy import Column, Enum, Integer, MetaData, Table
+metadata = MetaData()
+class Mood(enum.Enum): calm = 1; wild = 2; odd = 3
+class Size(enum.Enum): small = 1
+Table("pets", metadata, Column("id", Integer), Column("mood", Enum(Mood)), Column("size", Enum(Size)))
+register_entities([PGView(schema="public", signature="calm_pets", definition="SELECT id FROM pets")], entity_types=[PGView])
+"""
+
+
+def test_operations_of_extensions_by_their_names(pg_project, pg):
+    pg_project.python = environments.python_of(environments.WITH_EXTENSIONS)
+    pg_project.env(setup=EXTENSIONS)
+    pg.execute("CREATE TYPE mood AS ENUM ('calm', 'wild'); CREATE TYPE gone AS ENUM ('x'); CREATE TABLE pets (id integer, mood mood)")
+    pg.execute("CREATE VIEW public.old_pets AS SELECT id FROM pets")
+    objects = set(found(pg_project))
+    assert {("Missing", "column pets.size"), ("Missing", "enum public.size"), ("Unexpected", "enum public.gone"), ("Missing", "enum value public.mood"),
+            ("Missing", "view public.calm_pets"), ("Unexpected", "view public.old_pets")} <= objects, objects
+
+
+def test_begin_immediate_of_sqlite(sqlite_project, sqlite):
+    """SQLAlchemy's recipe for transactions that see no change of others': a second connection would wait for the first."""
+    recipe = ("from sqlalchemy import event\nfrom sqlalchemy.engine import Engine\n"
+              "@event.listens_for(Engine, 'connect')\ndef connect(raw, record): raw.isolation_level = None\n"
+              "@event.listens_for(Engine, 'begin')\ndef begin(connection): connection.exec_driver_sql('BEGIN IMMEDIATE')\n")
+    sqlite_project.tables(*LINE)
+    sqlite_project.env(setup=recipe + models_of(*LINE))
+    sqlite_project.upgrade([], ["r2"], ["r2"], LINE).done()
+    assert found(sqlite_project) == []
+    from test_rehearsal import catalog
+
+    assert "catalog_error" not in sqlite_project.probe(catalog=catalog("sqlite")).done().message["look"]

@@ -1,6 +1,7 @@
 """A look changes nothing and hides nothing: what revisions do beside the SQL that they show. Touches the private PostgreSQL."""
 
 import textwrap
+from hashlib import sha256
 
 import pytest
 from environments import ENDS, OLDEST_SQLALCHEMY
@@ -104,3 +105,53 @@ def test_something_without_sql_is_opaque(sqlite_project, body):
 def test_the_environment_has_no_url_while_sql_is_rendered(pg_project):
     script = inspected(pg_project, "import os\nop.execute('SELECT %s' % os.environ['DATABASE_URL'])")["sql"]["upgrade"]
     assert script["text"] == "SELECT postgresql://rendering.invalid/shop;"
+
+
+READING = """
+from pathlib import Path
+from alembic import op
+revision, down_revision = "r1", None
+HERE = Path(__file__).parent
+TOP = (HERE / "top.sql").read_text()
+def upgrade():
+    op.execute(TOP)
+    op.execute(open(HERE / "within.sql").read())
+def downgrade():
+    op.execute("DROP TABLE top")
+"""
+
+
+@pytest.mark.parametrize("release", ENDS)
+def test_files_that_a_revision_reads_are_part_of_the_plan(project, database, release):
+    project.revision("r1").write_text(READING)
+    inner, top = (project.write("migrations/versions/%s.sql" % name, "CREATE TABLE %s (id INTEGER)" % name) for name in ("within", "top"))
+    revision, = project.inspect().done().payload["revisions"]
+    assert revision["reads"] == [{"path": str(path), "sha256": sha256(path.read_bytes()).hexdigest()} for path in (top, inner)]
+    assert "CREATE TABLE within" in revision["sql"]["upgrade"]["text"]
+    line = " ".join(["r1", revision["sha256"]] + [part for read in revision["reads"] for part in (read["path"], read["sha256"])]) + "\n"
+    plan = {"steps_digest": sha256(line.encode()).hexdigest(), "reads": {"r1": [str(top), str(inner)]}}
+    inner.write_text("CREATE TABLE evil (id INTEGER)")
+    project.upgrade([], ["r1"], ["r1"], ["r1"], **plan).refused("StepsChanged", "files that they read")
+    inner.unlink()
+    project.upgrade([], ["r1"], ["r1"], ["r1"], **plan).refused("StepsChanged")
+    inner.write_text("CREATE TABLE within (id INTEGER)")
+    assert project.upgrade([], ["r1"], ["r1"], ["r1"], **plan).done().rows == {"r1"}
+
+
+BROKEN = [
+    ("op.drop_constraint(None, 'goods', type_='unique')", "it has no name"),
+    ("op.drop_tabel('goods')", "drop_tabel"),
+    ("undefined", "undefined"),
+    ("op.drop_column('goods')", "drop_column"),
+]
+WORKING = ["op.drop_table('goods')", "op.get_bind().execute(sa.text('SELECT 1')).first().x", "raise ValueError('today')", "import os; os.environ['GONE']"]
+
+
+def test_a_downgrade_that_cannot_work_on_any_database(pg_project):
+    for body, words in BROKEN:
+        pg_project.revision("r1", None, "pass", body)
+        script = pg_project.inspect().done().payload["revisions"][0]["sql"]["downgrade"]
+        assert words in script["broken"] and script["opaque"], (body, script)
+    for body in WORKING:
+        pg_project.revision("r1", None, "pass", ["import sqlalchemy as sa", body])
+        assert "broken" not in pg_project.inspect().done().payload["revisions"][0]["sql"]["downgrade"], body

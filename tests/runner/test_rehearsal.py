@@ -322,3 +322,53 @@ def test_a_mariadb_downgrade_that_fails(mariadb_project, mariadb):
     mariadb_project.revision("r2", "r1", "CREATE TABLE r2 (id INTEGER)", ["DROP TABLE r2", "DROP TABLE nowhere"])
     outcome = rehearse(mariadb_project, "mysql", ["r1"], ["r2"], ["r2"], history=["r1"]).failed("RehearsalFailed", "downgrade: ", "nowhere")
     assert outcome.error["revision"] == "r2"
+
+
+APART = {
+    "a class on the application's base": ("from base import Base\nfrom sqlalchemy import Column, Integer\n"
+                                          "class Order(Base):\n    __tablename__ = 'orders'\n    id = Column(Integer, primary_key=True)\n", ""),
+    "a counter that env.py registers": ("", "import base\nbase.register()"),
+}
+
+
+@pytest.mark.parametrize("what", APART)
+def test_each_phase_is_a_process_of_its_own(project, database, what):
+    """As with a command for each way, nothing that one leaves in the interpreter is in the next."""
+    top, setup = APART[what]
+    base = "from sqlalchemy.orm import declarative_base\n" "Base = declarative_base()\nknown = []\ndef register():\n    assert not known\n    known.append(1)\n"
+    project.write("base.py", base)
+    project.env(setup=setup)
+    project.tables("r1", "r2")
+    path = project.files["r2"]
+    path.write_text(top + path.read_text())
+    payload = rehearse(project, database.dialect, ["r1"], ["r2"], ["r2"], history=["r1"]).done().payload
+    assert names(payload) == ["upgrade", "downgrade", "upgrade again"] and [phase["leaves"] for phase in payload["phases"]] == [None, [], []]
+
+
+def test_version_locations_that_env_py_sets(sqlite_project):
+    """As Prefect's does; they are known inside it alone."""
+    sqlite_project.versions.rename(sqlite_project.folder / "history")
+    sqlite_project.versions = sqlite_project.folder / "history"
+    sqlite_project.env(setup="context.script.version_locations = ['history']")
+    for revision, down in (("r1", None), ("r2", "r1")):
+        path = sqlite_project.revision(revision, down, "CREATE TABLE %s (id INTEGER)" % revision, "DROP TABLE %s" % revision)
+        sqlite_project.files[revision] = path.rename(sqlite_project.versions / path.name)
+    assert rehearse(sqlite_project, "sqlite", [], ["r2"], ["r1", "r2"]).done().payload["reversible"]
+
+
+def test_a_phase_that_ends_its_process(sqlite_project):
+    sqlite_project.tables("r1")
+    sqlite_project.revision("r2", "r1", "import os; os._exit(0)")
+    rehearse(sqlite_project, "sqlite", ["r1"], ["r2"], ["r2"], history=["r1"]).failed("RunnerFailed", "without a word")
+
+
+def test_a_rehearsal_that_is_stopped(sqlite_project):
+    sqlite_project.tables("r1")
+    sqlite_project.revision("r2", "r1", ["import time", "time.sleep(60)"])
+    plan = {"direction": "upgrade", "from": ["r1"], "targets": ["r2"], "end": ["r2"], "steps": 1, "steps_digest": sqlite_project.digest(["r2"])}
+    history = {"targets": ["r1"], "steps": 1, "steps_digest": sqlite_project.digest(["r1"])}
+    running = sqlite_project.start(action="rehearse", catalog=catalog("sqlite"), history=history, **plan)
+    running.wait_for(lambda message: message["running"] == "r2")
+    running.process.terminate()
+    outcome = running.outcome(timeout=20)
+    assert outcome.error["revision"] == "r2" and "stopped by SIGTERM" in outcome.error["message"]

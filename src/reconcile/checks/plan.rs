@@ -2,7 +2,7 @@
 
 use crate::{
     api::{Adopt, DatabaseMigrationStatus, DowngradePolicy, Problem, Reason, Strategy},
-    jobs::{Implementation, Inspected, Limit, Revision, Run, hex},
+    jobs::{Implementation, Inspected, Limit, Reads, Revision, Run, hex},
     lint::Severity,
     reconcile::checks::hazards::Judged,
     revisions::{AlembicError, Direction, Graph, Plan, PlanError, Target, adopt, decide, first_step, steps_digest},
@@ -43,6 +43,7 @@ impl Chosen {
             end: plan.end.iter().cloned().collect(),
             steps: plan.steps.len(),
             steps_digest: self.steps_digest.clone(),
+            reads: self.reads(),
             lock_wait_seconds: lock_wait.as_secs(),
             lock_timeout,
             statement_timeout,
@@ -54,6 +55,12 @@ impl Chosen {
     /// Its steps, as the image has them.
     pub fn revisions(&self) -> impl DoubleEndedIterator<Item = &Revision> {
         self.plan.steps.iter().filter_map(|step| self.image.revision(step))
+    }
+
+    /// The files that its steps read beside their own.
+    pub fn reads(&self) -> Reads {
+        let paths = |r: &Revision| r.reads.iter().map(|read| read.path.clone()).collect();
+        self.revisions().filter(|r| !r.reads.is_empty()).map(|r| (r.id.clone(), paths(r))).collect()
     }
 
     /// Whether it has a high hazard or a worse one that nobody allowed.
@@ -287,7 +294,11 @@ fn step_problem(chosen: &Chosen, step: &str, down: bool) -> Option<Problem> {
     } else {
         ("upgrade", revision.upgrade, Reason::UnusableRevision)
     };
+    let broken = revision.script(down).broken.as_deref().filter(|_| down);
     let why = match implementation {
+        Implementation::Present if broken.is_some() => {
+            format!("has a {what}() that can't work: {}", text::clean(broken.unwrap_or_default(), 200))
+        }
         Implementation::Missing => format!("has no {what}()"),
         Implementation::Raises => format!("has a {what}() that only raises"),
         Implementation::Present | Implementation::Empty => return None,
@@ -303,7 +314,7 @@ pub(super) fn identified(
     database: DatabaseId,
     turn: i64,
 ) -> Result<Chosen, Problem> {
-    let file = |step: &String| Some((step.clone(), image.revision(step)?.sha256.clone()));
+    let file = |step: &String| Some((step.clone(), image.revision(step)?.content()));
     let digest = steps_digest(plan.steps.iter().filter_map(file));
     let direction = direction_name(plan.direction);
     let down = plan.direction == Direction::Downgrade;

@@ -109,7 +109,8 @@ fn history(image: &Arc<Inspected>, from: &BTreeSet<String>) -> Result<Option<His
         Problem::new(Reason::RehearsalFailed, message)
     };
     let way = from_base(image, from, impossible)?;
-    Ok(Some(History { steps: way.plan.steps.len(), targets: way.plan.targets, steps_digest: way.steps_digest }))
+    let reads = way.reads();
+    Ok(Some(History { steps: way.plan.steps.len(), targets: way.plan.targets, steps_digest: way.steps_digest, reads }))
 }
 
 /// How far it is. What is recorded of its end stands, whatever has become of its Job.

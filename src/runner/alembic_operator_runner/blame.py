@@ -1,7 +1,13 @@
 """Whose error it is: the driver's, the server's, env.py's or a revision's. No I/O."""
 
+import os
+import re
+
 from .errors import chain, error_text, error_trace, frames_of, link_through
 from .problems import Problem, refused
+
+
+ATTRIBUTES = "; the application's own command puts this on Alembic's Config: set spec.alembic.attributes"
 
 
 def missing_driver(error):
@@ -34,11 +40,45 @@ def problem_before_steps(error, url, revisions):
                        "transaction another session: %s; nothing was run; let spec.database.migrationUrlFrom name a URL that leads to the server itself"
                        % error_text(error), trace)
     connecting = link_through(error, "sqlalchemy/engine/default.py", ("connect",))
+    parameter = UNKNOWN_PARAMETER.search(str(connecting)) if isinstance(connecting, TypeError) else None
+    if parameter is not None:
+        instead = "; it calls this one ssl" if parameter.group(1) == "sslmode" else ""
+        return Problem("InvalidUrl", "the driver does not know the URL's parameter %s: %s%s; correct the URL, or set spec.database.driver"
+                       % (parameter.group(1), error_text(connecting), instead), detail=trace)
     if connecting is not None:
         return Problem("ConnectFailed", "the database cannot be connected to: %s" % error_text(connecting), detail=trace)
     if isinstance(error, SystemExit):
         return Problem("EnvPyFailed", "env.py called sys.exit(%r)" % (error.code,), detail=trace)
-    return Problem("EnvPyFailed", "env.py failed: %s" % error_text(error), detail=trace)
+    return Problem("EnvPyFailed", "env.py failed: %s%s" % (error_text(error), hint(error)), detail=trace)
+
+
+UNKNOWN_PARAMETER = re.compile(r"unexpected keyword argument '(\w+)'|invalid connection option \"(\w+)\"")
+USER = "; the pod runs as user %d: let spec.podTemplate.spec.securityContext.runAsUser name the image's own, or mount an emptyDir there"
+HINTS = [
+    (r"[Oo]utside of (an )?application context", "; an env.py of Flask-Migrate needs the application: set spec.alembic.flaskApp, as FLASK_APP names it"),
+    (r"invalid interpolation syntax", "; alembic's configuration wants each %% of a URL doubled: config.set_main_option('sqlalchemy.url', "
+                                      "url.replace('%%', '%%%%'))"),
+    (r"PermissionError|Permission denied", USER),
+    (r"getpwuid", "; the pod's user %d has no line in /etc/passwd: let spec.podTemplate.spec.securityContext.runAsUser name one of the image's"),
+    (r"event loop|AnyIO worker thread", "; the application starts Alembic in a thread of its own event loop: let spec.alembic.command name a script that "
+                                        "does the same with `runpy.run_path(sys.argv[1], run_name='__main__')`"),
+    (r"^KeyError|'Config' object has no attribute", ATTRIBUTES),
+]
+
+
+def hint(error):
+    """What helps, where the error does not say so by itself."""
+    text = error_text(error)
+    for pattern, words in HINTS:
+        if not re.search(pattern, text) or (words is ATTRIBUTES and not asks_config(error)):
+            continue
+        return words % os.getuid() if "%d" in words else words.replace("%%", "%")
+    return ""
+
+
+def asks_config(error):
+    """Whether env.py misses what the application's own command puts on Alembic's Config."""
+    return any("attributes" in frame.f_code.co_names or "'Config' object" in str(error) for frame in frames_of(error))
 
 
 def problem_of_run(error, report, stopper, changed=True):

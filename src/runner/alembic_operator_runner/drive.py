@@ -35,11 +35,12 @@ def drive(task, report, stopper, output):
         Rehearsal(task, report, stopper, url).perform(output)
         report.update(state="done")
         return
-    config, revisions = loaded(task, url)
+    application, config, revisions = loaded(task, url)
     stoppable = task["action"] in RUNNING or task["action"] == "inspect"
     kinds = {"inspect": Inspection, "probe": Look, "compare": Comparison, "run": Run, "replay": Replay}
     work = kinds[task["action"]](*[task, report, revisions] + [stopper] * stoppable)
     error = error_of(work, config)
+    application.leave(error)
     stopper.ignore()
     settle(work, error, url, stopper)
     flush_standard_streams()

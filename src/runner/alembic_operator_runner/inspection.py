@@ -8,6 +8,7 @@ from .render.rendering import Function, render
 from .revisions import as_tuple, file_digest, first_line, further_lines
 from .source.kinds import allowances, function_kind, mentions_autocommit, parsed
 from .source.sight import Names
+from .source.reads import Reads
 from .steps import newest_first
 from .task import PROTOCOL
 from .texts import clean
@@ -25,6 +26,7 @@ class Inspection(Reading):
         self.stopper = stopper
         self.entries = {}
         self.commits: Any = None
+        self.reads = Reads()
 
     def begin(self, context):
         engine_with_lock(context.dialect)
@@ -48,7 +50,10 @@ class Inspection(Reading):
             self.entries[script.revision] = self.revision(script)
         render([function for _, _, function in self.functions], context, self.environment, self.arguments, self.stopper)
         for revision, name, function in self.functions:
-            self.entries[revision]["sql"][name] = function.script
+            entry, script = self.entries[revision], dict(function.script)
+            self.reads.add(function.path, script.pop("reads", ()))
+            entry["reads"] = self.reads.of(function.path)
+            entry["sql"][name] = script
         self.finished = True
 
     def payload(self):

@@ -4,6 +4,7 @@ import os
 import re
 import sys
 
+from .application import Application
 from .errors import error_text, error_trace
 from .problems import Problem
 from .revisions import Revisions
@@ -74,9 +75,16 @@ def check_config(config, ini, section):
         return
     if not ini_found:
         beside = " and %s has no [tool.alembic]" % toml if toml and os.path.isfile(toml) else ""
-        raise Problem("ConfigNotFound", "no %s in %s%s; set spec.alembic.config or spec.alembic.workingDir" % (ini, os.getcwd(), beside))
+        raise Problem("ConfigNotFound", "no %s in %s%s; set spec.alembic.config or spec.alembic.workingDir%s" % (ini, os.getcwd(), beside, of_flask()))
     if not config.file_config.has_section(section):
         raise Problem("ConfigNotFound", "%s has no section [%s]; set spec.alembic.section" % (ini, section))
+
+
+def of_flask():
+    """What to set where a project looks like one of Flask-Migrate."""
+    ini = os.path.join("migrations", "alembic.ini")
+    return "; %s is there, as Flask-Migrate makes it: for that set spec.alembic.flaskApp, as FLASK_APP names the application" % ini \
+        if os.path.isfile(ini) else ""
 
 
 def config_problem(what, error):
@@ -98,8 +106,22 @@ def load_script_directory(config):
 
 
 def loaded(task, url):
-    """The project's configuration and revisions, as a command would load them that is new."""
+    """The application, and the project's configuration and revisions, as a command would load them that is new."""
+    application = Application(task)
     config = load_config(task)
     if url is not None:
         config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
-    return config, Revisions(load_script_directory(config))
+    default_location(config)
+    config = application.prepare(config)
+    return application, config, Revisions(load_script_directory(config))
+
+
+def default_location(config):
+    """Flask-Migrate's alembic.ini stands beside env.py and does not say so."""
+    ini = config.config_file_name
+    toml = getattr(config, "toml_alembic_config", None) or {}
+    if not ini or not os.path.isfile(ini) or "script_location" in toml or config.file_config.has_option(config.config_ini_section, "script_location"):
+        return
+    folder = os.path.dirname(os.path.abspath(ini))
+    if os.path.exists(os.path.join(folder, "env.py")):
+        config.set_main_option("script_location", folder.replace("%", "%%"))

@@ -2,11 +2,14 @@
 
 import time
 
+from .apart import apart
 from .catalog import catalog_differences, read_catalog
+from .blame import problem_of_run
 from .engines import engine_of
+from .errors import error_text, error_trace
 from .frames import emit_frames, flush_standard_streams
 from .outcome import error_of, settle
-from .problems import Problem, refused
+from .problems import Problem, Stopped, refused
 from .project import loaded
 from .revisions import file_digest
 from .run import Run
@@ -36,6 +39,9 @@ class Phase(Run):
         """There are none; and the lock of the phase before may not have gone with its connections."""
 
     def begin(self, context):
+        if self.task["end"] is None:
+            self.revisions.load()  # inside env.py, which may say where they are
+            self.task["end"] = self.tips_afterwards()
         super().begin(context)
         if self.name != "history":
             self.observer = engine_of(context.dialect).observer(context, self.lock)
@@ -102,7 +108,7 @@ class Phase(Run):
 
 
 class Rehearsal:
-    """Runs the plan's steps on a scratch database, then back, then again, each time as a new command would."""
+    """Runs the plan's steps on a scratch database, then back, then again, each time as a new command would: in a process of its own."""
 
     def __init__(self, task, report, stopper, url):
         self.task = task
@@ -128,54 +134,70 @@ class Rehearsal:
         if task["source"] == "history" and task["from"]:
             self.phase("history", dict(task, direction="upgrade", branch=None, end=task["from"], **dict(task["history"], **{"from": []})))
         first = self.phase(forth, task)
-        order = self.way_back(first, back, forth)
+        order = self.way_back(first["plan"])
         if not order:
             return
         second = self.phase(back, dict(task, direction=back, **{"from": task["end"], "end": None, "targets": task["from"]}), order)
-        if len(order) == len(first.plan):
-            self.compare(first.before, second.after)
-        third = self.phase(forth + " again", dict(task, **{"from": second.task["end"]}), order[::-1])
-        self.compare(first.after, third.after)
+        if len(order) == len(first["plan"]):
+            self.compare(first["before"], second["after"])
+        third = self.phase(forth + " again", dict(task, **{"from": second["end"]}), order[::-1])
+        self.compare(first["after"], third["after"])
 
     def phase(self, name, task, order=None):
+        """What a process of its own tells of its way."""
         self.report.update(state="starting", steps_done=0, last_done=None, running=None, rows=None)
         self.report.log("rehearsal: %s" % name)
-        config, revisions = loaded(task, self.url)
-        phase = Phase(task, self.report, revisions, self.stopper, name, order)
-        if task["end"] is None:
-            revisions.load()
-            task["end"] = phase.tips_afterwards()
+        told = apart(lambda: self.went(name, task, order), self.stopper)
+        self.report.fields.update(told["fields"])
+        self.report.size = told["size"]
+        if told["result"] is not None:
+            self.found["locks_unknown"] = told["locks_unknown"]
+            self.found["phases"].append(told["result"])
+        if told["problem"] is not None:
+            raise self.failed(name, told["went"], Problem(**told["problem"]))
+        return told
+
+    def went(self, name, task, order):
+        """In a process of its own: the phase, and all that the others need to know of it."""
+        phase, problem = None, None
         try:
+            application, config, revisions = loaded(task, self.url)
+            phase = Phase(task, self.report, revisions, self.stopper, name, order)
             error = error_of(phase, config)
+            application.leave(error)
             phase.release()
             settle(phase, error, self.url, self.stopper)
-        except Problem as problem:
-            raise self.failed(phase, problem)
-        finally:
-            if phase.observer is not None:
-                self.found["locks_unknown"] = phase.observer.unknown
-                self.found["phases"].append(phase.result())
-        return phase
+        except Problem as found:
+            problem = found
+        except Stopped as error:
+            problem = problem_of_run(error, self.report, self.stopper)
+        except BaseException as error:
+            problem = Problem("RunnerFailed", "the runner itself failed: %s" % error_text(error), detail=error_trace(error))
+        observed = phase is not None and phase.observer is not None
+        back = "downgrade" if task["direction"] == "upgrade" else "upgrade"
+        return {"fields": self.report.fields, "size": self.report.size, "problem": vars(problem) if problem else None, "went": bool(phase and phase.went),
+                "result": phase.result() if observed else None, "locks_unknown": phase.observer.unknown if observed else None,
+                "before": phase and phase.before, "after": phase and phase.after, "end": task["end"],
+                "plan": [] if phase is None else [(step.revision.revision, no_way_back(step.revision, back, task["direction"])) for step in phase.plan]}
 
-    def failed(self, phase, problem):
+    def failed(self, name, went, problem):
         """The history is not what is rehearsed, and before the first step of the plan it is as for a run: other problems keep their name."""
-        self.found["failed"] = {"phase": phase.name, "revision": problem.revision}
-        message = "%s: %s" % (phase.name, problem.message)
-        if self.stopper.stopped or not phase.went:
+        self.found["failed"] = {"phase": name, "revision": problem.revision}
+        message = "%s: %s" % (name, problem.message)
+        if self.stopper.stopped or not went:
             return Problem(problem.kind, message, problem.state, problem.revision, problem.detail, problem.changed)
-        kind = "HistoryFailed" if phase.name == "history" else "RehearsalFailed"
+        kind = "HistoryFailed" if name == "history" else "RehearsalFailed"
         return Problem(kind, message, revision=problem.revision, detail=problem.detail, changed=False)
 
-    def way_back(self, first, back, forth):
+    def way_back(self, plan):
         """The revisions to go back, the last one first, up to one that can't be."""
         order = []
-        for step in reversed(first.plan):
-            why = no_way_back(step.revision, back, forth)
+        for revision, why in reversed(plan):
             if why:
-                self.found["irreversible"].append({"revision": step.revision.revision, "why": why})
+                self.found["irreversible"].append({"revision": revision, "why": why})
                 self.found["reversible"] = False
             elif self.found["reversible"]:
-                order.append(step.revision.revision)
+                order.append(revision)
         del self.found["irreversible"][STEPS_LIMIT:]
         return order
 

@@ -79,14 +79,14 @@ class Run(Work):
             plan = computed_steps(
                 self.script, self.task["direction"], self.task["targets"], rows, self.task.get("branch")
             )
-            digest = steps_digest([step.revision for step in plan])
+            digest = steps_digest([step.revision for step in plan], self.task.get("reads") or {})
         except Exception as error:
             raise refused("StepsChanged", "the steps of the plan cannot be computed in this image: %s" % error_text(error), error_trace(error))
         if len(plan) != self.task["steps"]:
             raise refused("StepsChanged", "the plan has %d steps, this image's revision files give %d: %s"
                           % (self.task["steps"], len(plan), listed(step.revision.revision for step in plan)))
         if digest != self.task["steps_digest"]:
-            raise refused("StepsChanged", "the revision files of the %d steps are not those that were planned (another image under the "
+            raise refused("StepsChanged", "the revision files of the %d steps, or files that they read, are not those that were planned (another image under the "
                           "same tag, or an edited file)" % len(plan))
         return plan
 

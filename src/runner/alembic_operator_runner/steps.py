@@ -40,11 +40,24 @@ def closure(script, ids, neighbours):
     return order
 
 
-def steps_digest(revisions):
-    """Ties an approved plan to the content of its files. Only the files of the steps are read."""
-    lines = {script.revision: "%s %s\n" % (script.revision, file_digest(script.path)[1]) for script in revisions}
+def steps_digest(revisions, reads):
+    """Ties an approved plan to the content of its files, and of those that they were seen to read. No other file is read."""
+    lines = {script.revision: " ".join([script.revision, file_digest(script.path)[1]] + read_digests(reads.get(script.revision) or [])) + "\n"
+             for script in revisions}
     ordered = sorted(lines, key=lambda revision: revision.encode("utf-8"))
     return sha256("".join(lines[revision] for revision in ordered).encode("utf-8")).hexdigest()
+
+
+def read_digests(paths):
+    """Path and hash of each; a file that is not there has none."""
+    return [part for path in paths for part in (path, digest_or_none(path))]
+
+
+def digest_or_none(path):
+    try:
+        return file_digest(path)[1]
+    except OSError:
+        return "-"
 
 
 def newest_first(scripts):

@@ -8,6 +8,14 @@ from .connect import driver_connection
 from .problems import Stopped
 
 
+def handle(action):
+    """Where the application starts this program in a worker thread, SIGTERM is its own business."""
+    try:
+        signal.signal(signal.SIGTERM, action)
+    except ValueError:
+        pass
+
+
 class Stopper:
     """Turns SIGTERM into an exception in the main thread, also while a driver's C code waits for the database."""
 
@@ -16,10 +24,10 @@ class Stopper:
         self.cancel: Any = None
 
     def install(self):
-        signal.signal(signal.SIGTERM, self.stop)
+        handle(self.stop)
 
     def stop(self, _signal, _frame):
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the rollback is not to be interrupted again
+        handle(signal.SIG_IGN)  # the rollback is not to be interrupted again
         self.stopped = True
         raise Stopped("stopped by SIGTERM")
 
@@ -29,7 +37,7 @@ class Stopper:
             raise Stopped("stopped by SIGTERM")
 
     def ignore(self):
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        handle(signal.SIG_IGN)
 
     def watch(self, connection):
         """libpq and SQLite return to Python only at a statement's end; cancelling it from another thread makes them return at once."""

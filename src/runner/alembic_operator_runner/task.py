@@ -1,6 +1,7 @@
 """The task that the operator gives, and the process that works on it. Reads the environment."""
 
 import json
+import os
 
 from .problems import unusable_task
 from .secrets import SECRETS
@@ -48,9 +49,21 @@ def application_name(task):
     return ("%s %s" % (APPLICATION_NAME, task["object"]) if task.get("object") else APPLICATION_NAME)[:APPLICATION_NAME_LIMIT]
 
 
+def name_user(environ):
+    """Python asks these before /etc/passwd, where a pod's user often is not."""
+    import pwd
+
+    try:
+        pwd.getpwuid(os.getuid())
+    except KeyError:
+        if not any(environ.get(name) for name in ("LOGNAME", "USER", "LNAME", "USERNAME")):
+            environ["LOGNAME"] = environ["USER"] = APPLICATION_NAME
+
+
 def prepare_process(task, environ):
     """A name for the database's list of sessions, and the passwords that drivers find in the environment."""
     environ.setdefault("PGAPPNAME", application_name(task))
+    name_user(environ)
     for name in ("PGPASSWORD", "MYSQL_PWD"):
         if environ.get(name):
             SECRETS.add_password(environ[name])

@@ -54,7 +54,8 @@ class SqliteLock(Lock):
         return self.file.read(200) or "an unknown process"
 
     def rows(self):
-        return self.afresh(self.rows_on) if self.path else self.context.get_current_heads()
+        """On the migration's connection: env.py may begin each transaction as the only writer."""
+        return self.rows_on(self.context.connection)
 
     def last_look(self):
         if self.path is None:

@@ -4,6 +4,7 @@ import os
 import sys
 from typing import Any
 
+from ..source.reads import is_content
 from .output import REASONS_LIMIT
 
 
@@ -27,6 +28,7 @@ class Guard:
         self.shut = False
         self.path = None
         self.tried = []
+        self.reads = []
         self.watch_engines()
         if hasattr(sys, "addaudithook"):  # Python 3.8
             sys.addaudithook(self.audit)
@@ -79,6 +81,8 @@ class Guard:
     def audit(self, event, arguments):
         if not self.active:
             return
+        if event == "open" and is_content(*arguments):
+            self.reads.append(os.path.abspath(os.fsdecode(arguments[0])))
         if event in self.PROCESSES:
             self.refuse(event, "starts or ends a process")
         if event in self.NETWORK:

@@ -1,10 +1,12 @@
 """The SQL of all revisions, by running their functions in Alembic's offline mode in a child process. Touches no network."""
 
 import os
+import re
 import time
 from typing import Any, Dict, List
 
 from ..errors import error_text, frames_of
+from ..source.reads import LIMIT
 from ..source.sight import Sight
 from ..texts import clean
 from .child import Child
@@ -104,7 +106,7 @@ class Renderer:
 
     def script_of(self, function):
         try:
-            return self.rendered(function)
+            return dict(self.rendered(function), reads=sorted(set(self.guard.reads))[:LIMIT])
         except Exception as error:  # whatever a revision did to Alembic's objects
             return sql_script(None, ["could not be rendered: %s" % clean(error_text(error))[:150]])
 
@@ -119,7 +121,10 @@ class Renderer:
             return sql_script(None, ["SQLite batch mode can't be rendered without the table" + line_of(error, function.path)] + function.sight.lacks)
         if isinstance(error, Touched) and reasons:
             return sql_script(None, reasons)
-        return sql_script(None, [failure(error, function.path)] + reasons)
+        script = sql_script(None, [failure(error, function.path)] + reasons)
+        if not (reasons or function.sight.binds or self.heard.copied) and is_own_fault(error, function.path):
+            script["broken"] = clean(failure(error, function.path))[:200]
+        return script
 
     def reasons(self, sight, error):
         """What was seen in the source is named first; what the guard refused, where the source doesn't tell it."""
@@ -148,7 +153,7 @@ class Renderer:
         """Afresh for each function, whatever the one before did to it."""
         from alembic.operations import Operations
 
-        self.guard.tried = []
+        self.guard.tried, self.guard.reads = [], []
         self.heard.copied = []
         self.options["output_buffer"].seek(0)
         self.options["output_buffer"].truncate()
@@ -168,6 +173,15 @@ class Renderer:
     def is_batch(self, error):
         files = [frame.f_code.co_filename.replace(os.sep, "/") for frame in frames_of(error)]
         return self.offline.dialect.name == "sqlite" and any(file.endswith("alembic/operations/batch.py") for file in files)
+
+
+def is_own_fault(error, path):
+    """Whether a function fails by what its own lines say, so that no database would help: autogenerate's nameless constraint, a wrong name."""
+    files = [frame.f_code.co_filename for frame in frames_of(error)]
+    by_itself = files[-1:] == [path] and isinstance(error, (NameError, AttributeError, TypeError, ImportError))
+    # The function of alembic.op stands between.
+    wrong_call = path in files[-2:] and isinstance(error, TypeError) and re.match(r"[\w.]+\(\) (missing|got an unexpected|takes)", str(error))
+    return by_itself or bool(wrong_call) or (type(error).__name__ == "CompileError" and "it has no name" in str(error))
 
 
 def fitting(text, reasons, kind):
