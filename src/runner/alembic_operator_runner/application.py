@@ -3,6 +3,7 @@
 import importlib
 import os
 import re
+from typing import Any
 
 from .errors import error_text, error_trace
 from .problems import Problem
@@ -49,10 +50,11 @@ class Application:
     def value(self, name, written, config):
         parts = WRITTEN.match(written)
         if parts is None:
-            raise Problem("InvalidSpec", "spec.alembic.attributes.%s: %r is not `module:name`, `module:function()` or `module:function(config)`" % (name, written))
+            raise Problem("InvalidSpec", "spec.alembic.attributes.%s: %r is not `module:name`, `module:function()` or `module:function(config)`"
+                          % (name, written))
         module, path, called, with_config = parts.groups()
         try:
-            value = importlib.import_module(module)
+            value: Any = importlib.import_module(module)
             for part in path.split("."):
                 value = getattr(value, part)
             if called:

@@ -6,7 +6,6 @@ import re
 from .errors import chain, error_text, error_trace, frames_of, link_through
 from .problems import Problem, refused
 
-
 ATTRIBUTES = "; the application's own command puts this on Alembic's Config: set spec.alembic.attributes"
 
 

@@ -7,8 +7,8 @@ from .engines import engine_of, engine_with_lock
 from .render.rendering import Function, render
 from .revisions import as_tuple, file_digest, first_line, further_lines
 from .source.kinds import allowances, function_kind, mentions_autocommit, parsed
-from .source.sight import Names
 from .source.reads import Reads
+from .source.sight import Names
 from .steps import newest_first
 from .task import PROTOCOL
 from .texts import clean

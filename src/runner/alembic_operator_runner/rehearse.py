@@ -3,8 +3,8 @@
 import time
 
 from .apart import apart
-from .catalog import catalog_differences, read_catalog
 from .blame import problem_of_run
+from .catalog import catalog_differences, read_catalog
 from .engines import engine_of
 from .errors import error_text, error_trace
 from .frames import emit_frames, flush_standard_streams

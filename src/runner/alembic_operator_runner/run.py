@@ -86,8 +86,8 @@ class Run(Work):
             raise refused("StepsChanged", "the plan has %d steps, this image's revision files give %d: %s"
                           % (self.task["steps"], len(plan), listed(step.revision.revision for step in plan)))
         if digest != self.task["steps_digest"]:
-            raise refused("StepsChanged", "the revision files of the %d steps, or files that they read, are not those that were planned (another image under the "
-                          "same tag, or an edited file)" % len(plan))
+            raise refused("StepsChanged", "the revision files of the %d steps, or files that they read, are not those that were planned (another "
+                          "image under the same tag, or an edited file)" % len(plan))
         return plan
 
     def steps(self, rows, context):
