@@ -630,3 +630,35 @@ fn drift_from_the_models_blocks_the_next_run() {
     let held = decide(&after(object, &found), &away, now());
     assert_eq!((reason(&held).as_str(), started(&held)), ("DriftBlocked", None));
 }
+
+#[test]
+fn a_downgrade_that_is_known_to_fail_is_refused_before_its_first_step() {
+    let good = || json!({"text": "", "sha256": "0", "opaque": []});
+    let bad = || json!({"text": null, "sha256": null, "opaque": ["it has no name"], "broken": "CompileError: it has no name"});
+    let of = |id: &str| json!({"upgrade": good(), "downgrade": if id == "b" { bad() } else { good() }});
+    let image = || ImageView::Stored(image_of("shop@sha256:1", "a b c", of));
+    let mut object = object("a");
+    object.spec.policy.downgrade = crate::api::DowngradePolicy::Allow;
+    let decision = decide(&object, &observed(image(), seen("c")), now());
+    assert_eq!(reason(&decision), "IrreversibleRevision");
+    let ready = decision.status.condition(ConditionType::Ready).unwrap();
+    assert!(ready.message.contains("revision b") && ready.message.contains("can't work"), "{}", ready.message);
+    object.spec.target_revision = "b".into();
+    assert_ne!(reason(&decide(&object, &observed(image(), seen("c")), now())), "IrreversibleRevision");
+    object.spec.target_revision = "c".into();
+    assert_ne!(reason(&decide(&object, &observed(image(), seen("a")), now())), "UnusableRevision");
+}
+
+#[test]
+fn files_that_a_revision_reads_are_in_the_hash_of_a_plan() {
+    let reading = |sha256: &str| {
+        let mut inspected = image("shop@sha256:1", "a").inspection.clone();
+        inspected.revisions[0].reads = serde_json::from_value(json!([{"path": "/app/a.sql", "sha256": sha256}])).unwrap();
+        ImageView::Stored(Arc::new(Inspected::new("shop@sha256:1".into(), None, inspected)))
+    };
+    let hash = |sha256: &str| {
+        let decision = decide(&object("a"), &observed(reading(sha256), seen("")), now());
+        decision.status.plan.unwrap().hash
+    };
+    assert_ne!(hash("1"), hash("2"));
+}
