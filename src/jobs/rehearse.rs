@@ -165,7 +165,8 @@ mod tests {
 
     #[test]
     fn the_job_has_the_history_and_no_secret() {
-        let history = History { targets: vec!["a".into()], steps: 1, steps_digest: "11".into(), reads: Default::default() };
+        let history =
+            History { targets: vec!["a".into()], steps: 1, steps_digest: "11".into(), reads: Default::default() };
         let job = job(by_url(), "postgresql+psycopg", Some("postgres:15"), Origin::History(Some(history))).unwrap();
         assert!(job.metadata.name.unwrap().contains("-rehearse-"));
         let pod = job.spec.unwrap().template.spec.unwrap();

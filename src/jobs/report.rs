@@ -32,6 +32,12 @@ pub struct Report {
     /// Whether a step may have begun to change anything.
     #[serde(default)]
     pub started: bool,
+    /// Whether all of a failed run is rolled back, by what the connection is.
+    #[serde(default)]
+    pub transactional: Option<bool>,
+    /// Whether something of the running step stood, or would have, without its version row, as far as the runner had come.
+    #[serde(default)]
+    pub committed: Option<bool>,
     /// Probe only: what was read.
     #[serde(default)]
     pub look: Option<Look>,

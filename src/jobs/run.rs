@@ -194,10 +194,15 @@ fn killed(record: &RunRecord, report: &Report, ended: &Ended, arrived: Option<bo
     if arrived == Some(true) {
         return succeeded();
     }
+    // What the connection was seen to do counts more than what the files say.
+    let rolled_back = match (report.transactional, report.committed) {
+        (Some(true), Some(committed)) => !committed,
+        _ => record.transactional,
+    };
     let step = report.running.as_deref().map_or_else(|| "its last step".to_owned(), |r| format!("revision {r}"));
     Verdict {
         result: RunResult::Failed,
-        reason: Some(if record.transactional { Reason::MigrationFailed } else { Reason::PartiallyApplied }),
+        reason: Some(if rolled_back { Reason::MigrationFailed } else { Reason::PartiallyApplied }),
         revision: report.running.clone(),
         message: Some(format!(
             "the pod was ended ({why}) while {step} was running; its statement may still run in the database: see that it has stopped and what it left, then ask for a retry with the annotation alembic-operator.dev/requestedAt"
@@ -292,6 +297,9 @@ mod tests {
         assert_eq!((early.result, early.reason.as_deref()), (RunResult::Refused, Some("RunInterrupted")));
         let late = status(Some(r#"{"state":"running","started":true,"running":"b"}"#), true, Some(137), Some(&["a"]));
         assert_eq!((late.result, late.reason.as_deref()), (RunResult::Failed, Some("MigrationFailed")));
+        let autocommit = r#"{"state":"running","started":true,"running":"b","transactional":true,"committed":true}"#;
+        let measured = status(Some(autocommit), true, Some(137), Some(&["a"]));
+        assert_eq!(measured.reason.as_deref(), Some("PartiallyApplied"), "what was seen on the connection counts");
         let committed =
             status(Some(r#"{"state":"running","started":true,"running":"b"}"#), true, Some(137), Some(&["b"]));
         assert_eq!(committed.result, RunResult::Succeeded);

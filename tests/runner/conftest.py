@@ -85,6 +85,9 @@ class MariadbDatabase(ServerDatabase):
     def tables(self):
         return {row[0] for row in self.query("SHOW TABLES")}
 
+    def execute(self, statement):
+        self.query(statement)
+
 
 @pytest.fixture
 def sqlite(tmp_path):

@@ -120,3 +120,44 @@ def test_transactional_ddl_of_env_py_is_not_believed_of_mariadb(mariadb_project,
     assert mariadb_project.inspect().done().payload["transactional_ddl"] is False
     outcome = mariadb_project.upgrade([], ["r1"], ["r1"], ["r1"]).failed("MigrationFailed")
     assert outcome.message["transactional"] is False and outcome.error["committed"] and "half" in mariadb.tables()
+
+
+ONE = "INSERT INTO goods VALUES (7)"
+BODIES = [  # each ends in an error
+    ["CREATE TABLE half (id INTEGER)", "BROKEN"],
+    [ONE, "BROKEN"],
+    [ONE, "ALTER TABLE goods ADD COLUMN id INTEGER"],
+    [ONE, "op.execute('COMMIT')", "BROKEN"],
+    [ONE, "op.execute('ROLLBACK')", "BROKEN"],
+    [ONE, "CREATE TABLE half (id INTEGER)", "DELETE FROM nowhere"],
+]
+STRINGS = [
+    "%s; BROKEN" % ONE, "%s; COMMIT; BEGIN; BROKEN" % ONE, "%s; COMMIT; BROKEN" % ONE, "%s; ROLLBACK; BROKEN" % ONE,
+    "DO $$ BEGIN INSERT INTO goods VALUES (7); PERFORM nothing(); END $$", "%s; SELECT 1; DELETE FROM goods WHERE nowhere = 1" % ONE,
+]
+
+
+def told_as_it_is(project, database, body):
+    database.execute("CREATE TABLE goods (id INTEGER)")
+    project.revision("r1", None, body)
+    outcome = project.upgrade([], ["r1"], ["r1"], ["r1"])
+    assert outcome.state == "failed" and outcome.error["revision"] == "r1", outcome.message
+    stays = bool(database.query("SELECT * FROM goods")) or "half" in database.tables()
+    assert outcome.error["committed"] is stays and outcome.message["committed"] is stays, (body, stays, outcome.message)
+    assert database.rows() == set()
+
+
+ENGINES = [("sqlite", ENDS[0]), ("sqlite", ENDS[1]), ("pg", ENDS[0]), ("pg", ENDS[1]), ("mariadb", ENDS[1])]  # one release has MariaDB's driver
+
+
+@pytest.mark.parametrize("engine, release", ENGINES)
+@pytest.mark.parametrize("body", BODIES, ids=lambda body: " ".join(body)[:60])
+def test_what_stays_is_told_as_it_is(request, engine, release, body):
+    told_as_it_is(request.getfixturevalue(engine + "_project"), request.getfixturevalue(engine), body)
+
+
+@pytest.mark.parametrize("release, driver", [(ENDS[0], "psycopg2"), (ENDS[1], "psycopg2"), (ENDS[1], "psycopg")])
+@pytest.mark.parametrize("statements", STRINGS, ids=lambda text: text[:60])
+def test_several_statements_in_one_string(pg_project, pg, release, driver, statements):
+    pg_project.url = pg.url.replace("://", "+%s://" % driver)
+    told_as_it_is(pg_project, pg, "op.execute(%r)" % statements)

@@ -653,7 +653,8 @@ fn a_downgrade_that_is_known_to_fail_is_refused_before_its_first_step() {
 fn files_that_a_revision_reads_are_in_the_hash_of_a_plan() {
     let reading = |sha256: &str| {
         let mut inspected = image("shop@sha256:1", "a").inspection.clone();
-        inspected.revisions[0].reads = serde_json::from_value(json!([{"path": "/app/a.sql", "sha256": sha256}])).unwrap();
+        inspected.revisions[0].reads =
+            serde_json::from_value(json!([{"path": "/app/a.sql", "sha256": sha256}])).unwrap();
         ImageView::Stored(Arc::new(Inspected::new("shop@sha256:1".into(), None, inspected)))
     };
     let hash = |sha256: &str| {

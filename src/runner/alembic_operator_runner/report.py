@@ -26,6 +26,7 @@ class Report:
             "running": None,
             "started": False,
             "transactional": None,
+            "committed": None,
             "rows": None,
             "look": None,
             "drift": None,

@@ -52,7 +52,7 @@ class Run(Work):
         if self.task.get("verify_models"):
             check_models(context, self)
         limit_time(context, self.task)
-        self.statements = Statements(context, self.lock)
+        self.statements = Statements(context, self.lock, self.report)
         self.checked = True
 
     def exclude_others(self):

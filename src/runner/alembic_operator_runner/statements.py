@@ -7,6 +7,7 @@ from .engines import engine_of
 
 COMMENTS = re.compile(r"\s*(--[^\n]*(\n|$)|/\*.*?\*/|#[^\n]*(\n|$))*\s*", re.S)
 READING = re.compile(r"(SELECT|SHOW|SET|EXPLAIN|DESC|DESCRIBE|PRAGMA|VALUES|TABLE)\b", re.I)
+ROLLBACK = re.compile(r"ROLLBACK\b(?!.*\bTO\b)", re.I)
 # Outside a transaction something of these stays when they fail.
 KEEPING = re.compile(r"(VACUUM|REINDEX|CLUSTER|CALL|DO|CREATE\s+DATABASE|ALTER\s+SYSTEM)\b"
                      r"|(CREATE|DROP|ALTER|REFRESH)\b.*\bCONCURRENTLY\b", re.I | re.S)
@@ -28,13 +29,15 @@ class Statements:
     statement may also end the transaction by itself, or one and begin another; the server then says what became of the one before it.
     """
 
-    def __init__(self, context, lock):
+    def __init__(self, context, lock, report):
         from sqlalchemy import event
         from sqlalchemy.engine import Engine
 
+        self.report = report
         self.changed = False  # by the running step
         self.inside = False  # the function of a step
         self.committed = False  # something without the version row that belongs to it
+        self.risked = False  # the running statement stands when it ends, whatever becomes of this process
         self.kept = []  # statements that may leave something behind when they fail
         self.engine = engine_of(context.dialect)
         self.own = driver_connection(context.connection)
@@ -62,6 +65,13 @@ class Statements:
         """The version row is written. Where it stands by itself, so does the step, and nothing is without its row."""
         if self.engine.in_transaction(connection) is False:
             self.committed = False
+            self.tell()
+
+    def tell(self):
+        """For whoever reads the report of a process that was killed."""
+        stands = self.committed or self.risked
+        if self.report.fields["committed"] is not stands:
+            self.report.update(committed=stands)
 
     def is_own(self, connection):
         return driver_connection(connection) is self.own
@@ -81,24 +91,36 @@ class Statements:
             self.kept.append(statement[:2000])
             if own:
                 self.restore = self.engine.lift_limits(connection)
+        self.risked = self.inside and not reading and self.engine.commits_by_itself(connection)
+        self.tell()
 
     def ended(self, connection, _cursor, statement, _parameters, _context, _many):
+        self.note_end(connection, statement)
+        self.risked = False
+        self.tell()
+
+    def note_end(self, connection, statement):
         self.set_back(connection)
         statement = bare(statement)
         if READING.match(statement) and not is_several(statement):
             return
         self.changed = True
+        if not self.inside:
+            return  # of Alembic's own, such as the version table
         if self.engine.commits_by_itself(connection):
-            self.committed |= self.engine.stands(connection)
+            self.committed |= self.engine.stands(connection) and not ROLLBACK.match(statement)
         elif self.is_own(connection) and (is_several(statement) or self.engine.in_transaction(connection) is False):
             self.committed |= self.ended_as() == "committed"
 
     def failed(self, failure):
-        connection = failure.connection
-        if connection is None:
-            return
+        if failure.connection is not None:
+            self.note_failure(failure, failure.connection)
+            self.risked = False
+            self.tell()
+
+    def note_failure(self, failure, connection):
         self.set_back(connection)
-        if not self.is_own(connection):
+        if not (self.is_own(connection) and self.inside):
             return
         self.engine.after_failure(connection)
         if self.engine.commits_by_itself(connection):
@@ -121,6 +143,7 @@ class Statements:
         if self.is_own(connection):
             self.mark = None
             self.committed = self.inside and (self.changed or self.committed)
+            self.tell()
 
     def rolling_back(self, connection):
         if self.is_own(connection):

@@ -127,7 +127,7 @@ class Mysql(Engine):
         return DEADLOCK not in getattr(error, "args", ())  # which rolls all of it back
 
     def after_failure(self, connection):
-        answers_on_driver(connection, "SELECT 1")  # an error comes without the flag
+        answers_on_driver(connection, "DO 0")  # an error comes without the flag
 
     def in_transaction(self, connection):
         """By the flag that the server sends with each answer."""

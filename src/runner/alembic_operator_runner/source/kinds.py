@@ -61,7 +61,9 @@ def mentions_autocommit(tree):
 
 def commits(call):
     name = getattr(call.func, "attr", None) or getattr(call.func, "id", None)
-    return name == "commit" or (name in STATEMENT_CALLS and any(COMMIT.search(text_of(argument)) for argument in call.args))
+    # A Session's leaves the transaction of the connection that it was given open.
+    session = "session" in str(getattr(getattr(call.func, "value", None), "id", "")).lower()
+    return (name == "commit" and not session) or (name in STATEMENT_CALLS and any(COMMIT.search(text_of(argument)) for argument in call.args))
 
 
 def docstring_nodes(tree):
