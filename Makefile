@@ -39,6 +39,11 @@ oracle: toolchain ## Replay FILE, Alembic's own answers, through the planner (se
 test-runner: ## Test the Python runner against real Alembic releases and PostgreSQL
 	$(SUDO) $(PYTEST) tests/runner -q $(SIDE_BY_SIDE)
 
+.PHONY: test-gitops
+test-gitops: toolchain ## Test what Argo CD, Flux and Kustomize make of every state, with their own libraries (UPDATE=1 writes docs/argocd)
+	STATES=$(CURDIR)/target/states.json $(CARGO) test --locked --quiet --test faults
+	STATES=$(CURDIR)/target/states.json tests/gitops/run
+
 .PHONY: test-catalog
 test-catalog: $(BINARY) ## Test what a fingerprint finds, on PostgreSQL and MariaDB
 	$(SUDO) $(PYTEST) tests/catalog -q $(SIDE_BY_SIDE)

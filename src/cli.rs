@@ -3,6 +3,7 @@
 mod fingerprint;
 mod lint;
 mod probe;
+mod wait;
 
 pub use fingerprint::{FingerprintArgs, fingerprint};
 pub use lint::{LintArgs, execute as lint};
@@ -20,7 +21,7 @@ use crate::{
 };
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
-use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::{apiextensions_apiserver::pkg::apis::apiextensions::v1::JSON, jiff::Timestamp};
 use kube::{
     Client, CustomResourceExt,
     runtime::events::{Recorder, Reporter},
@@ -54,6 +55,8 @@ enum Command {
     Probe(probe::ProbeArgs),
     /// Look for hazards in migration SQL, such as `alembic upgrade --sql` prints.
     Lint(lint::LintArgs),
+    /// Wait until a database has a revision: an init container for applications whose image has no Alembic.
+    Wait(wait::WaitArgs),
 }
 
 #[derive(Debug, Args)]
@@ -92,6 +95,7 @@ impl Cli {
             Command::Fingerprint(args) => fingerprint::execute(args),
             Command::Probe(args) => probe::execute(args),
             Command::Lint(args) => lint::execute(&args).map(ExitCode::from),
+            Command::Wait(args) => wait::execute(args),
             Command::Run(args) => {
                 telemetry::init(args.log_format, &args.log).context("--log")?;
                 let runtime =
@@ -112,7 +116,15 @@ fn print(text: &str) -> anyhow::Result<ExitCode> {
 
 /// The CustomResourceDefinition as YAML.
 pub fn crd() -> Result<String, serde_yaml::Error> {
-    let mut crd = serde_yaml::to_value(DatabaseMigration::crd())?;
+    let mut crd = DatabaseMigration::crd();
+    // kstatus takes an object without a status for one that is done: a pipeline that waits would go on before the operator
+    // has seen it. No generation is -1.
+    let schemas =
+        crd.spec.versions.iter_mut().filter_map(|version| version.schema.as_mut()?.open_api_v3_schema.as_mut());
+    for status in schemas.filter_map(|schema| schema.properties.as_mut()?.get_mut("status")) {
+        status.default = Some(JSON(serde_json::json!({ "observedGeneration": -1 })));
+    }
+    let mut crd = serde_yaml::to_value(crd)?;
     join_lines(&mut crd);
     serde_yaml::to_string(&crd)
 }

@@ -1,6 +1,7 @@
 //! Sweeps over what can fail: every scenario once undisturbed, then once for each write that the operator makes and
 //! each fault that can befall it there. Each must end as the undisturbed one did. In memory, in virtual time.
 //!
+//! `STATES` is a file to write every state of a DatabaseMigration to instead, for `make test-gitops`.
 //! `FAULTS` is a part of the names of the points to try, such as `adoption/Crash/3`.
 
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::panic)]
@@ -12,6 +13,7 @@ use common::{
     conformance::{CASES, Server},
     connection::Fault,
     scenarios::{ALL, Scenario},
+    states,
 };
 use futures::FutureExt;
 use k8s_openapi::api::core::v1::Namespace;
@@ -19,9 +21,10 @@ use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, BTreeSet},
     panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
     process::ExitCode,
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     time::Instant,
@@ -33,6 +36,8 @@ type End = BTreeMap<String, Value>;
 struct Outcome {
     end: End,
     writes: usize,
+    /// Every state of a DatabaseMigration that was ever to be seen.
+    states: Vec<Arc<Value>>,
 }
 
 fn run(scenario: &Scenario, fault: Option<(usize, Fault)>, replicas: usize) -> Result<Outcome, String> {
@@ -47,7 +52,8 @@ fn run(scenario: &Scenario, fault: Option<(usize, Fault)>, replicas: usize) -> R
             let at_rest = *cluster.store.work().borrow();
             cluster.settled().await;
             assert_eq!(*cluster.store.work().borrow(), at_rest, "a further pass writes");
-            Outcome { end: cluster.end(), writes: cluster.writes() }
+            let states = cluster.store.past("databasemigrations.alembic-operator.dev");
+            Outcome { end: cluster.end(), writes: cluster.writes(), states }
         })
     };
     catch_unwind(AssertUnwindSafe(attempt)).map_err(|panic| text(&*panic))
@@ -184,7 +190,10 @@ fn main() -> ExitCode {
     if real || !unlike.is_empty() {
         return if unlike.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }
-    sweeps()
+    match std::env::var_os("STATES") {
+        Some(path) => states::write(Path::new(&path), |scenario| run(scenario, None, 1).map(|outcome| outcome.states)),
+        None => sweeps(),
+    }
 }
 
 fn sweeps() -> ExitCode {

@@ -1,5 +1,5 @@
 """Makes ready what needs no operator and no Rust: servers and Python environments of the runner's tests, the cluster, every image's
-packages on the node, the sample application, the database servers in pods."""
+packages on the node, the sample application, the database servers in pods, the libraries of Argo CD, Flux and Kustomize."""
 import concurrent.futures
 import pathlib
 import subprocess
@@ -37,6 +37,11 @@ def server(engine):
     return engine.name
 
 
+def gitops():
+    subprocess.run([ROOT / "tests" / "gitops" / "run", "--build"], check=True)
+    return "tests of Argo CD, Flux and Kustomize"
+
+
 def shop(number):
     subprocess.run([ROOT / "tests" / "shop", number], check=True, stdout=subprocess.DEVNULL)
     return f"shop {number}"
@@ -53,6 +58,6 @@ if __name__ == "__main__":
     subprocess.run([ROOT / "tests" / "cluster" / "up"], check=True)
     jobs = [(packages, name) for name in ALL] + [(server, engine) for engine in database.ENGINES.values()] + [(shop, "1"), (shop, "2")]
     with concurrent.futures.ThreadPoolExecutor(3) as pool:
-        for done in concurrent.futures.as_completed([pool.submit(images.operator_base), *(pool.submit(make, of) for make, of in jobs)]):
+        for done in concurrent.futures.as_completed([pool.submit(images.operator_base), pool.submit(gitops), *(pool.submit(make, of) for make, of in jobs)]):
             say(f"  made {done.result()}")
     say("everything that the tests need is there, but for the operator")

@@ -3,7 +3,7 @@
 use super::{
     job::JobInput,
     pod::COPY_CONTAINER,
-    pod_template::{PodTemplateError, ca_volume, libpq_tls_env, secret_env},
+    pod_template::{PodTemplateError, ca_volume, libpq_tls_env, part_env, secret_env},
     scratch::{MARK, PASSWORD, Scratch},
 };
 use crate::{api::ValueFrom, db::CA_FILE};
@@ -74,9 +74,7 @@ fn live(input: JobInput) -> Vec<Value> {
         env.push(secret_env("LIVE_URL", secret_key_ref));
     }
     if let Some(connection) = database.migration_parts() {
-        env.push(plain("LIVE_HOST", &connection.host));
-        env.extend(connection.port.map(|port| plain("LIVE_PORT", &port.to_string())));
-        env.push(plain("LIVE_NAME", &connection.name));
+        env.extend(connection.places().map(|(end, part)| part_env(&format!("LIVE_{end}"), &part)));
         env.push(secret_env("LIVE_USER", &connection.username_from.secret_key_ref));
         match &connection.password_from {
             Some(password) => env.push(secret_env("LIVE_PASSWORD", &password.secret_key_ref)),

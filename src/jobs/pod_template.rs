@@ -5,10 +5,10 @@ use super::{
     job::JobInput,
     program,
     scratch::Scratch,
-    task::{PASSWORD_ENV, Task, USERNAME_ENV},
+    task::{PASSWORD_ENV, PLACE_ENV, Task, USERNAME_ENV},
 };
 use crate::{
-    api::{Connection, DatabaseMigration, LABEL_OBJECT, PodMetadata, PodTemplate, SecretKey, ValueFrom, Verify},
+    api::{Connection, DatabaseMigration, LABEL_OBJECT, Part, PodMetadata, PodTemplate, SecretKey, ValueFrom, Verify},
     db::CA_FILE,
 };
 use k8s_openapi::api::core::v1::{PodSpec, PodTemplateSpec};
@@ -208,6 +208,8 @@ fn database_env(input: JobInput, url: Option<&ValueFrom>, parts: Option<&Connect
         env.extend(database.env_names().iter().map(|name| secret_env(name, secret_key_ref)));
     }
     if let Some(connection) = parts {
+        let from_a_secret = connection.places().filter(|(_, part)| part.secret().is_some());
+        env.extend(from_a_secret.map(|(end, part)| part_env(&format!("{PLACE_ENV}{end}"), &part)));
         env.push(secret_env(USERNAME_ENV, &connection.username_from.secret_key_ref));
         env.extend(connection.password_from.as_ref().map(|p| secret_env(PASSWORD_ENV, &p.secret_key_ref)));
     }
@@ -220,6 +222,14 @@ fn database_env(input: JobInput, url: Option<&ValueFrom>, parts: Option<&Connect
 /// A variable that the kubelet fills in from a Secret.
 pub(super) fn secret_env(name: &str, key: &SecretKey) -> Value {
     json!({ "name": name, "valueFrom": { "secretKeyRef": { "name": key.name, "key": key.key } } })
+}
+
+/// A variable with a part of the URL, wherever that is.
+pub(super) fn part_env(name: &str, part: &Part) -> Value {
+    match part {
+        Part::Text(text) => json!({ "name": name, "value": text }),
+        Part::Secret(key) => secret_env(name, key),
+    }
 }
 
 /// What makes libpq verify the server by the CA of `spec.database.tls`.
@@ -236,16 +246,12 @@ pub(super) fn ca_volume(key: &SecretKey) -> (Value, Value) {
     (volume, json!({ "name": TLS_VOLUME, "mountPath": dir, "readOnly": true }))
 }
 
-/// The parts of the URL that are no secret; the runner has them in its task.
+/// The parts of the URL that the spec itself has; the runner has them in its task.
 fn connection_env(input: JobInput) -> Vec<Value> {
     let Some(connection) = &input.object.spec.database.connection else { return Vec::new() };
-    let variable = |name: &str, value: &str| json!({ "name": format!("ALEMBIC_OPERATOR_DB_{name}"), "value": value });
-    let mut env = vec![
-        variable("DIALECT", connection.dialect.as_str()),
-        variable("HOST", &connection.host),
-        variable("NAME", &connection.name),
-    ];
-    env.extend(connection.port.map(|port| variable("PORT", &port.to_string())));
+    let variable = |end: &str, part: &Part| part_env(&format!("{PLACE_ENV}{end}"), part);
+    let mut env = vec![variable("DIALECT", &Part::Text(connection.dialect.as_str().to_owned()))];
+    env.extend(connection.places().filter(|(_, part)| part.text().is_some()).map(|(end, part)| variable(end, &part)));
     env
 }
 
@@ -345,6 +351,27 @@ mod tests {
             assert!(text.contains(direct), "{text}");
             assert!(text.contains(r#""connection":null"#) && !text.contains("pooler") && !text.contains(USERNAME_ENV));
         }
+    }
+
+    #[test]
+    fn the_place_of_a_database_may_be_in_a_secret() {
+        let from = |key: &str| json!({ "secretKeyRef": { "name": "rds", "key": key } });
+        let parts = json!({ "dialect": "postgresql", "hostFrom": from("endpoint"), "port": 5433, "nameFrom": from("database"),
+            "usernameFrom": from("username") });
+        let text = serde_json::to_string(
+            &pod(json!({"image": "shop:1", "targetRevision": "head", "database": { "connection": parts }})).unwrap(),
+        )
+        .unwrap();
+        for (variable, key) in [("HOST", "endpoint"), ("NAME", "database"), ("USERNAME", "username")] {
+            let variable = format!(
+                r#"{{"name":"ALEMBIC_OPERATOR_DB_{variable}","valueFrom":{{"secretKeyRef":{{"key":"{key}","name":"rds"}}}}}}"#
+            );
+            assert_eq!(text.matches(&variable).count(), 1, "{variable} in {text}");
+        }
+        assert!(
+            text.contains(r#"\"host_env\":\"ALEMBIC_OPERATOR_DB_HOST\""#) && text.contains(r#"\"port\":5433"#),
+            "{text}"
+        );
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What a Job asks of the runner, as JSON in one environment variable; no I/O.
 
 use super::scratch::MARK;
-use crate::api::DatabaseMigration;
+use crate::api::{DatabaseMigration, Part};
 use kube::ResourceExt;
 use serde::Serialize;
 use std::{collections::BTreeMap, time::Duration};
@@ -12,6 +12,9 @@ pub const PROTOCOL: u32 = 1;
 /// Variables from which the runner takes user and password when the spec gives the parts of the URL.
 pub const USERNAME_ENV: &str = "ALEMBIC_OPERATOR_DB_USERNAME";
 pub const PASSWORD_ENV: &str = "ALEMBIC_OPERATOR_DB_PASSWORD";
+
+/// The beginning of the variables for the parts that are no secret and yet lie in one.
+pub const PLACE_ENV: &str = "ALEMBIC_OPERATOR_DB_";
 
 /// A task for the runner. Holds no secret: those reach the pod through secretKeyRef.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -136,9 +139,12 @@ impl Limit {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ConnectionTask {
     dialect: String,
-    host: String,
+    host: Option<String>,
+    host_env: Option<String>,
     port: Option<i32>,
-    name: String,
+    port_env: Option<String>,
+    name: Option<String>,
+    name_env: Option<String>,
     username_env: Option<String>,
     password_env: Option<String>,
 }
@@ -147,11 +153,15 @@ impl Task {
     /// The task for an object's settings.
     pub fn new(object: &DatabaseMigration, action: Action) -> Self {
         let spec = &object.spec;
+        let by_variable = |part: Option<Part>, end: &str| part?.secret().map(|_| format!("{PLACE_ENV}{end}"));
         let connection = spec.database.migration_parts().map(|c| ConnectionTask {
             dialect: c.dialect.as_str().to_owned(),
             host: c.host.clone(),
+            host_env: by_variable(c.host(), "HOST"),
             port: c.port,
+            port_env: by_variable(c.port(), "PORT"),
             name: c.name.clone(),
+            name_env: by_variable(c.name(), "NAME"),
             username_env: Some(USERNAME_ENV.to_owned()),
             password_env: c.password_from.as_ref().map(|_| PASSWORD_ENV.to_owned()),
         });

@@ -96,8 +96,8 @@ pub async fn write_status(
     context: &Context,
 ) -> Result<Option<String>, Error> {
     let version = version.or_else(|| object.resource_version());
-    if object.status.as_ref() == Some(status) || object.status.is_none() && object.metadata.deletion_timestamp.is_some()
-    {
+    let never_seen = object.status.as_ref().is_none_or(|status| status.conditions.is_empty());
+    if object.status.as_ref() == Some(status) || never_seen && object.metadata.deletion_timestamp.is_some() {
         return Ok(version);
     }
     let api: Api<DatabaseMigration> = Api::namespaced(context.client.clone(), &object.namespace().unwrap_or_default());

@@ -22,14 +22,14 @@ use super::{
     facts::{DatabaseView, Facts, JobView},
     gates::{Ctx, WHILE_ACTIVE, WITHOUT_POD, at_target, hold, interval, no_backup, shown, towards},
     plan::{plan_config_map, plan_status},
-    situation::{Situation, World, live_rows},
+    situation::{Situation, World, known_image, live_rows},
     status::{next_status, recorded},
 };
 use crate::{
     api::{
         ConditionType, DatabaseMigration, DatabaseMigrationStatus, Problem, Reason, ReasonKind, RunResult, RunStatus,
     },
-    jobs::{Ended, EndedRun, PodState},
+    jobs::{Ended, EndedRun, PodGate, PodState},
     revisions::Target,
 };
 use k8s_openapi::jiff::Timestamp;
@@ -57,7 +57,7 @@ pub fn rejected(object: &DatabaseMigration, problem: &Problem, now: Timestamp) -
     }
     let status = next_status(object, &object.status.clone().unwrap_or_default(), &step, now);
     let after = transition(object, &status).into_iter().collect();
-    Decision { effects: Vec::new(), status, after, next: Next::BackOff }
+    Decision { gate: None, effects: Vec::new(), status, after, next: Next::BackOff }
 }
 
 /// How the active run ended, if it has and can be judged. What it did without a report only the rows tell.
@@ -221,7 +221,8 @@ fn finished(
     let effects = before.into_iter().chain(shows).collect();
     let after = after.into_iter().chain(cleared).chain(transition(object, &status)).collect();
     let next = stop.map_or(Next::Interval(interval(object)), |stop| stop.next);
-    Decision { effects, status, after, next }
+    let gate = pod_gate(object, facts, &status);
+    Decision { gate, effects, status, after, next }
 }
 
 /// Shows the plan in its ConfigMap where that shows another one, or none; and what a rehearsal found, where that is news.
@@ -250,6 +251,15 @@ fn show_plan(
         None => {}
     }
     Some(Effect::ShowPlan { map, over: there.map(|there| there.version.clone()) })
+}
+
+/// What pods of the application wait by: kept for as long as the object is there.
+fn pod_gate(object: &DatabaseMigration, facts: &Facts, status: &DatabaseMigrationStatus) -> Option<PodGate> {
+    if object.metadata.deletion_timestamp.is_some() {
+        return None;
+    }
+    let ready = status.condition(ConditionType::Ready)?;
+    PodGate::new(object, known_image(facts), &ready.reason, &ready.message)
 }
 
 /// An event for each change of the Ready reason that the run's own events do not tell.

@@ -12,7 +12,9 @@ use crate::{
         RehearsalStatus, VerifyStatus,
     },
     db::Snapshot,
-    jobs::{BackupRequest, InspectRequest, Inspected, JobRecord, RehearseRequest, ReplayRequest, VerifyRequest},
+    jobs::{
+        BackupRequest, InspectRequest, Inspected, JobRecord, PodGate, RehearseRequest, ReplayRequest, VerifyRequest,
+    },
 };
 use serde_json::Value;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
@@ -194,6 +196,8 @@ impl Step {
 /// What to do now.
 #[derive(Clone, Debug)]
 pub struct Decision {
+    /// What pods of the application wait by; kept before anything else is done.
+    pub gate: Option<PodGate>,
     /// Done before the status is written.
     pub effects: Vec<Effect>,
     pub status: DatabaseMigrationStatus,

@@ -15,13 +15,14 @@ mod observe;
 mod orphans;
 mod payloads;
 mod plan;
+mod pod_gate;
 mod schema;
 mod servers;
 mod situation;
 mod status;
 
 pub(crate) use api::{call, refusal};
-pub use decide::decide;
+pub use decide::{decide, rejected};
 pub use effects::{Decision, Effect, Next};
 pub use observe::{Checks, InspectionCache};
 pub use orphans::clear_orphans;
@@ -131,6 +132,10 @@ async fn pass(object: &DatabaseMigration, context: &Context) -> Result<Action, E
     let begun = Instant::now();
     let facts = observe::observe(object, context).await?;
     let decision = decide(object, &facts, context.now());
+    // First of all: an application of before must find what it needs once a run begins.
+    if let Some(gate) = &decision.gate {
+        pod_gate::keep(object, gate, context).await?;
+    }
     let version = act::act(object, None, &decision.effects, context).await?;
     let version = act::write_status(object, version, &decision.status, context).await?;
     log::tell(object, &decision.status, &context.process.metrics);

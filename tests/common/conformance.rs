@@ -95,7 +95,9 @@ fn by(manager: &str) -> PatchParams {
 async fn create(server: Server) {
     let made = server.object("one").await;
     assert!(made.uid().is_some() && made.resource_version().is_some() && made.creation_timestamp().is_some());
-    assert_eq!((made.metadata.generation, made.status.is_none()), (Some(1), true), "a status can't be created");
+    let status = made.status.unwrap_or_default();
+    assert_eq!((made.metadata.generation, status.current), (Some(1), None), "a status can't be created");
+    assert_eq!(status.observed_generation, Some(-1), "the CRD's default");
     let again = server.objects().create(&PostParams::default(), &object("one")).await;
     assert!(matches!(&again, Err(kube::Error::Api(status)) if status.reason == "AlreadyExists"), "{again:?}");
     assert_eq!(code(again), 409);

@@ -7,4 +7,5 @@ pub mod conformance;
 pub mod connection;
 pub mod patch;
 pub mod scenarios;
+pub mod states;
 pub mod store;

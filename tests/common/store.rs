@@ -122,6 +122,13 @@ impl Store {
         self.state().get(key).cloned()
     }
 
+    /// Every object of a resource as it ever was.
+    pub fn past(&self, resource: &str) -> Vec<Arc<Value>> {
+        let state = self.state();
+        let changes = state.kinds.get(resource).into_iter().flat_map(|kind| &kind.changes);
+        changes.filter_map(|change| change.after.clone()).collect()
+    }
+
     /// The objects of a resource as they were at a revision.
     pub fn list(&self, resource: &str, namespace: Option<&str>, at: u64) -> Vec<Arc<Value>> {
         let state = self.state();
@@ -192,6 +199,9 @@ impl Store {
             if let Some(object) = object.as_object_mut() {
                 object.remove("status");
             }
+        }
+        if key.resource.starts_with("databasemigrations.") {
+            object["status"] = json!({ "observedGeneration": -1 }); // the default of the CRD
         }
         Ok(self.put(&mut state, key, Some(object)).unwrap_or_default())
     }

@@ -70,8 +70,10 @@ def test_secrets_and_credentials(space, shop):
 
 
 def test_a_connection_in_parts(space, shop):
-    key = lambda name: {"secretKeyRef": {"name": "app-db", "key": name}}
-    connection = {"dialect": "postgresql", "host": "postgres.databases", "name": space.database,
+    """The place from a Secret as well, as Crossplane writes it."""
+    key = lambda name, secret="app-db": {"secretKeyRef": {"name": secret, "key": name}}
+    secret(space, "place", endpoint="postgres.databases\n", port="5432")
+    connection = {"dialect": "postgresql", "hostFrom": key("endpoint", "place"), "portFrom": key("port", "place"), "name": space.database,
                   "usernameFrom": key("username"), "passwordFrom": key("password")}
     app = space.migration(shop["1"], database={"connection": connection, "driver": "psycopg2"})
     assert app.wait_ready()["current"] == "e90a7b3c51d6"

@@ -35,6 +35,74 @@ fn the_crd_is_generated_from_the_types() {
     generated("charts/alembic-operator/files/crd.yaml", &crd);
 }
 
+/// What Kustomize has to know of the resource, wherever its schema names an image or another object.
+#[test]
+fn the_kustomize_configuration_is_generated_from_the_crd() {
+    let crd: serde_json::Value = serde_yaml::from_str(&cli::crd().unwrap()).unwrap();
+    let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];
+    let mut places = Vec::new();
+    kustomized(schema, "spec", &mut places);
+    let of = |kind: &str| {
+        let paths = places.iter().filter(|(of, _)| *of == kind);
+        paths.map(|(_, path)| format!("      - {{path: {path}, kind: DatabaseMigration}}\n")).collect::<String>()
+    };
+    let mut text = "# Tells Kustomize where a DatabaseMigration names images and other objects; generated from the CRD.\nimages:\n".to_owned();
+    text += &of("image").replace("      - ", "  - ");
+    text += "nameReference:\n";
+    for kind in ["Secret", "ConfigMap", "ServiceAccount", "PersistentVolumeClaim"] {
+        text += &format!("  - kind: {kind}\n    version: v1\n    fieldSpecs:\n{}", of(kind));
+    }
+    assert!(text.contains("path: spec/image,") && text.contains("path: spec/database/urlFrom/secretKeyRef/name,"));
+    generated("kustomize/databasemigration.yaml", &text);
+}
+
+/// The places of a schema that Kustomize may have to change, by the kind of what they name.
+fn kustomized(schema: &serde_json::Value, path: &str, places: &mut Vec<(&'static str, String)>) {
+    const BY_END: [(&str, &str); 8] = [
+        ("Secret", "secretKeyRef/name"),
+        ("Secret", "secretRef/name"),
+        ("Secret", "imagePullSecrets/name"),
+        ("ConfigMap", "configMapKeyRef/name"),
+        ("ConfigMap", "configMapRef/name"),
+        ("ServiceAccount", "serviceAccountName"),
+        ("PersistentVolumeClaim", "claimName"),
+        ("image", "/image"),
+    ];
+    // The schema of a pod is left to the API server.
+    const OF_A_POD: [(&str, &str); 16] = [
+        ("image", "initContainers/image"),
+        ("image", "containers/image"),
+        ("Secret", "imagePullSecrets/name"),
+        ("Secret", "initContainers/env/valueFrom/secretKeyRef/name"),
+        ("Secret", "initContainers/envFrom/secretRef/name"),
+        ("Secret", "containers/env/valueFrom/secretKeyRef/name"),
+        ("Secret", "containers/envFrom/secretRef/name"),
+        ("Secret", "volumes/secret/secretName"),
+        ("Secret", "volumes/projected/sources/secret/name"),
+        ("ConfigMap", "initContainers/env/valueFrom/configMapKeyRef/name"),
+        ("ConfigMap", "initContainers/envFrom/configMapRef/name"),
+        ("ConfigMap", "containers/env/valueFrom/configMapKeyRef/name"),
+        ("ConfigMap", "containers/envFrom/configMapRef/name"),
+        ("ConfigMap", "volumes/configMap/name"),
+        ("ServiceAccount", "serviceAccountName"),
+        ("PersistentVolumeClaim", "volumes/persistentVolumeClaim/claimName"),
+    ];
+    let is_a_pod = schema["x-kubernetes-preserve-unknown-fields"] == true && path.ends_with("/spec");
+    if is_a_pod {
+        places.extend(OF_A_POD.iter().map(|(kind, end)| (*kind, format!("{path}/{end}"))));
+        return;
+    }
+    for (name, field) in schema["properties"].as_object().into_iter().flatten() {
+        kustomized(field, &format!("{path}/{name}"), places);
+    }
+    if schema["items"].is_object() {
+        kustomized(&schema["items"], path, places);
+    }
+    if schema["type"] == "string" {
+        places.extend(BY_END.iter().filter(|(_, end)| path.ends_with(end)).map(|(kind, _)| (*kind, path.to_owned())));
+    }
+}
+
 /// `kubectl explain` shows a sentence for every field.
 #[test]
 fn every_field_of_the_crd_is_documented() {

@@ -9,7 +9,7 @@ use alembic_operator::{
 use kube::core::cel::validate_cel_schema;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::fs;
+use std::{fs, path::PathBuf};
 
 #[test]
 fn every_object_in_the_pages_is_valid() {
@@ -32,7 +32,12 @@ fn every_object_in_the_pages_is_valid() {
 
 #[test]
 fn every_example_is_valid() {
-    for file in files(&root("examples")).iter().filter(|file| file.extension().is_some_and(|end| end == "yaml")) {
+    // The templates of a chart are YAML only once Helm has rendered them; tests/gitops does.
+    let is_yaml = |file: &&PathBuf| {
+        file.extension().is_some_and(|end| end == "yaml")
+            && !file.components().any(|part| part.as_os_str() == "templates")
+    };
+    for file in files(&root("examples")).iter().filter(is_yaml) {
         let text = fs::read_to_string(file).unwrap();
         for object in parsed(&text, &file.display().to_string()) {
             if object["kind"] == "DatabaseMigration" {

@@ -31,6 +31,17 @@ def test_special_characters_through_ini_and_variables(pg_project, pg, release):
     assert run.done().rows == {"r1"}
 
 
+@pytest.mark.parametrize("release", ENDS)
+def test_a_place_from_a_secret(pg_project, pg, release):
+    """As Crossplane writes it; an editor has left a line break."""
+    pg_project.tables("r1")
+    pg_project.url = None
+    place = {"ALEMBIC_OPERATOR_DB_HOST": "127.0.0.1\n", "ALEMBIC_OPERATOR_DB_PORT": str(pg.server.port), "ALEMBIC_OPERATOR_DB_NAME": pg.name}
+    pg_project.environ = dict(LOGIN, **place)
+    names = {"%s_env" % part: "ALEMBIC_OPERATOR_DB_%s" % part.upper() for part in ("host", "port", "name")}
+    pg_project.inspect(connection=connection(pg, host=None, port=None, name=None, **names)).done()
+
+
 @pytest.mark.parametrize("scheme, driver, expected", [
     ("postgresql", "psycopg", "psycopg"), ("postgres", "psycopg2", "psycopg2"), ("postgresql+psycopg2", "psycopg", "psycopg2"),
     ("postgresql", "asyncpg", "asyncpg"),

@@ -109,26 +109,98 @@ pub struct Tls {
 }
 
 /// The parts of a database URL.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.host) != has(self.hostFrom)")
+        .message("set exactly one of connection.host and connection.hostFrom"),
+    validation = Rule::new("has(self.name) != has(self.nameFrom)")
+        .message("set exactly one of connection.name and connection.nameFrom"),
+    validation = Rule::new("!(has(self.port) && has(self.portFrom))")
+        .message("set only one of connection.port and connection.portFrom")
+)]
 pub struct Connection {
     /// The kind of database.
     pub dialect: Dialect,
     /// Host name or address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
-    pub host: String,
+    pub host: Option<String>,
+    /// The same from a Secret, as Crossplane and service bindings write it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_from: Option<ValueFrom>,
     /// Port (default: the dialect's own).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 65535))]
     pub port: Option<i32>,
+    /// The same from a Secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port_from: Option<ValueFrom>,
     /// Name of the database.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128))]
-    pub name: String,
+    pub name: Option<String>,
+    /// The same from a Secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name_from: Option<ValueFrom>,
     /// The user's name.
     pub username_from: ValueFrom,
     /// The user's password, when it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password_from: Option<ValueFrom>,
+}
+
+/// A part of a URL that is no secret in itself, and yet may lie in one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part<'a> {
+    Text(String),
+    Secret(&'a SecretKey),
+}
+
+impl<'a> Part<'a> {
+    fn new(text: Option<String>, from: Option<&'a ValueFrom>) -> Option<Self> {
+        let secret = from.map(|from| Self::Secret(&from.secret_key_ref));
+        secret.or_else(|| text.map(Self::Text))
+    }
+
+    /// The text, where the spec has it.
+    pub fn text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Secret(_) => None,
+        }
+    }
+
+    /// Where it is, where a Secret has it.
+    pub fn secret(&self) -> Option<&'a SecretKey> {
+        match self {
+            Self::Text(_) => None,
+            Self::Secret(key) => Some(key),
+        }
+    }
+}
+
+impl Connection {
+    /// Where the server is.
+    pub fn host(&self) -> Option<Part<'_>> {
+        Part::new(self.host.clone(), self.host_from.as_ref())
+    }
+
+    /// Its port, where one is given.
+    pub fn port(&self) -> Option<Part<'_>> {
+        Part::new(self.port.map(|port| port.to_string()), self.port_from.as_ref())
+    }
+
+    /// The database's name.
+    pub fn name(&self) -> Option<Part<'_>> {
+        Part::new(self.name.clone(), self.name_from.as_ref())
+    }
+
+    /// The parts that are no secret, by the ends of the variables that carry them.
+    pub fn places(&self) -> impl Iterator<Item = (&'static str, Part<'_>)> {
+        let places = [("HOST", self.host()), ("PORT", self.port()), ("NAME", self.name())];
+        places.into_iter().filter_map(|(end, part)| Some((end, part?)))
+    }
 }
 
 /// The kinds of database that `connection` can describe.

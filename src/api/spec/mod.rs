@@ -12,7 +12,7 @@ mod run;
 mod stages;
 
 pub use alembic::{Adopt, AdoptVerify, Alembic};
-pub use database::{Connection, Database, Dialect, Probe, ProbeMode, SecretKey, Tls, ValueFrom};
+pub use database::{Connection, Database, Dialect, Part, Probe, ProbeMode, SecretKey, Tls, ValueFrom};
 pub use drift::{Drift, DriftMode, OnDrift};
 pub use pod::{ImagePullPolicy, PodMetadata, PodTemplate};
 pub use policy::{AllowedHazard, ApprovalMode, ApprovalPolicy, DowngradePolicy, HazardPolicy, Policy};

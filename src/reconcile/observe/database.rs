@@ -1,7 +1,7 @@
 //! The database's URL from its Secret, and the look at its version table; does network I/O.
 
 use crate::{
-    api::{Connection, Database, DatabaseMigration, ProbeMode, Problem, Reason, SecretKey, parse_duration},
+    api::{Connection, Database, DatabaseMigration, Part, ProbeMode, Problem, Reason, SecretKey, parse_duration},
     db::{self, Catalog, Endpoint, ProbeError, Sizes, UrlError, VersionTable},
     error::Error,
     reconcile::{Context, api::call, facts::DatabaseView, servers::Turn},
@@ -137,17 +137,33 @@ impl Secrets<'_> {
                 Err(problem) => return Ok(Err(problem)),
             },
         };
-        let port = connection.port.and_then(|p| u16::try_from(p).ok());
-        let endpoint = Endpoint::from_parts(
-            connection.dialect.as_str(),
-            &connection.host,
-            port,
-            &connection.name,
-            &username,
-            password.as_ref(),
-        );
+        let mut places = BTreeMap::new();
+        for (end, part) in connection.places() {
+            match self.part(&part).await? {
+                Ok(text) => places.insert(end, text),
+                Err(problem) => return Ok(Err(problem)),
+            };
+        }
+        let place = |end: &str| places.get(end).map_or("", String::as_str);
+        let port = match place("PORT") {
+            "" => None,
+            text => match text.parse::<u16>() {
+                Ok(port) if port > 0 => Some(port),
+                _ => return Ok(Err(Problem::new(Reason::InvalidUrl, "spec.database.connection: the port is none"))),
+            },
+        };
+        let dialect = connection.dialect.as_str();
+        let endpoint = Endpoint::from_parts(dialect, place("HOST"), port, place("NAME"), &username, password.as_ref());
         let problem = |e: UrlError| Problem::new(Reason::InvalidSpec, format!("spec.database.connection: {e}"));
         Ok(endpoint.map(|endpoint| located(endpoint, password.into_iter().collect())).map_err(problem))
+    }
+
+    /// A part of the URL; a line break at its end is none of it.
+    async fn part(&mut self, part: &Part<'_>) -> Result<Result<String, Problem>, Error> {
+        match part {
+            Part::Text(text) => Ok(Ok(text.clone())),
+            Part::Secret(key) => Ok(self.value(key).await?.map(|text| text.expose_secret().trim().to_owned())),
+        }
     }
 
     async fn value(&mut self, key: &SecretKey) -> Result<Result<SecretString, Problem>, Error> {

@@ -48,15 +48,21 @@ def built_url(connection, environ):
     password = environ.pop(connection.get("password_env") or "", None)
     if password:
         SECRETS.add_password(password)
-    name = connection.get("name") or ""
+    name = place(connection, "name", environ)
     if connection["dialect"].startswith("sqlite"):
         return "%s:///%s" % (connection["dialect"], name)
     login = quote(user, safe="") if user else ""
     login += ":" + quote(password, safe="") if password else ""
-    host = connection.get("host") or ""
+    host, port = place(connection, "host", environ), place(connection, "port", environ)
     host = "[%s]" % host if ":" in host else host
-    port = ":%d" % connection["port"] if connection.get("port") else ""
+    port = ":" + port if port else ""
     return "%s://%s%s%s/%s" % (connection["dialect"], login + "@" if login else "", host, port, name)
+
+
+def place(connection, part, environ):
+    """A part that is no secret: from the task, or where a Secret has it from a variable."""
+    variable = connection.get(part + "_env")
+    return (environ.get(variable) or "").strip() if variable else str(connection.get(part) or "")
 
 
 def with_driver(url, driver):
