@@ -32,7 +32,6 @@ use std::{
     process::ExitCode,
     sync::{Arc, atomic::AtomicBool},
 };
-use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 /// Keeps Alembic databases at the revision that a DatabaseMigration asks for.
@@ -189,14 +188,45 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
 
 /// The first signal lets passes finish; a second one ends the process at once.
 async fn stop_on_signal(stop: CancellationToken) -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut next = async || {
-        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
-    };
-    next().await;
+    let mut asked = Asked::new()?;
+    asked.to_stop().await?;
     tracing::info!("stopping: passes under way are finished first");
     stop.cancel();
-    next().await;
+    asked.to_stop().await?;
     std::process::exit(1);
+}
+
+/// What asks a process to end.
+#[cfg(unix)]
+struct Asked {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Asked {
+    fn new() -> std::io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn to_stop(&mut self) -> std::io::Result<()> {
+        tokio::select! { _ = self.terminate.recv() => {}, _ = self.interrupt.recv() => {} }
+        Ok(())
+    }
+}
+
+/// The operator runs on Linux; the plugin is built from the same library for other systems.
+#[cfg(not(unix))]
+struct Asked;
+
+#[cfg(not(unix))]
+impl Asked {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self)
+    }
+
+    async fn to_stop(&mut self) -> std::io::Result<()> {
+        tokio::signal::ctrl_c().await
+    }
 }

@@ -82,6 +82,8 @@ pub fn text(picture: &Picture, look: Look) -> Vec<Line> {
         lines.pop_if(|last| last.0.iter().map(|span| span.text.trim()).collect::<String>() == "~");
         lines.push(Line::of(Tone::Faint, format!("~    {} more applied (--all)", picture.hidden)));
     }
+    // Disconnected revisions leave an empty line behind them.
+    while lines.pop_if(|last| last.0.iter().all(|span| span.text.trim().is_empty())).is_some() {}
     lines.push(Line::new());
     lines.push(legend(picture, look));
     lines

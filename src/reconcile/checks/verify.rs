@@ -90,7 +90,8 @@ pub fn rollback_plan(
     }
     let graph = usable_graph(image).map_err(|problem| problem.message)?;
     let target = Target::revisions(run.run.release_from.clone());
-    let plan = decide(graph, &world.rows, &target).map_err(|error| format!("{}: {error}", image.image))?;
+    let plan = decide(graph, &world.rows, &target)
+        .map_err(|error| format!("{error} ({})", crate::text::short_image(&image.image)))?;
     let before: BTreeSet<String> = run.run.release_from.iter().cloned().collect();
     if plan.direction != Direction::Downgrade || plan.end != before {
         return Err(format!("no downgrade ends with {}", rows_in_line(&before)));

@@ -34,7 +34,7 @@ pub(super) fn without(object: &DatabaseMigration, facts: &Facts, now: Timestamp)
     let not_planned =
         Note::condition(ConditionType::Planned, "Unknown", "NotPlanned", "the image is not inspected yet");
     let step = Step::default().note(not_planned);
-    let image = &object.spec.image;
+    let image = crate::text::short_image(&object.spec.image);
     let at_it = |job: &str| format!("Job {job} reads the revision files in {image}");
     match &facts.image {
         ImageView::Failed { job, problem } => {

@@ -9,7 +9,7 @@ use crate::{
         facts::ActiveRun,
         gates::{WHILE_ACTIVE, WITHOUT_POD},
     },
-    text::rows_in_line,
+    text::{rows_in_line, short_image},
 };
 use k8s_openapi::jiff::Timestamp;
 use std::time::Duration;
@@ -91,7 +91,13 @@ fn give_up(run: &ActiveRun, why: Problem) -> Step {
 /// A run in one line.
 fn summary_of(record: &RunRecord, job: &str) -> String {
     let rows = |rows: &[String]| rows_in_line(&rows.iter().cloned().collect());
-    format!("{} from {} to {} by Job {job} in {}", record.direction, rows(&record.from), rows(&record.to), record.image)
+    format!(
+        "{} from {} to {} by Job {job} in {}",
+        record.direction,
+        rows(&record.from),
+        rows(&record.to),
+        short_image(&record.image)
+    )
 }
 
 /// The event of a run's end; a refusal shows in Ready alone.
@@ -100,7 +106,13 @@ pub(super) fn told(run: &RunStatus) -> Step {
     let job = Some(run.job.clone());
     match run.result {
         RunResult::Succeeded => {
-            let note = format!("{} from {} to {} in {}", run.direction, rows(&run.from), rows(&run.to), run.image);
+            let note = format!(
+                "{} from {} to {} in {}",
+                run.direction,
+                rows(&run.from),
+                rows(&run.to),
+                short_image(&run.image)
+            );
             Step::default().event(false, "MigrationSucceeded", &note, job)
         }
         RunResult::Failed | RunResult::Lost => {

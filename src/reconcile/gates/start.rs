@@ -38,7 +38,7 @@ pub(super) fn start(cleared: &Cleared) -> Step {
     let ctx = &cleared.ctx;
     let record = record(ctx);
     let name = run_name(ctx.object, &record);
-    let what = format!("{} in {}", summary(ctx.plan), record.image);
+    let what = format!("{} in {}", summary(ctx.plan), crate::text::short_image(&record.image));
     let reason = match ctx.plan.plan.direction {
         Direction::Downgrade => Reason::Downgrading,
         Direction::Stamp => Reason::Adopting,

@@ -50,7 +50,12 @@ fn waits(ask: &VerifyAsk, running: StageStatus, trouble: Option<&Trouble>, pause
     match trouble.map(|trouble| trouble.problem(&ask.name)) {
         Some(problem) => step.stopped(problem.reason, problem.message, Next::After(pause)),
         None => {
-            let message = format!("Job {} verifies run {} in {}", ask.name, ask.run.run.number, ask.request.image);
+            let message = format!(
+                "Job {} verifies run {} in {}",
+                ask.name,
+                ask.run.run.number,
+                crate::text::short_image(&ask.request.image)
+            );
             step.stopped(Reason::Verifying, message, Next::After(pause))
         }
     }
