@@ -20,16 +20,18 @@ pub struct Approval {
     pub reason: &'static str,
     pub message: String,
     pub problem: Option<Problem>,
+    /// What is worth an event: an approval that is void, or that never was one.
+    pub news: Option<String>,
 }
 
 impl Approval {
     fn given(reason: &'static str, message: String) -> Self {
-        Self { approved: true, reason, message, problem: None }
+        Self { approved: true, reason, message, problem: None, news: None }
     }
 
     fn held(reason: &'static str, message: String, why: Reason) -> Self {
         let problem = Some(Problem::new(why, message.clone()));
-        Self { approved: false, reason, message, problem }
+        Self { approved: false, reason, message, problem, news: None }
     }
 }
 
@@ -63,15 +65,19 @@ pub fn approval(object: &DatabaseMigration, chosen: &Chosen) -> Approval {
     let message = format!("plan {hash} waits for approval, since {why}; to approve it: {command}");
     match void(object) {
         Some((Void::Outdated, given)) => {
-            let message = format!("the approval of plan {given} is void, the plan is another one now; {message}");
-            Approval::held("Stale", message, Reason::AwaitingApproval)
+            told("Stale", format!("the approval of plan {given} is void: the plan is {hash} now"), &message)
         }
         Some((Void::Unknown, given)) => {
-            let message = format!("no plan of this object has the hash {given}, which is approved; {message}");
-            Approval::held("UnknownPlan", message, Reason::AwaitingApproval)
+            told("UnknownPlan", format!("no plan of this object has the hash {given}, which is approved"), &message)
         }
         None => Approval::held("Required", message, Reason::AwaitingApproval),
     }
+}
+
+/// Waits, and tells why an approval is none.
+fn told(reason: &'static str, news: String, message: &str) -> Approval {
+    let held = Approval::held(reason, format!("{news}; {message}"), Reason::AwaitingApproval);
+    Approval { news: Some(news), ..held }
 }
 
 /// Who let a plan run, where somebody had to.
@@ -119,7 +125,7 @@ fn void(object: &DatabaseMigration) -> Option<(Void, String)> {
     let shown = clean(given, 64);
     // Once the plan has changed, only the condition still tells which one it was.
     let told = status.condition(ConditionType::Approved).filter(|c| c.reason == "Stale");
-    let outdated = planned || told.is_some_and(|c| c.message.contains(&format!("plan {shown} is void")));
+    let outdated = planned || told.is_some_and(|c| c.message.contains(&format!("plan {shown} is void:")));
     Some((if outdated { Void::Outdated } else { Void::Unknown }, shown))
 }
 

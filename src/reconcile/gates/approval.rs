@@ -16,7 +16,7 @@ pub fn shown(ctx: &Ctx) -> Step {
     let note = Note::condition(ConditionType::Approved, status, approval.reason, &approval.message);
     let step = Step::default().note(note);
     match is_news(ctx.object.status.as_ref(), &approval) {
-        true => step.event(true, event(approval.reason), &approval.message, None),
+        true => step.event(true, event(approval.reason), approval.news.as_deref().unwrap_or_default(), None),
         false => step,
     }
 }
@@ -29,8 +29,7 @@ fn event(reason: &str) -> &'static str {
 /// An approval that has become void, or never was one, is told once.
 fn is_news(before: Option<&DatabaseMigrationStatus>, approval: &Approval) -> bool {
     let known = before.and_then(|status| status.condition(ConditionType::Approved));
-    let void = matches!(approval.reason, "Stale" | "UnknownPlan");
-    void && !known.is_some_and(|c| c.reason == approval.reason && c.message == approval.message)
+    approval.news.is_some() && !known.is_some_and(|c| c.reason == approval.reason && c.message == approval.message)
 }
 
 pub(super) fn approved(ctx: &Ctx) -> Step {
