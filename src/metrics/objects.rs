@@ -45,7 +45,7 @@ const TOLD: [Told; 9] = [
     ("migration_ready", "Whether the database is at its target, for this generation of the spec.", ready),
     ("migration_stalled", "Whether nothing happens until somebody changes something.", stalled),
     ("migration_pending_revisions", "Steps between the live database and the target.", pending),
-    ("migration_hazards", "Hazards of the plan that nobody allowed, the ten worst by severity.", hazards),
+    ("migration_hazards", "Hazards of the plan that nobody allowed, by severity.", hazards),
     ("migration_drift_objects", "Objects of the schema that are not as they should be, by change.", drift),
     (
         "migration_awaiting_approval_seconds",
@@ -149,9 +149,12 @@ fn pending(object: &DatabaseMigration, _: Timestamp) -> Vec<Sample> {
 
 fn hazards(object: &DatabaseMigration, _: Timestamp) -> Vec<Sample> {
     let Some(plan) = object.status.as_ref().and_then(|status| status.plan.as_ref()) else { return Vec::new() };
-    let count = |severity: &str| plan.hazards.iter().filter(|hazard| hazard.severity == severity).count();
-    let severities = ["critical", "high", "medium", "low"];
-    severities.into_iter().map(|severity| (vec![("severity", severity.to_owned())], count(severity) as f64)).collect()
+    let summary = plan.hazard_summary.as_deref().unwrap_or_default();
+    // `1C 2H` counts all of them; the list has the ten worst.
+    let count =
+        |letter: char| summary.split(' ').find_map(|part| part.strip_suffix(letter)?.parse().ok()).unwrap_or(0.0);
+    let severities = [("critical", 'C'), ("high", 'H'), ("medium", 'M'), ("low", 'L')];
+    severities.into_iter().map(|(name, letter)| (vec![("severity", name.to_owned())], count(letter))).collect()
 }
 
 fn drift(object: &DatabaseMigration, _: Timestamp) -> Vec<Sample> {

@@ -32,7 +32,10 @@ pub fn table(columns: &[Column], rows: &[Vec<Span>], width: Option<usize>) -> Ve
         cells.max().unwrap_or(0).max(columns[at].title.len())
     };
     let widths: Vec<usize> = (0..columns.len()).map(widest).collect();
-    let mut shown: Vec<usize> = (0..columns.len()).collect();
+    // A column without a word says nothing.
+    let has_text =
+        |at: &usize| rows.is_empty() || rows.iter().any(|row| row.get(*at).is_some_and(|cell| !cell.text.is_empty()));
+    let mut shown: Vec<usize> = (0..columns.len()).filter(has_text).collect();
     let taken = |shown: &[usize]| shown.iter().map(|at| widths[*at]).sum::<usize>() + GAP * shown.len().max(1) - GAP;
     while width.is_some_and(|width| taken(&shown) > width) {
         let Some(heaviest) =
