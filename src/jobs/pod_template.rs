@@ -349,7 +349,9 @@ mod tests {
             .unwrap();
             let direct = r#"{"name":"DATABASE_URL","valueFrom":{"secretKeyRef":{"key":"direct","name":"db"}}}"#;
             assert!(text.contains(direct), "{text}");
-            assert!(text.contains(r#""connection":null"#) && !text.contains("pooler") && !text.contains(USERNAME_ENV));
+            // The task is JSON within the JSON of the pod.
+            assert!(text.contains(r#"\"connection\":null"#), "{text}");
+            assert!(!text.contains("pooler") && !text.contains(USERNAME_ENV), "{text}");
         }
     }
 
