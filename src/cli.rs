@@ -189,10 +189,10 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
 /// The first signal lets passes finish; a second one ends the process at once.
 async fn stop_on_signal(stop: CancellationToken) -> anyhow::Result<()> {
     let mut asked = Asked::new()?;
-    asked.to_stop().await?;
+    asked.wait().await?;
     tracing::info!("stopping: passes under way are finished first");
     stop.cancel();
-    asked.to_stop().await?;
+    asked.wait().await?;
     std::process::exit(1);
 }
 
@@ -210,7 +210,7 @@ impl Asked {
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
-    async fn to_stop(&mut self) -> std::io::Result<()> {
+    async fn wait(&mut self) -> std::io::Result<()> {
         tokio::select! { _ = self.terminate.recv() => {}, _ = self.interrupt.recv() => {} }
         Ok(())
     }
@@ -226,7 +226,7 @@ impl Asked {
         Ok(Self)
     }
 
-    async fn to_stop(&mut self) -> std::io::Result<()> {
+    async fn wait(&mut self) -> std::io::Result<()> {
         tokio::signal::ctrl_c().await
     }
 }

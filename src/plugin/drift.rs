@@ -78,7 +78,7 @@ fn difference(object: &DriftedObject, longest: usize, width: Option<usize>) -> V
     };
     let name = clean(&object.object.replace('\n', " "), 200);
     let line = Line::new().text("  ").and(tone, sign).text(" ").text(name);
-    let line = if line.width() < longest + 4 { line.to_column(longest + 4) } else { line };
+    let line = if line.width() < longest + 4 { line.padded(longest + 4) } else { line };
     let indent = line.width();
     let mut lines = Vec::new();
     let definitions = [(Tone::Bad, "- ", &object.expected), (Tone::Good, "+ ", &object.actual)];

@@ -101,7 +101,7 @@ fn step_head(number: usize, plan: &PlanDocument, step: &PlanStep, look: Look) ->
         ];
     }
     let line = line.and(Tone::Bold, cut(&step.title, room));
-    vec![line.to_column(width - undo.chars().count()).and(tone, undo)]
+    vec![line.padded(width - undo.chars().count()).and(tone, undo)]
 }
 
 /// A statement with what is said of it.

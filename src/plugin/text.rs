@@ -97,7 +97,7 @@ impl Line {
     }
 
     /// Filled with blanks up to a column.
-    pub fn to_column(self, column: usize) -> Self {
+    pub fn padded(self, column: usize) -> Self {
         let missing = column.saturating_sub(self.width());
         self.text(" ".repeat(missing))
     }

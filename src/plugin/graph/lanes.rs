@@ -72,7 +72,7 @@ pub fn text(picture: &Picture, look: Look) -> Vec<Line> {
                 continue;
             }
             let line = line
-                .to_column(widest + 2)
+                .padded(widest + 2)
                 .and(Tone::Name, format!("{:<longest$}", cut(&node.id, LONGEST_ID.max(longest))));
             lines.push(described(line.text("  "), node, picture, look));
         }
@@ -118,7 +118,7 @@ fn described(line: Line, node: &Node, picture: &Picture, look: Look) -> Line {
         line
     } else {
         let column = line.width() + room;
-        line.text(cut(&node.title, room)).to_column(column).text("  ")
+        line.text(cut(&node.title, room)).padded(column).text("  ")
     };
     let mut line = line.and(tone(node.mark), format!("{state:<10}"));
     if let Some(hazard) = node.hazards.first() {
