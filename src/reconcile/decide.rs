@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod approval_tests;
 mod clean_up;
+#[cfg(test)]
+mod history_tests;
 mod image;
 #[cfg(test)]
 mod late_tests;

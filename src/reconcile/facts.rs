@@ -265,6 +265,8 @@ pub struct Facts {
     pub lacks_owner: bool,
     /// The inspections of the images that this object was inspected with, newest first.
     pub remembered: Vec<Arc<Inspected>>,
+    /// The inspection of the image of the newest run that succeeded, where it is another one than the spec's.
+    pub ran: Option<Arc<Inspected>>,
     /// How large the tables are, where something is pending.
     pub sizes: Option<Sizes>,
     /// The objects of the schema, where something is pending and the look at `schema` has not read them.

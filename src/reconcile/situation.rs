@@ -2,7 +2,8 @@
 
 use super::{
     checks::{
-        Before, Chosen, Drift, Route, Unmanaged, adoption, choose, drift, judge, spec_problem, unmanaged, usable_graph,
+        Before, Chosen, Drift, Route, Unmanaged, adoption, choose, drift, judge, may_be_stamped_over, replaced,
+        replaced_problem, restamp, spec_problem, unmanaged, usable_graph,
     },
     facts::{ActiveRun, DatabaseView, Facts, ImageView, JobView, SchemaView},
 };
@@ -115,18 +116,29 @@ fn plan(
         _ => &[],
     };
     let database = facts.database_id();
+    let judged = replaced(object, memory, &world.rows, database.identity);
+    if let Some(problem) = replaced_problem(&judged, memory, &world.rows, database.place) {
+        return Err(problem);
+    }
     match unmanaged(&world.rows, tables, memory, spec.adopt.as_ref()) {
         Unmanaged::No => choose(&Route {
             image: &world.image,
             remembered: &facts.remembered,
+            ran: facts.ran.as_ref(),
             status: memory,
             target: &target,
             rows: &world.rows,
             strategy: spec.strategy,
             foreign,
             database,
+        })
+        .or_else(|problem| match restamp(spec.adopt.as_ref(), &world.rows) {
+            Some(adopt) if may_be_stamped_over(&problem) => {
+                adoption(&world.image, adopt, &world.rows, memory, database)
+            }
+            _ => Err(problem),
         }),
-        Unmanaged::Adopt(adopt) => adoption(&world.image, adopt, memory, database),
+        Unmanaged::Adopt(adopt) => adoption(&world.image, adopt, &world.rows, memory, database),
         Unmanaged::Unsaid(problem) => Err(problem),
     }
 }

@@ -2,7 +2,7 @@
 //! transition times, and what this pass did not look at keeps the generation that it was about; lists stay short. No I/O.
 
 use super::{
-    checks::{Chosen, direction_name, empty_downgrades, requested_at},
+    checks::{Chosen, Replaced, direction_name, empty_downgrades, replaced, requested_at},
     effects::{Effect, Note, Step},
 };
 use crate::{
@@ -195,7 +195,19 @@ impl<'a> Writer<'a> {
 
     /// What the database answered.
     fn database(&mut self, snapshot: &Snapshot, rows: &BTreeSet<String>) {
+        let told = snapshot.identity.as_deref();
+        let judged = replaced(self.object, &self.status, rows, told);
+        let known = self.status.database.take().and_then(|database| database.identity);
+        let told = told.map(|identity| text::clean(identity, 256));
+        let (identity, replaced) = match judged {
+            Replaced::No => (told.or(known), None),
+            Replaced::Noticed { request, how: _ } => (known.or(told), Some(request)),
+            // Meant, as long as it is empty: then a run has filled it.
+            Replaced::Meant { request, how: _ } => (told.or(known), rows.is_empty().then_some(request)),
+        };
         self.status.database = Some(DatabaseStatus {
+            identity,
+            replaced,
             dialect: text::clean(&snapshot.dialect, 32),
             // Distributions add their own words after the number.
             version: text::clean(snapshot.server_version.split_whitespace().next().unwrap_or_default(), 64),

@@ -142,6 +142,28 @@ impl Graph {
         reach(places, &self.all_down)
     }
 
+    /// These revisions and everything below them, dependencies included; `None` where one of them is unknown.
+    pub fn applied_at(&self, rows: &BTreeSet<String>) -> Option<BTreeSet<String>> {
+        let places = rows.iter().map(|row| self.place(row)).collect::<Option<Vec<_>>>()?;
+        Some(self.closure(places).into_iter().map(|p| self.id(p)).collect())
+    }
+
+    /// The uppermost of the revisions below these rows that stand in another graph on the same revisions, down to the base.
+    pub fn common_below(&self, other: &Self, rows: &BTreeSet<String>) -> BTreeSet<String> {
+        let mut below: Vec<usize> = self.closure(rows.iter().filter_map(|row| self.place(row))).into_iter().collect();
+        below.sort_by_key(|p| self.rank[*p]);
+        let parents = |graph: &Self, p: usize| graph.sorted(graph.all_down[p].iter().copied());
+        let mut alike = Set::new();
+        for p in below {
+            let there = other.place(&self.ids[p]);
+            let on_the_same = self.all_down[p].iter().all(|parent| alike.contains(parent));
+            if on_the_same && there.is_some_and(|there| parents(self, p) == parents(other, there)) {
+                alike.insert(p);
+            }
+        }
+        self.tips(&alike)
+    }
+
     /// The members of a closed set that no other member is built on.
     pub(super) fn tips(&self, applied: &Set) -> BTreeSet<String> {
         let is_tip = |p: &&usize| !self.all_up[**p].iter().any(|child| applied.contains(child));

@@ -259,6 +259,8 @@ def drift():
 def hostile():
     import hostile
     hostile.main()
+    print("\nMemory of reading what an image reports (the whole process)")
+    print(run("cargo", "bench", "--locked", "--quiet", "--manifest-path", ROOT / "Cargo.toml", "--bench", "report").stdout, end="")
 
 
 if __name__ == "__main__":

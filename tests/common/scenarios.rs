@@ -40,6 +40,10 @@ scenarios! {
     "the Job of a run is deleted in the middle" => lost_run race,
     "the baseline is deleted" => lost_baseline race,
     "the Secret leads to another database" => moved_database,
+    "the database is emptied" => emptied_database,
+    "the database is exchanged" => exchanged_database,
+    "a revision is inserted below the live one" => inserted_revision,
+    "the history is squashed" => squashed_history,
     "image and target changed during a run" => change_during_run,
     "Secret rotated" => rotation,
     "database away and back" => database_away,
@@ -224,6 +228,71 @@ async fn moved_database(cluster: Arc<Cluster>) {
     assert_eq!(cluster.reason("shop"), "AwaitingApproval");
     ran(&cluster, &[]);
     assert_eq!(cluster.seen("production").runs.len(), 0, "the approval was for another database");
+}
+
+async fn emptied_database(cluster: Arc<Cluster>) {
+    shop(&cluster, None);
+    cluster.apply("shop", &json!({}));
+    cluster.settled().await;
+    cluster.database("app", |database| database.rows = None);
+    cluster.settled().await;
+    assert_eq!(cluster.reason("shop"), "DatabaseReplaced");
+    ran(&cluster, &[("upgrade", "", "c")]);
+    cluster.request("shop", "it is meant");
+    cluster.settled().await;
+    assert_eq!(cluster.reason("shop"), "AtTarget");
+    ran(&cluster, &[("upgrade", "", "c"), ("upgrade", "", "c")]);
+    // The word was for that time.
+    cluster.database("app", |database| database.rows = None);
+    cluster.settled().await;
+    assert_eq!(cluster.reason("shop"), "DatabaseReplaced");
+}
+
+async fn exchanged_database(cluster: Arc<Cluster>) {
+    shop(&cluster, Some("a"));
+    cluster.database("app", |database| database.identity = Some("1".to_owned()));
+    cluster.apply("shop", &json!({}));
+    cluster.settled().await;
+    cluster.database("app", |database| {
+        database.identity = Some("2".to_owned());
+        database.rows = rows("b");
+    });
+    cluster.settled().await;
+    assert_eq!(cluster.reason("shop"), "DatabaseReplaced");
+    cluster.request("shop", "it is meant");
+    cluster.settled().await;
+    assert_eq!(cluster.reason("shop"), "AtTarget");
+    ran(&cluster, &[("upgrade", "a", "c"), ("upgrade", "b", "c")]);
+}
+
+async fn inserted_revision(cluster: Arc<Cluster>) {
+    shop(&cluster, None);
+    cluster.apply("shop", &json!({ "policy": { "downgrade": "Allow" } }));
+    cluster.settled().await;
+    cluster.image("shop:2", "a x b c", "");
+    cluster.patch("shop", &json!({ "image": "shop:2" }));
+    cluster.settled().await;
+    assert_eq!(cluster.reason("shop"), "RevisionInserted");
+    cluster.patch("shop", &json!({ "targetRevision": "a" }));
+    cluster.settled().await;
+    cluster.patch("shop", &json!({ "targetRevision": "head" }));
+    cluster.settled().await;
+    assert_eq!(cluster.reason("shop"), "AtTarget");
+    ran(&cluster, &[("upgrade", "", "c"), ("downgrade", "c", "a"), ("upgrade", "a", "c")]);
+}
+
+async fn squashed_history(cluster: Arc<Cluster>) {
+    shop(&cluster, None);
+    cluster.apply("shop", &json!({}));
+    cluster.settled().await;
+    cluster.image("shop:2", "s t", "");
+    cluster.patch("shop", &json!({ "image": "shop:2" }));
+    cluster.settled().await;
+    assert_eq!(cluster.reason("shop"), "HistoryRewritten");
+    cluster.patch("shop", &json!({ "adopt": { "from": "c", "revision": "s" } }));
+    cluster.settled().await;
+    assert_eq!(cluster.reason("shop"), "AtTarget");
+    ran(&cluster, &[("upgrade", "", "c"), ("stamp", "c", "s"), ("upgrade", "s", "t")]);
 }
 
 async fn change_during_run(cluster: Arc<Cluster>) {

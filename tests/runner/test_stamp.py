@@ -45,3 +45,15 @@ def test_never_over_existing_rows(sqlite_project, sqlite):
     sqlite_project.upgrade([], ["r1"], ["r1"], ["r1"]).done()
     sqlite_project.stamp(["r2"], ["r2"]).refused("RowsChanged", "r1")
     assert sqlite.rows() == {"r1"}
+
+
+@pytest.mark.parametrize("release", SUPPORTED)
+def test_rows_of_a_history_that_is_gone(project, database, release):
+    """As after a squash: Alembic's own stamp would look for the files of these rows."""
+    project.tables("s1")
+    database.execute("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)")
+    database.execute("INSERT INTO alembic_version VALUES ('old1'), ('old2')")
+    project.stamp(["s1"], ["s1"], start=["old1"]).refused("RowsChanged", "old2")
+    outcome = project.stamp(["s1"], ["s1"], start=["old1", "old2"]).done()
+    assert outcome.rows == database.rows() == {"s1"} and database.tables() == {"alembic_version"}
+    assert project.stamp(["s1"], ["s1"], start=["s1"]).done().rows == {"s1"}

@@ -44,7 +44,7 @@ pub struct Alembic {
     pub attributes: BTreeMap<String, String>,
 }
 
-/// What to do with a database that has tables and no version row.
+/// What to do with a database that has tables and no version row, or rows that no history has any more.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Adopt {
@@ -53,6 +53,12 @@ pub struct Adopt {
     /// revisions run from the first one on.
     #[schemars(length(min = 1, max = 1024))]
     pub revision: String,
+    /// The version rows that `revision` takes the place of, separated by commas: where the history was squashed, reordered or
+    /// rewritten, these are replaced by `revision` once, and no migration runs for it. `base` says that a database whose rows
+    /// are gone is meant to be built anew. Nothing is done where the rows are others, or the history fits them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 4096))]
+    pub from: Option<String>,
     /// How it is made sure that the tables are those of the revision: Models compares them with the models that
     /// env.py names (target_metadata) and refuses when they differ; None trusts you (default Models).
     #[serde(default, skip_serializing_if = "is_default")]

@@ -183,6 +183,13 @@ pub struct DatabaseStatus {
     pub dialect: String,
     /// The server's version.
     pub version: String,
+    /// The server's own name for the database, where it tells one that lasts: PostgreSQL and MySQL do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<String>,
+    /// Set while the database is another one than that of the runs before, or was emptied: the value that the annotation
+    /// alembic-operator.dev/requestedAt had when that was noticed. Another value says that it is meant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaced: Option<String>,
 }
 
 /// The image as it was inspected.

@@ -5,10 +5,12 @@ mod backup;
 mod before;
 mod drift;
 mod hazards;
+mod history;
 mod image;
 mod plan;
 mod refusal;
 mod rehearsal;
+mod replaced;
 mod replay;
 mod schema;
 mod spec;
@@ -19,6 +21,7 @@ pub use backup::{backup_progress, backup_request, not_required};
 pub use before::Before;
 pub use drift::{Drift, drift};
 pub use hazards::judge;
+pub use history::{may_be_stamped_over, restamp};
 pub use image::{accepted_drift, heads_condition, requested_at};
 pub use plan::{
     Chosen, DatabaseId, Route, Unmanaged, adoption, choose, direction_name, empty_downgrades, plan_problem, unmanaged,
@@ -26,6 +29,7 @@ pub use plan::{
 };
 pub use refusal::refused;
 pub use rehearsal::{RehearsalAsk, rehearsal_ask, rehearsal_json, rehearsal_progress, rehearsal_status};
+pub use replaced::{Replaced, replaced, replaced_problem};
 pub use replay::replay;
 pub use schema::{Compared, Look, Replayed, Taken, WhyNot};
 pub use spec::spec_problem;

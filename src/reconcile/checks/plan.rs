@@ -4,7 +4,10 @@ use crate::{
     api::{Adopt, DatabaseMigrationStatus, DowngradePolicy, Problem, Reason, Strategy},
     jobs::{Implementation, Inspected, Limit, Reads, Revision, Run, hex},
     lint::Severity,
-    reconcile::checks::hazards::Judged,
+    reconcile::checks::{
+        hazards::Judged,
+        history::{left_behind, ran_before, rewritten},
+    },
     revisions::{AlembicError, Direction, Graph, Plan, PlanError, Target, adopt, decide, first_step, steps_digest},
     text::{self, rows_in_line, short_image},
 };
@@ -83,6 +86,8 @@ pub struct Route<'a> {
     /// The spec's own.
     pub image: &'a Arc<Inspected>,
     pub remembered: &'a [Arc<Inspected>],
+    /// The image of the newest run that succeeded, where it is another one.
+    pub ran: Option<&'a Arc<Inspected>>,
     pub status: &'a DatabaseMigrationStatus,
     pub target: &'a Target,
     pub rows: &'a BTreeSet<String>,
@@ -95,17 +100,16 @@ pub struct Route<'a> {
 /// Plans the way from the live rows to the target, which is resolved in the spec's own image. When that image does
 /// not know the live rows, as after a reverted commit, an image that was inspected before and knows them is used.
 pub fn choose(route: &Route) -> Result<Chosen, Problem> {
-    let Route { image, remembered, status, target, rows, strategy, foreign, database } = *route;
+    let Route { image, remembered, ran: _, status, target, rows, strategy, foreign: _, database } = *route;
     let graph = usable_graph(image)?;
     if let Err(error @ AlembicError::NotFound { .. }) = graph.resolve_target(target) {
         return Err(not_in_image(&error, image, remembered, target));
     }
     let unknown: Vec<&String> = rows.iter().filter(|row| !graph.contains(row)).collect();
     let (plan, image) = if unknown.is_empty() {
-        (decide(graph, rows, target).map_err(|e| refused(&e, image))?, image)
+        over_known_rows(route, graph)?
     } else {
-        going_back(graph, image, remembered, status, target, rows)
-            .ok_or_else(|| not_known(&unknown, image, rows, foreign))?
+        going_back(graph, image, remembered, status, target, rows).ok_or_else(|| not_known(&unknown, route))?
     };
     let pending = plan.steps.clone();
     let plan = match (strategy, &image.graph) {
@@ -115,16 +119,31 @@ pub fn choose(route: &Route) -> Result<Chosen, Problem> {
     identified(plan, pending, image, database, status.runs.succeeded())
 }
 
-/// The plan by which a database with tables and no version row becomes one of Alembic's.
+/// The way from rows that the image knows. What has run there may be another thing than what the image has below the rows:
+/// then only what has run can be undone, by the files that did it.
+fn over_known_rows<'a>(route: &Route<'a>, graph: &Graph) -> Result<(Plan, &'a Arc<Inspected>), Problem> {
+    let Route { image, ran, status, target, rows, .. } = *route;
+    let plan = decide(graph, rows, target).map_err(|e| refused(&e, image))?;
+    let rewritten = ran_before(image, ran, status).and_then(|ran| Some((ran, rewritten(image, ran, rows)?)));
+    let Some((ran, problem)) = rewritten else { return Ok((plan, image)) };
+    let down = |plan: &Plan| plan.direction == Direction::Downgrade;
+    let back = down(&plan).then(|| going_back(graph, image, std::slice::from_ref(ran), status, target, rows)).flatten();
+    back.filter(|(plan, _)| down(plan)).ok_or(problem)
+}
+
+/// The plan by which a database becomes one of this history: with tables and no version row, or with rows that no history
+/// has any more.
 pub fn adoption(
     image: &Arc<Inspected>,
     spec: &Adopt,
+    rows: &BTreeSet<String>,
     status: &DatabaseMigrationStatus,
     database: DatabaseId,
 ) -> Result<Chosen, Problem> {
     let invalid = |e: String| Problem::new(Reason::InvalidSpec, format!("spec.adopt.revision: {e}"));
     let target = Target::parse(&spec.revision).map_err(|e| invalid(e.to_string()))?;
     let plan = adopt(usable_graph(image)?, &target).map_err(|e| invalid(e.to_string()))?;
+    let plan = Plan { from: rows.clone(), ..plan };
     identified(plan, Vec::new(), image, database, status.runs.succeeded())
 }
 
@@ -198,11 +217,16 @@ fn going_back<'a>(
 }
 
 /// Rows that no image leads away from: left by a newer release, or written by something else.
-fn not_known(unknown: &[&String], image: &Inspected, rows: &BTreeSet<String>, foreign: bool) -> Problem {
+fn not_known(unknown: &[&String], route: &Route) -> Problem {
+    let Route { image, remembered, status, rows, foreign, .. } = *route;
+    let known = by_preference(remembered, status).into_iter().find_map(|ran| left_behind(image, ran, rows));
+    if let Some(problem) = known {
+        return problem;
+    }
     let names: Vec<String> = unknown.iter().map(|r| text::clean(r, 64)).collect();
+    let at = rows_in_line(rows);
     let message = format!(
-        "the database is at {}, and revision {} is not in {}; no image that was inspected before leads from there to the target",
-        rows_in_line(rows),
+        "the database is at {at}, and revision {} is not in {}; no image that was inspected before has it: use one that has, or say with spec.adopt.from: {at} which revision of this image the schema is at (spec.adopt.revision)",
         text::list(&names, 5),
         short_image(&image.image),
     );

@@ -466,7 +466,7 @@ fn tables_without_a_version_row_are_not_migrated_but_adopted() {
     let adopting = |revision: &str| {
         let mut object = object("head");
         let verify = crate::api::AdoptVerify::Models;
-        object.spec.adopt = Some(crate::api::Adopt { revision: revision.into(), verify });
+        object.spec.adopt = Some(crate::api::Adopt { revision: revision.into(), from: None, verify });
         object
     };
     let decision = decide(&adopting("b"), &with_tables(stored("a b c", "")), now());

@@ -57,11 +57,21 @@ pub async fn look(
 
 /// The inspections of the images that the object was inspected with, newest first.
 pub fn remembered(object: &DatabaseMigration, context: &Context) -> Vec<Arc<Inspected>> {
-    let namespace = object.namespace();
     let images = object.status.as_ref().map_or(&[][..], |s| s.images.as_slice());
-    let mut maps = context.stores.inspections.state_filter(|map| {
-        map.namespace() == namespace && inspected_image(map).is_some_and(|image| images.iter().any(|i| i == image))
-    });
+    inspections_of(context, object, |image| images.iter().any(|known| known == image))
+}
+
+/// The newest inspection of one image.
+pub fn inspected_as(context: &Context, object: &DatabaseMigration, image: &str) -> Option<Arc<Inspected>> {
+    inspections_of(context, object, |known| known == image).into_iter().next()
+}
+
+fn inspections_of(context: &Context, object: &DatabaseMigration, wanted: impl Fn(&str) -> bool) -> Vec<Arc<Inspected>> {
+    let namespace = object.namespace();
+    let mut maps = context
+        .stores
+        .inspections
+        .state_filter(|map| map.namespace() == namespace && inspected_image(map).is_some_and(&wanted));
     maps.sort_by_key(|map| std::cmp::Reverse(map.creation_timestamp().map(|t| t.0)));
     maps.iter().filter_map(|map| context.process.inspections.read(map)).collect()
 }

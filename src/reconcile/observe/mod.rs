@@ -80,6 +80,7 @@ pub async fn observe(object: &DatabaseMigration, context: &Context) -> Result<Fa
     }
     by_models(object, context, &mut facts);
     facts.remembered = remembered(object, context, &facts);
+    facts.ran = ran(object, context, &facts);
     Ok(facts)
 }
 
@@ -190,6 +191,13 @@ fn version_table(object: &DatabaseMigration, image: &ImageView) -> VersionTable 
     let schema = spec.version_table_schema.clone().or_else(|| inspected.and_then(|i| i.version_table_schema.clone()));
     let measure = inspected.is_some_and(|i| i.revisions.iter().any(|r| r.id.chars().count() > ALEMBICS_WIDTH));
     VersionTable { schema, name: name.unwrap_or_else(|| "alembic_version".to_owned()), measure }
+}
+
+/// What has run matters where another image is to be compared with it.
+fn ran(object: &DatabaseMigration, context: &Context, facts: &Facts) -> Option<Arc<Inspected>> {
+    let (ImageView::Stored(image) | ImageView::Reported { image, .. }) = &facts.image else { return None };
+    let success = object.status.as_ref()?.runs.last_success.as_ref()?;
+    if success.run.image == image.image { None } else { image::inspected_as(context, object, &success.run.image) }
 }
 
 /// Other images matter only when this one does not know the live rows, or the target.

@@ -36,9 +36,17 @@ class Look(Reading):
         if len(rows) > ROWS_LIMIT * 4:
             raise Problem("VersionTableMismatch", "the table %s has %d rows; it is not one of Alembic's" % (table.name, len(rows)))
         if self.task.get("catalog"):
+            look.update(self.read_schema(context, rows))
+        self.report.update(look=look)
+
+    def read_schema(self, context, rows):
+        """Once more where it fails: PostgreSQL does on an object that goes just then. Returns what is wrong, if it still is."""
+        error = None
+        for _ in range(2):
             try:
                 with engine_of(context.dialect).beside(context) as another:
                     self.catalog = dict(read_catalog(context, self.task["catalog"], another), rows=rows)
-            except Exception as error:
-                look["catalog_error"] = error_text(error)[:300]
-        self.report.update(look=look)
+                return {}
+            except Exception as failed:
+                error = failed
+        return {"catalog_error": error_text(error)[:300]}

@@ -74,7 +74,7 @@ class Run(Work):
 
     def checked_plan(self, rows):
         if self.task["direction"] == "stamp":
-            return self.script._stamp_revs(tuple(self.task["targets"]), rows)
+            return self.restamped(rows) if rows else self.script._stamp_revs(tuple(self.task["targets"]), rows)
         try:
             plan = computed_steps(
                 self.script, self.task["direction"], self.task["targets"], rows, self.task.get("branch")
@@ -90,12 +90,20 @@ class Run(Work):
                           "image under the same tag, or an edited file)" % len(plan))
         return plan
 
+    def restamped(self, rows):
+        """Rows that are in no revision file any more: Alembic's own stamp would look for their files."""
+        from alembic.runtime.migration import StampStep
+
+        known, end = self.script.revision_map, self.task["end"]
+        gone = [StampStep((row,), (), False, True, known) for row in rows if row not in end]
+        return gone + [StampStep((), (row,), True, True, known) for row in end if row not in rows]
+
     def steps(self, rows, context):
         """A generator: Alembic runs each step when it is yielded, and comes back when the step and its version row are through."""
         self.check_rows(rows)
         for number, step in enumerate(self.plan, 1):
             script = getattr(step, "revision", None)  # a stamp's step has none
-            revision = script.revision if script else listed(step.to_revisions)
+            revision = script.revision if script else listed(step.to_revisions or step.from_revisions)
             self.report.log("%s step %d/%d %s %s" % (self.task["direction"], number, len(self.plan), revision, first_line(script) if script else ""))
             self.report.update(state="running", running=revision, started=True)
             self.statements.changed = False
