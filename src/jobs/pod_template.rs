@@ -351,7 +351,7 @@ mod tests {
             assert!(text.contains(direct), "{text}");
             // The task is JSON within the JSON of the pod.
             assert!(text.contains(r#"\"connection\":null"#), "{text}");
-            assert!(!text.contains("pooler") && !text.contains(USERNAME_ENV), "{text}");
+            assert!(!text.contains(r#"\"pooler\""#) && !text.contains(USERNAME_ENV), "{text}");
         }
     }
 

@@ -170,6 +170,8 @@ fn failed(record: &RunRecord, state: RunState, started: bool, failure: Failure) 
     // A statement that only waited for a lock did nothing; if it was the step's first, neither did the step.
     let rolled_back = failure.committed.map_or(record.transactional, |committed| !committed);
     let taken_back = rolled_back || reason == Reason::TableLocked && !failure.changed;
+    // It is tried again, as whatever was refused before it began.
+    let result = if reason == Reason::DatabaseReadOnly && taken_back { RunResult::Refused } else { result };
     let partial = result == RunResult::Failed && in_a_step && !taken_back;
     let left = if partial { PARTIAL } else { "" };
     Verdict {

@@ -91,6 +91,6 @@ mod tests {
         let env = job.spec.unwrap().template.spec.unwrap().containers[0].env.clone().unwrap();
         let names: Vec<_> =
             env.iter().filter(|e| e.name.starts_with("ALEMBIC")).map(|e| e.name.rsplit('_').next().unwrap()).collect();
-        assert_eq!(names, ["DIALECT", "HOST", "NAME", "PORT", "USERNAME", "PASSWORD"]);
+        assert_eq!(names, ["DIALECT", "HOST", "PORT", "NAME", "USERNAME", "PASSWORD"]);
     }
 }

@@ -36,8 +36,12 @@ pub fn plan_status(object: &DatabaseMigration, chosen: &Chosen) -> PlanStatus {
     let plan = &chosen.plan;
     let down = plan.direction == Direction::Downgrade;
     let listed = |rows: &BTreeSet<String>| rows.iter().take(ROWS).cloned().collect();
+    let before = object.status.as_ref().and_then(|status| status.plan.as_ref());
+    let replaces =
+        before.and_then(|plan| if plan.hash == chosen.hash { plan.replaces.clone() } else { Some(plan.hash.clone()) });
     PlanStatus {
         hash: chosen.hash.clone(),
+        replaces,
         direction: direction_name(plan.direction).to_owned(),
         from: listed(&plan.from),
         to: listed(&plan.end),

@@ -164,7 +164,7 @@ def test_drift_that_is_older_than_the_operator(space, push):
     app.wait_ready()
     message = drifted(app, "True", "Modified", 60)["message"]
     assert "against what the revisions make" in message and "column public.one.name" in message
-    assert "- column public.one.name text not null default 'x'\n+ column public.one.name text\n" in report(app)["drift.diff"]
+    assert "- column public.one.name text not null default 'x'::text\n+ column public.one.name text\n" in report(app)["drift.diff"]
     space.sql(f"{role} ALTER TABLE one ALTER name SET DEFAULT 'x', ALTER name SET NOT NULL")
     drifted(app, "False", "InSync")
     assert len(space.jobs("replay")) == 1, "once for each history"

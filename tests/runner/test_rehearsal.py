@@ -9,7 +9,7 @@ BLOCK = "with op.get_context().autocommit_block(): op.execute(%r)"
 GOODS = ["CREATE TABLE goods (id INTEGER PRIMARY KEY, name VARCHAR(20), price INTEGER)", "CREATE TABLE other (id INTEGER)"]
 # As `db::mysql::catalog_query` fills it for MariaDB.
 MARIADB_CATALOG = {"expression": "''", "visible": "IF(MAX(s.ignored) = 'YES', 'ignored', NULL)", "check_table": "k.table_name",
-                   "check_join": "JOIN own AS t ON t.table_name = k.table_name", "enforced": "NULL"}
+                   "check_join": "JOIN own AS t ON t.table_name = k.table_name", "enforced": "NULL", "algorithm": ", v.algorithm"}
 
 
 def catalog(dialect):

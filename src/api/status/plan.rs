@@ -10,6 +10,9 @@ pub struct PlanStatus {
     /// Changes when the direction, the rows, the target, a step, a revision file or its SQL changes, and when the plan comes
     /// up again after it has run: what an approval names.
     pub hash: String,
+    /// The hash of the plan that was shown before this one: an approval of it is out of date.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<String>,
     /// `upgrade` or `downgrade`.
     pub direction: String,
     /// The version rows that it starts from.

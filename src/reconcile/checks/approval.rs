@@ -3,8 +3,8 @@
 use super::Chosen;
 use crate::{
     api::{
-        ANNOTATION_APPROVE, ANNOTATION_REJECT, ApprovalMode, ConditionType, DatabaseMigration, DatabaseMigrationStatus,
-        Problem, Reason, RunApproval,
+        ANNOTATION_APPROVE, ANNOTATION_REJECT, ApprovalMode, DatabaseMigration, DatabaseMigrationStatus, Problem,
+        Reason, RunApproval,
     },
     lint::Severity,
     revisions::Direction,
@@ -121,12 +121,9 @@ fn void(object: &DatabaseMigration) -> Option<(Void, String)> {
     let given = [object.spec.policy.approved_plan.as_deref(), object.approved_plan()];
     let status = object.status.clone().unwrap_or_default();
     let given = given.into_iter().flatten().find(|given| !given.is_empty() && !was_used(&status, given))?;
-    let planned = status.plan.as_ref().is_some_and(|plan| plan.hash == *given);
-    let shown = clean(given, 64);
-    // Once the plan has changed, only the condition still tells which one it was.
-    let told = status.condition(ConditionType::Approved).filter(|c| c.reason == "Stale");
-    let outdated = planned || told.is_some_and(|c| c.message.contains(&format!("plan {shown} is void:")));
-    Some((if outdated { Void::Outdated } else { Void::Unknown }, shown))
+    let outdated =
+        status.plan.as_ref().is_some_and(|plan| plan.hash == *given || plan.replaces.as_deref() == Some(given));
+    Some((if outdated { Void::Outdated } else { Void::Unknown }, clean(given, 64)))
 }
 
 /// Whether a plan with this hash was started, and so its approval used.

@@ -7,6 +7,7 @@ from typing import Dict, Set
 from ..connect import answers, answers_on_driver, driver_connection, execute
 from ..lock import Lock
 from ..observe import ServerObserver
+from ..problems import refused
 from ..texts import plain
 from .base import Engine
 
@@ -114,6 +115,14 @@ class Mysql(Engine):
             connection, "SELECT @@lower_case_table_names, DATABASE(), @@hostname, @@port, @@datadir, @@server_id").first())
         server = answers(connection, "SELECT @@server_uuid") or answers(connection, "SELECT @@server_uid") or [[""]]
         return (name.lower() if fold != "0" else name, *rest, plain(server[0][0]))
+
+    def check_writable(self, connection):
+        """Some users write to such a server all the same."""
+        if plain(execute(connection, "SELECT @@global.read_only").scalar()).upper() in ("0", "OFF", ""):
+            return
+        grants = " ".join(plain(row[0]) for row in execute(connection, "SHOW GRANTS"))
+        if not re.search(r"\bSUPER\b|\bREAD[_ ]ONLY[_ ]ADMIN\b|\bALL PRIVILEGES ON \*\.\*", grants):
+            raise refused("DatabaseReadOnly", "the server takes no writes (read_only is on), as a replica or while it fails over; nothing was run")
 
     def adopt(self, connection, context):
         name = self.database(context)

@@ -123,7 +123,7 @@ class Renderer:
             return sql_script(None, reasons)
         script = sql_script(None, [failure(error, function.path)] + reasons)
         if not (reasons or function.sight.binds or self.heard.copied) and is_own_fault(error, function.path):
-            script["broken"] = clean(failure(error, function.path))[:200]
+            script["broken"] = words_of(error, function.path)
         return script
 
     def reasons(self, sight, error):
@@ -196,4 +196,12 @@ def fitting(text, reasons, kind):
 def failure(error, path):
     if isinstance(error, TooLong):
         return "too long to be shown: more than %d bytes of SQL" % SQL_LIMIT_HARD
-    return "could not be rendered: %s%s" % (clean(error_text(error))[:150].strip(), line_of(error, path))
+    return "could not be rendered: " + words_of(error, path)
+
+
+ADDRESS = re.compile(r"<[^<>]* at 0x[0-9a-fA-F]+>")
+
+
+def words_of(error, path):
+    """The same each time: an address in it is another one at each inspection."""
+    return clean(ADDRESS.sub("…", error_text(error)))[:150].strip() + line_of(error, path)
