@@ -75,7 +75,7 @@ def test_approval_in_git_and_a_downgrade_that_loses_data(space, push):
     migration.wait_ready()
     migration.patch(targetRevision="base")
     assert migration.wait("AwaitingApproval")["plan"]["hash"] != first
-    assert migration.condition("Approved")["reason"] == "Stale"
+    assert migration.condition("Approved")["reason"] == "Required"
     migration.patch(policy={"approvedPlan": None, "approval": {"mode": "Never"}})
     migration.wait("PlanOnly")
     assert len(space.jobs("run")) == 3
