@@ -165,15 +165,6 @@ def test_a_mariadb_that_takes_no_writes(mariadb_project, mariadb):
     assert mariadb_project.upgrade([], ["r1"], ["r1"], ["r1"]).done().rows == {"r1"}
 
 
-def test_too_few_connections(pg_project, pg):
-    pg_project.tables("r1")
-    pg.query("ALTER ROLE shop CONNECTION LIMIT 1")
-    try:
-        pg_project.upgrade([], ["r1"], ["r1"], ["r1"]).failed("ConnectFailed", "too many connections for role", "a run needs two at a time")
-    finally:
-        pg.query("ALTER ROLE shop CONNECTION LIMIT -1")
-
-
 def test_a_server_that_takes_no_writes(pg_project, pg):
     pg_project.tables("r1")
     pg.query("ALTER ROLE shop IN DATABASE shop SET default_transaction_read_only = on")

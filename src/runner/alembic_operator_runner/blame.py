@@ -44,8 +44,6 @@ def problem_before_steps(error, url, revisions):
         instead = "; it calls this one ssl" if parameter.group(1) == "sslmode" else ""
         return Problem("InvalidUrl", "the driver does not know the URL's parameter %s: %s%s; correct the URL, or set spec.database.driver"
                        % (parameter.group(1), error_text(connecting), instead), detail=trace)
-    if connecting is not None and codes_of(connecting) & TOO_MANY:
-        return Problem("ConnectFailed", "the server takes no further connection: %s; a run needs two at a time" % error_text(connecting), detail=trace)
     if connecting is not None:
         return Problem("ConnectFailed", "the database cannot be connected to: %s" % error_text(connecting), detail=trace)
     if isinstance(error, SystemExit):
@@ -94,7 +92,6 @@ def problem_of_run(error, report, stopper, changed=True):
 
 
 UNKNOWN_STATEMENTS = {"42P05", "26000"}  # PostgreSQL: a prepared statement that is there already, or that is not there
-TOO_MANY = {"53300", 1040, 1203, 1226}
 READ_ONLY_CODES = {"25006", 1290, 1836}
 LOCK_CODES = {"55P03", "40P01", 1205, 1213}  # lock timeout and deadlock of PostgreSQL, MySQL and MariaDB
 
