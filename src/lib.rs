@@ -18,3 +18,4 @@ pub mod reconcile;
 pub mod revisions;
 pub mod telemetry;
 pub mod text;
+pub mod zlib;

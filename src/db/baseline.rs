@@ -4,13 +4,10 @@ use super::{
     ALGORITHM, Catalog, Exclude, Objects,
     fingerprint::{Fingerprint, compare},
 };
-use crate::api::DriftedObject;
-use flate2::{Compression, read::ZlibDecoder, write::ZlibEncoder};
+use crate::{api::DriftedObject, zlib};
+use flate2::Compression;
 use serde::{Deserialize, Serialize};
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    io::{Read, Write},
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Bytes of a packed baseline: a ConfigMap holds 1 MiB, and the differences need room beside it.
 const MAX_PACKED: usize = 720 * 1024;
@@ -107,9 +104,7 @@ impl Baseline {
 
     /// `None` for what is no packed baseline.
     pub fn unpack(packed: &[u8]) -> Option<Self> {
-        let mut json = Vec::new();
-        ZlibDecoder::new(packed).take(MAX_UNPACKED).read_to_end(&mut json).ok()?;
-        serde_json::from_slice(&json).ok()
+        serde_json::from_slice(&zlib::unpack(packed, MAX_UNPACKED)?).ok()
     }
 }
 
@@ -120,9 +115,8 @@ pub fn fingerprint(catalog: &Catalog, exclude: &Exclude) -> String {
 
 /// Nothing here can fail: the maps have texts for keys, and memory takes every byte.
 fn zip(baseline: &Baseline) -> Vec<u8> {
-    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
-    let written = serde_json::to_vec(baseline).map_err(std::io::Error::from).and_then(|json| encoder.write_all(&json));
-    written.and_then(|()| encoder.finish()).unwrap_or_default()
+    let json = serde_json::to_vec(baseline).unwrap_or_default();
+    zlib::pack(&json, Compression::default()).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -2,15 +2,15 @@
 //! nothing.
 
 use super::{Inspected, Inspection, MAX_PAYLOAD, hex, names::short_hash, program};
-use crate::api::{DatabaseMigration, LABEL_INSPECTION, MANAGER};
-use flate2::{Compression, read::ZlibDecoder, write::ZlibEncoder};
+use crate::{
+    api::{DatabaseMigration, LABEL_INSPECTION, MANAGER},
+    zlib,
+};
+use flate2::Compression;
 use k8s_openapi::{ByteString, api::core::v1::ConfigMap, apimachinery::pkg::apis::meta::v1::OwnerReference};
 use kube::{Resource, ResourceExt, api::ObjectMeta};
 use sha2::{Digest, Sha256};
-use std::{
-    collections::BTreeMap,
-    io::{Read, Write},
-};
+use std::collections::BTreeMap;
 
 const DATA: &str = "inspection";
 
@@ -57,9 +57,8 @@ pub fn inspection_config_map(
 fn packed(inspection: &Inspection) -> std::io::Result<(Vec<u8>, Vec<u8>)> {
     let pack = |inspection: &Inspection| {
         let json = serde_json::to_vec(inspection)?;
-        let mut encoder = ZlibEncoder::new(Vec::new(), Compression::best());
-        encoder.write_all(&json)?;
-        Ok::<_, std::io::Error>((json, encoder.finish()?))
+        let packed = zlib::pack(&json, Compression::best())?;
+        Ok::<_, std::io::Error>((json, packed))
     };
     let mut whole = pack(inspection)?;
     for most in [8 * 1024, 1024, 0] {
@@ -74,9 +73,7 @@ fn packed(inspection: &Inspection) -> std::io::Result<(Vec<u8>, Vec<u8>)> {
 pub fn read_inspection(map: &ConfigMap) -> Option<Inspected> {
     let text = |key: &str| map.data.as_ref().and_then(|d| d.get(key)).cloned();
     let packed = map.binary_data.as_ref()?.get(DATA)?;
-    let mut json = Vec::new();
-    ZlibDecoder::new(packed.0.as_slice()).take(MAX_PAYLOAD).read_to_end(&mut json).ok()?;
-    let inspection = Inspection::parse(&json).ok()?;
+    let inspection = Inspection::parse(&zlib::unpack(&packed.0, MAX_PAYLOAD)?).ok()?;
     Some(Inspected::new(text(IMAGE)?, text(DIGEST), inspection))
 }
 

@@ -1,12 +1,13 @@
 //! What an inspected image holds: its revision graph, file hashes and what env.py configures; no I/O.
 
+use super::pod_gate::GateGraph;
 use crate::{
     lint::{self, Dialect},
     revisions::{self, Graph, LoadError},
     text,
 };
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::OnceLock};
 
 /// Bounds on what an image may report; an id longer than Alembic's own version column is allowed and reported elsewhere.
 const MAX_REVISIONS: usize = 20_000;
@@ -233,14 +234,20 @@ pub struct Inspected {
     /// The graph, or why Alembic would not load it.
     pub graph: Result<Graph, LoadError>,
     index: BTreeMap<String, usize>,
+    gate_hash: OnceLock<Option<String>>,
 }
 
 impl Inspected {
+    /// The hash of the graph that the gate's pods are given; made once, since each pass asks for it.
+    pub fn gate_hash(&self) -> Option<&str> {
+        self.gate_hash.get_or_init(|| GateGraph::of(self).map(|graph| graph.hash())).as_deref()
+    }
+
     /// Builds the graph of an inspection.
     pub fn new(image: String, digest: Option<String>, inspection: Inspection) -> Self {
         let graph = Graph::load(inspection.scripts());
         let index = inspection.revisions.iter().enumerate().map(|(i, r)| (r.id.clone(), i)).collect();
-        Self { image, digest, inspection, graph, index }
+        Self { image, digest, inspection, graph, index, gate_hash: OnceLock::new() }
     }
 
     /// The file of a revision.

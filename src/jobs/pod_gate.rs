@@ -2,17 +2,16 @@
 //! the graph of every inspected image and the object's present reason; no I/O.
 
 use super::{Inspected, Inspection, names::short_hash};
-use crate::api::{DatabaseMigration, MANAGER, Reason};
-use flate2::{Compression, read::ZlibDecoder, write::ZlibEncoder};
+use crate::{
+    api::{DatabaseMigration, MANAGER, Reason},
+    zlib,
+};
+use flate2::Compression;
 use k8s_openapi::{ByteString, api::core::v1::ConfigMap};
 use kube::ResourceExt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::{
-    collections::BTreeMap,
-    io::{Read, Write},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 /// The program of an init container; standard library and the image's own Alembic.
 pub const GATE_PROGRAM: &str = include_str!("../gate/gate.py");
@@ -51,7 +50,7 @@ pub struct GateGraph {
 
 impl GateGraph {
     /// The graph of an inspected image; `None` when Alembic would not load it.
-    fn of(image: &Inspected) -> Option<Self> {
+    pub(super) fn of(image: &Inspected) -> Option<Self> {
         let graph = image.graph.as_ref().ok()?;
         let Inspection { revisions, version_table, version_table_schema, .. } = &image.inspection;
         Some(Self {
@@ -63,15 +62,12 @@ impl GateGraph {
 
     /// Reads what was packed; `None` when it can't be read.
     pub fn unpack(packed: &[u8]) -> Option<Self> {
-        let mut json = Vec::new();
-        ZlibDecoder::new(packed).take(MAX_UNPACKED).read_to_end(&mut json).ok()?;
-        serde_json::from_slice(&json).ok()
+        serde_json::from_slice(&zlib::unpack(packed, MAX_UNPACKED)?).ok()
     }
 
     fn pack(&self) -> Option<Vec<u8>> {
-        let mut encoder = ZlibEncoder::new(Vec::new(), Compression::best());
-        encoder.write_all(&serde_json::to_vec(self).ok()?).ok()?;
-        encoder.finish().ok().filter(|packed| packed.len() <= MAX_PACKED)
+        let packed = zlib::pack(&serde_json::to_vec(self).ok()?, Compression::best()).ok()?;
+        (packed.len() <= MAX_PACKED).then_some(packed)
     }
 
     /// This graph over what was known before, packed; alone where both together have no room.
@@ -83,7 +79,7 @@ impl GateGraph {
         both.pack().or_else(|| self.pack())
     }
 
-    fn hash(&self) -> String {
+    pub(super) fn hash(&self) -> String {
         short_hash(&[&serde_json::to_string(self).unwrap_or_default()], 16)
     }
 }
@@ -142,7 +138,7 @@ impl PodGate {
         if !annotations.contains_key(ANNOTATION_PROGRAM) {
             return GateWrite::Foreign;
         }
-        if self.graph().is_some_and(|graph| !is(ANNOTATION_GRAPH, &graph.hash())) {
+        if self.image.as_ref().and_then(|image| image.gate_hash()).is_some_and(|hash| !is(ANNOTATION_GRAPH, hash)) {
             return GateWrite::Graph;
         }
         let said = !self.settled || is(ANNOTATION_STATE, &short_hash(&[&self.state], 16));

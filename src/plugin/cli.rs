@@ -1,7 +1,7 @@
 //! The plugin's command line; no I/O.
 
 use crate::{cli::FingerprintArgs, cli::LintArgs, jobs::Kind};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, builder::PossibleValue};
 use std::path::PathBuf;
 
 /// Alembic migrations in Kubernetes: what is planned, what ran, and what to do next.
@@ -191,7 +191,7 @@ pub struct LogsArgs {
     pub run: Option<i64>,
     /// Another kind of Job.
     #[arg(long, value_enum)]
-    pub job: Option<JobKind>,
+    pub job: Option<Kind>,
     /// Go on until the Job has ended.
     #[arg(short, long)]
     pub follow: bool,
@@ -200,31 +200,14 @@ pub struct LogsArgs {
     pub raw: bool,
 }
 
-/// The kinds of Jobs by their words in the Jobs' names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum JobKind {
-    Inspect,
-    Probe,
-    Compare,
-    Replay,
-    Rehearse,
-    Backup,
-    Run,
-    Verify,
-}
+/// The kinds of Jobs, by their words in the Jobs' names.
+impl ValueEnum for Kind {
+    fn value_variants<'a>() -> &'a [Self] {
+        &Self::ALL
+    }
 
-impl From<JobKind> for Kind {
-    fn from(kind: JobKind) -> Self {
-        match kind {
-            JobKind::Inspect => Self::Inspect,
-            JobKind::Probe => Self::Probe,
-            JobKind::Compare => Self::Compare,
-            JobKind::Replay => Self::Replay,
-            JobKind::Rehearse => Self::Rehearse,
-            JobKind::Backup => Self::Backup,
-            JobKind::Run => Self::Run,
-            JobKind::Verify => Self::Verify,
-        }
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.as_str()))
     }
 }
 

@@ -292,7 +292,7 @@ impl Session {
         let object = self.object(&args.name).await?;
         let cluster = self.cluster().await?;
         let jobs = cluster.jobs(&object).await?;
-        let wanted = which_job::Wanted { run: args.run, kind: args.job.map(Into::into) };
+        let wanted = which_job::Wanted { run: args.run, kind: args.job };
         let job = which_job::choose(&object, &jobs, wanted).map_err(|why| anyhow!(why))?.name_any();
         if args.follow {
             return self.follow_log(&cluster, &job, args.raw).await;
