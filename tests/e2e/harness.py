@@ -284,6 +284,12 @@ def table(name):
     return {"up": f"op.create_table({name!r}, sa.Column('id', sa.Integer, primary_key=True))", "dn": f"op.drop_table({name!r})"}
 
 
+def short(image):
+    """An image as messages name it: repository and twelve characters of the digest."""
+    name, digest = image.rsplit("/", 1)[-1].split("@sha256:")
+    return f"{name} ({digest[:12]})"
+
+
 def push(folder, name, revisions, env=ENV, requirements=REQUIREMENTS, **files):
     """Builds and pushes an image with these revision files; returns its reference with the digest."""
     folder = pathlib.Path(folder) / name.replace(":", "-")

@@ -5,7 +5,7 @@ import json
 import pytest
 
 import requirements
-from harness import ENV, apply, eventually, get, kubectl, revision, table
+from harness import ENV, apply, eventually, get, kubectl, revision, short, table
 
 
 def secret(space, name, **values):
@@ -140,7 +140,7 @@ def test_a_target_that_only_another_image_has(space, push):
     app.wait_ready()
     app.patch(image=older, targetRevision="bbbb")
     app.wait("RevisionNotInImage")
-    assert newer in app.message() and space.rows() == ["aaaa"]
+    assert short(newer) in app.message() and space.rows() == ["aaaa"]
 
 
 def test_an_env_py_whose_work_would_be_rolled_back(space, push):
