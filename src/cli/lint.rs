@@ -1,20 +1,33 @@
-//! `alembic-operator lint`: reads a file or standard input and prints what the linter finds; no network.
+//! `alembic-operator lint`: reads a file, standard input or a project and prints what the linter finds; no network, unless
+//! a live database is asked what its columns are.
 
-use crate::lint::{Allow, Catalog, Dialect, Input, Severity, lint, output};
+mod project;
+
+use super::probe::{Live, live};
+use crate::{
+    api::AllowedHazard,
+    lint::{Allow, Catalog, Dialect, Input, Report, Severity, lint, output},
+    reconcile::{between, judge},
+    revisions::Target,
+};
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use std::{
+    collections::BTreeSet,
     fs,
     io::{self, Read, Write},
+    path::Path,
+    sync::Arc,
 };
 
 #[derive(Debug, Args)]
 pub struct LintArgs {
     /// A file with SQL; `-` reads standard input.
-    file: String,
-    /// Whose SQL it is.
-    #[arg(long, value_enum)]
-    dialect: Dialect,
+    #[arg(required_unless_present = "project")]
+    file: Option<String>,
+    /// Whose SQL it is. A project tells it by itself.
+    #[arg(long, value_enum, required_unless_present = "project")]
+    dialect: Option<Dialect>,
     /// How the findings are printed.
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
@@ -28,6 +41,12 @@ pub struct LintArgs {
     /// constraints and indexes.
     #[arg(long, value_name = "FILE")]
     catalog: Option<String>,
+    /// Name of the environment variable that holds the URL of a live database: its tables tell what a change of them does.
+    /// It is only read.
+    #[arg(long, value_name = "VARIABLE", conflicts_with = "catalog")]
+    url_env: Option<String>,
+    #[command(flatten)]
+    project: project::ProjectArgs,
     /// A hazard that is meant: CODE[:REVISION]=REASON. May be given several times.
     #[arg(long, value_name = "ALLOW")]
     allow: Vec<Allow>,
@@ -68,28 +87,71 @@ const UNUSABLE: u8 = 2;
 
 /// Prints what is found, and returns the exit code.
 pub fn execute(args: &LintArgs) -> anyhow::Result<u8> {
-    let known = args.catalog.as_deref().map(catalog).transpose();
-    let (sql, catalog) = match read(&args.file).and_then(|sql| Ok((sql, known?))) {
-        Ok(read) => read,
+    let judged = match &args.project.project {
+        Some(folder) => of_project(args, folder),
+        None => of_file(args),
+    };
+    let (report, name) = match judged {
+        Ok(judged) => judged,
         Err(error) => {
             writeln!(io::stderr(), "Error: {error:#}")?;
             return Ok(UNUSABLE);
         }
     };
-    let mut input = Input::file(args.dialect, sql);
-    input.catalog = catalog.unwrap_or_default();
-    input.version_table.clone_from(&args.version_table);
-    input.allows.clone_from(&args.allow);
-    let report = lint(&input)?;
-    let name = if args.file == "-" { "stdin" } else { &args.file };
     let shown = match args.format {
-        Format::Text => output::text(&report, name),
+        Format::Text => output::text(&report, &name),
         Format::Json => format!("{:#}\n", output::json(&report)),
-        Format::Sarif => format!("{:#}\n", output::sarif(&report, name)),
+        Format::Sarif => format!("{:#}\n", output::sarif(&report, &name)),
     };
     io::stdout().write_all(shown.as_bytes())?;
     let fails = args.fail_on.severity().is_some_and(|threshold| report.worst() >= Some(threshold));
     Ok(if fails { FOUND } else { 0 })
+}
+
+fn of_file(args: &LintArgs) -> anyhow::Result<(Report, String)> {
+    let (Some(file), Some(dialect)) = (&args.file, args.dialect) else { anyhow::bail!("there is no file") };
+    let sql = read(file)?;
+    let live = args.url_env.as_deref().map(|name| live(name, &args.version_table)).transpose()?;
+    let mut input = Input::file(dialect, sql);
+    if let Some(live) = &live {
+        let sql = input.sections.iter().map(|section| section.sql.as_str());
+        input.catalog = live.before().catalog(dialect, sql, &args.version_table);
+        input.rows = live.sizes.iter().map(|(table, size)| (table.clone(), size.rows)).collect();
+    }
+    if let Some(file) = &args.catalog {
+        input.catalog = catalog(file)?;
+    }
+    input.version_table.clone_from(&args.version_table);
+    input.allows.clone_from(&args.allow);
+    let name = if file == "-" { "stdin" } else { file };
+    Ok((lint(&input)?, name.to_owned()))
+}
+
+/// A project's revisions, judged as the operator does it.
+fn of_project(args: &LintArgs, folder: &Path) -> anyhow::Result<(Report, String)> {
+    let image = Arc::new(project::inspected(&args.project, folder, args.url_env.as_deref())?);
+    let (from, to) = args.project.range.split_once(':').context("--range is FROM:TO, such as base:heads")?;
+    let graph = image.graph.as_ref().map_err(|error| anyhow::anyhow!("{error}"))?;
+    let rows: BTreeSet<String> = match from.trim() {
+        "" | "base" => BTreeSet::new(),
+        from => graph.resolve(from)?.into_iter().collect(),
+    };
+    let target = Target::parse(if to.trim().is_empty() { "heads" } else { to }).context("--range")?;
+    let chosen = between(&image, &rows, &target).map_err(|problem| anyhow::anyhow!(problem.message))?;
+    // SQLite's file is its own; it is not asked.
+    let server = args.url_env.as_deref().filter(|_| image.inspection.dialect != "sqlite");
+    let live = server.map(|name| live(name, &image.inspection.version_table)).transpose()?;
+    let before = live.as_ref().map(Live::before).unwrap_or_default();
+    let allowed: Vec<AllowedHazard> = args.allow.iter().map(allowed).collect();
+    Ok((judge(&chosen, &allowed, &before).report, folder.display().to_string()))
+}
+
+fn allowed(allow: &Allow) -> AllowedHazard {
+    AllowedHazard {
+        code: allow.code.as_str().to_owned(),
+        revision: allow.revision.clone(),
+        reason: allow.reason.clone(),
+    }
 }
 
 /// What the database has.

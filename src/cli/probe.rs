@@ -1,7 +1,10 @@
 //! `alembic-operator probe`: prints what the operator reads of a database at each look; does network I/O.
 
 use super::print;
-use crate::db::{self, Endpoint, VersionRows, VersionTable};
+use crate::{
+    db::{self, Endpoint, Network, Prober, Schema, Sizes, Snapshot, VersionRows, VersionTable},
+    reconcile::Before,
+};
 use anyhow::Context as _;
 use clap::Args;
 use secrecy::SecretString;
@@ -30,6 +33,35 @@ impl Place {
         let table = VersionTable { schema: None, name: self.version_table, measure: true };
         Ok((endpoint, table, Duration::from_secs(self.timeout)))
     }
+}
+
+/// What the linter is told of a live database.
+pub(super) struct Live {
+    snapshot: Snapshot,
+    pub(super) sizes: Sizes,
+    schema: Schema,
+}
+
+impl Live {
+    pub(super) fn before(&self) -> Before<'_> {
+        Before { snapshot: Some(&self.snapshot), sizes: Some(&self.sizes), schema: Some(&self.schema.catalog) }
+    }
+}
+
+/// Reads a live database's tables.
+pub(super) fn live(url_env: &str, version_table: &str) -> anyhow::Result<Live> {
+    let place = Place { url_env: url_env.to_owned(), version_table: version_table.to_owned(), timeout: 30 };
+    let (endpoint, table, timeout) = place.read()?;
+    let look = async {
+        let snapshot = Network.probe(&endpoint, &table, timeout).await?;
+        let sizes = Network.sizes(&endpoint, &table, timeout).await?;
+        let schema = Network.schema(&endpoint, &table, timeout).await?;
+        anyhow::Ok(Live { snapshot, sizes, schema })
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    // On a thread of its own: whoever calls may have a runtime already.
+    std::thread::scope(|scope| scope.spawn(|| runtime.block_on(look)).join())
+        .map_err(|_| anyhow::anyhow!("the look at the database failed"))?
 }
 
 #[derive(Debug, Args)]

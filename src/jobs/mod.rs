@@ -45,6 +45,7 @@ pub use pod::{Ended, PodState, Trouble, is_replaced, pod_state, whole_pod_state}
 pub use pod_gate::{GRAPH_FILE, GateGraph, GateWrite, PodGate, STATE_FILE};
 pub use pod_template::{FIELD as POD_TEMPLATE_FIELD, PodTemplateError, check as check_pod_template};
 pub use probe::{probe_job, probe_request, probed};
+pub use program::runner_files;
 pub use progress::{Progress, overdue, progress};
 pub use record::{JobRecord, Kind, Request};
 pub use rehearsal_report::{

@@ -64,6 +64,11 @@ const FILES: &[(&str, &str)] = files![
     "alembic_operator_runner/work.py",
 ];
 
+/// Every file of the runner, for whoever starts it outside of a pod.
+pub fn runner_files() -> &'static [(&'static str, &'static str)] {
+    FILES
+}
+
 /// The folder of the pod that holds the program; Python runs it by its `__main__.py`.
 pub(super) const FOLDER: &str = "/alembic-operator";
 

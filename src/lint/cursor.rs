@@ -202,6 +202,11 @@ impl<'a> Cursor<'a> {
         Self::new(&self.tokens[..end.unwrap_or(self.tokens.len())], self.dialect)
     }
 
+    /// The last word, and not the only one.
+    pub fn ends(&self, word: &str) -> bool {
+        self.tokens.len() > 1 && self.tokens.last().is_some_and(|t| t.is(word))
+    }
+
     pub fn has(&self, words: &str) -> bool {
         self.after(words).is_some()
     }

@@ -6,6 +6,7 @@ pub mod catalog;
 mod codes;
 mod cursor;
 mod functions;
+mod locks;
 mod mask;
 mod objects;
 mod operation;
@@ -28,16 +29,20 @@ mod types;
 pub use allow::{Allow, Unused, allows_of_revision};
 pub use catalog::{Catalog, Relations, of_objects as catalog_of};
 pub use codes::Code;
+pub use locks::Lock;
 pub use mask::mask;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::{collections::HashMap, fmt, thread};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt, thread,
+};
 
 /// Whose SQL it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Dialect {
-    #[value(name = "postgresql")]
+    #[value(name = "postgresql", alias = "postgres")]
     PostgreSql,
     #[value(name = "mysql")]
     MySql,
@@ -201,14 +206,23 @@ pub enum LintError {
 /// The parsers call themselves for each level of nesting; what they are given is bounded to fit (see `parsers`).
 const STACK: usize = 256 << 20;
 
+/// The strongest lock that a plan takes on each of the tables that it names, whether it made them or not.
+pub fn locks(input: &Input) -> Result<BTreeMap<String, Lock>, LintError> {
+    on_thread(|| plan::locks(input))
+}
+
 /// Looks at a plan's SQL.
 pub fn lint(input: &Input) -> Result<Report, LintError> {
     if input.sections.iter().all(|section| section.sql.trim().is_empty()) {
         return Ok(plan::lint(input));
     }
+    on_thread(|| plan::lint(input))
+}
+
+fn on_thread<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, LintError> {
     thread::scope(|scope| {
         let worker = thread::Builder::new().name("lint".to_owned()).stack_size(STACK);
-        let worker = worker.spawn_scoped(scope, || plan::lint(input)).map_err(LintError::Thread)?;
+        let worker = worker.spawn_scoped(scope, work).map_err(LintError::Thread)?;
         worker.join().map_err(|_| LintError::Panicked)
     })
 }

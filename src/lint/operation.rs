@@ -103,6 +103,10 @@ pub(super) enum Operation {
     Rewrite {
         what: String,
     },
+    /// Every row is written anew beside reads and writes.
+    Rebuild {
+        what: String,
+    },
     /// Another character set; it may lack letters.
     Convert {
         shown: String,
@@ -134,6 +138,12 @@ pub(super) enum Operation {
     DiscardTablespace,
     KeepHistory,
     DropHistory,
+    /// A trigger or rule is switched on or off.
+    SwitchTrigger,
+    /// What the planner or the storage goes by, and no row has to be looked at for.
+    Tune,
+    /// Anything else that only the catalog says.
+    Define,
 }
 
 /// How values get their new type.

@@ -1,10 +1,6 @@
 //! What the SQL parsers say to a statement: whether it is SQL at all, what it calls, and squawk's rules; no I/O.
 
-use super::{
-    Dialect, squawk,
-    statements::Statement,
-    tokens::{Token, lex},
-};
+use super::{Dialect, squawk, statements::Statement, tokens::Token};
 use crate::lint::Code;
 use sqlparser::{
     ast::{Expr, visit_expressions},
@@ -12,7 +8,7 @@ use sqlparser::{
     parser::Parser,
 };
 use squawk_syntax::{
-    SourceFile, SyntaxNode,
+    Parse, SourceFile, SyntaxNode,
     ast::{AstNode, CallExpr, Expr as PgExpr},
 };
 use std::{
@@ -40,7 +36,7 @@ pub(super) fn parse(statement: &Statement<'_>, dialect: Dialect) -> Opinion {
         return failed(format!("it is too {how} to be parsed"));
     }
     let parsed = catch_unwind(AssertUnwindSafe(|| match dialect {
-        Dialect::PostgreSql => postgres(statement.sql),
+        Dialect::PostgreSql => postgres(statement),
         _ => other(statement, dialect),
     }));
     parsed.unwrap_or_else(|_| failed("the parser falls over it".to_owned()))
@@ -61,13 +57,16 @@ fn too_much(tokens: &[Token<'_>]) -> Option<&'static str> {
     }
 }
 
-/// PostgreSQL's tree of a statement; there is one of broken SQL too.
-pub(super) fn tree(sql: &str) -> Option<SyntaxNode> {
-    let lexed = lex(sql, Dialect::PostgreSql);
-    if too_much(&lexed.tokens).is_some() {
+/// PostgreSQL's tree of a statement, and what is wrong with it; there is one of broken SQL too.
+pub(super) fn tree(sql: &str, tokens: &[Token<'_>]) -> Option<(SyntaxNode, Option<String>)> {
+    if too_much(tokens).is_some() {
         return None;
     }
-    catch_unwind(AssertUnwindSafe(|| SourceFile::parse(sql).syntax_node())).ok()
+    let parse = || {
+        let parse = SourceFile::parse(sql);
+        (parse.syntax_node(), first_error(&parse))
+    };
+    catch_unwind(AssertUnwindSafe(parse)).ok()
 }
 
 fn nesting(tokens: &[Token<'_>]) -> i64 {
@@ -83,14 +82,18 @@ fn nesting(tokens: &[Token<'_>]) -> i64 {
     levels.max().unwrap_or_default()
 }
 
-fn postgres(sql: &str) -> Opinion {
-    let parse = SourceFile::parse(sql);
+fn postgres(statement: &Statement<'_>) -> Opinion {
+    let parse = SourceFile::parse(statement.sql);
     let tree = parse.syntax_node();
     Opinion {
         calls: calls(&tree),
-        error: parse.errors().first().map(|e| format!("its parser says: {}", e.message())),
-        rules: squawk::rules(&parse, sql),
+        error: first_error(&parse),
+        rules: if squawk::has_rules(statement.tokens) { squawk::rules(&parse, statement.sql) } else { Vec::new() },
     }
+}
+
+fn first_error(parse: &Parse<SourceFile>) -> Option<String> {
+    parse.errors().first().map(|e| format!("its parser says: {}", e.message()))
 }
 
 /// The functions that are called in a part of a tree, by name.

@@ -2,7 +2,7 @@
 //! are only seen in what came before; no I/O.
 
 use super::{
-    Code, Dialect, Input, Report, Severity,
+    Code, Dialect, Input, Lock, Report, Severity,
     catalog::{Constraint, Relations, Table},
     cursor::Name,
     objects::{Key, Objects},
@@ -16,7 +16,7 @@ use super::{
     together::Together,
     transaction::Transaction,
 };
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Below this a lock is over before anybody notices.
 const SMALL: u64 = 10_000;
@@ -29,6 +29,16 @@ pub(super) fn lint(input: &Input) -> Report {
     }
     walk.half_way();
     report(input, &steps, walk.found)
+}
+
+/// The strongest lock on each table, by its name.
+pub(super) fn locks(input: &Input) -> BTreeMap<String, Lock> {
+    let mut out = BTreeMap::new();
+    for (table, lock) in steps(input).iter().flat_map(|step| &step.reading.locks) {
+        let held = out.entry(table.to_string()).or_insert(*lock);
+        *held = (*held).max(*lock);
+    }
+    out
 }
 
 struct Walk<'a> {
@@ -113,8 +123,9 @@ impl<'a> Walk<'a> {
             hazards.push(Hazard::new(Code::B02, subject, message));
         }
         hazards.extend(self.takes_new_value(reading));
-        hazards.extend(self.validates_locked(reading).and_then(|hazard| self.counts(hazard)));
+        let validates = self.validates_locked(reading).and_then(|hazard| self.counts(hazard));
         self.keeps_lock(reading, &mut hazards);
+        hazards.extend(validates);
         self.left_over(at, reading, &mut hazards);
         self.stays(at, reading);
         let mut seen = HashSet::new();
@@ -312,7 +323,7 @@ impl<'a> Walk<'a> {
             works && h.severity > Severity::Low
         });
         let first = self.transaction.first_locked;
-        for table in &reading.locks {
+        for (table, _) in reading.locks.iter().filter(|(_, lock)| *lock >= Lock::ShareRowExclusive) {
             let key = self.objects.key(table);
             let small = self.rows.get(&key).is_some_and(|rows| *rows < SMALL);
             if !small && !self.own(table) {

@@ -1,6 +1,6 @@
 //! squawk's rules for PostgreSQL as our codes; no I/O.
 
-use super::Code;
+use super::{Code, tokens::Token};
 use squawk_linter::{Linter, Rule};
 use squawk_syntax::{Parse, SourceFile};
 
@@ -9,6 +9,15 @@ pub(super) fn rules(parse: &Parse<SourceFile>, sql: &str) -> Vec<(Code, String)>
     let mut linter = Linter::with_rules(OPT_IN, &[]);
     let found = linter.lint(parse, sql).into_iter();
     found.filter_map(|violation| Some((code(violation.code)?, violation.message))).collect()
+}
+
+/// Whether a rule that counts here is about such a statement: each of them looks at the whole tree.
+pub(super) fn has_rules(tokens: &[Token<'_>]) -> bool {
+    let is = |at: usize, words: &[&str]| tokens.get(at).is_some_and(|t| words.iter().any(|word| t.is(word)));
+    match () {
+        () if is(0, &["ALTER"]) => !is(1, &["TABLE"]),
+        () => is(0, &["CREATE", "DROP", "REINDEX", "TRUNCATE", "UPDATE"]),
+    }
 }
 
 /// Rules that squawk leaves out unless it is asked for them.
@@ -37,7 +46,7 @@ fn code(rule: Rule) -> Option<Code> {
         | Rule::BanDropDomain
         | Rule::BanDropExtension => Some(Code::D05),
         Rule::BanDropIndex => Some(Code::D06),
-        Rule::BanDropPolicy | Rule::BanAlterPolicyCondition | Rule::BanAlterPolicyRoles => Some(Code::D08),
+        Rule::BanAlterPolicyCondition | Rule::BanAlterPolicyRoles => Some(Code::D08),
         Rule::RequireConcurrentIndexCreation => Some(Code::B01),
         Rule::RequireConcurrentIndexDeletion
         | Rule::RequireConcurrentPartitionDetach
@@ -48,8 +57,9 @@ fn code(rule: Rule) -> Option<Code> {
         | Rule::BanAlterSystemOptions
         | Rule::BanAlterExtension
         | Rule::BanDuplicateColumnAssignments => Some(Code::O02),
-        // The tree's operations have these.
+        // The tree's operations have these, and `read::drop` tells a policy from a rule.
         Rule::BanDropColumn
+        | Rule::BanDropPolicy
         | Rule::BanSetSchema
         | Rule::BanDropConstraint
         | Rule::RenamingColumn

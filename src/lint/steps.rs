@@ -3,7 +3,7 @@
 use super::{
     Code, Dialect, Input, allow,
     cursor::Cursor,
-    parsers,
+    parsers::{self, Opinion},
     read::{self, Effect, Hazard, Kind, Reading, Subject},
     said::{self, Said, Told},
     statements::{Statement, is_routine, split},
@@ -134,7 +134,10 @@ fn judge(statement: &Statement<'_>, dialect: Dialect) -> Reading {
         add(&mut reading, calls_of_query(statement, dialect).unwrap_or_default());
         return reading;
     }
-    let opinion = parsers::parse(statement, dialect);
+    let opinion = match reading.parsed.take() {
+        Some(error) => Opinion { error, ..Opinion::default() },
+        None => parsers::parse(statement, dialect),
+    };
     let subject = reading.table.clone().map_or(Subject::Nothing, Subject::Table);
     for (code, message) in opinion.rules {
         if !reading.hazards.iter().any(|h| h.code == code) {
@@ -151,8 +154,12 @@ fn judge(statement: &Statement<'_>, dialect: Dialect) -> Reading {
     let any = |word: &str| statement.tokens.iter().any(|t| t.is(word));
     let policy = statement.tokens.get(1).is_some_and(|t| t.is("POLICY"));
     let fills = any("SELECT") && !policy && !any("FUNCTION") && (!any("VIEW") || any("MATERIALIZED"));
+    let mut calls = opinion.calls;
+    if reading.effects.iter().any(|effect| matches!(effect, Effect::Schema(_))) {
+        calls.retain(|call| call.trim_start_matches("pg_catalog.") != "set_config");
+    }
     if reading.kind == Kind::Data || fills {
-        add(&mut reading, read::calls_hazards(&opinion.calls, dialect));
+        add(&mut reading, read::calls_hazards(&calls, dialect));
     }
     reading
 }

@@ -22,6 +22,7 @@ mod situation;
 mod status;
 
 pub(crate) use api::{call, refusal};
+pub use checks::{Before, between, judge};
 pub use decide::{decide, rejected};
 pub use effects::{Decision, Effect, Next};
 pub use observe::{Checks, InspectionCache};

@@ -211,6 +211,20 @@ def test_module_is_not_run_again(sqlite_project):
     assert is_whole(script, "SELECT 1;")
 
 
+def test_scrubbed_sql_is_still_sql(sqlite_project):
+    scripts = upgrades(
+        sqlite_project,
+        "op.execute(\"UPDATE users SET auth = 'LDAP' WHERE password = 'LDAP'\")\nop.execute('VACUUM')",
+        "op.execute(\"UPDATE users SET passwd='it''s', a = 1\")\nop.execute('DROP TABLE t')",
+        "op.execute('UPDATE users SET password = old.password')\nop.execute('DROP TABLE t')",
+    )
+    assert [script["text"] for script in scripts] == [
+        "UPDATE users SET auth = 'LDAP' WHERE password = '***';\n\nVACUUM;",
+        "UPDATE users SET passwd='***', a = 1;\n\nDROP TABLE t;",
+        "UPDATE users SET password = '***';\n\nDROP TABLE t;",
+    ]
+
+
 def test_secrets_are_scrubbed_and_the_digest_is_of_the_whole(sqlite_project):
     sqlite_project.environ = {"SHOP_API_TOKEN": "abcdef-123456"}
     script, = upgrades(sqlite_project, "op.execute(\"INSERT INTO s VALUES ('%s', 'pg://u:pw@h')\" % os.environ['SHOP_API_TOKEN'])")

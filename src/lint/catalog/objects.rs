@@ -48,12 +48,21 @@ pub fn of_objects<'a, 'b>(
 }
 
 /// Kinds of objects that have rows, or show them.
-const RELATIONS: &[&str] = &["table", "foreign table", "view", "materialized view"];
+const RELATIONS: &[&str] = &["table", "foreign table", "partition", "view", "materialized view"];
 
 /// The kind of an object, and the parts of its name.
 fn parted(object: &str, dialect: Dialect) -> Option<(&str, Vec<String>)> {
-    const KINDS: &[&str] =
-        &["table", "foreign table", "view", "materialized view", "column", "constraint", "foreign key", "index"];
+    const KINDS: &[&str] = &[
+        "table",
+        "foreign table",
+        "partition",
+        "view",
+        "materialized view",
+        "column",
+        "constraint",
+        "foreign key",
+        "index",
+    ];
     let kind = KINDS.iter().find(|kind| object.strip_prefix(**kind).is_some_and(|rest| rest.starts_with(' ')))?;
     let name = &object[kind.len() + 1..];
     if dialect != Dialect::PostgreSql {

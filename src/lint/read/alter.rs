@@ -40,6 +40,12 @@ pub(super) fn read(mut at: Cursor<'_>) -> Reading {
     at.if_exists();
     let name = if kind == "DEFAULT PRIVILEGES" { None } else { at.name() };
     let on = object(&kind, name.clone());
+    // FUNCTION f(int) …, TRIGGER r ON t …
+    let _ = at.parentheses();
+    if matches!(kind.as_str(), "TRIGGER" | "POLICY") && at.eat("ON") {
+        let _ = at.name();
+    }
+    let _ = at.eat("NO");
     if let ("TYPE", Some(of), Some(value)) = (kind.as_str(), name.clone(), added_value(&at)) {
         out.effects.push(Effect::AddsValue { of, value });
     }
@@ -54,19 +60,19 @@ pub(super) fn read(mut at: Cursor<'_>) -> Reading {
             let message = format!("{shown} has another owner, who may do anything with it; the owner before may not");
             out.add_with(Code::D08, Severity::Medium, on, message);
         }
-        _ if at.has("OWNER TO") || at.has("DEPENDS ON EXTENSION") => {}
+        _ if at.at("DEPENDS ON EXTENSION") => {}
         "INDEX" => index(at, on, &mut out),
         // The index of the name is all that is asked by it.
-        "TRIGGER" if at.has("RENAME TO") => {}
-        _ if at.has("RENAME COLUMN") || at.has("RENAME ATTRIBUTE") => {
+        "TRIGGER" if at.at("RENAME TO") => {}
+        _ if at.at_any(&["RENAME COLUMN", "RENAME ATTRIBUTE"]) => {
             out.add(Code::C01, on, format!("clients that use this part of {shown} fail as soon as it is renamed"));
         }
-        _ if at.has("RENAME") || at.has("SET SCHEMA") => {
+        _ if at.at_any(&["RENAME", "SET SCHEMA"]) => {
             out.add(Code::C02, on, format!("clients that use {shown} fail as soon as it is renamed"));
         }
         "TYPE" => data_type(at, on, &shown, &mut out),
         "DOMAIN" => domain(at, on, &shown, &mut out),
-        "MATERIALIZED VIEW" if at.has("SET TABLESPACE") || at.has("SET ACCESS METHOD") => {
+        "MATERIALIZED VIEW" if at.at_any(&["SET TABLESPACE", "SET ACCESS METHOD"]) => {
             out.add(Code::B06, on, "the whole view is written anew while its readers wait");
         }
         "VIEW" | "MATERIALIZED VIEW" if at.at("AS") || at.mentions("DEFAULT") || at.at("SET") || at.at("RESET") => {}
@@ -78,7 +84,7 @@ pub(super) fn read(mut at: Cursor<'_>) -> Reading {
 }
 
 fn index(at: Cursor<'_>, on: Subject, out: &mut Reading) {
-    if at.has("SET TABLESPACE") {
+    if at.at("SET TABLESPACE") {
         out.add(Code::B06, on, "the index is written anew under a lock");
     } else if !at.at_any(&["RENAME", "SET", "RESET", "ATTACH", "ALTER"]) {
         out.unclear(format!("ALTER INDEX {} is not known to be harmless", at.shown()));
@@ -86,7 +92,7 @@ fn index(at: Cursor<'_>, on: Subject, out: &mut Reading) {
 }
 
 fn data_type(at: Cursor<'_>, on: Subject, shown: &str, out: &mut Reading) {
-    if at.at("ADD") && at.has("VALUE") {
+    if at.at("ADD VALUE") {
         return out.add(Code::C05, on, format!("clients may now read a value of {shown} that they do not know"));
     }
     for mut item in at.list() {

@@ -1,6 +1,6 @@
 //! ALTER TABLE of MySQL, MariaDB and SQLite, lowered from its tokens; no I/O.
 
-use super::{Code, Kind, Reading, column, postgres::is_not_null};
+use super::{Code, Kind, Lock, Reading, column, postgres::is_not_null};
 use crate::lint::{
     cursor::{Cursor, Name},
     operation::{Alteration, Constraint, ConstraintKind, Online, Operation, Using},
@@ -30,7 +30,7 @@ pub(super) fn read(mut at: Cursor<'_>, ignores: bool) -> Reading {
     for item in if partitions { vec![at.clone()] } else { at.list() } {
         action(item, &mut alteration.operations, &mut out);
     }
-    out.locks.extend(table.clone());
+    out.locks(table.as_ref(), Lock::AccessExclusive);
     out.effects.extend(alteration.effects());
     out.alterations.push(alteration);
     out.table = table;
@@ -84,7 +84,9 @@ fn action(mut at: Cursor<'_>, to: &mut Vec<Operation>, out: &mut Reading) {
         let charset = at.after("CHARACTER SET").or_else(|| at.after("CHARSET"));
         let loses = charset.is_some_and(|set| !column::holds_all_letters(&set));
         to.push(Operation::Convert { shown: at.shown(), loses });
-    } else if at.at("FORCE") || at.at("ORDER") {
+    } else if at.at("FORCE") {
+        to.push(Operation::Rebuild { what: at.shown() });
+    } else if at.at("ORDER") {
         to.push(Operation::Rewrite { what: format!("{} copies the table while writes wait", at.shown()) });
     } else if at.dialect.is_mysql() && partition(&mut at, to) {
     } else {
@@ -96,9 +98,12 @@ fn action(mut at: Cursor<'_>, to: &mut Vec<Operation>, out: &mut Reading) {
 fn table_options(at: &Cursor<'_>, to: &mut Vec<Operation>, out: &mut Reading) {
     let mut at = at.clone();
     while !at.is_done() {
-        let rewrites = at.at_any(&["ENGINE", "ROW_FORMAT", "KEY_BLOCK_SIZE", "TYPE"]);
-        if rewrites {
-            to.push(Operation::Rewrite { what: format!("{} copies the table while writes wait", at.shown()) });
+        let what = at.shown();
+        if at.at_any(&["ENGINE InnoDB", "ENGINE = InnoDB", "ROW_FORMAT", "KEY_BLOCK_SIZE"]) {
+            let what = if at.at("ENGINE") { format!("{what}, where no other one is left,") } else { what };
+            to.push(Operation::Rebuild { what });
+        } else if at.at_any(&["ENGINE", "TYPE"]) {
+            to.push(Operation::Rewrite { what: format!("{what} copies the table while writes wait") });
         } else if at.at("DISCARD") {
             return to.push(Operation::DiscardTablespace);
         } else if !at.at_any(OPTIONS) {

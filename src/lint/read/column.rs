@@ -8,34 +8,80 @@ use crate::lint::{
     types::{Type, is_wide},
 };
 
-/// Reads `name type …`.
+/// Reads `name type …`, clause by clause.
 pub(super) fn read(mut at: Cursor<'_>) -> Option<Column> {
     let name = at.part()?;
     let ty = Type::read(&mut at);
-    let mysql = at.dialect.is_mysql();
-    let generated = at.has("GENERATED") || at.has("AS");
-    let filled = if at.has("AUTO_INCREMENT") || ty.name == "serial" && mysql {
-        Filled::Numbered
-    } else if at.has("STORED") || at.has("PERSISTENT") {
-        Filled::Stored
-    } else if generated {
-        Filled::Virtual
-    } else {
-        Filled::No
-    };
-    let charset = at.after("CHARACTER SET").or_else(|| at.after("CHARSET"));
-    Some(Column {
+    let mut column = Column {
+        filled: if ty.name == "serial" && at.dialect.is_mysql() { Filled::Numbered } else { Filled::No },
         name,
         ty,
-        not_null: at.has("NOT NULL"),
-        primary_key: at.has("PRIMARY KEY"),
-        unique: at.has("UNIQUE") || (mysql && at.has("KEY") && !at.has("PRIMARY KEY")),
-        default: at.after("DEFAULT").map_or(Default::Nothing, |default| default_of(&default)),
-        filled,
-        references: at.has("REFERENCES"),
-        checked: at.has("CHECK"),
-        loses_letters: charset.is_some_and(|charset| !holds_all_letters(&charset)),
-    })
+        not_null: false,
+        primary_key: false,
+        unique: false,
+        default: Default::Nothing,
+        references: false,
+        checked: false,
+        loses_letters: false,
+    };
+    while !at.is_done() {
+        clause(&mut at, &mut column);
+    }
+    Some(column)
+}
+
+/// One clause of a definition; what is not known is passed word by word.
+fn clause(at: &mut Cursor<'_>, column: &mut Column) {
+    if at.eat("NOT NULL") {
+        column.not_null = true;
+    } else if at.eat("DEFAULT") {
+        column.default = default_of(at);
+        operand(at);
+    } else if at.eat("ON UPDATE") {
+        operand(at);
+    } else if at.eat_any(&["AUTO_INCREMENT", "AUTOINCREMENT"]).is_some() {
+        column.filled = Filled::Numbered;
+    } else if at.eat("PRIMARY KEY") || (at.dialect.is_mysql() && at.eat("PRIMARY")) {
+        column.primary_key = true;
+    } else if at.eat("UNIQUE") {
+        column.unique = true;
+        let _ = at.eat("KEY");
+    } else if at.dialect.is_mysql() && at.eat("KEY") {
+        column.primary_key = true;
+    } else if at.eat("GENERATED ALWAYS AS") || at.eat("AS") {
+        column.filled = Filled::Virtual;
+        let _ = at.parentheses();
+    } else if at.eat_any(&["STORED", "PERSISTENT"]).is_some() {
+        column.filled = Filled::Stored;
+    } else if at.eat("REFERENCES") {
+        column.references = true;
+        let _ = at.name();
+        let _ = at.parentheses();
+        while at.eat_any(&["ON DELETE", "ON UPDATE", "MATCH"]).is_some() {
+            let _ = at.eat_any(&["SET NULL", "SET DEFAULT", "NO ACTION"]).is_none().then(|| at.skip());
+        }
+    } else if at.eat("CHECK") {
+        column.checked = true;
+        let _ = at.parentheses();
+    } else if at.eat_any(&["CHARACTER SET", "CHARSET"]).is_some() {
+        column.loses_letters = !holds_all_letters(at);
+        let _ = at.eat("=");
+        at.skip();
+    } else if at.eat_any(NAMED).is_some() || at.parentheses().is_none() {
+        at.skip();
+    }
+}
+
+/// Clauses of two words.
+const NAMED: &[&str] = &["COLLATE", "COMMENT", "CONSTRAINT", "AFTER", "COLUMN_FORMAT", "STORAGE", "SRID"];
+
+/// Goes past a value: in parentheses, with a sign, or a call.
+fn operand(at: &mut Cursor<'_>) {
+    let _ = at.eat_any(&["-", "+"]);
+    if at.parentheses().is_none() {
+        at.skip();
+        let _ = at.parentheses();
+    }
 }
 
 /// MariaDB computes what is the same for all rows once; MySQL computes any expression for each of them.

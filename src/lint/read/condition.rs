@@ -105,7 +105,7 @@ pub(super) fn is_always_true(condition: &Cursor<'_>, depth: usize) -> bool {
     }
     let parts = cut(condition, &["OR", "|"]);
     if parts.len() > 1 {
-        return parts.into_iter().any(nested);
+        return null_or_not(&parts) || parts.into_iter().any(nested);
     }
     let parts = cut(condition, &["AND", "&"]);
     if parts.len() > 1 {
@@ -124,6 +124,14 @@ pub(super) fn is_always_true(condition: &Cursor<'_>, depth: usize) -> bool {
         [start @ .., is, value] if is.is("IS") && value.is("TRUE") => nested(start),
         _ => equal_sides(tokens),
     }
+}
+
+/// a IS NULL OR a IS NOT NULL
+fn null_or_not(parts: &[&[Token<'_>]]) -> bool {
+    let text = |tokens: &[Token<'_>]| tokens.iter().map(|t| t.text.to_lowercase()).collect::<Vec<_>>().join(" ");
+    let texts: Vec<String> = parts.iter().map(|part| text(part)).collect();
+    let other = |part: &String| part.strip_suffix(" is null").map(|tested| format!("{tested} is not null"));
+    texts.iter().filter_map(other).any(|other| texts.contains(&other))
 }
 
 /// Both sides of = are the same, or two numbers differ as < and > say.

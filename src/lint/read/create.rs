@@ -1,6 +1,6 @@
 //! CREATE; no I/O.
 
-use super::{Effect, Kind, Reading, Severity, Subject, about, column, execute, is_postgres, namespace};
+use super::{Effect, Kind, Lock, Reading, Severity, Subject, about, column, execute, is_postgres, namespace};
 use crate::lint::{
     Code, Dialect,
     cursor::{Cursor, Name},
@@ -23,7 +23,7 @@ pub(super) fn read(mut at: Cursor<'_>) -> Reading {
         trigger(at, &mut out);
     } else if at.eat("RULE") {
         rule(at, &mut out);
-    } else if at.at("FUNCTION") && at.has("SONAME") {
+    } else if is_native(at.clone()) {
         out.unclear("it loads native code into the server, which may do anything");
     } else if at.at("FUNCTION") || at.at("PROCEDURE") || at.at("PACKAGE") {
         execute::routine(&at, replaces, &mut out);
@@ -43,6 +43,14 @@ pub(super) fn read(mut at: Cursor<'_>) -> Reading {
     out
 }
 
+/// MySQL's `FUNCTION f RETURNS STRING SONAME 'x.so'`.
+fn is_native(mut at: Cursor<'_>) -> bool {
+    let _ = at.eat("FUNCTION") && at.eat("IF NOT EXISTS");
+    let named = at.dialect.is_mysql() && at.name().is_some() && at.eat("RETURNS");
+    at.skip();
+    named && at.at("SONAME")
+}
+
 /// What some of these keep from those who could do it before.
 fn hides(at: &Cursor<'_>, kind: &str, out: &mut Reading) {
     if kind == "POLICY" {
@@ -50,6 +58,7 @@ fn hides(at: &Cursor<'_>, kind: &str, out: &mut Reading) {
         if at.after("AS").is_some_and(|kind| kind.at("RESTRICTIVE")) {
             out.add(Code::C04, about(&table), "rows that the policy does not show are hidden, or refused");
         }
+        out.locks(table.as_ref(), Lock::AccessExclusive);
         out.table = table;
     } else if kind == "PUBLICATION" && at.at_any(&["FOR TABLE", "FOR ALL TABLES", "FOR TABLES"]) {
         let message = "UPDATE and DELETE fail on published tables without a primary key or replica identity";
@@ -116,10 +125,11 @@ fn table(mut at: Cursor<'_>, replaces: bool, temporary: bool, out: &mut Reading)
     if at.eat("PARTITION OF") && is_postgres(&at) {
         let parent = at.name();
         out.add(Code::B07, about(&parent), "a new partition locks its parent table");
-        out.locks.extend(parent);
+        out.locks(parent.as_ref(), Lock::AccessExclusive);
     }
     let definitions = at.clone().parentheses().map(|tokens| Cursor::new(tokens, at.dialect));
-    for parent in definitions.iter().flat_map(|d| parents(d)).filter(|_| !temporary) {
+    for parent in definitions.iter().flat_map(referred).filter(|_| !temporary && is_postgres(&at)) {
+        out.locks(Some(&parent), Lock::ShareRowExclusive);
         let message = format!("writes to {parent} wait while the foreign key to it is made");
         out.add_with(Code::B07, Severity::Low, Subject::Table(parent), message);
     }
@@ -138,10 +148,10 @@ fn table(mut at: Cursor<'_>, replaces: bool, temporary: bool, out: &mut Reading)
     out.effects.extend(goes);
 }
 
-/// The tables that foreign keys of a new table refer to, which PostgreSQL locks.
-fn parents(definitions: &Cursor<'_>) -> Vec<Name> {
+/// The tables that foreign keys refer to, which PostgreSQL locks.
+pub(super) fn referred(definitions: &Cursor<'_>) -> Vec<Name> {
     let (mut rest, mut out) = (definitions.clone(), Vec::new());
-    while let Some(mut at) = rest.after("REFERENCES").filter(|_| is_postgres(definitions)) {
+    while let Some(mut at) = rest.after("REFERENCES") {
         rest = at.clone();
         out.extend(at.name().filter(|name| !out.contains(name)));
     }
@@ -204,6 +214,7 @@ fn index(mut at: Cursor<'_>, kind: &str, out: &mut Reading) {
             out.unless_empty(column::listed(&columns));
         }
     }
+    out.locks(table.as_ref(), if out.concurrently { Lock::ShareUpdateExclusive } else { Lock::Share });
     out.table = table.clone();
     super::alter_table::create_index_online(&at, out);
     if let (Some(index), Some(table)) = (name.clone(), table) {
@@ -220,7 +231,7 @@ fn rule(mut at: Cursor<'_>, out: &mut Reading) {
     let name = at.name();
     let table = at.after("TO").and_then(|mut t| t.name());
     out.add(Code::B07, about(&table), "a new rule locks its table against reads and writes");
-    out.locks.extend(table.clone());
+    out.locks(table.as_ref(), Lock::AccessExclusive);
     out.table = table;
     out.effects.extend(name.map(|name| Effect::CreatesObject("RULE", name)));
 }
@@ -229,6 +240,7 @@ fn trigger(mut at: Cursor<'_>, out: &mut Reading) {
     let _ = at.eat("IF NOT EXISTS");
     let name = at.name();
     let table = at.after("ON").and_then(|mut t| t.name());
+    out.locks(table.as_ref(), Lock::ShareRowExclusive);
     if at.dialect != Dialect::Sqlite {
         out.add(Code::B07, about(&table), "a new trigger locks its table against writes");
     }

@@ -1,7 +1,7 @@
 //! Statements that read or write rows; no I/O.
 
 use super::{
-    Copied, Effect, Kind, Reading, Subject, about,
+    Copied, Effect, Kind, Lock, Reading, Subject, about,
     condition::{Filter, filter, is_always_true},
     execute, scan, verb,
 };
@@ -124,12 +124,23 @@ fn select(at: &Cursor<'_>, out: &mut Reading) {
             let texts: Vec<_> = at.tokens.iter().filter(|t| t.kind == TokenKind::Text).copied().collect();
             scan::into(out, &Cursor::new(&texts, at.dialect), 0);
         }
+    } else if let Some(schema) = search_path(at.clone()) {
+        out.effects.push(Effect::Schema(schema));
     } else if let Some(mut into) = at.after("INTO") {
         let temporary = into.eat_any(&["TEMP", "TEMPORARY"]).is_some();
         let _ = into.eat_any(&["UNLOGGED", "TABLE"]);
         out.kind = Kind::Ddl;
         out.effects.extend(into.name().map(|table| Effect::Creates { table, temporary, columns: Vec::new() }));
     }
+}
+
+/// How pg_dump sets the search path: `pg_catalog.set_config('search_path', '', false)`.
+fn search_path(mut at: Cursor<'_>) -> Option<String> {
+    let called = super::is_postgres(&at) && at.name().is_some_and(|name| name.name == "set_config");
+    let arguments = at.parentheses().filter(|_| called && at.is_done())?;
+    let text = |at: usize| arguments.get(at).filter(|t| t.kind == TokenKind::Text).map(|t| t.text.trim_matches('\''));
+    let first = text(2)?.split(',').next().unwrap_or_default().trim().to_owned();
+    (text(0)?.eq_ignore_ascii_case("search_path") && arguments.len() == 5).then_some(first)
 }
 
 fn insert(mut at: Cursor<'_>, replace: bool, out: &mut Reading) {
@@ -362,12 +373,12 @@ fn truncate(mut at: Cursor<'_>, out: &mut Reading) {
     if names.is_empty() {
         out.add(Code::D03, Subject::Nothing, "every row of a table is deleted");
     }
-    let cascades = at.mentions("CASCADE");
+    let cascades = at.ends("CASCADE");
     for name in names {
         let others = if cascades { ", and of every table that refers to it" } else { "" };
         let subject = if cascades { Subject::Nothing } else { Subject::Table(name.clone()) };
         out.add(Code::D03, subject, format!("every row of {name} is deleted{others}"));
-        out.locks.push(name.clone());
+        out.locks(Some(&name), Lock::AccessExclusive);
         out.table = out.table.take().or(Some(name));
     }
 }

@@ -1,6 +1,6 @@
 //! DROP; no I/O.
 
-use super::{Effect, Kind, Reading, Subject, about, create, is_postgres, object};
+use super::{Effect, Kind, Lock, Reading, Subject, about, create, is_postgres, object};
 use crate::lint::{
     Code,
     cursor::{Cursor, Name},
@@ -36,6 +36,7 @@ pub(super) fn read(mut at: Cursor<'_>) -> Reading {
     } else if at.eat("POLICY") {
         let name = at.clone().part().unwrap_or_default();
         let table = at.after("ON").and_then(|mut t| t.name());
+        out.locks(table.as_ref(), Lock::AccessExclusive);
         out.table = table.clone();
         out.add(Code::D08, about(&table), format!("the policy {name} goes: rows are shown or hidden to others"));
     } else if at.at("ROLE") || at.at("USER") || at.at("GROUP") {
@@ -51,7 +52,7 @@ fn tables(mut at: Cursor<'_>, out: &mut Reading) {
     for name in names(&mut at) {
         out.add(Code::D01, about(&name), format!("the table {} goes, with all of its rows", shown(&name)));
         out.table = out.table.take().or(name.clone());
-        out.locks.extend(name.clone());
+        out.locks(name.as_ref(), Lock::AccessExclusive);
         out.effects.extend(name.map(Effect::Drops));
     }
 }
@@ -116,7 +117,7 @@ fn other(mut at: Cursor<'_>, out: &mut Reading) {
     let table = if on_table { at.after("ON").and_then(|mut t| t.name()) } else { None };
     // Functions may share a name: which one was made here is not known.
     let many = matches!(kind.as_str(), "FUNCTION" | "PROCEDURE" | "ROUTINE" | "AGGREGATE" | "CAST" | "OPERATOR");
-    let cascade = if at.mentions("CASCADE") { ", and all that depends on it" } else { "" };
+    let cascade = if at.ends("CASCADE") { ", and all that depends on it" } else { "" };
     for name in names(&mut at) {
         let subject = match (&table, many) {
             (Some(_), _) => about(&table),
@@ -128,8 +129,10 @@ fn other(mut at: Cursor<'_>, out: &mut Reading) {
             let message = format!("every column that needs {} goes, with its values", shown(&name));
             out.add(Code::D02, subject.clone(), message);
         }
-        if kind == "TRIGGER" && is_postgres(&at) {
-            out.add(Code::B07, subject.clone(), "dropping a trigger locks its table against reads and writes");
+        if on_table && is_postgres(&at) {
+            let message = format!("dropping a {} locks its table against reads and writes", kind.to_lowercase());
+            out.add(Code::B07, subject.clone(), message);
+            out.locks(table.as_ref(), Lock::AccessExclusive);
         }
         out.add(Code::D05, subject, format!("the {} {} goes{cascade}", kind.to_lowercase(), shown(&name)));
         // With CASCADE more goes than comes back.

@@ -1,11 +1,12 @@
 //! Locks, maintenance, rights, and everything whose first word is not known; no I/O.
 
-use super::{Kind, Reading, Subject, is_postgres};
+use super::{Kind, Lock, Reading, Subject, is_postgres};
 use crate::lint::{Code, Dialect, Severity, cursor::Cursor};
 
 /// Statements that touch neither rows nor what they mean.
 const HARMLESS: &[&str] = &[
     "COMMENT ON",
+    "IMPORT FOREIGN SCHEMA",
     "ANALYZE TABLE",
     "ANALYZE LOCAL TABLE",
     "ANALYZE NO_WRITE_TO_BINLOG TABLE",
@@ -42,7 +43,7 @@ pub(super) fn read(mut at: Cursor<'_>) -> Reading {
     } else if at.eat("REINDEX") {
         out.concurrently = at.mentions("CONCURRENTLY");
         if !out.concurrently && is_postgres(&at) {
-            out.add(Code::B07, Subject::Nothing, "writes wait until the index is built anew");
+            reindex(at, &mut out);
         }
     } else if at.eat("REFRESH MATERIALIZED VIEW") {
         if !at.eat("CONCURRENTLY") {
@@ -64,6 +65,15 @@ pub(super) fn read(mut at: Cursor<'_>) -> Reading {
     out
 }
 
+/// An index, all of a table's, or more.
+fn reindex(mut at: Cursor<'_>, out: &mut Reading) {
+    let _ = at.parentheses();
+    let table = if at.eat("TABLE") { at.name() } else { None };
+    out.add(Code::B07, super::about(&table), "writes wait until the index is built anew");
+    out.locks(table.as_ref(), Lock::Share);
+    out.table = table;
+}
+
 /// A grant takes nothing away; but what is everybody's is hardly meant.
 fn grant(at: &Cursor<'_>, out: &mut Reading) {
     if !is_postgres(at) {
@@ -81,9 +91,12 @@ fn lock(mut at: Cursor<'_>, out: &mut Reading) {
     let _ = at.eat_any(&["TABLES", "TABLE"]);
     let _ = at.eat("ONLY");
     let tables = at.names();
-    // Reads and writes go on beside these.
-    let weak = ["ACCESS SHARE", "ROW SHARE", "ROW EXCLUSIVE", "SHARE UPDATE EXCLUSIVE"];
-    if is_postgres(&at) && at.after("IN").is_some_and(|mode| mode.at_any(&weak)) {
+    let lock = mode(&at);
+    for table in &tables {
+        out.locks(Some(table), lock);
+    }
+    // Reads and writes go on beside the weaker ones.
+    if !lock.blocks_writes() {
         out.table = tables.into_iter().next();
         return;
     }
@@ -92,9 +105,15 @@ fn lock(mut at: Cursor<'_>, out: &mut Reading) {
     }
     for table in tables {
         out.add(Code::B07, Subject::Table(table.clone()), format!("everybody who needs {table} waits until the end"));
-        out.locks.push(table.clone());
         out.table = out.table.take().or(Some(table));
     }
+}
+
+/// The lock that LOCK TABLE asks for.
+fn mode(at: &Cursor<'_>) -> Lock {
+    let words = at.after("IN").filter(|_| is_postgres(at));
+    let named = |words: &Cursor<'_>| Lock::ALL.into_iter().find(|lock| words.at(&format!("{} MODE", lock.words())));
+    words.and_then(|words| named(&words)).unwrap_or(Lock::AccessExclusive)
 }
 
 fn vacuum(mut at: Cursor<'_>, out: &mut Reading) {
@@ -118,6 +137,7 @@ fn written_anew(at: &Cursor<'_>, message: &str, out: &mut Reading) {
     }
     for table in tables {
         out.add(Code::B06, Subject::Table(table.clone()), message);
+        out.locks(Some(&table), Lock::AccessExclusive);
         out.table = out.table.take().or(Some(table));
     }
 }

@@ -14,7 +14,7 @@ mod scan;
 mod settings;
 
 use super::{
-    Code, Dialect, Severity,
+    Code, Dialect, Lock, Severity,
     cursor::{Cursor, Name},
     operation::Alteration,
 };
@@ -202,10 +202,12 @@ pub(super) struct Reading {
     pub effects: Vec<Effect>,
     /// What the statement is about, where that is one table.
     pub table: Option<Name>,
-    /// Everybody else has to wait for these tables.
-    pub locks: Vec<Name>,
+    /// The tables that it locks.
+    pub locks: Vec<(Name, Lock)>,
     /// Fails in a transaction.
     pub concurrently: bool,
+    /// It was read from the parser's tree, which found this wrong with it.
+    pub parsed: Option<Option<String>>,
 }
 
 impl Reading {
@@ -219,6 +221,11 @@ impl Reading {
 
     fn add_with(&mut self, code: Code, severity: Severity, subject: Subject, message: impl Into<String>) {
         self.hazards.push(Hazard { severity, ..Hazard::new(code, subject, message) });
+    }
+
+    /// It locks a table, if that is known.
+    fn locks(&mut self, table: Option<&Name>, lock: Lock) {
+        self.locks.extend(table.cloned().map(|table| (table, lock)));
     }
 
     /// The hazard that was added last is about this thing.

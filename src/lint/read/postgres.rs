@@ -1,10 +1,11 @@
 //! PostgreSQL's ALTER TABLE, lowered from its parser's tree; no I/O.
 
-use super::{Kind, Reading, column::keeps_values};
+use super::{Kind, Lock, Reading, column::keeps_values, create::referred};
 use crate::lint::{
     Code, Dialect,
     cursor::{Cursor, Name},
     functions::is_same_for_every_row,
+    locks,
     operation::{Alteration, Column, Constraint, ConstraintKind, Default, Filled, Operation, Using},
     parsers,
     tokens::lex,
@@ -16,8 +17,9 @@ use squawk_syntax::ast::{self, AlterColumnOption, AlterTableAction, AstNode, Con
 pub(super) fn alter_table(statement: &Cursor<'_>) -> Reading {
     let mut out = Reading::of(Kind::Ddl);
     let text = statement.text();
-    let tree = parsers::tree(&text);
-    let Some(alter) = tree.and_then(|tree| tree.descendants().find_map(ast::AlterTable::cast)) else {
+    let tree = parsers::tree(&text, statement.tokens);
+    let alter = tree.as_ref().and_then(|(tree, _)| tree.descendants().find_map(ast::AlterTable::cast));
+    let Some(alter) = alter else {
         out.unclear(format!("an ALTER TABLE that can't be read: {}", statement.shown()));
         return out;
     };
@@ -33,17 +35,22 @@ pub(super) fn alter_table(statement: &Cursor<'_>) -> Reading {
     if table.is_none() || alter.actions().next().is_none() {
         out.unclear(format!("an ALTER TABLE that can't be read: {}", statement.shown()));
     }
-    let weak = |operation: &Operation| match operation {
-        Operation::ValidateConstraint { .. } => true,
-        Operation::AddConstraint { constraint, .. } => !constraint.validated,
-        _ => false,
-    };
-    if !alteration.operations.iter().all(weak) || alteration.operations.is_empty() {
-        out.locks.extend(table.clone());
+    out.locks(table.as_ref(), locks::of_alteration(&alteration, Dialect::PostgreSql).unwrap_or(Lock::AccessExclusive));
+    for each in alter.actions() {
+        with_cursor(&each, |at| {
+            out.locks.extend(referred(&at).into_iter().map(|table| (table, Lock::ShareRowExclusive)))
+        });
+    }
+    for operation in &alteration.operations {
+        if let Operation::AttachPartition { part } = operation {
+            out.locks(part.as_ref(), Lock::AccessExclusive);
+        }
     }
     out.effects.extend(alteration.effects());
     out.alterations.push(alteration);
     out.table = table;
+    // The server reads it so, too: nobody has to parse it again.
+    out.parsed = tree.map(|(_, error)| error);
     out
 }
 
@@ -97,10 +104,8 @@ fn action(action: &AlterTableAction, to: &mut Vec<Operation>, out: &mut Reading)
             name: validate.constraint_name_ref().and_then(|name| part_of(&name)).unwrap_or_default(),
         },
         A::AlterConstraint(alter) => {
-            if alter.constraint_options().any(|option| matches!(option, ConstraintOption::Enforced(_))) {
-                to.push(Operation::EnforceConstraint);
-            }
-            return;
+            let enforces = alter.constraint_options().any(|option| matches!(option, ConstraintOption::Enforced(_)));
+            if enforces { Operation::EnforceConstraint } else { Operation::Define }
         }
         A::TableRenameTo(rename) => Operation::RenameTable { to: rename.table_name().and_then(|name| name_of(&name)) },
         A::SetSchema(set) => Operation::MoveTable { schema: set.schema_ref().and_then(|schema| part_of(&schema)) },
@@ -113,7 +118,7 @@ fn action(action: &AlterTableAction, to: &mut Vec<Operation>, out: &mut Reading)
         A::DisableRls(_) | A::NoForceRls(_) => Operation::DisableRowSecurity,
         A::ReplicaIdentity(identity) => match identity.replica_identity_option() {
             Some(ast::ReplicaIdentityOption::ReplicaIdentityNothing(_)) => Operation::PublishNothing,
-            _ => return,
+            _ => Operation::Define,
         },
         A::AttachPartition(attach) => {
             Operation::AttachPartition { part: attach.table_name_ref().and_then(|name| name_of(&name)) }
@@ -126,28 +131,31 @@ fn action(action: &AlterTableAction, to: &mut Vec<Operation>, out: &mut Reading)
         A::MergePartitions(_) | A::SplitPartition(_) => {
             Operation::Rewrite { what: "the rows of the partitions are written anew while everybody waits".to_owned() }
         }
-        A::DisableTrigger(_) | A::DisableRule(_) => {
-            return out.unclear("what triggers and foreign keys check is not checked meanwhile");
+        A::DisableTrigger(_) => {
+            out.unclear("what triggers and foreign keys check is not checked meanwhile");
+            Operation::SwitchTrigger
         }
-        A::NoInheritTable(_) => return out.unclear("the rows no longer show in the parent table"),
+        A::DisableRule(_) => {
+            out.unclear("what the rule does is not done meanwhile");
+            Operation::Define
+        }
+        A::NoInheritTable(_) => {
+            out.unclear("the rows no longer show in the parent table");
+            Operation::Define
+        }
+        A::EnableAlwaysTrigger(_) | A::EnableReplicaTrigger(_) | A::EnableTrigger(_) => Operation::SwitchTrigger,
+        A::ClusterOn(_) | A::SetWithoutCluster(_) | A::ResetOptions(_) | A::SetOptions(_) => Operation::Tune,
         // They change only what the catalog says.
         A::AlterOptionList(_)
-        | A::ClusterOn(_)
         | A::EnableAlwaysRule(_)
-        | A::EnableAlwaysTrigger(_)
         | A::EnableReplicaRule(_)
-        | A::EnableReplicaTrigger(_)
         | A::EnableRule(_)
-        | A::EnableTrigger(_)
         | A::InheritTable(_)
         | A::NotOf(_)
         | A::OfType(_)
         | A::OptionItemList(_)
         | A::RenameConstraint(_)
-        | A::ResetOptions(_)
-        | A::SetOptions(_)
-        | A::SetWithoutCluster(_)
-        | A::SetWithoutOids(_) => return,
+        | A::SetWithoutOids(_) => Operation::Define,
     };
     to.push(operation);
 }
@@ -170,9 +178,13 @@ fn add_column(add: &ast::AddColumn) -> Operation {
         match constraint {
             ast::Constraint::DefaultConstraint(default) => column.default = default_of(&default),
             ast::Constraint::GeneratedConstraint(generated) => {
-                let generated = generated.generated_as();
-                let stored = matches!(generated, Some(ast::GeneratedAs::GeneratedStored(_)));
-                column.filled = if stored { stored_or_virtual(add) } else { Filled::Numbered };
+                column.filled = match generated.generated_as() {
+                    Some(ast::GeneratedAs::GeneratedStored(stored)) => match stored.generated_kind() {
+                        Some(ast::GeneratedKind::Virtual(_)) => Filled::Virtual,
+                        Some(ast::GeneratedKind::Stored(_)) | None => Filled::Stored,
+                    },
+                    Some(ast::GeneratedAs::GeneratedIdentity(_)) | None => Filled::Numbered,
+                };
             }
             ast::Constraint::NotNullConstraint(_) => column.not_null = true,
             ast::Constraint::PrimaryKeyConstraint(_) => column.primary_key = true,
@@ -185,11 +197,6 @@ fn add_column(add: &ast::AddColumn) -> Operation {
         }
     }
     Operation::AddColumn { column, perhaps: add.if_not_exists().is_some() }
-}
-
-fn stored_or_virtual(add: &ast::AddColumn) -> Filled {
-    let is_virtual = with_cursor(add, |at| at.has("VIRTUAL"));
-    if is_virtual { Filled::Virtual } else { Filled::Stored }
 }
 
 fn default_of(default: &ast::DefaultConstraint) -> Default {
@@ -234,18 +241,13 @@ fn alter_column(alter: &ast::AlterColumn, to: &mut Vec<Operation>, out: &mut Rea
             match (restarts, always) {
                 (true, _) => Operation::RestartNumbers { name },
                 (false, true) => Operation::DropDefault { name },
-                (false, false) => return,
+                (false, false) => Operation::Define,
             }
         }
-        O::AddGenerated(_)
-        | O::ResetOptions(_)
-        | O::SetOptionsList(_)
-        | O::SetStatistics(_)
-        | O::SetOptions(_)
-        | O::SetStorage(_)
-        | O::SetCompression(_)
-        | O::Inherit(_)
-        | O::NoInherit(_) => return,
+        O::ResetOptions(_) | O::SetOptionsList(_) | O::SetStatistics(_) | O::SetOptions(_) => Operation::Tune,
+        O::AddGenerated(_) | O::SetStorage(_) | O::SetCompression(_) | O::Inherit(_) | O::NoInherit(_) => {
+            Operation::Define
+        }
     };
     to.push(operation);
 }

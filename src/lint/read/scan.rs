@@ -155,6 +155,7 @@ fn is_one(at: &Cursor<'_>) -> bool {
 fn keep(out: &mut Reading, part: Reading) {
     out.hazards.extend(part.hazards.into_iter().filter(|h| h.code != Code::O02));
     out.alterations.extend(part.alterations);
+    out.locks.extend(part.locks);
     if out.kind == Kind::Session {
         out.kind = Kind::Unknown;
     }

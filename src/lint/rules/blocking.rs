@@ -23,6 +23,11 @@ pub(super) fn judge(operation: &Operation, at: &mut Context<'_>) {
         Operation::AddConstraint { constraint, .. } => constrains(constraint, at),
         Operation::AddIndex { blocks: true } => at.add(Code::B01, "writes to the table wait until the index is built"),
         Operation::Rewrite { what } => at.add(Code::B06, what.as_str()),
+        Operation::Rebuild { what } => {
+            let message =
+                format!("{what} rebuilds the table: writes go on, but it takes its time and space, on replicas too");
+            at.add_with(Code::B06, Severity::Medium, message);
+        }
         Operation::Convert { shown, .. } => at.add(Code::B06, format!("{shown} copies the table while writes wait")),
         Operation::KeepHistory => at.add(Code::B06, "the table is copied to keep its history, while writes wait"),
         Operation::DropHistory => at.add(Code::B06, "the table is copied without its history, while writes wait"),
@@ -55,10 +60,17 @@ fn adds(column: &Column, at: &mut Context<'_>) {
     if !why.is_empty() {
         at.add(Code::B06, format!("adding {name} rewrites the table: {why}"));
     }
-    if (column.primary_key || column.unique) && at.dialect != Dialect::Sqlite {
+    // MySQL and MariaDB build it beside writes.
+    if (column.primary_key || column.unique) && at.dialect == Dialect::PostgreSql {
         at.add(Code::B04, format!("the key on {name} is built while the table is locked"));
     }
-    if column.references && matches!(at.dialect, Dialect::PostgreSql | Dialect::MariaDb) {
+    // PostgreSQL knows that NULL in every row breaks no foreign key.
+    let checks_key = match at.dialect {
+        Dialect::PostgreSql => !column.is_empty(),
+        Dialect::MariaDb => true,
+        Dialect::MySql | Dialect::Sqlite => false,
+    };
+    if column.references && checks_key {
         at.add(Code::B03, format!("the foreign key of {name} locks both tables while it is checked"));
     }
     if column.checked && at.dialect != Dialect::Sqlite {
@@ -108,6 +120,7 @@ fn constrains(constraint: &Constraint, at: &mut Context<'_>) {
         ConstraintKind::PrimaryKey if constraint.from_index.is_some() => from_index(constraint, at),
         _ if constraint.from_index.is_some() => {}
         ConstraintKind::Unique if !postgres => {}
+        ConstraintKind::PrimaryKey if at.dialect.is_mysql() => primary_key_in_mysql(constraint, at),
         ConstraintKind::Unique | ConstraintKind::PrimaryKey | ConstraintKind::Exclude => {
             at.add(Code::B04, "the index is built while the table is locked");
         }
@@ -116,6 +129,17 @@ fn constrains(constraint: &Constraint, at: &mut Context<'_>) {
                 at.add(Code::B03, "every row is checked while writes wait");
             }
         }
+    }
+}
+
+/// MySQL and MariaDB build a primary key beside writes, unless a column of it may be NULL: then they copy the table.
+fn primary_key_in_mysql(constraint: &Constraint, at: &mut Context<'_>) {
+    let nullable: Vec<Option<bool>> = constraint.columns.iter().map(|column| at.nullable(column)).collect();
+    if nullable.contains(&Some(true)) {
+        at.add(Code::B04, "a column of the key may be NULL: the table is copied while writes wait");
+    } else if nullable.is_empty() || nullable.contains(&None) {
+        let message = "the table is copied while writes wait, unless every column of the key is NOT NULL already";
+        at.add_with(Code::B04, Severity::Medium, message);
     }
 }
 

@@ -10,7 +10,7 @@ use super::{
     catalog::Table,
     cursor::Name,
     operation::{Alteration, Online, Operation},
-    read::{Hazard, Subject},
+    read::{CONSTRAINT, Hazard, Subject},
     types::{Change, Type, change},
 };
 
@@ -73,6 +73,12 @@ pub(super) fn judge(alteration: &Alteration, mut table: Option<&mut Table>, dial
         }
     }
     let subject = alteration.table.clone();
+    let again = |name: &str| {
+        let adds = |operation: &Operation| matches!(operation, Operation::AddConstraint { name: Some(added), .. } if added == name);
+        alteration.operations.iter().any(adds)
+    };
+    // What takes its place is judged by itself.
+    out.retain(|hazard| !matches!(&hazard.thing, Some((CONSTRAINT, constraint)) if again(&constraint.name)));
     together(alteration, subject.as_ref(), dialect, &mut out);
     out
 }
@@ -92,7 +98,7 @@ fn together(alteration: &Alteration, table: Option<&Name>, dialect: Dialect, out
         out.push(Hazard::new(Code::B06, on(), "without another primary key the table is copied while writes wait"));
     }
     let validates = any(|operation| matches!(operation, Operation::ValidateConstraint { .. }));
-    if validates && any(|operation| !matches!(operation, Operation::ValidateConstraint { .. })) {
+    if validates && any(|operation| !matches!(operation, Operation::ValidateConstraint { .. } | Operation::Tune)) {
         let message = "every row is checked under the lock that the statement's other changes take";
         out.push(Hazard::new(Code::B03, on(), message));
     }

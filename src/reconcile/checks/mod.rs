@@ -24,8 +24,8 @@ pub use hazards::judge;
 pub use history::{may_be_stamped_over, restamp};
 pub use image::{accepted_drift, heads_condition, requested_at};
 pub use plan::{
-    Chosen, DatabaseId, Route, Unmanaged, adoption, choose, direction_name, empty_downgrades, plan_problem, unmanaged,
-    usable_graph,
+    Chosen, DatabaseId, Route, Unmanaged, adoption, between, choose, direction_name, empty_downgrades, plan_problem,
+    unmanaged, usable_graph,
 };
 pub use refusal::refused;
 pub use rehearsal::{RehearsalAsk, rehearsal_ask, rehearsal_json, rehearsal_progress, rehearsal_status};

@@ -373,6 +373,12 @@ pub(super) fn from_base(
     identified(plan, Vec::new(), image, DatabaseId::default(), 0)
 }
 
+/// The way from one revision to another, whatever database it is for.
+pub fn between(image: &Arc<Inspected>, rows: &BTreeSet<String>, target: &Target) -> Result<Chosen, Problem> {
+    let plan = decide(usable_graph(image)?, rows, target).map_err(|error| refused(&error, image))?;
+    identified(plan, Vec::new(), image, DatabaseId::default(), 0)
+}
+
 /// The word for a direction in the status and in the runner's task.
 pub fn direction_name(direction: Direction) -> &'static str {
     match direction {

@@ -11,8 +11,10 @@ class Secrets:
     GENERIC = [
         # The scheme is bounded: without a bound, a long word without blanks takes time by the square of its length.
         (re.compile(r"([A-Za-z][A-Za-z0-9+.\-]{0,40}://)[^\s\"'<>]*@"), r"\1***@"),
-        (re.compile(r"((?:PG|MYSQL_|DB_)?PASS(?:WORD|WD)?|MYSQL_PWD)(\s*=\s*|\s+)('[^']*'|\"[^\"]*\")", re.I), r"\1\2***"),
-        (re.compile(r"((?:PG|MYSQL_|DB_)?PASS(?:WORD|WD)|MYSQL_PWD)(\s*=\s*)[^\s'\"]+", re.I), r"\1\2***"),
+        # A string stays one, and a statement keeps its end: what is left of SQL is read again.
+        (re.compile(r"((?:PG|MYSQL_|DB_)?PASS(?:WORD|WD)?|MYSQL_PWD)(\s*=\s*|\s+)(?:'(?:[^']|'')*'|(\")[^\"]*\")", re.I),
+         lambda found: found[1] + found[2] + ("\"***\"" if found[3] else "'***'")),
+        (re.compile(r"((?:PG|MYSQL_|DB_)?PASS(?:WORD|WD)|MYSQL_PWD)(\s*=\s*)[^\s'\";]+", re.I), r"\1\2'***'"),
     ]
 
     def __init__(self):
