@@ -65,7 +65,7 @@ def test_what_is_no_drift(space, shop):
     role = f"SET ROLE {space.database};"
     space.sql("VACUUM FULL; ANALYZE;")
     space.sql(f"{role} REINDEX TABLE orders; INSERT INTO customers (name, email, email_key) SELECT 'n' || g, 'e' || g, 'e' || g FROM generate_series(1, 2000) g; SELECT * INTO TEMP x FROM customers")
-    space.sql(f"ALTER DATABASE {space.database} SET search_path = public, pg_catalog; ALTER ROLE {space.database} IN DATABASE {space.database} SET search_path = public")
+    space.sql(f"ALTER DATABASE {space.database} SET work_mem = '8MB'; ALTER ROLE {space.database} IN DATABASE {space.database} SET lock_timeout = '5s'")
     never_drifted(app, 6)
     # Down and up again, and the operator killed in between: the runs of the operator itself are no drift either.
     app.patch(targetRevision="base", policy={"downgrade": "Allow"})
