@@ -16,7 +16,7 @@ use crate::{
     http,
     lease::{Candidate, Claim, Led},
     metrics::Metrics,
-    reconcile::{Checks, InspectionCache, Payloads, Process, Servers},
+    reconcile::{DriftSchedule, InspectionCache, Payloads, Process, Servers},
     telemetry::{self, LogFormat},
 };
 use anyhow::Context as _;
@@ -159,7 +159,7 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
             servers: Servers::new(args.probe_connections.into()),
             recorder: Recorder::new(client.clone(), reporter.clone()),
             back_off: BackOff::default(),
-            checks: Checks::default(),
+            checks: DriftSchedule::default(),
             payloads: Payloads::default(),
             metrics: metrics.clone(),
             claim,

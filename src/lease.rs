@@ -4,8 +4,8 @@
 //! Times are the process's own monotonic ones (as in client-go's leaderelection): clocks of different nodes are never
 //! compared. The leader gives up earlier than others take over.
 
+use crate::call::{call, refusal};
 use crate::error::Error;
-use crate::reconcile::{call, refusal};
 use k8s_openapi::{
     api::coordination::v1::{Lease, LeaseSpec},
     apimachinery::pkg::apis::meta::v1::MicroTime,

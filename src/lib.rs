@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod backoff;
+mod call;
 pub mod cli;
 pub mod controller;
 pub mod db;

@@ -107,7 +107,7 @@ impl Metrics {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::{DatabaseMigration, RunResult};
+    use crate::api::{DatabaseMigration, RunRecord, RunResult};
     use kube::{
         core::DeserializeGuard,
         runtime::{reflector, watcher},
@@ -119,7 +119,11 @@ mod tests {
         let metrics = Metrics::default();
         metrics.passed(Duration::from_millis(3));
         metrics.failed(Class::Transient);
-        metrics.ran(&RunStatus { direction: "upgrade".into(), result: RunResult::Failed, ..RunStatus::default() });
+        metrics.ran(&RunStatus {
+            record: RunRecord { direction: "upgrade".into(), ..RunRecord::default() },
+            result: RunResult::Failed,
+            ..RunStatus::default()
+        });
         let text = metrics.encode().unwrap();
         for line in [
             "alembic_operator_reconcile_total 1",

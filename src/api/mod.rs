@@ -3,14 +3,16 @@
 mod duration;
 mod people;
 mod reasons;
+mod schema;
 mod spec;
+mod stages;
 mod status;
 
 pub use duration::parse_duration;
 pub use people::RunApproval;
 pub use reasons::{Problem, Reason, ReasonKind};
-use spec::is_default;
 pub use spec::*;
+pub use stages::*;
 pub use status::*;
 
 /// Value of `app.kubernetes.io/managed-by` on everything that the operator makes, and its field manager.

@@ -1,14 +1,14 @@
 //! The backup before a run: the user's pod in a Job, or a Backup of CloudNativePG; builds objects, sends nothing.
 
 use super::{
-    JobRecord, Kind, Request,
+    JobRecord, JobRequest, Kind, Request,
     job::{annotations, job, labels},
     pod_template::{
         PodTemplateError, default_container_security, default_pod, merge, pod_metadata, read_pod_spec,
         runs_as_default_user,
     },
 };
-use crate::api::{BackupMethod, BackupTemplate, CnpgBackup, DatabaseMigration};
+use crate::api::{BackupJob, BackupMethod, CnpgBackup, DatabaseMigration};
 use k8s_openapi::api::{batch::v1::Job, core::v1::PodTemplateSpec};
 use kube::{
     ResourceExt,
@@ -31,35 +31,41 @@ pub struct BackupRequest {
     pub timeout: Duration,
 }
 
-/// The Job of a backup.
-pub fn backup_job(
-    object: &DatabaseMigration,
-    request: &BackupRequest,
-    template: &BackupTemplate,
-) -> Result<Job, PodTemplateError> {
-    let labels = labels(object, Kind::Backup);
-    let mut spec = default_pod(runs_as_default_user(&template.spec));
-    merge(&mut spec, Value::Object(template.spec.clone()));
-    let env = env(object, &request.record);
-    for kind in ["containers", "initContainers"] {
-        for container in spec.get_mut(kind).and_then(Value::as_array_mut).into_iter().flatten() {
-            let mut whole = json!({
-                "securityContext": default_container_security(),
-                // Without a word of its own, the last lines of its log tell why it failed.
-                "terminationMessagePolicy": "FallbackToLogsOnError",
-            });
-            merge(&mut whole, container.take());
-            merge(&mut whole, json!({ "env": env }));
-            *container = whole;
-        }
+impl JobRequest for BackupRequest {
+    fn record(&self) -> &JobRecord {
+        &self.record
     }
-    let deadline = request.timeout.as_secs().max(1);
-    merge(&mut spec, json!({ "restartPolicy": "Never", "activeDeadlineSeconds": deadline }));
-    let template = PodTemplateSpec {
-        metadata: Some(pod_metadata(object, template.metadata.clone(), &labels)),
-        spec: Some(read_pod_spec(spec, BACKUP_FIELD)?),
-    };
-    job(object, &request.record, template)
+
+    fn mounts_runner(&self) -> bool {
+        false
+    }
+
+    fn job(&self, object: &DatabaseMigration) -> Result<Option<Job>, PodTemplateError> {
+        let Some(BackupJob { template }) = &object.spec.stages.backup.job else { return Ok(None) };
+        let labels = labels(object, Kind::Backup);
+        let mut spec = default_pod(runs_as_default_user(&template.spec));
+        merge(&mut spec, Value::Object(template.spec.clone()));
+        let env = env(object, &self.record);
+        for kind in ["containers", "initContainers"] {
+            for container in spec.get_mut(kind).and_then(Value::as_array_mut).into_iter().flatten() {
+                let mut whole = json!({
+                    "securityContext": default_container_security(),
+                    // Without a word of its own, the last lines of its log tell why it failed.
+                    "terminationMessagePolicy": "FallbackToLogsOnError",
+                });
+                merge(&mut whole, container.take());
+                merge(&mut whole, json!({ "env": env }));
+                *container = whole;
+            }
+        }
+        let deadline = self.timeout.as_secs().max(1);
+        merge(&mut spec, json!({ "restartPolicy": "Never", "activeDeadlineSeconds": deadline }));
+        let template = PodTemplateSpec {
+            metadata: Some(pod_metadata(object, template.metadata.clone(), &labels)),
+            spec: Some(read_pod_spec(spec, BACKUP_FIELD)?),
+        };
+        job(object, &self.record, template).map(Some)
+    }
 }
 
 /// What tells the user's containers what they back up for.
@@ -99,18 +105,10 @@ pub fn cnpg_object(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::{CnpgMethod, LABEL_OBJECT};
-
-    fn object(extra: Value) -> DatabaseMigration {
-        let mut spec = json!({"image": "shop:1", "targetRevision": "head",
-            "database": {"urlFrom": {"secretKeyRef": {"name": "db", "key": "url"}}}});
-        merge(&mut spec, extra);
-        serde_json::from_value(json!({
-            "apiVersion": "alembic-operator.dev/v1alpha1", "kind": "DatabaseMigration",
-            "metadata": {"name": "shop", "namespace": "shop", "uid": "u", "generation": 1}, "spec": spec,
-        }))
-        .unwrap()
-    }
+    use crate::{
+        api::{CnpgMethod, LABEL_OBJECT},
+        jobs::fixtures::object,
+    };
 
     fn request() -> BackupRequest {
         let rows = |row: &str| vec![row.to_owned()];
@@ -125,8 +123,8 @@ mod tests {
     }
 
     fn backup(template: Value) -> Result<Job, PodTemplateError> {
-        let template: BackupTemplate = serde_json::from_value(template).unwrap();
-        backup_job(&object(json!({})), &request(), &template)
+        let object = object(json!({"backup": {"when": "Always", "job": {"template": template}}}));
+        request().job(&object).map(Option::unwrap)
     }
 
     #[test]

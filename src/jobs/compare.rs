@@ -1,7 +1,7 @@
 //! The Job that compares the tables with the models of the image; no I/O.
 
 use super::{
-    Differences, Ended, JobInput, JobRecord, Request,
+    Differences, Ended, JobInput, JobRecord, JobRequest, Request,
     job::runner_job,
     pod_template::PodTemplateError,
     probe::{DEADLINE, epoch},
@@ -11,14 +11,27 @@ use super::{
 use crate::api::{DatabaseMigration, Problem, Reason};
 use k8s_openapi::api::batch::v1::Job;
 
-/// The comparison with the models of `image` that an object needs, as the first one.
+/// A comparison of the tables with the models of an image.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CompareRequest {
+    pub record: JobRecord,
+    pub image: String,
+}
+
+/// What is asked of the first comparison with the models of `image` that an object needs.
 pub fn compare_request(object: &DatabaseMigration, image: &str, requested_at: Option<&str>) -> JobRecord {
     JobRecord::new(object, Request::Compare, 1, epoch(object, requested_at, image))
 }
 
-/// The Job.
-pub fn compare_job(input: JobInput, record: &JobRecord) -> Result<Job, PodTemplateError> {
-    runner_job(input, record, Action::Compare, Some(DEADLINE))
+impl JobRequest for CompareRequest {
+    fn record(&self) -> &JobRecord {
+        &self.record
+    }
+
+    fn job(&self, object: &DatabaseMigration) -> Result<Option<Job>, PodTemplateError> {
+        let input = JobInput { object, image: &self.image, scratch: None };
+        runner_job(input, &self.record, Action::Compare, Some(DEADLINE)).map(Some)
+    }
 }
 
 /// What an ended comparison found.

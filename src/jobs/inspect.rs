@@ -2,7 +2,7 @@
 //! reading of its end; no I/O.
 
 use super::{
-    Ended, Frames, JobInput, JobRecord, Request,
+    Ended, Frames, JobInput, JobRecord, JobRequest, Request,
     job::runner_job,
     names::short_hash,
     pinned::is_pinned,
@@ -69,16 +69,22 @@ fn refresh(object: &DatabaseMigration, requested_at: Option<&str>) -> Option<Str
     let outdated = last
         .filter(|run| run.result == RunResult::Refused && run.reason.as_deref() == Some(Reason::ImageChanged.as_str()));
     if let Some(run) = outdated {
-        return Some(format!("run-{}", run.number));
+        return Some(format!("run-{}", run.record.number));
     }
     let request = requested_at?;
     let handled = status.and_then(|s| s.last_handled_reconcile_at.as_deref()) == Some(request);
     (!handled && !is_pinned(&object.spec.image)).then(|| format!("request-{}", text::clean(request, 100)))
 }
 
-/// The Job.
-pub fn inspect_job(input: JobInput, request: &InspectRequest) -> Result<Job, PodTemplateError> {
-    runner_job(input, &request.record, Action::Inspect, Some(DEADLINE))
+impl JobRequest for InspectRequest {
+    fn record(&self) -> &JobRecord {
+        &self.record
+    }
+
+    fn job(&self, object: &DatabaseMigration) -> Result<Option<Job>, PodTemplateError> {
+        let input = JobInput { object, image: &object.spec.image, scratch: None };
+        runner_job(input, &self.record, Action::Inspect, Some(DEADLINE)).map(Some)
+    }
 }
 
 /// Where the payload of an ended Job is, or why there is none.

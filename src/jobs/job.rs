@@ -14,7 +14,7 @@ use k8s_openapi::api::{
     core::v1::PodTemplateSpec,
 };
 use kube::{Resource, ResourceExt, api::ObjectMeta};
-use std::collections::BTreeMap;
+use std::{any::Any, collections::BTreeMap, fmt::Debug};
 
 /// The object that a Job is for, and the image that it runs.
 #[derive(Clone, Copy)]
@@ -25,14 +25,17 @@ pub struct JobInput<'a> {
     pub scratch: Option<&'a Scratch>,
 }
 
-impl Kind {
-    /// Whether a pod that was evicted, preempted or drained is replaced by its Job's controller. Not that of a run, which only
-    /// the operator starts again; and not that of a Job which is made again by itself.
-    fn replaces_disrupted(self) -> bool {
-        match self {
-            Self::Rehearse | Self::Backup | Self::Verify => true,
-            Self::Inspect | Self::Probe | Self::Compare | Self::Replay | Self::Run => false,
-        }
+/// A Job that is asked for. The file of each kind says what it is asked and how its Job is built.
+pub trait JobRequest: Any + Debug + Send + Sync {
+    /// What the Job is made for.
+    fn record(&self) -> &JobRecord;
+
+    /// The Job; `None` where the object as it is now does not ask for it.
+    fn job(&self, object: &DatabaseMigration) -> Result<Option<Job>, PodTemplateError>;
+
+    /// Whether its pod mounts the runner.
+    fn mounts_runner(&self) -> bool {
+        true
     }
 }
 
@@ -110,7 +113,7 @@ pub(super) fn job(
             parallelism: Some(1),
             // With the default, a pod that is being deleted would be replaced while it still runs.
             pod_replacement_policy: Some("Failed".to_owned()),
-            pod_failure_policy: kind.replaces_disrupted().then(replace_disrupted),
+            pod_failure_policy: kind.traits().replaces_disrupted.then(replace_disrupted),
             suspend: (kind == Kind::Run).then_some(true),
             template,
             ..JobSpec::default()

@@ -1,6 +1,6 @@
 //! What the state of a Job's pod means; no I/O.
 
-use super::{CONTAINER, Report, ReportError};
+use super::{CONTAINER, Kind, Report, ReportError};
 use crate::{
     api::{Problem, Reason},
     text::{clean, clean_end},
@@ -152,8 +152,13 @@ fn own_state(pod: &Pod) -> PodState {
     }
 }
 
+/// How far the pod of a Job of this kind is.
+pub fn state_of_pod(kind: Kind, pod: &Pod) -> PodState {
+    if kind.traits().all_containers { whole_pod_state(pod) } else { pod_state(pod) }
+}
+
 /// Reads the state of a pod of which every container counts: one that failed stands for all.
-pub fn whole_pod_state(pod: &Pod) -> PodState {
+fn whole_pod_state(pod: &Pod) -> PodState {
     let Some(status) = &pod.status else { return PodState::Waiting };
     let all = || status.init_container_statuses.iter().flatten().chain(status.container_statuses.iter().flatten());
     let ended = |c: &&ContainerStatus| c.state.as_ref().is_some_and(|s| s.terminated.is_some());

@@ -8,7 +8,7 @@ use super::{
     task::{PASSWORD_ENV, PLACE_ENV, Task, USERNAME_ENV},
 };
 use crate::{
-    api::{Connection, DatabaseMigration, LABEL_OBJECT, Part, PodMetadata, PodTemplate, SecretKey, ValueFrom, Verify},
+    api::{Connection, DatabaseMigration, LABEL_OBJECT, Part, PodMetadata, PodTemplate, SecretKey, ValueFrom},
     db::CA_FILE,
 };
 use k8s_openapi::api::core::v1::{PodSpec, PodTemplateSpec};
@@ -43,7 +43,7 @@ pub enum Payload<'a> {
     /// A task of the runner, whose program is in a ConfigMap.
     Runner { task: &'a Task },
     /// Something of the user's.
-    Command(&'a Verify),
+    Command { command: &'a [String], args: &'a [String] },
 }
 
 /// The pod template of a Job; `user` is what is merged into it.
@@ -166,13 +166,13 @@ fn fixed(input: JobInput, payload: &Payload, deadline: Option<i64>) -> Result<Va
             merge(&mut container, runner);
             pod["volumes"] = json!([{ "name": PROGRAM_VOLUME, "configMap": { "name": program::name(), "items": program::items(), "defaultMode": 0o444 } }]);
         }
-        Payload::Command(verify) => {
+        Payload::Command { command, args } => {
             let mut env = connection_env(input);
             // The application's own, whatever migrations use.
             env.extend(database_env(input, spec.database.url_from.as_ref(), spec.database.connection.as_ref()));
             // Without a word of its own, the last lines of its log tell why it failed.
             merge(&mut container, json!({ "env": env, "terminationMessagePolicy": "FallbackToLogsOnError" }));
-            for (field, words) in [("command", &verify.command), ("args", &verify.args)] {
+            for (field, words) in [("command", command), ("args", args)] {
                 if !words.is_empty() {
                     container[field] = json!(words);
                 }

@@ -1,7 +1,7 @@
 //! The Job that reads the version rows, and the schema if it is asked to, where the operator itself can't; no I/O.
 
 use super::{
-    Ended, JobInput, JobRecord, Request,
+    Ended, JobInput, JobRecord, JobRequest, Request,
     job::runner_job,
     names::short_hash,
     pod_template::PodTemplateError,
@@ -18,7 +18,13 @@ use k8s_openapi::api::batch::v1::Job;
 /// A Job that reads and takes longer hangs.
 pub(super) const DEADLINE: i64 = 5 * 60;
 
-/// The probe that an object needs, as the first one. `catalog` is the dialect by whose queries the schema is read as well.
+/// A reading of the version rows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProbeRequest {
+    pub record: JobRecord,
+}
+
+/// What is asked of the first probe that an object needs. `catalog` is the dialect by whose queries the schema is read as well.
 pub fn probe_request(object: &DatabaseMigration, catalog: Option<String>, requested_at: Option<&str>) -> JobRecord {
     JobRecord::new(object, Request::Probe { catalog }, 1, epoch(object, requested_at, ""))
 }
@@ -30,10 +36,16 @@ pub(super) fn epoch(object: &DatabaseMigration, requested_at: Option<&str>, imag
     short_hash(&[&generation, &runs, requested_at.unwrap_or_default(), image], 10)
 }
 
-/// The Job.
-pub fn probe_job(input: JobInput, record: &JobRecord) -> Result<Job, PodTemplateError> {
-    let catalog = record.catalog().map(catalog_queries).unwrap_or_default();
-    runner_job(input, record, Action::Probe { catalog }, Some(DEADLINE))
+impl JobRequest for ProbeRequest {
+    fn record(&self) -> &JobRecord {
+        &self.record
+    }
+
+    fn job(&self, object: &DatabaseMigration) -> Result<Option<Job>, PodTemplateError> {
+        let catalog = self.record.catalog().map(catalog_queries).unwrap_or_default();
+        let input = JobInput { object, image: &object.spec.image, scratch: None };
+        runner_job(input, &self.record, Action::Probe { catalog }, Some(DEADLINE)).map(Some)
+    }
 }
 
 /// What an ended probe read.

@@ -1,14 +1,14 @@
 //! The Job that tries a plan on a scratch database: there, back and there again; no I/O.
 
 use super::{
-    Ended, JobInput, JobRecord, Rehearsal, Scratch,
+    Ended, JobInput, JobRecord, JobRequest, Rehearsal, Scratch,
     copy::{VersionTableName, with_copy},
     job::runner_job,
     pod_template::PodTemplateError,
     report::reported,
     task::{Action, History, Run, Source},
 };
-use crate::{db::catalog_queries, text};
+use crate::{api::DatabaseMigration, db::catalog_queries, text};
 use k8s_openapi::api::batch::v1::Job;
 
 /// Seconds in all, however often its pod is replaced.
@@ -33,23 +33,29 @@ pub enum Origin {
     Dump(VersionTableName),
 }
 
-/// The Job. `None` for a copy where there is nothing to copy to: of SQLite, or without a scratch database.
-pub fn rehearse_job(input: JobInput, request: &RehearseRequest) -> Result<Option<Job>, PodTemplateError> {
-    let catalog = request.record.catalog().map(catalog_queries).unwrap_or_default();
-    let (source, history, table) = match &request.origin {
-        Origin::History(history) => (Source::History, history.clone(), None),
-        Origin::Dump(table) => (Source::Dump, None, Some(table)),
-    };
-    let run = request.run.clone();
-    // A new database has no version table yet.
-    let has_rows = !run.from.is_empty();
-    let mut job =
-        runner_job(input, &request.record, Action::Rehearse { run, catalog, source, history }, Some(DEADLINE))?;
-    job.spec.get_or_insert_default().active_deadline_seconds = Some(DEADLINE);
-    match (table, input.scratch) {
-        (None, _) => Ok(Some(job)),
-        (Some(table), Some(scratch)) => with_copy(job, input, scratch, has_rows.then_some(table)),
-        (Some(_), None) => Ok(None),
+impl JobRequest for RehearseRequest {
+    fn record(&self) -> &JobRecord {
+        &self.record
+    }
+
+    /// There is none for a copy where there is nothing to copy to: of SQLite.
+    fn job(&self, object: &DatabaseMigration) -> Result<Option<Job>, PodTemplateError> {
+        let catalog = self.record.catalog().map(catalog_queries).unwrap_or_default();
+        let (source, history, table) = match &self.origin {
+            Origin::History(history) => (Source::History, history.clone(), None),
+            Origin::Dump(table) => (Source::Dump, None, Some(table)),
+        };
+        let input = JobInput { object, image: &self.image, scratch: Some(&self.scratch) };
+        let run = self.run.clone();
+        // A new database has no version table yet.
+        let has_rows = !run.from.is_empty();
+        let action = Action::Rehearse { run, catalog, source, history };
+        let mut job = runner_job(input, &self.record, action, Some(DEADLINE))?;
+        job.spec.get_or_insert_default().active_deadline_seconds = Some(DEADLINE);
+        match table {
+            None => Ok(Some(job)),
+            Some(table) => with_copy(job, input, &self.scratch, has_rows.then_some(table)),
+        }
     }
 }
 
@@ -74,10 +80,7 @@ fn failed_before(ended: &Ended) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        api::DatabaseMigration,
-        jobs::{Request, scratch::MARK, task::Limit},
-    };
+    use crate::jobs::{Request, fixtures::object, scratch::MARK, task::Limit};
     use serde_json::{Value, json};
     use std::time::Duration;
 
@@ -86,11 +89,8 @@ mod tests {
     }
 
     fn job_from(from: &[&str], database: Value, scheme: &str, image: Option<&str>, origin: Origin) -> Option<Job> {
-        let object: DatabaseMigration = serde_json::from_value(json!({
-            "apiVersion": "alembic-operator.dev/v1alpha1", "kind": "DatabaseMigration", "metadata": {"name": "shop"},
-            "spec": {"image": "shop:1", "targetRevision": "head", "database": database},
-        }))
-        .unwrap();
+        let mut object = object(json!({}));
+        object.spec.database = serde_json::from_value(database).unwrap();
         let scratch = Scratch { scheme: scheme.into(), image: image.map(str::to_owned) };
         let limit = Limit::new(None, Duration::from_secs(3));
         let run = Run {
@@ -110,10 +110,7 @@ mod tests {
         };
         let request = Request::Rehearse { catalog: "postgresql".into() };
         let record = JobRecord::new(&object, request, 0, "k".into());
-        let input = JobInput { object: &object, image: "shop@sha256:ab", scratch: Some(&scratch) };
-        let scratch = scratch.clone();
-        let image = input.image.to_owned();
-        rehearse_job(input, &RehearseRequest { record, run, origin, image, scratch }).unwrap()
+        RehearseRequest { record, run, origin, image: "shop@sha256:ab".into(), scratch }.job(&object).unwrap()
     }
 
     fn by_url() -> Value {

@@ -1,7 +1,9 @@
 //! The Job that runs the history on a scratch database, to see what schema it makes; no I/O.
 
-use super::{JobInput, JobRecord, Run, Scratch, job::runner_job, pod_template::PodTemplateError, task::Action};
-use crate::db::catalog_queries;
+use super::{
+    JobInput, JobRecord, JobRequest, Run, Scratch, job::runner_job, pod_template::PodTemplateError, task::Action,
+};
+use crate::{api::DatabaseMigration, db::catalog_queries};
 use k8s_openapi::api::batch::v1::Job;
 
 /// A whole history, on a server that is started for it.
@@ -17,9 +19,15 @@ pub struct ReplayRequest {
     pub scratch: Scratch,
 }
 
-/// The Job.
-pub fn replay_job(input: JobInput, request: &ReplayRequest) -> Result<Job, PodTemplateError> {
-    let catalog = request.record.catalog().map(catalog_queries).unwrap_or_default();
-    let action = Action::Replay { run: request.run.clone(), catalog };
-    runner_job(input, &request.record, action, Some(DEADLINE))
+impl JobRequest for ReplayRequest {
+    fn record(&self) -> &JobRecord {
+        &self.record
+    }
+
+    fn job(&self, object: &DatabaseMigration) -> Result<Option<Job>, PodTemplateError> {
+        let catalog = self.record.catalog().map(catalog_queries).unwrap_or_default();
+        let action = Action::Replay { run: self.run.clone(), catalog };
+        let input = JobInput { object, image: &self.image, scratch: Some(&self.scratch) };
+        runner_job(input, &self.record, action, Some(DEADLINE)).map(Some)
+    }
 }

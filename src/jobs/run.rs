@@ -79,40 +79,13 @@ impl EndedRun<'_> {
         {
             *message = format!("{message}, of DatabaseMigration {holder}");
         }
-        let RunRecord {
-            number,
-            plan_hash,
-            direction,
-            from,
-            to,
-            image,
-            generation,
-            requested_at,
-            attempts,
-            locked_out,
-            rolls_back,
-            approval,
-            ..
-        } = self.record.clone();
-        let locked = verdict.result == RunResult::Failed && verdict.reason == Some(Reason::TableLocked);
         RunStatus {
-            number,
+            record: self.record.clone(),
             job: self.job.to_owned(),
-            direction,
-            from,
-            to,
-            image,
-            plan_hash,
             result: verdict.result,
             revision: verdict.revision,
             reason: verdict.reason.map(|r| r.to_string()),
             message: verdict.message,
-            attempts,
-            locked_out: locked_out.saturating_add(i32::from(locked)),
-            generation,
-            requested_at,
-            rolls_back,
-            approval,
             started_at: self.created.map(Time),
             finished_at: self.ended.finished_at.or(self.created).map(Time),
         }

@@ -1,10 +1,11 @@
 //! The Job that verifies a run, in the application's image; builds objects, sends nothing.
 
 use super::{
-    JobInput, JobRecord, Kind,
+    JobInput, JobRecord, JobRequest, Kind,
     job::{job, labels},
     pod_template::{Payload, PodTemplateError, pod_template},
 };
+use crate::api::DatabaseMigration;
 use k8s_openapi::api::batch::v1::Job;
 use std::time::Duration;
 
@@ -19,35 +20,31 @@ pub struct VerifyRequest {
     pub timeout: Duration,
 }
 
-/// The Job.
-pub fn verify_job(input: JobInput, request: &VerifyRequest) -> Result<Job, PodTemplateError> {
-    let labels = labels(input.object, Kind::Verify);
-    let verify = &input.object.spec.verify;
-    let deadline = i64::try_from(request.timeout.as_secs().max(1)).unwrap_or(i64::MAX);
-    let user = verify.pod_template.as_ref().or(input.object.spec.pod_template.as_ref());
-    let template = pod_template(input, user, &labels, &Payload::Command(verify), Some(deadline))?;
-    job(input.object, &request.record, template)
+impl JobRequest for VerifyRequest {
+    fn record(&self) -> &JobRecord {
+        &self.record
+    }
+
+    fn mounts_runner(&self) -> bool {
+        false
+    }
+
+    fn job(&self, object: &DatabaseMigration) -> Result<Option<Job>, PodTemplateError> {
+        let verify = &object.spec.stages.verify;
+        let deadline = i64::try_from(self.timeout.as_secs().max(1)).unwrap_or(i64::MAX);
+        let user = verify.pod_template.as_ref().or(object.spec.pod_template.as_ref());
+        let input = JobInput { object, image: &self.image, scratch: None };
+        let payload = Payload::Command { command: &verify.command, args: &verify.args };
+        let template = pod_template(input, user, &labels(object, Kind::Verify), &payload, Some(deadline))?;
+        job(object, &self.record, template).map(Some)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        api::DatabaseMigration,
-        jobs::{Request, pod_template::merge},
-    };
-    use serde_json::{Value, json};
-
-    fn object(extra: Value) -> DatabaseMigration {
-        let mut spec = json!({"image": "shop:1", "targetRevision": "head",
-            "database": {"urlFrom": {"secretKeyRef": {"name": "db", "key": "url"}}}});
-        merge(&mut spec, extra);
-        serde_json::from_value(json!({
-            "apiVersion": "alembic-operator.dev/v1alpha1", "kind": "DatabaseMigration",
-            "metadata": {"name": "shop", "namespace": "shop", "uid": "u", "generation": 1}, "spec": spec,
-        }))
-        .unwrap()
-    }
+    use crate::jobs::{Request, fixtures::object};
+    use serde_json::json;
 
     fn request(object: &DatabaseMigration, image: &str) -> VerifyRequest {
         let record = JobRecord::new(object, Request::Verify { hash: "0123".into() }, 1, "k".into());
@@ -59,8 +56,7 @@ mod tests {
         let verify = json!({"when": "Always", "command": ["./smoke"], "args": ["--fast"]});
         let object = object(json!({"alembic": {"workingDir": "/app"}, "verify": verify,
             "podTemplate": {"spec": {"serviceAccountName": "app"}}}));
-        let input = JobInput { object: &object, image: "shop@sha256:ab", scratch: None };
-        let job = verify_job(input, &request(&object, "shop@sha256:ab")).unwrap();
+        let job = request(&object, "shop@sha256:ab").job(&object).unwrap().unwrap();
         let pod = job.spec.unwrap().template.spec.unwrap();
         assert_eq!((pod.active_deadline_seconds, pod.service_account_name.as_deref()), (Some(60), Some("app")));
         assert!(pod.volumes.is_none_or(|volumes| volumes.is_empty()));
@@ -86,8 +82,7 @@ mod tests {
             "usernameFrom": key("u"), "passwordFrom": key("p")}}),
         )
         .unwrap();
-        let input = JobInput { object: &object, image: "i", scratch: None };
-        let job = verify_job(input, &request(&object, "i")).unwrap();
+        let job = request(&object, "i").job(&object).unwrap().unwrap();
         let env = job.spec.unwrap().template.spec.unwrap().containers[0].env.clone().unwrap();
         let names: Vec<_> =
             env.iter().filter(|e| e.name.starts_with("ALEMBIC")).map(|e| e.name.rsplit('_').next().unwrap()).collect();

@@ -40,10 +40,10 @@ impl Stage {
     fn wanted(self, object: &DatabaseMigration) -> bool {
         let spec = &object.spec;
         match self {
-            Self::Rehearse => spec.rehearsal.when != When::Never,
+            Self::Rehearse => spec.stages.rehearsal.when != When::Never,
             Self::Approve => spec.policy.approval.mode != ApprovalMode::Auto,
-            Self::BackUp => spec.backup.when != When::Never,
-            Self::Verify => spec.verify.when != When::Never,
+            Self::BackUp => spec.stages.backup.when != When::Never,
+            Self::Verify => spec.stages.verify.when != When::Never,
             Self::Inspect | Self::Plan | Self::Run | Self::Ready => true,
         }
     }

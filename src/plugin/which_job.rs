@@ -57,13 +57,18 @@ pub fn choose<'a>(object: &DatabaseMigration, jobs: &'a [Job], wanted: Wanted) -
 fn told_by_status(object: &DatabaseMigration) -> Option<String> {
     let status = status_of(object);
     let reason = super::view::State::of(object).reason();
-    let rehearsal = status.rehearsal.as_ref();
+    let rehearsal = status.stages.rehearsal.as_ref();
     match reason {
         Some(Reason::Rehearsing | Reason::RehearsalFailed) => rehearsal.map(|rehearsal| rehearsal.stage.job.clone()),
-        Some(Reason::BackingUp | Reason::BackupFailed) => {
-            status.backup.as_ref().filter(|backup| backup.method == BackupMethod::Job).map(|b| b.stage.job.clone())
+        Some(Reason::BackingUp | Reason::BackupFailed) => status
+            .stages
+            .backup
+            .as_ref()
+            .filter(|backup| backup.method == BackupMethod::Job)
+            .map(|b| b.stage.job.clone()),
+        Some(Reason::Verifying | Reason::VerifyFailed) => {
+            status.stages.verify.as_ref().map(|verify| verify.stage.job.clone())
         }
-        Some(Reason::Verifying | Reason::VerifyFailed) => status.verify.as_ref().map(|verify| verify.stage.job.clone()),
         Some(Reason::Inspecting | Reason::Probing) => None,
         Some(Reason::AwaitingApproval) => rehearsal
             .filter(|rehearsal| rehearsal.stage.result != StageResult::Running)

@@ -18,12 +18,12 @@ mod stage_tests;
 mod tests;
 
 use super::{
-    checks::{Chosen, heads_condition, usable_graph},
+    checks::{heads_condition, usable_graph},
     drift::drift_of,
     effects::{Decision, Effect, Next, Note, Step, Stop, event},
     facts::{DatabaseView, Facts, JobView},
     gates::{Ctx, WHILE_ACTIVE, WITHOUT_POD, at_target, hold, interval, no_backup, shown, towards},
-    plan::{plan_config_map, plan_status},
+    plan::{plan_config_map, shows_plan},
     situation::{Situation, World, known_image, live_rows},
     status::{next_status, recorded},
 };
@@ -112,8 +112,8 @@ fn at_work(facts: &Facts) -> Step {
 /// What the status says of the database and the image, whatever follows.
 fn seen(object: &DatabaseMigration, facts: &Facts) -> Step {
     let mut step = Step::default();
-    if let Some(record) = &facts.next_probe {
-        step = step.before(Effect::Probe(record.clone()));
+    if let Some(request) = &facts.next_probe {
+        step = step.create(request.clone());
     }
     if let (DatabaseView::Seen(snapshot), Some(rows)) = (&facts.database, live_rows(object, facts)) {
         step = step.note(Note::Database(Box::new(snapshot.clone()), rows));
@@ -202,11 +202,6 @@ fn graph(object: &DatabaseMigration, world: &World) -> Step {
     Step::default()
         .note(Note::condition(ConditionType::SingleHead, if single { "True" } else { "False" }, reason, message))
         .note(Note::Graph { heads: graph.heads(), target })
-}
-
-/// The plan in the status.
-pub fn shows_plan(object: &DatabaseMigration, plan: &Chosen) -> Step {
-    Step::default().note(Note::Plan(Box::new(plan.clone()), Box::new(plan_status(object, plan))))
 }
 
 fn finished(

@@ -1,7 +1,7 @@
 //! What something else changed in the version rows and in the schema, and what that holds up; no I/O.
 
 use super::{
-    checks::{Compared, Drift, Look, Replayed, Taken, WhyNot, accepted_drift},
+    checks::{BaselineOrigin, Compared, Drift, Look, NotCompared, Replayed, accepted_drift},
     effects::{Effect, Note, Step},
     facts::{Facts, JobView, ModelsView, ReplayView, SchemaView, SeenSchema},
     schema::{SchemaRecord, schema_name, shown},
@@ -140,9 +140,7 @@ impl Judge<'_> {
             SchemaView::Seen(seen) if seen.schema.rows != *rows => Step::default(),
             SchemaView::Seen(seen) => {
                 let step = match &seen.replay {
-                    ReplayView::Next { request, .. } if at_target => {
-                        Step::default().before(Effect::Replay(request.clone()))
-                    }
+                    ReplayView::Next { request, .. } if at_target => Step::default().create((**request).clone()),
                     _ => Step::default(),
                 };
                 step.then(self.compare_schema(seen, at_target))
@@ -166,8 +164,8 @@ impl Judge<'_> {
         };
         let compared = match look.compare() {
             Ok(compared) => Arc::new(compared),
-            Err(WhyNot::Lost(why)) => return unknown("BaselineLost", &why),
-            Err(WhyNot::NoBaseline(why)) => return unknown("NoBaseline", &why),
+            Err(NotCompared::Lost(why)) => return unknown("BaselineLost", &why),
+            Err(NotCompared::NoBaseline(why)) => return unknown("NoBaseline", &why),
         };
         let mut step = Step::default();
         if before != Some(&compared.baseline) {
@@ -185,17 +183,17 @@ impl Judge<'_> {
 
     fn told(&self, compared: &Compared) -> Step {
         let step = match compared.taken {
-            Some(Taken::EngineUpgraded) => {
+            Some(BaselineOrigin::EngineUpgraded) => {
                 let engine = &compared.baseline.engine;
                 let message = format!("the server is {engine} now; its schema is what later ones are compared with");
                 return unknown("EngineUpgraded", &message).event(false, "EngineUpgraded", &message, None);
             }
-            Some(Taken::Accepted) => {
+            Some(BaselineOrigin::Accepted) => {
                 let fingerprint = &compared.fingerprint;
                 let message = format!("the schema with fingerprint {fingerprint} is what later ones are compared with");
                 Step::default().event(false, "DriftAccepted", &message, None)
             }
-            Some(Taken::AfterRun | Taken::First | Taken::Replayed) | None => Step::default(),
+            Some(BaselineOrigin::AfterRun | BaselineOrigin::First | BaselineOrigin::Replayed) | None => Step::default(),
         };
         let (against, same) = match (&compared.baseline.replay, compared.baseline.run) {
             (Some(_), _) => {
@@ -223,9 +221,7 @@ impl Judge<'_> {
 
     fn models(&self, at_target: bool) -> Step {
         let step = match &self.facts.next_comparison {
-            Some((record, image)) => {
-                Step::default().before(Effect::Compare { record: record.clone(), image: image.clone() })
-            }
+            Some(request) => Step::default().create(request.clone()),
             None => Step::default(),
         };
         step.then(match &self.facts.models {

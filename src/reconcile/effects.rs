@@ -7,14 +7,9 @@ use super::{
     schema::SchemaRecord,
 };
 use crate::{
-    api::{
-        BackupStatus, ConditionType, DatabaseMigrationStatus, DriftStatus, PlanStatus, Problem, Reason,
-        RehearsalStatus, VerifyStatus,
-    },
+    api::{ConditionType, DatabaseMigrationStatus, DriftStatus, PlanStatus, Problem, Reason, StageChange},
     db::Snapshot,
-    jobs::{
-        BackupRequest, InspectRequest, Inspected, JobRecord, PodGate, RehearseRequest, ReplayRequest, VerifyRequest,
-    },
+    jobs::{BackupRequest, Inspected, JobRequest, PodGate},
 };
 use serde_json::Value;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
@@ -22,20 +17,10 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 /// Something to do to the world. Each is idempotent: a repeated pass may do it again.
 #[derive(Clone, Debug)]
 pub enum Effect {
-    /// Create the Job that inspects the spec's image.
-    Inspect(Box<InspectRequest>),
-    /// Create the Job that reads the version rows.
-    Probe(JobRecord),
-    /// Create the Job that compares the tables with the models of an image.
-    Compare { record: JobRecord, image: String },
-    /// Create the Job that runs the history on a scratch database.
-    Replay(Box<ReplayRequest>),
-    /// Create the Job that rehearses a plan.
-    Rehearse(Box<RehearseRequest>),
-    /// Create the Job or Backup that makes a backup.
-    BackUp(Box<BackupRequest>),
-    /// Create the Job that verifies a run.
-    Verify(Box<VerifyRequest>),
+    /// Create a Job of any kind but a run.
+    Create(Arc<dyn JobRequest>),
+    /// Create a Backup of CloudNativePG.
+    CreateBackup(Box<BackupRequest>),
     /// Create the suspended Job of a run, with everything that it needs around it.
     Start(Box<Start>),
     /// Let the Job of a run begin, once the status says that it was started.
@@ -101,15 +86,18 @@ pub enum Note {
     AtWork,
     /// A condition: status, reason and message.
     Condition(ConditionType, &'static str, String, String),
-    Rehearsal(Option<RehearsalStatus>),
-    Backup(BackupStatus),
-    Verify(VerifyStatus),
+    /// What has become of a rehearsal, a backup or a verification.
+    Stage(Box<StageChange>),
     Drift(Option<DriftStatus>),
     /// The run after which the stored baseline was taken.
     Baseline(i64),
 }
 
 impl Note {
+    pub fn stage(change: StageChange) -> Self {
+        Self::Stage(Box::new(change))
+    }
+
     pub fn condition(type_: ConditionType, status: &'static str, reason: &str, message: impl Into<String>) -> Self {
         Self::Condition(type_, status, reason.to_owned(), message.into())
     }
@@ -124,6 +112,11 @@ pub enum Next {
     /// After a pause that grows as long as this goes on.
     BackOff,
 }
+
+/// How soon to look again while a pod works; its end is watched, this is for a lost watch event.
+pub const WHILE_ACTIVE: Duration = Duration::from_secs(15);
+/// How soon to look again at a Job without a pod: the API server's refusal is an event that is not watched.
+pub const WITHOUT_POD: Duration = Duration::from_secs(2);
 
 /// What one part of a decision adds to it.
 #[derive(Clone, Debug, Default)]
@@ -166,6 +159,11 @@ impl Step {
         self
     }
 
+    /// Asks for a Job of any kind but a run.
+    pub fn create(self, request: impl JobRequest) -> Self {
+        self.before(Effect::Create(Arc::new(request)))
+    }
+
     pub fn before(mut self, effect: Effect) -> Self {
         self.before.push(effect);
         self
@@ -178,7 +176,7 @@ impl Step {
 
     /// Whether it says something of a backup.
     pub fn backs_up(&self) -> bool {
-        self.notes.iter().any(|note| matches!(note, Note::Backup(_) | Note::Condition(ConditionType::BackedUp, ..)))
+        self.notes.iter().any(|note| matches!(note, Note::Condition(ConditionType::BackedUp, ..)))
     }
 
     /// This and what comes after it.

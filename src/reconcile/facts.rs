@@ -2,12 +2,15 @@
 
 use super::{
     checks::DatabaseId,
-    gates::{WHILE_ACTIVE, WITHOUT_POD},
+    effects::{WHILE_ACTIVE, WITHOUT_POD},
 };
 use crate::{
     api::{Problem, RunRecord},
     db::{Baseline, Catalog, Schema, Sizes, Snapshot},
-    jobs::{Differences, Ended, InspectRequest, Inspected, JobRecord, Kind, PodState, Rehearsal, ReplayRequest},
+    jobs::{
+        CompareRequest, Differences, Ended, InspectRequest, Inspected, JobRecord, Kind, PodState, ProbeRequest,
+        Rehearsal, ReplayRequest,
+    },
 };
 use k8s_openapi::jiff::Timestamp;
 use std::{sync::Arc, time::Duration};
@@ -190,7 +193,7 @@ pub enum SchemaView {
 #[derive(Clone, Debug)]
 pub struct SeenSchema {
     pub schema: Schema,
-    pub kept: Option<Kept>,
+    pub kept: Option<StoredBaseline>,
     /// What it was looked at for.
     pub check: String,
     pub replay: ReplayView,
@@ -229,7 +232,7 @@ pub enum ReplayView {
 
 /// A baseline as it is stored.
 #[derive(Clone, Debug)]
-pub struct Kept {
+pub struct StoredBaseline {
     /// `None` where what is stored can't be read.
     pub baseline: Option<Arc<Baseline>>,
     /// Of the ConfigMap: it is written only over what was read.
@@ -253,9 +256,9 @@ pub struct Facts {
     /// Jobs that nobody waits for any more.
     pub obsolete: Vec<String>,
     /// The probe that a Job has to make next.
-    pub next_probe: Option<JobRecord>,
-    /// The comparison with the models that a Job has to make next, and the image whose models these are.
-    pub next_comparison: Option<(JobRecord, String)>,
+    pub next_probe: Option<ProbeRequest>,
+    /// The comparison with the models that a Job has to make next.
+    pub next_comparison: Option<CompareRequest>,
     pub models: ModelsView,
     pub schema: SchemaView,
     pub wanted: Option<InspectRequest>,

@@ -1,7 +1,6 @@
 //! One pass over one object: observe → decide → act → status. Only `observe` and `act` touch the network.
 
 mod act;
-mod api;
 mod checks;
 mod cnpg;
 mod decide;
@@ -21,11 +20,10 @@ mod servers;
 mod situation;
 mod status;
 
-pub(crate) use api::{call, refusal};
 pub use checks::{Before, between, judge};
 pub use decide::{decide, rejected};
 pub use effects::{Decision, Effect, Next};
-pub use observe::{Checks, InspectionCache};
+pub use observe::{DriftSchedule, InspectionCache};
 pub use orphans::clear_orphans;
 pub use payloads::Payloads;
 pub use servers::Servers;
@@ -70,7 +68,7 @@ pub struct Process {
     pub servers: Servers,
     pub recorder: Recorder,
     pub back_off: BackOff,
-    pub checks: Checks,
+    pub checks: DriftSchedule,
     /// The room for what pods leave in their logs.
     pub payloads: Payloads,
     pub metrics: Arc<Metrics>,

@@ -1,9 +1,10 @@
 //! Jobs of runs whose object is gone for good, as when somebody took its finalizer away: nobody owns them, so they are deleted
 //! here once their pods have ended. Does network I/O.
 
-use super::{Context, Watched, api::call};
+use super::{Context, Watched};
 use crate::{
     api::{DatabaseMigration, LABEL_OBJECT},
+    call::call,
     error::Error,
     jobs::{JobRecord, Kind, is_finished},
 };

@@ -1,6 +1,9 @@
 //! A plan as people see it: the part of the status, and the ConfigMap with all of its SQL; no I/O.
 
-use super::checks::{Chosen, direction_name};
+use super::{
+    checks::{Chosen, direction_name},
+    effects::{Note, Step},
+};
 use crate::{
     api::{ANNOTATION_PLAN, DatabaseMigration, HazardStatus, PlanStatus, PlanStep},
     jobs::{own_metadata, own_name},
@@ -179,4 +182,9 @@ fn plan_json(chosen: &Chosen) -> String {
         "allowances": allowances(chosen),
     })
     .to_string()
+}
+
+/// The plan in the status.
+pub fn shows_plan(object: &DatabaseMigration, plan: &Chosen) -> Step {
+    Step::default().note(Note::Plan(Box::new(plan.clone()), Box::new(plan_status(object, plan))))
 }

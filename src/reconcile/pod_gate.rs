@@ -1,11 +1,9 @@
 //! Keeps the ConfigMap by which pods of the application wait; does network I/O.
 
-use super::{
-    Context,
-    api::{call, refusal},
-};
+use super::Context;
 use crate::{
     api::{DatabaseMigration, MANAGER},
+    call::{call, refusal},
     error::Error,
     jobs::{GateWrite, PodGate},
 };

@@ -52,8 +52,8 @@ pub fn recorded(mut status: DatabaseMigrationStatus, ended: Option<&RunStatus>) 
         RunResult::Refused => {}
     }
     // The image that brought the database where it is must be known even when its inspection was never recorded.
-    if !status.images.contains(&run.image) {
-        remember(&mut status, &run.image);
+    if !status.images.contains(&run.record.image) {
+        remember(&mut status, &run.record.image);
     }
     if let Some(before) = status.last_run.replace(run.clone()) {
         status.history.insert(0, before);
@@ -129,9 +129,7 @@ impl<'a> Writer<'a> {
             }
             Note::AtWork => self.status.waiting = None,
             Note::Condition(type_, status, reason, message) => self.set(*type_, status, reason, message),
-            Note::Rehearsal(rehearsal) => self.status.rehearsal = rehearsal.clone(),
-            Note::Backup(backup) => self.status.backup = Some(backup.clone()),
-            Note::Verify(verify) => self.status.verify = Some(verify.clone()),
+            Note::Stage(change) => self.status.stages.record((**change).clone()),
             Note::Drift(drift) => self.status.drift = drift.clone(),
             Note::Baseline(run) => self.status.runs.baseline = Some(*run),
         }
@@ -312,8 +310,8 @@ impl<'a> Writer<'a> {
 
     /// A rehearsal that nobody waits for any more is not at work.
     fn forget_rehearsal(&mut self) {
-        let waits = self.object.spec.rehearsal.when != When::Never && self.status.plan.is_some();
-        self.status.rehearsal.take_if(|rehearsal| !waits && rehearsal.stage.result == StageResult::Running);
+        let waits = self.object.spec.stages.rehearsal.when != When::Never && self.status.plan.is_some();
+        self.status.stages.rehearsal.take_if(|rehearsal| !waits && rehearsal.stage.result == StageResult::Running);
     }
 }
 

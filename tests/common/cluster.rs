@@ -13,7 +13,7 @@ use alembic_operator::{
         Catalog, Endpoint, NoAnswer, ProbeError, Prober, Schema, Sizes, Snapshot, TableSize, VersionRows, VersionTable,
     },
     lease::{Candidate, Claim},
-    reconcile::{Checks, InspectionCache, Payloads, Process, Servers},
+    reconcile::{DriftSchedule, InspectionCache, Payloads, Process, Servers},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use flate2::{Compression, write::ZlibEncoder};
@@ -147,7 +147,7 @@ impl Cluster {
                 servers: Servers::new(8),
                 recorder: Recorder::new(client, reporter.clone()),
                 back_off: BackOff::seeded(7),
-                checks: Checks::default(),
+                checks: DriftSchedule::default(),
                 payloads: Payloads::default(),
                 metrics: Arc::default(),
                 claim,

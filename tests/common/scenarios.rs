@@ -581,7 +581,7 @@ async fn rehearsal(cluster: Arc<Cluster>) {
     cluster.request("shop", "again");
     cluster.settled().await;
     assert_eq!(cluster.reason("shop"), "AtTarget");
-    let rehearsed = cluster.object("shop").and_then(|object| object.status?.rehearsal);
+    let rehearsed = cluster.object("shop").and_then(|object| object.status?.stages.rehearsal);
     assert!(rehearsed.is_some_and(|rehearsed| rehearsed.steps.len() == 1 && rehearsed.stage.message.is_none()));
     // Approved is what was rehearsed.
     cluster.image("shop:2", "a b c drop1", "");
@@ -589,14 +589,14 @@ async fn rehearsal(cluster: Arc<Cluster>) {
     cluster.settled().await;
     assert_eq!(cluster.reason("shop"), "AwaitingApproval");
     let status = cluster.object("shop").and_then(|object| object.status).unwrap_or_default();
-    let rehearsal = status.rehearsal.map(|rehearsal| rehearsal.stage.job);
+    let rehearsal = status.stages.rehearsal.map(|rehearsal| rehearsal.stage.job);
     // In the spec as through Git, which is no other plan to rehearse.
     let plan = status.plan.map(|plan| plan.hash);
     cluster.patch("shop", &json!({ "policy": { "approvedPlan": plan } }));
     cluster.settled().await;
     assert_eq!(cluster.reason("shop"), "AtTarget");
     let status = cluster.object("shop").and_then(|object| object.status).unwrap_or_default();
-    assert_eq!(status.rehearsal.map(|rehearsal| rehearsal.stage.job), rehearsal);
+    assert_eq!(status.stages.rehearsal.map(|rehearsal| rehearsal.stage.job), rehearsal);
     ran(&cluster, &[("upgrade", "a", "c"), ("upgrade", "c", "drop1")]);
 }
 

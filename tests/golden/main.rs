@@ -149,7 +149,7 @@ fn pure_modules_do_no_io() {
         "decide",
         "decide.rs",
         "drift.rs",
-        "due.rs",
+        "due",
         "effects.rs",
         "facts.rs",
         "gates",

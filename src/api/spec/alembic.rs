@@ -1,7 +1,7 @@
 //! How Alembic is started in the image, and what becomes of a database that it has never seen. The doc comments are what
 //! `kubectl explain` prints. No I/O.
 
-use super::is_default;
+use crate::api::schema::is_default;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -3,7 +3,7 @@
 // kube's derives copy some attributes twice.
 #![allow(clippy::duplicated_attributes)]
 
-use super::{duration_schema, is_default};
+use crate::api::schema::{duration_schema, is_default};
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

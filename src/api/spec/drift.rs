@@ -1,6 +1,6 @@
 //! Whether the schema is compared with what it should be. The doc comments are what `kubectl explain` prints. No I/O.
 
-use super::{duration_schema, is_default};
+use crate::api::schema::{duration_schema, is_default};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

@@ -4,26 +4,26 @@
 #![allow(clippy::duplicated_attributes)]
 
 mod alembic;
+pub(super) mod backup;
 mod database;
 mod drift;
-mod pod;
+pub(super) mod pod;
 mod policy;
 mod run;
-mod stages;
 
 pub use alembic::{Adopt, AdoptVerify, Alembic};
+pub use backup::{BackupJob, BackupTemplate, CnpgBackup, CnpgMethod};
 pub use database::{Connection, Database, Dialect, Part, Probe, ProbeMode, SecretKey, Tls, ValueFrom};
 pub use drift::{Drift, DriftMode, OnDrift};
 pub use pod::{ImagePullPolicy, PodMetadata, PodTemplate};
 pub use policy::{AllowedHazard, ApprovalMode, ApprovalPolicy, DowngradePolicy, HazardPolicy, Policy};
 pub use run::{Retry, Strategy, Timeouts};
-pub use stages::{
-    Backup, BackupJob, BackupTemplate, CnpgBackup, CnpgMethod, OnFailure, Rehearsal, RehearsalSource, Scratch, Verify,
-    When,
-};
 
+use super::{
+    schema::is_default,
+    stages::{Scratch, Stages},
+};
 use kube::{CustomResource, KubeSchema};
-use schemars::{Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 /// The schema state that one Alembic database should be in. The operator compares `targetRevision` with the rows of
@@ -154,19 +154,9 @@ pub struct DatabaseMigrationSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adopt: Option<Adopt>,
 
-    /// Which plans first run up, down and up again on a scratch database, before anybody is asked to approve them (default:
-    /// none). What fails there never reaches the database. status.rehearsal has the locks and times of each step.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub rehearsal: Rehearsal,
-
-    /// Before which runs a backup must be complete (default: none).
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub backup: Backup,
-
-    /// After which runs a Job says whether the application works with the database (default: none). Ready stays False until
-    /// it has succeeded.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub verify: Verify,
+    /// The rehearsal, the backup and the verification around a run.
+    #[serde(flatten)]
+    pub stages: Stages,
 
     /// The scratch database of `rehearsal`, and of drift.mode Replay.
     #[serde(default, skip_serializing_if = "is_default")]
@@ -204,18 +194,4 @@ pub struct DatabaseMigrationSpec {
     /// secrets, volumes, node placement, security context, sidecars.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod_template: Option<PodTemplate>,
-}
-
-pub(in crate::api) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
-}
-
-fn duration_schema(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({
-        "type": "string",
-        "maxLength": 32,
-        "pattern": "^([0-9]+h)?([0-9]+m)?([0-9]+s)?$",
-        "minLength": 2,
-        "nullable": true
-    })
 }

@@ -1,6 +1,6 @@
 //! What is merged into the Jobs' pods. The doc comments are what `kubectl explain` prints. No I/O.
 
-use super::is_default;
+use crate::api::schema::is_default;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};

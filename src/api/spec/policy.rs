@@ -3,7 +3,7 @@
 // kube's derives copy some attributes twice.
 #![allow(clippy::duplicated_attributes)]
 
-use super::is_default;
+use crate::api::schema::is_default;
 use crate::lint::{Code, Severity};
 use kube::KubeSchema;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};

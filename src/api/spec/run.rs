@@ -1,6 +1,6 @@
 //! How runs go: in how many, for how long, and how often. The doc comments are what `kubectl explain` prints. No I/O.
 
-use super::duration_schema;
+use crate::api::schema::duration_schema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

@@ -3,14 +3,12 @@
 mod drift;
 mod plan;
 mod runs;
-mod stages;
 
 pub use drift::{Change, DriftStatus, DriftedObject};
 pub use plan::{HazardStatus, PlanStatus, PlanStep, Reversible};
 pub use runs::{CancelledRun, RunRecord, RunResult, RunStatus, RunsStatus, SucceededRun, UnfinishedRun};
-pub use stages::{BackupMethod, BackupStatus, RehearsalStatus, RehearsalStep, StageResult, StageStatus, VerifyStatus};
 
-use super::is_default;
+use super::{schema::is_default, stages::StagesStatus};
 use crate::api::Reason;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::KubeSchema;
@@ -65,15 +63,9 @@ pub struct DatabaseMigrationStatus {
     /// What the last comparison of the schema found; absent when nothing was compared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drift: Option<DriftStatus>,
-    /// The newest rehearsal of a plan, asked for by spec.rehearsal.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rehearsal: Option<RehearsalStatus>,
-    /// The newest backup, asked for by spec.backup.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub backup: Option<BackupStatus>,
-    /// The newest verification, asked for by spec.verify.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub verify: Option<VerifyStatus>,
+    /// The newest rehearsal, backup and verification.
+    #[serde(flatten)]
+    pub stages: StagesStatus,
     /// The operator's memory of its runs.
     #[serde(default, skip_serializing_if = "is_default")]
     pub runs: RunsStatus,
@@ -106,7 +98,7 @@ impl DatabaseMigrationStatus {
 
     /// Number of the newest run whose end is recorded; 0 before the first.
     pub fn recorded_runs(&self) -> i64 {
-        self.last_run.as_ref().map_or(0, |run| run.number)
+        self.last_run.as_ref().map_or(0, |run| run.record.number)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The operator's memory of its runs, and the runs as people read them. The doc comments are what `kubectl explain` prints.
 //! No I/O.
 
-use crate::api::{RunApproval, is_default};
+use crate::api::{RunApproval, schema::is_default};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -68,23 +68,30 @@ pub struct RunRecord {
     #[serde(default)]
     pub attempts: i32,
     /// How many of those before it were stopped by a locked table; spec.retry.limit counts these alone.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub locked_out: i32,
     /// Whether its plan had a high or critical hazard that nobody allowed.
     #[serde(default, skip_serializing_if = "is_default")]
     pub hazardous: bool,
     /// Whether the database rolls a failed run back as a whole.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub transactional: bool,
-    /// Number of the run that this one rolls back, since its verification failed.
+    /// Number of the run that this one rolls back, since its verification failed and spec.verify.onFailure asks for that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rolls_back: Option<i64>,
-    /// The version rows from which the first step of this release started; the same as `from` unless the strategy is Stepwise.
-    #[serde(default)]
-    pub release_from: Vec<String>,
+    /// The version rows from which the first step of this release started, where that is another run: the strategy is Stepwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release_from: Option<Vec<String>>,
     /// Who approved its plan, where somebody had to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval: Option<RunApproval>,
+}
+
+impl RunRecord {
+    /// The version rows from which the first step of this release started.
+    pub fn release_from(&self) -> &[String] {
+        self.release_from.as_ref().unwrap_or(&self.from)
+    }
 }
 
 /// The newest run that succeeded.
@@ -135,22 +142,11 @@ impl RunsStatus {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RunStatus {
-    /// Counts the runs of this object from 1.
-    pub number: i64,
+    /// The run as it was started.
+    #[serde(flatten)]
+    pub record: RunRecord,
     /// Name of its Job, whose log is kept as long as historyLimit says.
     pub job: String,
-    /// `upgrade` or `downgrade`.
-    pub direction: String,
-    /// The version rows before.
-    #[serde(default)]
-    pub from: Vec<String>,
-    /// The version rows that were asked for.
-    #[serde(default)]
-    pub to: Vec<String>,
-    /// The image that ran, with its digest where that is known.
-    pub image: String,
-    /// Hash of the plan that ran.
-    pub plan_hash: String,
     /// `Succeeded`, `Failed` (a step failed), `Refused` (nothing was begun) or `Lost` (the pod ended without a word).
     pub result: RunResult,
     /// The revision whose step failed.
@@ -162,29 +158,21 @@ pub struct RunStatus {
     /// What went wrong, secrets removed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// How many runs in a row, this one included, did not succeed without a change of spec or request between.
-    #[serde(default)]
-    pub attempts: i32,
-    /// The generation of the spec that asked for it.
-    pub generation: i64,
-    /// The value of the requestedAt annotation when it was started.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub requested_at: Option<String>,
-    /// How many of the runs before it were stopped by a locked table.
-    #[serde(default)]
-    pub locked_out: i32,
-    /// Number of the run that this one rolled back, as spec.verify.onFailure asked for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rolls_back: Option<i64>,
-    /// Who approved its plan, where somebody had to.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub approval: Option<RunApproval>,
     /// When its Job was created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Time>,
     /// When its pod ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<Time>,
+}
+
+/// What is true of a run as it was started is true of it for good.
+impl std::ops::Deref for RunStatus {
+    type Target = RunRecord;
+
+    fn deref(&self) -> &RunRecord {
+        &self.record
+    }
 }
 
 /// How a run ended.

@@ -1,9 +1,9 @@
 //! Whether a run needs a backup first, and how far that is; no I/O.
 
-use super::plan::Chosen;
+use super::{plan::Chosen, stage::stage_progress};
 use crate::{
     api::{BackupMethod, BackupStatus, DatabaseMigration, When, parse_duration},
-    jobs::{BackupRequest, JobRecord, Kind, Progress, Request, overdue, progress},
+    jobs::{BackupRequest, JobRecord, Kind, Progress, Request, overdue},
     reconcile::facts::{CnpgView, Facts},
     revisions::Direction,
 };
@@ -30,7 +30,7 @@ pub fn backup_request(
     first: i64,
     requested_at: Option<&str>,
 ) -> Option<BackupRequest> {
-    let spec = &object.spec.backup;
+    let spec = &object.spec.stages.backup;
     if not_required(spec.when, chosen).is_some() {
         return None;
     }
@@ -56,18 +56,12 @@ pub fn backup_progress(
     now: Timestamp,
 ) -> Progress {
     let recorded = recorded.map(|backup| &backup.stage).filter(|stage| stage.job == request.name);
-    if let Some((outcome, at)) = recorded.and_then(|stage| stage.end()) {
-        return Progress::Done(outcome, at);
-    }
-    match request.method {
-        BackupMethod::Job => {
-            let job = facts.of(Kind::Backup).find(|job| job.name == request.name);
-            job.map_or(Progress::Absent, |job| progress(&job.state, job.created, request.timeout, now))
-        }
-        BackupMethod::Cnpg => {
+    match stage_progress(recorded, Kind::Backup, &request.name, request.timeout, facts, now) {
+        Progress::Absent if request.method == BackupMethod::Cnpg => {
             let since = recorded.and_then(|stage| stage.started_at.as_ref()).map(|time| time.0);
             cnpg_progress(request, facts.cnpg.as_ref(), since, now)
         }
+        progress => progress,
     }
 }
 

@@ -51,7 +51,7 @@ pub fn drift(before: &DatabaseMigrationStatus, rows: &BTreeSet<String>, at_targe
 /// Whether it was the last run of this operator that led from the one to the other.
 fn explained(before: &DatabaseMigrationStatus, known: &BTreeSet<String>, rows: &BTreeSet<String>) -> bool {
     let same = |ids: &[String], set: &BTreeSet<String>| ids.iter().collect::<BTreeSet<_>>() == set.iter().collect();
-    before.last_run.as_ref().is_some_and(|run| same(&run.from, known) && same(&run.to, rows))
+    before.last_run.as_ref().is_some_and(|run| same(&run.record.from, known) && same(&run.record.to, rows))
 }
 
 #[cfg(test)]

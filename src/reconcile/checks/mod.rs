@@ -14,6 +14,7 @@ mod replaced;
 mod replay;
 mod schema;
 mod spec;
+mod stage;
 mod verify;
 
 pub use approval::{Approval, approval, approver};
@@ -28,9 +29,10 @@ pub use plan::{
     unmanaged, usable_graph,
 };
 pub use refusal::refused;
-pub use rehearsal::{RehearsalAsk, rehearsal_ask, rehearsal_json, rehearsal_progress, rehearsal_status};
+pub use rehearsal::{WantedRehearsal, rehearsal_json, rehearsal_progress, rehearsal_status, wanted_rehearsal};
 pub use replaced::{Replaced, replaced, replaced_problem};
 pub use replay::replay;
-pub use schema::{Compared, Look, Replayed, Taken, WhyNot};
+pub use schema::{BaselineOrigin, Compared, Look, NotCompared, Replayed};
 pub use spec::spec_problem;
-pub use verify::{VerifyAsk, rollback_plan, rolled_back, verify_ask, verify_progress};
+pub use stage::stage_progress;
+pub use verify::{Verification, rollback_plan, rolled_back, verification};

@@ -30,22 +30,22 @@ const MAX_STEPS: usize = 150_000;
 
 /// A rehearsal that must have passed before a run.
 #[derive(Clone, Debug)]
-pub struct RehearsalAsk {
+pub struct WantedRehearsal {
     /// Of the Job; another name is another rehearsal.
     pub name: String,
     pub request: RehearseRequest,
 }
 
 /// The rehearsal of a plan, where one is asked for.
-pub fn rehearsal_ask(
+pub fn wanted_rehearsal(
     object: &DatabaseMigration,
     chosen: &Chosen,
     facts: &Facts,
     requested_at: Option<&str>,
-) -> Option<Result<RehearsalAsk, Problem>> {
+) -> Option<Result<WantedRehearsal, Problem>> {
     let plan = &chosen.plan;
     let migrates = matches!(plan.direction, Direction::Upgrade | Direction::Downgrade);
-    if !migrates || !object.spec.rehearsal.when.applies(chosen.dangerous()) {
+    if !migrates || !object.spec.stages.rehearsal.when.applies(chosen.dangerous()) {
         return None;
     }
     Some(asked(object, chosen, facts, requested_at))
@@ -56,7 +56,7 @@ fn asked(
     chosen: &Chosen,
     facts: &Facts,
     requested_at: Option<&str>,
-) -> Result<RehearsalAsk, Problem> {
+) -> Result<WantedRehearsal, Problem> {
     let scratch = Scratch { scheme: facts.scheme.clone(), image: object.spec.scratch.image.clone() };
     let sqlite = scratch.dialect() == "sqlite";
     let invalid = |message: String| Err(Problem::new(Reason::InvalidSpec, message));
@@ -73,7 +73,7 @@ fn asked(
         return invalid(message.to_owned());
     }
     // There is no server to copy a SQLite file from.
-    let source = if sqlite { RehearsalSource::History } else { object.spec.rehearsal.source };
+    let source = if sqlite { RehearsalSource::History } else { object.spec.stages.rehearsal.source };
     let inspection = &chosen.image.inspection;
     let origin = match source {
         RehearsalSource::Dump => Origin::Dump(VersionTableName {
@@ -89,7 +89,7 @@ fn asked(
     let record = JobRecord::new(object, request, 0, hex(&Sha256::digest(key)));
     let image = chosen.image.image.clone();
     let run = chosen.run(LOCK_WAIT, lock, None, false);
-    Ok(RehearsalAsk { name: record.name(object), request: RehearseRequest { record, run, origin, image, scratch } })
+    Ok(WantedRehearsal { name: record.name(object), request: RehearseRequest { record, run, origin, image, scratch } })
 }
 
 /// Whatever else a rehearsal may depend on, or a person may change to have it tried again. An approval is no reason for another.
@@ -115,7 +115,7 @@ fn history(image: &Arc<Inspected>, from: &BTreeSet<String>) -> Result<Option<His
 
 /// How far it is. What is recorded of its end stands, whatever has become of its Job.
 pub fn rehearsal_progress(
-    ask: &RehearsalAsk,
+    ask: &WantedRehearsal,
     recorded: Option<&RehearsalStatus>,
     rehearsals: &[RehearsalView],
 ) -> Progress {

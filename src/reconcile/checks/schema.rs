@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 /// Why a schema becomes what the live one is compared with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Taken {
+pub enum BaselineOrigin {
     /// A run was verified by the version rows.
     AfterRun,
     /// The database is at its target and nothing was known of its schema.
@@ -35,7 +35,7 @@ pub struct Compared {
     pub differences: Vec<DriftedObject>,
     /// Of the live schema, as a person would accept it.
     pub fingerprint: String,
-    pub taken: Option<Taken>,
+    pub taken: Option<BaselineOrigin>,
     /// The fingerprint that was accepted and is not what is there.
     pub stale: Option<String>,
 }
@@ -56,7 +56,7 @@ pub struct Look<'a> {
 
 /// Why nobody knows what the schema should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum WhyNot {
+pub enum NotCompared {
     /// Nothing is known yet, or not for these version rows.
     NoBaseline(String),
     /// A baseline was stored once and is not there any more: whatever has changed since must not pass for the rule.
@@ -65,20 +65,20 @@ pub enum WhyNot {
 
 impl Look<'_> {
     /// How the live schema differs from what it should be; else why nobody knows what it should be.
-    pub fn compare(&self) -> Result<Compared, WhyNot> {
+    pub fn compare(&self) -> Result<Compared, NotCompared> {
         let live = fingerprint(self.catalog, self.exclude);
         let is_accepted = self.accepted.contains(&live.as_str());
         let (mut baseline, mut taken) = match self.baseline() {
             Ok(found) => found,
-            Err(_) if is_accepted => (self.now(), Some(Taken::Accepted)),
+            Err(_) if is_accepted => (self.now(), Some(BaselineOrigin::Accepted)),
             Err(why) => {
                 let why = format!("{why}; to compare with it as it is now, accept fingerprint {live}");
-                return Err(if self.is_lost() { WhyNot::Lost(why) } else { WhyNot::NoBaseline(why) });
+                return Err(if self.is_lost() { NotCompared::Lost(why) } else { NotCompared::NoBaseline(why) });
             }
         };
         let mut differences = baseline.compare(self.catalog, self.exclude);
         if !differences.is_empty() && is_accepted {
-            (baseline, taken) = (self.now(), Some(Taken::Accepted));
+            (baseline, taken) = (self.now(), Some(BaselineOrigin::Accepted));
             differences.clear();
         }
         let stale = self.accepted.first().filter(|_| !differences.is_empty()).map(|stale| text::clean(stale, 64));
@@ -87,14 +87,14 @@ impl Look<'_> {
         Ok(Compared { baseline, differences, fingerprint: live, taken, stale })
     }
 
-    fn baseline(&self) -> Result<(Baseline, Option<Taken>), String> {
+    fn baseline(&self) -> Result<(Baseline, Option<BaselineOrigin>), String> {
         match &self.replayed {
             Some(replayed) => self.replayed_baseline(replayed),
             None => self.snapshot(),
         }
     }
 
-    fn replayed_baseline(&self, replayed: &Replayed) -> Result<(Baseline, Option<Taken>), String> {
+    fn replayed_baseline(&self, replayed: &Replayed) -> Result<(Baseline, Option<BaselineOrigin>), String> {
         let key = Some(replayed.key.to_owned());
         if let Some(kept) = self.kept.filter(|kept| kept.replay == key && kept.comparable(self.catalog)) {
             return Ok((kept.clone(), None));
@@ -107,10 +107,10 @@ impl Look<'_> {
                 made.engine, self.catalog.engine
             ));
         }
-        Ok((made, Some(Taken::Replayed)))
+        Ok((made, Some(BaselineOrigin::Replayed)))
     }
 
-    fn snapshot(&self) -> Result<(Baseline, Option<Taken>), String> {
+    fn snapshot(&self) -> Result<(Baseline, Option<BaselineOrigin>), String> {
         // One that was made by running the history is none that was taken from the database.
         let Some(kept) = self.kept.filter(|kept| kept.replay.is_none()) else {
             if self.is_lost() {
@@ -118,8 +118,8 @@ impl Look<'_> {
                 return Err(why.to_owned());
             }
             return match self.run() {
-                Some(_) => Ok((self.now(), Some(Taken::AfterRun))),
-                None if self.at_target => Ok((self.now(), Some(Taken::First))),
+                Some(_) => Ok((self.now(), Some(BaselineOrigin::AfterRun))),
+                None if self.at_target => Ok((self.now(), Some(BaselineOrigin::First))),
                 None => Err("nothing is known of what the schema should be before the first run".to_owned()),
             };
         };
@@ -128,7 +128,7 @@ impl Look<'_> {
             // What was drift before the run is drift after it, unless the run was that which changed it.
             let known = kept.comparable(self.catalog) && kept.rows == from;
             let taken = if known { Baseline::after(self.catalog, run.number, self.rows, kept) } else { self.now() };
-            return Ok((taken, Some(Taken::AfterRun)));
+            return Ok((taken, Some(BaselineOrigin::AfterRun)));
         }
         if kept.rows != *self.rows {
             return Err(format!(
@@ -138,7 +138,7 @@ impl Look<'_> {
             ));
         }
         if !kept.comparable(self.catalog) {
-            return Ok((Baseline { run: kept.run, ..self.now() }, Some(Taken::EngineUpgraded)));
+            return Ok((Baseline { run: kept.run, ..self.now() }, Some(BaselineOrigin::EngineUpgraded)));
         }
         Ok((kept.clone(), None))
     }
@@ -176,9 +176,9 @@ mod tests {
     /// After run 2, which was to lead from r1 to r2.
     fn ran(well: bool) -> DatabaseMigrationStatus {
         let run = RunRecord { number: 2, from: vec!["r1".into()], to: vec!["r2".into()], ..RunRecord::default() };
-        let last_success = well.then(|| SucceededRun { run, ..SucceededRun::default() });
+        let last_success = well.then(|| SucceededRun { run: run.clone(), ..SucceededRun::default() });
         DatabaseMigrationStatus {
-            last_run: Some(RunStatus { number: 2, ..RunStatus::default() }),
+            last_run: Some(RunStatus { record: run, ..RunStatus::default() }),
             runs: RunsStatus { last_success, ..RunsStatus::default() },
             ..Default::default()
         }
@@ -194,7 +194,7 @@ mod tests {
     }
 
     impl Case<'_> {
-        fn compare(&self) -> Result<Compared, WhyNot> {
+        fn compare(&self) -> Result<Compared, NotCompared> {
             let (catalog, rows, exclude) = (catalog(self.live), set(self.rows), Exclude::default());
             Look {
                 catalog: &catalog,
@@ -210,9 +210,9 @@ mod tests {
         }
     }
 
-    fn words(why: &WhyNot) -> &str {
+    fn words(why: &NotCompared) -> &str {
         match why {
-            WhyNot::NoBaseline(why) | WhyNot::Lost(why) => why,
+            NotCompared::NoBaseline(why) | NotCompared::Lost(why) => why,
         }
     }
 
@@ -226,7 +226,7 @@ mod tests {
     #[test]
     fn the_first_look_at_the_target_is_what_later_ones_compare_with() {
         let first = case(A, &["r"], None).compare().unwrap();
-        assert_eq!((first.taken, first.differences.len()), (Some(Taken::First), 0));
+        assert_eq!((first.taken, first.differences.len()), (Some(BaselineOrigin::First), 0));
         let second = case(AB, &["r"], Some(&first.baseline)).compare().unwrap();
         assert_eq!((second.taken, second.differences[0].change), (None, Change::Unexpected));
         let third = case(A, &["r"], Some(&second.baseline)).compare().unwrap();
@@ -243,7 +243,7 @@ mod tests {
         let before = Baseline::of(&catalog(A), 1, &set(&["r1"]));
         let run = || Case { status: ran(true), ..case(AB, &["r2"], Some(&before)) };
         let after = run().compare().unwrap();
-        assert_eq!((after.taken, after.baseline.run, after.differences.len()), (Some(Taken::AfterRun), 2, 0));
+        assert_eq!((after.taken, after.baseline.run, after.differences.len()), (Some(BaselineOrigin::AfterRun), 2, 0));
         let again = Case { kept: Some(&after.baseline), ..run() }.compare().unwrap();
         assert_eq!((again.taken, &again.baseline), (None, &after.baseline));
         assert!(Case { status: ran(false), ..run() }.compare().is_err_and(|why| words(&why).contains("r2")));
@@ -256,9 +256,9 @@ mod tests {
         let mut status = ran(true);
         status.runs.baseline = Some(2);
         let lost = || Case { status: status.clone(), ..case(AB, &["r2"], None) };
-        assert!(matches!(lost().compare(), Err(WhyNot::Lost(_))));
+        assert!(matches!(lost().compare(), Err(NotCompared::Lost(_))));
         let live = fingerprint(&catalog(AB), &Exclude::default());
-        assert_eq!(Case { accepted: Some(&live), ..lost() }.compare().unwrap().taken, Some(Taken::Accepted));
+        assert_eq!(Case { accepted: Some(&live), ..lost() }.compare().unwrap().taken, Some(BaselineOrigin::Accepted));
         // Nor does one that the history made in its place.
         let of_history = Baseline { replay: Some("k".into()), ..Baseline::of(&catalog(AB), 2, &set(&["r2"])) };
         assert!(Case { kept: Some(&of_history), ..lost() }.compare().is_err());
@@ -271,7 +271,7 @@ mod tests {
         let accepting =
             |accepted| Case { accepted: Some(accepted), ..case(AB, &["r"], Some(&kept)) }.compare().unwrap();
         let accepted = accepting(&found.fingerprint);
-        assert_eq!((accepted.taken, accepted.differences.len()), (Some(Taken::Accepted), 0));
+        assert_eq!((accepted.taken, accepted.differences.len()), (Some(BaselineOrigin::Accepted), 0));
         let stale = accepting("0123");
         assert_eq!((stale.taken, stale.differences.len(), stale.stale.as_deref()), (None, 1, Some("0123")));
     }
@@ -280,6 +280,6 @@ mod tests {
     fn another_server_version_is_no_drift() {
         let kept = Baseline { engine: "postgresql 14".into(), ..Baseline::of(&catalog(A), 1, &set(&["r"])) };
         let found = case(AB, &["r"], Some(&kept)).compare().unwrap();
-        assert_eq!((found.taken, found.differences.len()), (Some(Taken::EngineUpgraded), 0));
+        assert_eq!((found.taken, found.differences.len()), (Some(BaselineOrigin::EngineUpgraded), 0));
     }
 }

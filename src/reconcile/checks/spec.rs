@@ -17,8 +17,8 @@ pub fn spec_problem(spec: &DatabaseMigrationSpec) -> Option<Problem> {
 fn pod_template_problem(spec: &DatabaseMigrationSpec) -> Option<Problem> {
     let templates = [
         (POD_TEMPLATE_FIELD, spec.pod_template.as_ref().map(|template| &template.spec)),
-        (VERIFY_FIELD, spec.verify.pod_template.as_ref().map(|template| &template.spec)),
-        (BACKUP_FIELD, spec.backup.job.as_ref().map(|job| &job.template.spec)),
+        (VERIFY_FIELD, spec.stages.verify.pod_template.as_ref().map(|template| &template.spec)),
+        (BACKUP_FIELD, spec.stages.backup.job.as_ref().map(|job| &job.template.spec)),
     ];
     let error = templates.into_iter().find_map(|(field, template)| check_pod_template(template?, field).err())?;
     Some(Problem::new(Reason::InvalidSpec, error.to_string()))
@@ -27,14 +27,17 @@ fn pod_template_problem(spec: &DatabaseMigrationSpec) -> Option<Problem> {
 /// What the API server refuses by the CRD's rules, where it has these.
 fn stage_problem(spec: &DatabaseMigrationSpec) -> Option<Problem> {
     let invalid = |message: &str| Some(Problem::new(Reason::InvalidSpec, message));
-    let backup = &spec.backup;
+    let backup = &spec.stages.backup;
     if backup.when != When::Never && backup.job.is_some() == backup.cnpg.is_some() {
         return invalid("spec.backup: set exactly one of job and cnpg");
     }
-    if spec.verify.when != When::Never && spec.verify.command.is_empty() && spec.verify.args.is_empty() {
+    if spec.stages.verify.when != When::Never
+        && spec.stages.verify.command.is_empty()
+        && spec.stages.verify.args.is_empty()
+    {
         return invalid("spec.verify: set command or args");
     }
-    if spec.verify.on_failure == OnFailure::Downgrade && spec.policy.downgrade != DowngradePolicy::Allow {
+    if spec.stages.verify.on_failure == OnFailure::Downgrade && spec.policy.downgrade != DowngradePolicy::Allow {
         return invalid("spec.verify.onFailure: Downgrade needs spec.policy.downgrade: Allow");
     }
     None
@@ -42,8 +45,8 @@ fn stage_problem(spec: &DatabaseMigrationSpec) -> Option<Problem> {
 
 fn duration_problem(spec: &DatabaseMigrationSpec) -> Option<Problem> {
     let fields = [
-        ("backup.timeout", &spec.backup.timeout),
-        ("verify.timeout", &spec.verify.timeout),
+        ("backup.timeout", &spec.stages.backup.timeout),
+        ("verify.timeout", &spec.stages.verify.timeout),
         ("database.probe.interval", &spec.database.probe.interval),
         ("database.probe.timeout", &spec.database.probe.timeout),
         ("timeouts.lock", &spec.timeouts.lock),

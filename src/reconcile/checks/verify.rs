@@ -6,19 +6,18 @@ use crate::{
         DatabaseMigration, DatabaseMigrationStatus, DowngradePolicy, Problem, Reason, StageResult, SucceededRun,
         parse_duration,
     },
-    jobs::{Implementation, Inspected, JobRecord, Kind, Progress, Request, VerifyRequest, progress, short_hash},
+    jobs::{Implementation, Inspected, JobRecord, Request, VerifyRequest, short_hash},
     reconcile::{facts::Facts, situation::World},
     revisions::{Direction, Target, decide},
     text::{self, rows_in_line},
 };
-use k8s_openapi::jiff::Timestamp;
 use std::{collections::BTreeSet, time::Duration};
 
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// A verification that must have passed before the object is Ready.
 #[derive(Clone, Debug, PartialEq)]
-pub struct VerifyAsk {
+pub struct Verification {
     /// Of the Job; another name is another verification.
     pub name: String,
     pub request: VerifyRequest,
@@ -32,14 +31,14 @@ pub struct VerifyAsk {
 ///
 /// One that passed stands as long as spec.verify is what it was; one that failed, until something is asked anew: another
 /// spec.verify, another spec.image, another request.
-pub fn verify_ask(
+pub fn verification(
     object: &DatabaseMigration,
     status: &DatabaseMigrationStatus,
     rows: &BTreeSet<String>,
     image: &Inspected,
     requested_at: Option<&str>,
-) -> Option<VerifyAsk> {
-    let verify = &object.spec.verify;
+) -> Option<Verification> {
+    let verify = &object.spec.stages.verify;
     let run = status.runs.led_to(rows).filter(|success| success.run.rolls_back.is_none())?;
     if !verify.when.applies(run.run.hazardous) {
         return None;
@@ -51,7 +50,7 @@ pub fn verify_ask(
     let passed = |known: &&crate::api::VerifyStatus| {
         (known.run, &known.hash, known.stage.result) == (number, &hash, StageResult::Succeeded)
     };
-    let name = match status.verify.as_ref().filter(passed) {
+    let name = match status.stages.verify.as_ref().filter(passed) {
         Some(known) => known.stage.job.clone(),
         None => record.name(object),
     };
@@ -59,19 +58,7 @@ pub fn verify_ask(
     let ours = if run.run.direction == "downgrade" { &run.run.image } else { &image.image };
     let image = verify.image.clone().unwrap_or_else(|| ours.clone());
     let timeout = verify.timeout.as_deref().and_then(parse_duration).unwrap_or(DEFAULT_TIMEOUT);
-    Some(VerifyAsk { name, request: VerifyRequest { record, image, timeout }, hash, run: run.clone() })
-}
-
-/// How far a verification is. What is recorded of its end stands, whatever has become of its Job.
-pub fn verify_progress(ask: &VerifyAsk, status: &DatabaseMigrationStatus, facts: &Facts, now: Timestamp) -> Progress {
-    let recorded = status.verify.as_ref().filter(|known| known.stage.job == ask.name);
-    match recorded.and_then(|known| known.stage.end()) {
-        Some((outcome, at)) => Progress::Done(outcome, at),
-        None => {
-            let job = facts.of(Kind::Verify).find(|job| job.name == ask.name);
-            job.map_or(Progress::Absent, |job| progress(&job.state, job.created, ask.request.timeout, now))
-        }
-    }
+    Some(Verification { name, request: VerifyRequest { record, image, timeout }, hash, run: run.clone() })
 }
 
 /// The downgrade to the rows from before the release that a run completed, where it is known to undo it; else why it is not.
@@ -89,10 +76,10 @@ pub fn rollback_plan(
         return Err("spec.policy.downgrade is Deny".to_owned());
     }
     let graph = usable_graph(image).map_err(|problem| problem.message)?;
-    let target = Target::revisions(run.run.release_from.clone());
+    let target = Target::revisions(run.run.release_from().to_vec());
     let plan = decide(graph, &world.rows, &target)
         .map_err(|error| format!("{error} ({})", crate::text::short_image(&image.image)))?;
-    let before: BTreeSet<String> = run.run.release_from.iter().cloned().collect();
+    let before: BTreeSet<String> = run.run.release_from().iter().cloned().collect();
     if plan.direction != Direction::Downgrade || plan.end != before {
         return Err(format!("no downgrade ends with {}", rows_in_line(&before)));
     }
@@ -120,7 +107,7 @@ pub fn rolled_back(status: &DatabaseMigrationStatus, generation: i64, requested_
     if last.generation != generation || last.requested_at.as_deref() != requested_at {
         return None;
     }
-    let failed = status.verify.as_ref().filter(|verify| verify.run == failed_run);
+    let failed = status.stages.verify.as_ref().filter(|verify| verify.run == failed_run);
     let why = failed.and_then(|verify| verify.stage.message.clone()).unwrap_or_default();
     let to = rows_in_line(&last.to.iter().cloned().collect());
     let message = format!("rolled back to {to}, since the verification of run {failed_run} failed: {why}");

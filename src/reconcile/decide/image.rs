@@ -55,7 +55,7 @@ pub(super) fn without(object: &DatabaseMigration, facts: &Facts, now: Timestamp)
             step.stopped(Reason::Suspended, message, Next::Interval(interval(object)))
         }
         ImageView::Absent => match &facts.wanted {
-            Some(wanted) => step.before(Effect::Inspect(Box::new(wanted.clone()))).stopped(
+            Some(wanted) => step.create(wanted.clone()).stopped(
                 Reason::Inspecting,
                 at_it(&wanted.record.name(object)),
                 Next::After(WITHOUT_POD),

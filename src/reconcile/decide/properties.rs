@@ -4,7 +4,7 @@ use super::{tests::*, *};
 use crate::{
     api::StageResult,
     db::VersionRows,
-    jobs::{Ended, JobInput, RunRequest, Trouble, run_job},
+    jobs::{BackupRequest, Ended, JobInput, RunRequest, Trouble, run_job},
     reconcile::{checks::spec_problem, facts::ModelsView},
 };
 use kube::ResourceExt;
@@ -127,16 +127,12 @@ proptest! {
     fn no_run_starts_before_its_backup_is_complete(spec in spec(), observed in world(), state in state()) {
         let Some(mut object) = with(&spec) else { return Ok(()) };
         let pod = json!({ "containers": [{ "name": "dump", "image": "i" }] });
-        object.spec.backup = serde_json::from_value(json!({ "when": "Always", "job": { "template": { "spec": pod } } })).unwrap();
+        object.spec.stages.backup = serde_json::from_value(json!({ "when": "Always", "job": { "template": { "spec": pod } } })).unwrap();
         let object = if observed.active.is_some() { active(object, record()) } else { object };
         let first = decide(&object, &observed, now());
         let stamps = |decision: &Decision| started(decision).is_some_and(|(_, run)| run.direction == "stamp");
         prop_assert!(started(&first).is_none() || stamps(&first));
-        let ask = first.effects.iter().find_map(|effect| match effect {
-            Effect::BackUp(ask) => Some(ask.clone()),
-            _ => None,
-        });
-        let Some(ask) = ask else { return Ok(()) };
+        let Some(ask) = requested::<BackupRequest>(&first) else { return Ok(()) };
         let mut later = observed.clone();
         later.active = None;
         later.jobs = vec![JobView { name: ask.name.clone(), record: ask.record.clone(), ..job(state.clone()) }];
@@ -145,7 +141,7 @@ proptest! {
         let run = started(&second).map(|(record, _)| record.plan_hash.clone());
         prop_assert!(run.is_none() || complete);
         if let Some(hash) = run {
-            let backup = second.status.backup.unwrap();
+            let backup = second.status.stages.backup.unwrap();
             prop_assert_eq!((backup.stage.result, backup.stage.plan_hash), (StageResult::Succeeded, hash));
         }
     }

@@ -106,13 +106,8 @@ pub(super) fn told(run: &RunStatus) -> Step {
     let job = Some(run.job.clone());
     match run.result {
         RunResult::Succeeded => {
-            let note = format!(
-                "{} from {} to {} in {}",
-                run.direction,
-                rows(&run.from),
-                rows(&run.to),
-                short_image(&run.image)
-            );
+            let RunRecord { direction, from, to, image, .. } = &run.record;
+            let note = format!("{direction} from {} to {} in {}", rows(from), rows(to), short_image(image));
             Step::default().event(false, "MigrationSucceeded", &note, job)
         }
         RunResult::Failed | RunResult::Lost => {

@@ -2,7 +2,7 @@
 
 use super::{tests::*, *};
 use crate::{
-    api::{ANNOTATION_REQUESTED_AT, Backup, DowngradePolicy, OnFailure, StageResult, When},
+    api::{ANNOTATION_REQUESTED_AT, Backup, DowngradePolicy, OnFailure, RunRecord, StageResult, When},
     db::VersionRows,
     jobs::{BackupRequest, Ended, Implementation, Inspected, Inspection, JobRecord, Request, VerifyRequest},
     reconcile::facts::ImageView,
@@ -16,7 +16,7 @@ const DONE: &str = r#"{"state":"done","started":true}"#;
 fn backed_up(when: When) -> DatabaseMigration {
     let mut object = object("head");
     let pod = json!({ "containers": [{ "name": "dump", "image": "postgres:15" }] });
-    object.spec.backup = Backup {
+    object.spec.stages.backup = Backup {
         when,
         job: serde_json::from_value(json!({ "template": { "spec": pod } })).unwrap(),
         ..Backup::default()
@@ -25,17 +25,11 @@ fn backed_up(when: When) -> DatabaseMigration {
 }
 
 fn asked(decision: &Decision) -> Option<BackupRequest> {
-    decision.effects.iter().find_map(|effect| match effect {
-        Effect::BackUp(ask) => Some((**ask).clone()),
-        _ => None,
-    })
+    requested(decision)
 }
 
 fn verification(decision: &Decision) -> Option<VerifyRequest> {
-    decision.effects.iter().find_map(|effect| match effect {
-        Effect::Verify(ask) => Some((**ask).clone()),
-        _ => None,
-    })
+    requested(decision)
 }
 
 fn stage(name: &str, record: &JobRecord, state: PodState) -> JobView {
@@ -90,7 +84,7 @@ fn a_run_waits_for_its_backup_and_then_for_the_record_of_it() {
     let complete = again(object.clone(), &working, &world);
     assert!(started(&complete).is_some());
     assert_eq!((condition(&complete), events(&complete)[0]), (pair("True", "Succeeded"), "BackupSucceeded"));
-    let recorded = complete.status.backup.clone().unwrap();
+    let recorded = complete.status.stages.backup.clone().unwrap();
     assert_eq!((recorded.stage.result, recorded.stage.job.as_str()), (StageResult::Succeeded, ask.name.as_str()));
 
     // The run was refused, and somebody has deleted the Job of the backup.
@@ -173,11 +167,9 @@ fn a_retry_of_the_same_ask_uses_the_same_backup() {
     let first = asked(&decide(&object, &stored("a b", "a"), now())).unwrap();
     let last = |result, reason: &str, object: &mut DatabaseMigration| {
         let run = crate::api::RunStatus {
-            number: 1,
+            record: RunRecord { number: 1, attempts: 1, generation: 1, ..RunRecord::default() },
             result,
             reason: Some(reason.into()),
-            attempts: 1,
-            generation: 1,
             ..Default::default()
         };
         let runs = crate::api::RunsStatus { started: 1, ..Default::default() };
@@ -191,8 +183,8 @@ fn a_retry_of_the_same_ask_uses_the_same_backup() {
 /// An object whose run has just ended at its target, and that world.
 fn verified(on_failure: OnFailure) -> (DatabaseMigration, Facts) {
     let mut object = object("head");
-    object.spec.verify = serde_json::from_value(json!({ "when": "Always", "command": ["./smoke"] })).unwrap();
-    object.spec.verify.on_failure = on_failure;
+    object.spec.stages.verify = serde_json::from_value(json!({ "when": "Always", "command": ["./smoke"] })).unwrap();
+    object.spec.stages.verify.on_failure = on_failure;
     object.spec.policy.downgrade = DowngradePolicy::Allow;
     let mut observed = stored("a b", "b");
     observed.active = Some(run(ended(DONE)));
@@ -209,7 +201,7 @@ fn ready_waits_for_the_verification_of_the_run() {
     world.jobs = vec![verifies(&ask, exit(0))];
     let passed = again(object.clone(), &first, &world);
     assert_eq!(
-        (reason(&passed).as_str(), passed.status.verify.as_ref().unwrap().stage.result),
+        (reason(&passed).as_str(), passed.status.stages.verify.as_ref().unwrap().stage.result),
         ("AtTarget", StageResult::Succeeded)
     );
     world.jobs.clear();
@@ -221,7 +213,7 @@ fn ready_waits_for_the_verification_of_the_run() {
     other.spec.image = "shop:2".into();
     other.annotations_mut().insert(ANNOTATION_REQUESTED_AT.into(), "now".into());
     assert_eq!(reason(&decide(&other, &world, now())), "AtTarget", "it passed, and no run came since");
-    other.spec.verify.command = vec!["./other".into()];
+    other.spec.stages.verify.command = vec!["./other".into()];
     assert!(verification(&decide(&other, &world, now())).is_some());
 
     // A database that was there before the first run, or that somebody else brought there, is not ours to verify.
@@ -307,7 +299,7 @@ fn an_upgrade_whose_verification_fails_is_rolled_back_where_that_is_clean() {
 #[test]
 fn a_rollback_waits_for_its_backup() {
     let (mut object, mut world, _) = not_verified(OnFailure::Downgrade, &stored("a b", "b"));
-    object.spec.backup = backed_up(When::Always).spec.backup;
+    object.spec.stages.backup = backed_up(When::Always).spec.stages.backup;
     let first = decide(&object, &world, now());
     let ask = asked(&first).unwrap();
     assert!(reason(&first) == "BackingUp" && started(&first).is_none());

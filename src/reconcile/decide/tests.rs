@@ -4,7 +4,10 @@ use super::*;
 use crate::{
     api::{DriftMode, RunRecord, RunResult, RunStatus, RunsStatus, UnfinishedRun},
     db::{Snapshot, VersionRows},
-    jobs::{Differences, Ended, InspectRequest, Inspected, Inspection, JobRecord, Request, Run, Trouble},
+    jobs::{
+        CompareRequest, Differences, Ended, InspectRequest, Inspected, Inspection, JobRecord, JobRequest, Request, Run,
+        Trouble,
+    },
     reconcile::facts::{ActiveRun, ImageView, ModelsView, ShownPlan},
 };
 use kube::ResourceExt;
@@ -47,6 +50,17 @@ pub(super) fn object(target: &str) -> DatabaseMigration {
         "spec": {"image": "shop:1", "targetRevision": target, "database": {"urlFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}},
     }))
     .unwrap()
+}
+
+/// The first request of a kind that a decision makes.
+pub(super) fn requested<R: JobRequest + Clone>(decision: &Decision) -> Option<R> {
+    decision.effects.iter().find_map(|effect| match effect {
+        Effect::Create(request) => {
+            let request: &dyn std::any::Any = &**request;
+            request.downcast_ref::<R>().cloned()
+        }
+        _ => None,
+    })
 }
 
 fn wanted() -> InspectRequest {
@@ -132,7 +146,7 @@ pub(super) fn record() -> RunRecord {
         number: 1,
         direction: "upgrade".into(),
         from: vec!["a".into()],
-        release_from: vec!["a".into()],
+        release_from: None,
         to: vec!["b".into()],
         image: "i".into(),
         generation: 1,
@@ -173,7 +187,7 @@ pub(super) fn ended(message: &str) -> PodState {
 #[test]
 fn an_image_that_nobody_knows_is_inspected_and_then_planned_in_the_same_pass() {
     let first = decide(&object("head"), &observed(ImageView::Absent, seen("")), now());
-    assert!(matches!(first.effects.as_slice(), [Effect::Inspect(_)]));
+    assert!(first.effects.len() == 1 && requested::<InspectRequest>(&first).is_some());
     assert_eq!(reason(&first), "Inspecting");
     assert_eq!(first.status.conditions.len(), ConditionType::ALL.len(), "all are set at the first visit");
     assert_eq!(first.status.current, None, "what was read from a table that may be another one is not shown");
@@ -487,11 +501,9 @@ fn tables_without_a_version_row_are_not_migrated_but_adopted() {
 fn tables_that_a_failed_first_run_left_are_not_taken_for_somebody_elses() {
     let mut object = object("head");
     let failed = |number, result, reason: Reason| RunStatus {
-        number,
+        record: RunRecord { number, direction: "upgrade".into(), generation: 1, ..RunRecord::default() },
         result,
         reason: Some(reason.to_string()),
-        direction: "upgrade".into(),
-        generation: 1,
         ..RunStatus::default()
     };
     // A later run that was refused changes nothing about that.
@@ -580,14 +592,14 @@ fn differences_from_the_models_are_shown_and_leave_ready_alone() {
     let mut object = object("head");
     object.spec.drift.mode = DriftMode::Models;
     let mut observed = stored("a b", "b");
-    observed.next_comparison = Some((JobRecord::default(), "shop@sha256:1".into()));
+    observed.next_comparison = Some(CompareRequest { record: JobRecord::default(), image: "shop@sha256:1".into() });
     observed.models = ModelsView::Comparing(None);
     let drifted = |decision: &Decision| {
         let condition = decision.status.condition(ConditionType::Drifted).unwrap();
         (condition.status.clone(), condition.reason.clone())
     };
     let first = decide(&object, &observed, now());
-    assert!(first.effects.iter().any(|e| matches!(e, Effect::Compare { image, .. } if image == "shop@sha256:1")));
+    assert!(requested::<CompareRequest>(&first).is_some_and(|request| request.image == "shop@sha256:1"));
     assert_eq!((reason(&first).as_str(), drifted(&first).0.as_str()), ("AtTarget", "Unknown"));
 
     observed.next_comparison = None;

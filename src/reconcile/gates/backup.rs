@@ -4,7 +4,7 @@ use super::{Ctx, WHILE_ACTIVE, WITHOUT_POD, hold};
 use crate::{
     api::{
         BackupMethod, BackupStatus, ConditionType, DatabaseMigration, DatabaseMigrationStatus, Problem, Reason,
-        StageResult, StageStatus, When,
+        StageChange, StageResult, StageStatus, When,
     },
     jobs::{BackupRequest, Kind, Progress, Trouble},
     reconcile::{
@@ -27,9 +27,9 @@ pub(super) fn backed_up(ctx: &Ctx) -> Step {
     // What the run changes is not to be verified meanwhile.
     let step = give_up(ctx.facts, Kind::Backup, wanted).then(give_up(ctx.facts, Kind::Verify, None));
     let Some(request) = request else { return step };
-    let known = ctx.memory.backup.as_ref().map(|backup| &backup.stage).filter(|stage| stage.job == request.name);
+    let known = ctx.memory.stages.backup.as_ref().map(|backup| &backup.stage).filter(|stage| stage.job == request.name);
     let stage = Stage { known, request, ctx };
-    step.then(match backup_progress(&stage.request, ctx.memory.backup.as_ref(), ctx.facts, ctx.now) {
+    step.then(match backup_progress(&stage.request, ctx.memory.stages.backup.as_ref(), ctx.facts, ctx.now) {
         Progress::Absent => stage.begin(),
         Progress::Waiting | Progress::Running => stage.wait(None),
         Progress::Blocked(trouble) => stage.wait(Some(&trouble)),
@@ -65,7 +65,7 @@ impl Stage<'_> {
     }
 
     fn note(&self, stage: StageStatus) -> Note {
-        Note::Backup(BackupStatus { stage, method: self.request.method })
+        Note::stage(StageChange::Backup(BackupStatus { stage, method: self.request.method }))
     }
 
     fn running(&self) -> Step {
@@ -80,7 +80,10 @@ impl Stage<'_> {
     fn begin(&self) -> Step {
         let job = self.request.method == BackupMethod::Job;
         let next = Next::After(if job { WITHOUT_POD } else { POLLED });
-        let step = self.running().before(Effect::BackUp(Box::new(self.request.clone())));
+        let step = match self.request.method {
+            BackupMethod::Job => self.running().create(self.request.clone()),
+            BackupMethod::Cnpg => self.running().before(Effect::CreateBackup(Box::new(self.request.clone()))),
+        };
         let step = match self.known {
             None => step.event(false, "BackupStarted", &self.making(), self.job()),
             Some(_) => step,
@@ -137,15 +140,15 @@ pub fn no_backup(
     let said = |status, reason: &str, message: &str| {
         Step::default().note(Note::condition(ConditionType::BackedUp, status, reason, message))
     };
-    let last = memory.backup.as_ref().map(|backup| &backup.stage);
+    let last = memory.stages.backup.as_ref().map(|backup| &backup.stage);
     let succeeded = last.is_some_and(|last| last.result == StageResult::Succeeded);
     let of_this_plan = last.is_some_and(|last| last.plan_hash == plan.hash);
-    let why = not_required(object.spec.backup.when, plan);
+    let why = not_required(object.spec.stages.backup.when, plan);
     let step = match why {
         // What was made before the run that led here is still of interest.
         None if at_target && succeeded => Step::default(),
         _ if at_target => {
-            let why = why.filter(|_| object.spec.backup.when == When::Never);
+            let why = why.filter(|_| object.spec.stages.backup.when == When::Never);
             said("False", "NotRequired", why.unwrap_or("nothing is pending"))
         }
         Some(why) => said("False", "NotRequired", why),
@@ -163,16 +166,12 @@ pub(super) fn give_up(facts: &Facts, kind: Kind, wanted: Option<&str>) -> Step {
 
 /// Finished Jobs over a limit, the newest and those that the status names left out.
 pub fn surplus_stages(status: &DatabaseMigrationStatus, facts: &Facts, limit: usize) -> Vec<String> {
-    let named = [
-        status.backup.as_ref().map(|backup| backup.stage.job.as_str()),
-        status.verify.as_ref().map(|verify| verify.stage.job.as_str()),
-    ];
     let surplus = |kind| {
-        let of_status = |job: &&JobView| named.contains(&Some(job.name.as_str()));
+        let of_status = |job: &&JobView| status.stages.all().any(|stage| stage.job == job.name);
         let kept = facts.of(kind).filter(of_status).count();
         let mut old: Vec<_> = facts.of(kind).filter(|job| job.ended().is_some() && !of_status(job)).collect();
         old.sort_by_key(|job| std::cmp::Reverse((job.record.number, job.created, job.name.clone())));
         old.into_iter().skip(limit.saturating_sub(kept)).map(|job| job.name.clone()).collect::<Vec<_>>()
     };
-    [surplus(Kind::Backup), surplus(Kind::Verify)].concat()
+    Kind::ALL.into_iter().filter(|kind| kind.traits().in_history).flat_map(surplus).collect()
 }

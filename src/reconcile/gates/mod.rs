@@ -3,17 +3,19 @@
 
 mod approval;
 mod backup;
+mod cleared;
 mod rehearsal;
 mod retry;
 mod rollback;
 mod start;
 mod verify;
 
+pub use super::effects::{WHILE_ACTIVE, WITHOUT_POD};
 pub use approval::shown;
 pub use backup::{no_backup, surplus_stages};
+pub use cleared::Start;
 pub use rehearsal::old_rehearsals;
 pub use retry::repeats_by_itself;
-pub use start::Start;
 
 use super::{
     checks::{Chosen, plan_problem, requested_at},
@@ -29,11 +31,6 @@ use crate::{
 };
 use k8s_openapi::jiff::Timestamp;
 use std::time::Duration;
-
-/// How soon to look again while a pod works; its end is watched, this is for a lost watch event.
-pub const WHILE_ACTIVE: Duration = Duration::from_secs(15);
-/// How soon to look again at a Job without a pod: the API server's refusal is an event that is not watched.
-pub const WITHOUT_POD: Duration = Duration::from_secs(2);
 
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(300);
 /// How soon to look again where a mended Secret, image or database would let things go on.

@@ -2,11 +2,14 @@
 
 use super::{Ctx, WHILE_ACTIVE, WITHOUT_POD, hold};
 use crate::{
-    api::{DatabaseMigration, DatabaseMigrationStatus, Problem, Reason, RehearsalStatus, StageResult, StageStatus},
+    api::{
+        DatabaseMigration, DatabaseMigrationStatus, Problem, Reason, RehearsalStatus, StageChange, StageResult,
+        StageStatus,
+    },
     jobs::{Kind, Progress, Rehearsal},
     reconcile::{
-        checks::{RehearsalAsk, rehearsal_ask, rehearsal_json, rehearsal_progress, rehearsal_status},
-        effects::{Effect, Next, Note, Step},
+        checks::{WantedRehearsal, rehearsal_json, rehearsal_progress, rehearsal_status, wanted_rehearsal},
+        effects::{Next, Note, Step},
         facts::Facts,
     },
 };
@@ -15,7 +18,7 @@ pub(super) fn rehearsed(ctx: &Ctx) -> Step {
     // What rolls back after a failed verification came that way before.
     let asked = match ctx.rolls_back {
         Some(_) => None,
-        None => rehearsal_ask(ctx.object, ctx.plan, ctx.facts, ctx.requested_at()),
+        None => wanted_rehearsal(ctx.object, ctx.plan, ctx.facts, ctx.requested_at()),
     };
     let ask = match asked {
         None => return Step::default(),
@@ -24,12 +27,13 @@ pub(super) fn rehearsed(ctx: &Ctx) -> Step {
     };
     let message = format!("Job {} rehearses plan {} on a scratch database", ask.name, ctx.plan.hash);
     let stage = running(&ask, ctx);
-    let begun = || Note::Rehearsal(Some(RehearsalStatus { stage: stage.clone(), ..RehearsalStatus::default() }));
-    match rehearsal_progress(&ask, ctx.memory.rehearsal.as_ref(), &ctx.facts.rehearsals) {
-        Progress::Absent => Step::default()
-            .note(begun())
-            .before(Effect::Rehearse(Box::new(ask.request.clone())))
-            .stopped(Reason::Rehearsing, message, Next::After(WITHOUT_POD)),
+    let begun = || note(RehearsalStatus { stage: stage.clone(), ..RehearsalStatus::default() });
+    match rehearsal_progress(&ask, ctx.memory.stages.rehearsal.as_ref(), &ctx.facts.rehearsals) {
+        Progress::Absent => Step::default().note(begun()).create(ask.request.clone()).stopped(
+            Reason::Rehearsing,
+            message,
+            Next::After(WITHOUT_POD),
+        ),
         Progress::Waiting | Progress::Running => {
             Step::default().note(begun()).stopped(Reason::Rehearsing, message, Next::After(WHILE_ACTIVE))
         }
@@ -47,17 +51,21 @@ pub(super) fn rehearsed(ctx: &Ctx) -> Step {
     }
 }
 
-fn is_recorded(memory: &DatabaseMigrationStatus, ask: &RehearsalAsk) -> bool {
-    let stage = memory.rehearsal.as_ref().map(|rehearsal| &rehearsal.stage);
+fn note(status: RehearsalStatus) -> Note {
+    Note::stage(StageChange::Rehearsal(status))
+}
+
+fn is_recorded(memory: &DatabaseMigrationStatus, ask: &WantedRehearsal) -> bool {
+    let stage = memory.stages.rehearsal.as_ref().map(|rehearsal| &rehearsal.stage);
     stage.is_some_and(|stage| stage.job == ask.name && stage.result != StageResult::Running)
 }
 
 /// It has just ended: what it found goes into the status, and beside the plan.
-fn ended(ctx: &Ctx, ask: &RehearsalAsk, running: StageStatus, outcome: &Result<(), String>) -> Step {
+fn ended(ctx: &Ctx, ask: &WantedRehearsal, running: StageStatus, outcome: &Result<(), String>) -> Step {
     let view = ctx.facts.rehearsals.iter().find(|view| view.job.name == ask.name);
     let found: Option<&Rehearsal> = view.and_then(|view| view.end.as_ref()).and_then(|end| end.found.as_ref());
     let status = rehearsal_status(running, found, outcome, ctx.now);
-    let mut step = Step::default().note(Note::Rehearsal(Some(status)));
+    let mut step = Step::default().note(note(status));
     step.rehearsal = Some(found.map(rehearsal_json));
     match outcome {
         Ok(()) => step.event(false, "RehearsalSucceeded", &format!("plan {}", ctx.plan.hash), Some(ask.name.clone())),
@@ -65,7 +73,7 @@ fn ended(ctx: &Ctx, ask: &RehearsalAsk, running: StageStatus, outcome: &Result<(
     }
 }
 
-fn not_rehearsed(object: &DatabaseMigration, ask: &RehearsalAsk, why: &str) -> Step {
+fn not_rehearsed(object: &DatabaseMigration, ask: &WantedRehearsal, why: &str) -> Step {
     let message = format!(
         "nothing was run, since the rehearsal by Job {} failed: {why}; to try again, change the spec or the annotation alembic-operator.dev/requestedAt",
         ask.name
@@ -73,14 +81,14 @@ fn not_rehearsed(object: &DatabaseMigration, ask: &RehearsalAsk, why: &str) -> S
     hold(object, Problem::new(Reason::RehearsalFailed, message))
 }
 
-fn running(ask: &RehearsalAsk, ctx: &Ctx) -> StageStatus {
-    let before = ctx.memory.rehearsal.as_ref().map(|rehearsal| &rehearsal.stage);
+fn running(ask: &WantedRehearsal, ctx: &Ctx) -> StageStatus {
+    let before = ctx.memory.stages.rehearsal.as_ref().map(|rehearsal| &rehearsal.stage);
     let same = before.filter(|stage| stage.job == ask.name);
     StageStatus::running(&ask.name, &ctx.plan.hash, same, ctx.now)
 }
 
 /// The Jobs of other plans, and of one that nobody waits for any more; the newest is kept for its log.
 pub fn old_rehearsals(status: &DatabaseMigrationStatus, facts: &Facts) -> Vec<String> {
-    let newest = status.rehearsal.as_ref().map(|rehearsal| rehearsal.stage.job.as_str());
+    let newest = status.stages.rehearsal.as_ref().map(|rehearsal| rehearsal.stage.job.as_str());
     facts.of(Kind::Rehearse).filter(|job| Some(job.name.as_str()) != newest).map(|job| job.name.clone()).collect()
 }

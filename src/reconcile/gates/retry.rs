@@ -58,15 +58,16 @@ enum Retry {
 fn after(last: Option<&RunStatus>, generation: i64, requested_at: Option<&str>, limit: i32, now: Timestamp) -> Retry {
     let first = Retry::Open { attempts: 1, locked_out: 0 };
     let Some(last) = last else { return first };
-    let asked_anew = last.generation != generation || last.requested_at.as_deref() != requested_at;
+    let asked_anew = last.record.generation != generation || last.record.requested_at.as_deref() != requested_at;
     if last.result == RunResult::Succeeded || asked_anew {
         return first;
     }
     let reason = last.reason.as_deref().and_then(Reason::parse).unwrap_or(Reason::RunLost);
     let problem = Problem::new(reason, last.message.clone().unwrap_or_default());
     let locked = last.result == RunResult::Failed && reason == Reason::TableLocked;
-    if locked && last.locked_out >= limit {
-        let message = format!("given up after {} attempts: {}", last.locked_out, problem.message);
+    let locked_out = last.record.locked_out.saturating_add(i32::from(locked));
+    if locked && locked_out >= limit {
+        let message = format!("given up after {locked_out} attempts: {}", problem.message);
         return Retry::Closed(Problem::new(Reason::MigrationFailed, message));
     }
     if !locked && (last.result != RunResult::Refused || !repeats_by_itself(reason)) {
@@ -74,7 +75,7 @@ fn after(last: Option<&RunStatus>, generation: i64, requested_at: Option<&str>, 
     }
     match remaining(last, now) {
         Some(pause) => Retry::Wait { pause, problem },
-        None => Retry::Open { attempts: last.attempts.saturating_add(1), locked_out: last.locked_out },
+        None => Retry::Open { attempts: last.record.attempts.saturating_add(1), locked_out },
     }
 }
 
@@ -94,7 +95,7 @@ pub fn repeats_by_itself(reason: Reason) -> bool {
 
 fn remaining(last: &RunStatus, now: Timestamp) -> Option<Duration> {
     let ended = last.finished_at.as_ref().or(last.started_at.as_ref())?.0;
-    let doublings = u32::try_from(last.attempts.saturating_sub(1).clamp(0, 16)).unwrap_or(0);
+    let doublings = u32::try_from(last.record.attempts.saturating_sub(1).clamp(0, 16)).unwrap_or(0);
     let pause = FIRST_PAUSE.saturating_mul(1 << doublings).min(LONGEST_PAUSE);
     let pause = Duration::from_secs(pause).mul_f64(jitter(last));
     let left = SignedDuration::try_from(pause).ok()? - now.duration_since(ended);
@@ -104,13 +105,14 @@ fn remaining(last: &RunStatus, now: Timestamp) -> Option<Duration> {
 /// 0.8 to 1.2, another one for each run, so that many that were stopped by one lock do not all come back at once. It follows
 /// from the run's name: looking again must not move it.
 fn jitter(last: &RunStatus) -> f64 {
-    let digits = short_hash(&[&last.job, &last.number.to_string()], 4);
+    let digits = short_hash(&[&last.job, &last.record.number.to_string()], 4);
     0.8 + 0.4 * f64::from(u16::from_str_radix(&digits, 16).unwrap_or_default()) / f64::from(u16::MAX)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::RunRecord;
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
     fn at(second: i64) -> Timestamp {
@@ -121,8 +123,7 @@ mod tests {
         RunStatus {
             result,
             reason: Some(reason.to_string()),
-            attempts,
-            generation: 3,
+            record: RunRecord { attempts, generation: 3, ..RunRecord::default() },
             finished_at: Some(Time(at(0))),
             ..RunStatus::default()
         }
@@ -158,7 +159,11 @@ mod tests {
     #[test]
     fn a_run_that_met_a_locked_table_is_repeated_up_to_the_limit() {
         // Refusals between them do not count.
-        let locked = |locked_out| RunStatus { locked_out, ..run(RunResult::Failed, Reason::TableLocked, 8) };
+        let locked = |times| {
+            let mut last = run(RunResult::Failed, Reason::TableLocked, 8);
+            last.record.locked_out = times - 1;
+            last
+        };
         assert!(matches!(after(Some(&locked(1)), 3, None, 2, at(1)), Retry::Wait { .. }));
         assert_eq!(after(Some(&locked(1)), 3, None, 2, at(600)), Retry::Open { attempts: 9, locked_out: 1 });
         let given_up = after(Some(&locked(2)), 3, None, 2, at(9999));

@@ -4,18 +4,18 @@ use super::{Ctx, hold, hold_over, shown, towards};
 use crate::{
     api::{OnFailure, Problem, Reason, ReasonKind, SucceededRun},
     reconcile::{
-        checks::{Chosen, VerifyAsk, rollback_plan, rolled_back},
-        decide::shows_plan,
+        checks::{Chosen, Verification, rollback_plan, rolled_back},
         effects::Step,
+        plan::shows_plan,
         situation::judged,
     },
 };
 
 /// A verification failed: hold, or roll the run back.
-pub(super) fn not_verified(at: &Ctx, ask: &VerifyAsk, why: &str) -> Step {
+pub(super) fn not_verified(at: &Ctx, ask: &Verification, why: &str) -> Step {
     let failed = format!("the verification of run {} failed (Job {}): {why}", ask.run.run.number, ask.name);
     let held = |message: String| hold(at.object, Problem::new(Reason::VerifyFailed, message));
-    match at.object.spec.verify.on_failure {
+    match at.object.spec.stages.verify.on_failure {
         OnFailure::Hold => held(failed),
         OnFailure::Downgrade => match rollback_plan(at.object, &ask.run, at.world, at.facts) {
             Ok(plan) => roll_back(at, &ask.run, plan, &failed),

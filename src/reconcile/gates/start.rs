@@ -1,6 +1,6 @@
 //! What starts a run: the record that the status remembers, and what the runner is asked to do; no I/O.
 
-use super::{Cleared, Ctx, WITHOUT_POD, retry};
+use super::{Cleared, Ctx, WITHOUT_POD, cleared::Start, retry};
 use crate::{
     api::{AdoptVerify, Reason, RunRecord, parse_duration},
     jobs::{Limit, Run, RunRequest, run_name},
@@ -18,21 +18,6 @@ const DEFAULT_LOCK_WAIT: Duration = Duration::from_secs(30);
 const DEFAULT_LOCK_TIMEOUT: Duration = Duration::from_secs(3);
 const DEFAULT_STATEMENT_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 
-/// A run that may start. Only a plan that passed every gate becomes one.
-#[derive(Clone, Debug)]
-pub struct Start(RunRequest);
-
-impl Start {
-    pub fn request(&self) -> &RunRequest {
-        &self.0
-    }
-
-    /// The run as the status remembers it.
-    pub fn record(&self) -> RunRecord {
-        self.0.run_record()
-    }
-}
-
 /// Creates the Job, lets the status say so, and then lets the Job begin.
 pub(super) fn start(cleared: &Cleared) -> Step {
     let ctx = &cleared.ctx;
@@ -45,7 +30,7 @@ pub(super) fn start(cleared: &Cleared) -> Step {
         Direction::Upgrade | Direction::None => Reason::Migrating,
     };
     let run = asked(ctx, record.transactional);
-    let start = Start(RunRequest::new(ctx.object, record, run));
+    let start = Start::new(RunRequest::new(ctx.object, record, run));
     Step::default()
         .before(Effect::Start(Box::new(start)))
         .after(Effect::Release(name.clone()))
@@ -62,7 +47,7 @@ fn record(ctx: &Ctx) -> RunRecord {
         number: ctx.next_run(),
         plan_hash: ctx.plan.hash.clone(),
         direction: direction_name(plan.direction).to_owned(),
-        release_from: release_from(ctx).unwrap_or_else(|| from.clone()),
+        release_from: release_from(ctx).filter(|before| *before != from),
         from,
         to: list(&plan.end),
         image: ctx.plan.image.image.clone(),
@@ -83,7 +68,7 @@ fn record(ctx: &Ctx) -> RunRecord {
 fn release_from(ctx: &Ctx) -> Option<Vec<String>> {
     let before = &ctx.memory.runs.led_to(&ctx.plan.plan.from)?.run;
     let same = before.generation == ctx.generation() && before.requested_at.as_deref() == ctx.requested_at();
-    (same && before.rolls_back.is_none() && before.direction == "upgrade").then(|| before.release_from.clone())
+    (same && before.rolls_back.is_none() && before.direction == "upgrade").then(|| before.release_from().to_vec())
 }
 
 fn asked(ctx: &Ctx, transactional: bool) -> Run {

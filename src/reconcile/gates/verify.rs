@@ -2,29 +2,30 @@
 
 use super::{Ctx, WHILE_ACTIVE, WITHOUT_POD, backup::give_up, interval, rollback::not_verified};
 use crate::{
-    api::{Reason, StageResult, StageStatus, VerifyStatus},
+    api::{Reason, StageChange, StageResult, StageStatus, VerifyStatus},
     jobs::{Kind, Progress, Trouble},
     reconcile::{
-        checks::{VerifyAsk, verify_ask, verify_progress},
-        effects::{Effect, Next, Note, Step},
+        checks::{Verification, stage_progress, verification},
+        effects::{Next, Note, Step},
     },
 };
 
 pub(super) fn verified(at: &Ctx) -> Step {
     let (object, memory, world) = (at.object, at.memory, at.world);
-    let ask = verify_ask(object, memory, &world.rows, &world.image, at.requested_at());
+    let ask = verification(object, memory, &world.rows, &world.image, at.requested_at());
     let step = give_up(at.facts, Kind::Verify, ask.as_ref().map(|ask| ask.name.as_str()));
     let Some(ask) = ask else { return step };
-    let known = memory.verify.as_ref().map(|verify| &verify.stage).filter(|stage| stage.job == ask.name);
+    let known = memory.stages.verify.as_ref().map(|verify| &verify.stage).filter(|stage| stage.job == ask.name);
     let running = StageStatus::running(&ask.name, &ask.run.run.plan_hash, known, at.now);
+    let progress = stage_progress(known, Kind::Verify, &ask.name, ask.request.timeout, at.facts, at.now);
     let known = known.map(|stage| stage.result);
     let waits = |trouble: Option<&Trouble>, pause| waits(&ask, running.clone(), trouble, pause);
-    step.then(match verify_progress(&ask, memory, at.facts, at.now) {
+    step.then(match progress {
         Progress::Absent if object.suspended_by().is_some() => {
             let message = format!("suspended; the verification of run {} waits", ask.run.run.number);
             Step::stop(Reason::Suspended, message, Next::Interval(interval(object)))
         }
-        Progress::Absent => waits(None, WITHOUT_POD).before(Effect::Verify(Box::new(ask.request.clone()))),
+        Progress::Absent => waits(None, WITHOUT_POD).create(ask.request.clone()),
         Progress::Waiting | Progress::Running => waits(None, WHILE_ACTIVE),
         Progress::Blocked(trouble) => waits(Some(&trouble), WHILE_ACTIVE),
         Progress::Done(Ok(()), _) if known == Some(StageResult::Succeeded) => Step::default(),
@@ -45,7 +46,7 @@ pub(super) fn verified(at: &Ctx) -> Step {
     })
 }
 
-fn waits(ask: &VerifyAsk, running: StageStatus, trouble: Option<&Trouble>, pause: std::time::Duration) -> Step {
+fn waits(ask: &Verification, running: StageStatus, trouble: Option<&Trouble>, pause: std::time::Duration) -> Step {
     let step = Step::default().note(note(ask, running));
     match trouble.map(|trouble| trouble.problem(&ask.name)) {
         Some(problem) => step.stopped(problem.reason, problem.message, Next::After(pause)),
@@ -61,6 +62,6 @@ fn waits(ask: &VerifyAsk, running: StageStatus, trouble: Option<&Trouble>, pause
     }
 }
 
-fn note(ask: &VerifyAsk, stage: StageStatus) -> Note {
-    Note::Verify(VerifyStatus { stage, run: ask.run.run.number, hash: ask.hash.clone() })
+fn note(ask: &Verification, stage: StageStatus) -> Note {
+    Note::stage(StageChange::Verify(VerifyStatus { stage, run: ask.run.run.number, hash: ask.hash.clone() }))
 }

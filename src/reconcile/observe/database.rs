@@ -2,9 +2,10 @@
 
 use crate::{
     api::{Connection, Database, DatabaseMigration, Part, ProbeMode, Problem, Reason, SecretKey, parse_duration},
+    call::call,
     db::{self, Catalog, Endpoint, ProbeError, Sizes, UrlError, VersionTable},
     error::Error,
-    reconcile::{Context, api::call, facts::DatabaseView, servers::Turn},
+    reconcile::{Context, facts::DatabaseView, servers::Turn},
 };
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, ResourceExt};

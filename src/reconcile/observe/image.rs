@@ -3,6 +3,7 @@
 use super::jobs::payload;
 use crate::{
     api::{DatabaseMigration, LABEL_ACTION, LABEL_INSPECTION, Problem, Reason},
+    call::call,
     error::Error,
     jobs::{
         InspectRequest, Inspected, Inspection, JobRecord, Kind, PodState, Request, inspect_frames, inspected_digest,
@@ -10,7 +11,6 @@ use crate::{
     },
     reconcile::{
         Context,
-        api::call,
         facts::{Facts, ImageView, JobView},
     },
 };
@@ -22,7 +22,7 @@ use std::sync::Arc;
 const WAIT_FOR_OTHERS: i64 = 60;
 
 /// What was found.
-pub struct Looked {
+pub struct ImageFacts {
     pub image: ImageView,
     /// Inspect Jobs that nobody waits for any more.
     pub obsolete: Vec<String>,
@@ -36,7 +36,7 @@ pub async fn look(
     context: &Context,
     wanted: &InspectRequest,
     facts: &Facts,
-) -> Result<Looked, Error> {
+) -> Result<ImageFacts, Error> {
     let recorded = object.status.as_ref().and_then(|s| s.image.as_ref()).and_then(|i| i.inspection.as_ref());
     let any_stored = wanted.any_stored;
     let stored =
@@ -52,7 +52,7 @@ pub async fn look(
     };
     let unwanted = |job: &&JobView| job.name != name || matches!(image, ImageView::Stored(_));
     let obsolete = facts.of(Kind::Inspect).filter(unwanted).map(|job| job.name.clone()).collect();
-    Ok(Looked { image, obsolete, lacks_owner: lacks_owner.unwrap_or(false) })
+    Ok(ImageFacts { image, obsolete, lacks_owner: lacks_owner.unwrap_or(false) })
 }
 
 /// The inspections of the images that the object was inspected with, newest first.

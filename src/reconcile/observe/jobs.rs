@@ -3,14 +3,14 @@
 
 use crate::{
     api::{DatabaseMigration, LABEL_OBJECT, RunRecord},
+    call::call,
     error::{Call, Error},
     jobs::{
         CONTAINER, Ended, FrameError, Frames, JobRecord, Joiner, Kind, PodState, Trouble, initializing, is_finished,
-        is_replaced, is_slow, job_condition, label_value, pod_state, run_name, tells_why_stuck, whole_pod_state,
+        is_replaced, is_slow, job_condition, label_value, pod_state, run_name, state_of_pod, tells_why_stuck,
     },
     reconcile::{
         Context,
-        api::call,
         facts::{ActiveRun, JobView, PodRef},
     },
     text,
@@ -219,7 +219,7 @@ async fn state(job: &Job, kind: Kind, context: &Context) -> Result<(PodState, Op
                 uid: pod.uid().unwrap_or_default(),
                 version: pod.resource_version().unwrap_or_default(),
             };
-            let state = with_cause(read(kind, &pod), &pod, context).await?;
+            let state = with_cause(state_of_pod(kind, &pod), &pod, context).await?;
             Ok((as_its_job(job, kind, state), Some(reference)))
         }
         None => Ok((refused_pod(job, context).await?, None)),
@@ -229,15 +229,6 @@ async fn state(job: &Job, kind: Kind, context: &Context) -> Result<(PodState, Op
 fn newest(mut pods: Vec<Arc<Pod>>) -> Option<Arc<Pod>> {
     pods.sort_by_key(|pod| pod.creation_timestamp().map(|t| t.0));
     pods.pop()
-}
-
-fn read(kind: Kind, pod: &Pod) -> PodState {
-    match kind {
-        Kind::Backup => whole_pod_state(pod),
-        Kind::Inspect | Kind::Probe | Kind::Compare | Kind::Replay | Kind::Rehearse | Kind::Run | Kind::Verify => {
-            pod_state(pod)
-        }
-    }
 }
 
 /// Why a pod on a node does not start is not in its status: the kubelet writes events.
@@ -268,9 +259,7 @@ async fn why_stuck(pod: &Pod, context: &Context) -> Result<Option<String>, Error
 fn as_its_job(job: &Job, kind: Kind, state: PodState) -> PodState {
     match state {
         PodState::Ended(ended)
-            if matches!(kind, Kind::Backup | Kind::Verify)
-                && ended.exit_code.is_none()
-                && job_condition(job, "Complete") =>
+            if kind.traits().users_command && ended.exit_code.is_none() && job_condition(job, "Complete") =>
         {
             PodState::Ended(Ended { exit_code: Some(0), ran: true, ..ended })
         }

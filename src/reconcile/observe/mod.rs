@@ -8,23 +8,23 @@ mod rehearsals;
 mod schema;
 
 pub use image::InspectionCache;
-pub use schema::Checks;
+pub use schema::DriftSchedule;
 
 use self::database::Located;
 
 use super::{
     Context,
-    api::call,
     checks::requested_at,
-    due,
+    due::{self, Lasts},
     facts::{DatabaseView, Facts, ImageView, ModelsView, SchemaView, ShownPlan},
     plan::{plan_hash, plan_name},
 };
 use crate::{
     api::{DatabaseMigration, DriftMode, OnDrift, OnFailure},
+    call::call,
     db::{ALEMBICS_WIDTH, VersionRows, VersionTable},
     error::Error,
-    jobs::{Inspected, Kind, compare_request, probe_request, wanted},
+    jobs::{CompareRequest, Inspected, Kind, ProbeRequest, compare_request, compared, probe_request, probed, wanted},
     revisions::Target,
 };
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -108,12 +108,13 @@ async fn by_job(
     }
     let catalog = object.spec.drift.mode.by_catalog().then(|| located.dialect.clone());
     let wanted = probe_request(object, catalog, requested_at(object));
-    let looked = due::probes(object, facts.of(Kind::Probe), wanted, context.now());
-    facts.database = looked.view;
-    facts.next_probe = looked.next;
-    facts.obsolete.extend(looked.obsolete);
+    let read = due::answers(facts.of(Kind::Probe), wanted, probed, Lasts::probe(object), context.now());
+    facts.next_probe = read.next.clone().map(|record| ProbeRequest { record });
+    facts.obsolete.extend(read.obsolete.clone());
+    let latest = read.latest.clone();
+    facts.database = read.database();
     let look = schema::SchemaLook::new(object, context, located, facts);
-    if let Some(job) = looked.latest {
+    if let Some(job) = latest {
         facts.schema = look.of_job(&job).await?;
     }
     Ok(())
@@ -134,10 +135,10 @@ fn by_models(object: &DatabaseMigration, context: &Context, facts: &mut Facts) {
         return facts.obsolete.extend(all);
     };
     let wanted = compare_request(object, &image.image, requested_at(object));
-    let looked = due::comparisons(object, facts.of(Kind::Compare), wanted, context.now());
-    facts.models = looked.view;
-    facts.next_comparison = looked.next.map(|record| (record, image.image.clone()));
-    facts.obsolete.extend(looked.obsolete);
+    let compared = due::answers(facts.of(Kind::Compare), wanted, compared, Lasts::models(object), context.now());
+    facts.next_comparison = compared.next.clone().map(|record| CompareRequest { record, image: image.image.clone() });
+    facts.obsolete.extend(compared.obsolete.clone());
+    facts.models = compared.models();
 }
 
 /// The image whose models the tables should have: models are of the newest revision. While another one is to be deployed and
@@ -176,7 +177,7 @@ fn is_pending(object: &DatabaseMigration, facts: &Facts) -> bool {
     let (Ok(graph), Ok(target)) = (&image.graph, Target::parse(&object.spec.target_revision)) else { return false };
     let there = snapshot.rows.clone().into_set();
     // A verification that fails may lead back from the target.
-    object.spec.verify.on_failure == OnFailure::Downgrade
+    object.spec.stages.verify.on_failure == OnFailure::Downgrade
         || graph.resolve_target(&target).map_or(true, |target| BTreeSet::from_iter(target) != there)
 }
 

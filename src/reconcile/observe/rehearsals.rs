@@ -4,12 +4,11 @@
 use super::{database::Located, jobs::payload};
 use crate::{
     api::{BackupMethod, DatabaseMigration, StageResult},
+    call::call,
     error::{Call, Error},
     jobs::{Kind, Rehearsal, rehearsal_verdict},
     reconcile::{
-        Context,
-        api::call,
-        cnpg,
+        Context, cnpg,
         facts::{CnpgView, Facts, RehearsalEnd, RehearsalView},
     },
     text,
@@ -18,7 +17,7 @@ use kube::ResourceExt;
 
 /// The rehearsals, each with what it found where that is not recorded yet.
 pub async fn ended(object: &DatabaseMigration, context: &Context, facts: &Facts) -> Result<Vec<RehearsalView>, Error> {
-    let recorded = object.status.as_ref().and_then(|status| status.rehearsal.as_ref());
+    let recorded = object.status.as_ref().and_then(|status| status.stages.rehearsal.as_ref());
     let mut seen = Vec::new();
     for job in facts.of(Kind::Rehearse) {
         let known = recorded.is_some_and(|r| r.stage.job == job.name && r.stage.result != StageResult::Running);
@@ -41,7 +40,7 @@ pub async fn ended(object: &DatabaseMigration, context: &Context, facts: &Facts)
 
 /// The Backup that is waited for, if one is.
 pub async fn cnpg(object: &DatabaseMigration, context: &Context, located: &Located) -> Result<Option<CnpgView>, Error> {
-    let backup = object.status.as_ref().and_then(|status| status.backup.as_ref());
+    let backup = object.status.as_ref().and_then(|status| status.stages.backup.as_ref());
     let waited_for = backup.filter(|b| b.method == BackupMethod::Cnpg && b.stage.result == StageResult::Running);
     match waited_for {
         Some(backup) => look(object, context, &backup.stage.job, &located.secrets()).await.map(Some),

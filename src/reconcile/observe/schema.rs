@@ -2,23 +2,15 @@
 
 use super::{database::Located, jobs::payload};
 use crate::{
-    api::{
-        Change, ConditionType, DatabaseMigration, DatabaseMigrationStatus, DriftMode, OnDrift, Problem, Reason,
-        parse_duration,
-    },
+    api::{DatabaseMigration, Problem, Reason, parse_duration},
+    call::call,
     db::{Catalog, Endpoint, Schema, VersionTable},
     error::Error,
-    jobs::{CatalogReport, Kind, ReplayRequest, reported},
+    jobs::{CatalogReport, reported},
     reconcile::{
         Context,
-        api::call,
-        checks::{self, accepted_drift, requested_at},
-        due,
-        facts::{
-            DatabaseView, Facts,
-            ImageView::{Reported, Stored},
-            JobView, Kept, ReplayView, SchemaView, SeenSchema,
-        },
+        due::{self, Due, Replay},
+        facts::{Facts, JobView, ReplayView, SchemaView, SeenSchema, StoredBaseline},
         schema::{baseline, schema_name},
         servers::Turn,
     },
@@ -33,12 +25,11 @@ use std::{
 };
 
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
-const DEFAULT_INTERVAL: Duration = Duration::from_secs(300);
 
 /// When the schema of each object was last compared, by the object's UID. Nothing of it is kept: after a start the
 /// comparisons are spread over an interval, so that they do not all come at once.
 #[derive(Default)]
-pub struct Checks(Mutex<HashMap<String, Check>>);
+pub struct DriftSchedule(Mutex<HashMap<String, Check>>);
 
 struct Check {
     /// What the comparison was made for.
@@ -49,7 +40,7 @@ struct Check {
 /// More entries than that are cleared of objects that are gone.
 const MANY: usize = 4096;
 
-impl Checks {
+impl DriftSchedule {
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Check>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -63,12 +54,9 @@ impl Checks {
         checks.insert(uid.to_owned(), Check { reason, at });
     }
 
-    /// Whether a comparison for this reason is due. The interval is that of the passes, which have a jitter.
-    fn due(&self, uid: &str, reason: &str, interval: Duration, now: Timestamp) -> Option<bool> {
-        let checks = self.lock();
-        let check = checks.get(uid)?;
-        let lasts = i64::try_from(interval.mul_f64(0.85).as_secs()).unwrap_or(i64::MAX);
-        Some(check.reason != reason || now.duration_since(check.at).as_secs() >= lasts)
+    /// The last comparison: what it was made for, and when.
+    fn last(&self, uid: &str) -> Option<(String, Timestamp)> {
+        self.lock().get(uid).map(|check| (check.reason.clone(), check.at))
     }
 }
 
@@ -77,53 +65,23 @@ pub struct SchemaLook<'a> {
     object: &'a DatabaseMigration,
     context: &'a Context,
     located: &'a Located,
-    /// Whether it is asked for, and there is something to look at.
-    wanted: bool,
-    /// What it is made for.
-    reason: String,
+    /// What it is made for; `None` where it is not asked for, or there is nothing to look at.
+    reason: Option<String>,
     replay: Replay,
-}
-
-/// The history run again, as far as its Jobs have come.
-enum Replay {
-    NotWanted,
-    Impossible(Problem),
-    Wanted(Box<WantedReplay>),
-}
-
-struct WantedReplay {
-    request: ReplayRequest,
-    /// The newest that has ended.
-    ended: Option<JobView>,
-    working: Option<JobView>,
-    /// Whether there is to be another one.
-    due: bool,
 }
 
 impl<'a> SchemaLook<'a> {
     /// Sees what is to be looked at; replays that nobody needs any more are cleared away.
     pub fn new(object: &'a DatabaseMigration, context: &'a Context, located: &'a Located, facts: &mut Facts) -> Self {
-        let is_seen = matches!(facts.database, DatabaseView::Seen(_)) && knows_table(object, facts);
-        let replay = replay(object, context, located, facts);
-        let state = match &replay {
-            Replay::Wanted(wanted) => {
-                let ended = wanted.ended.as_ref().map(|job| job.record.number);
-                format!(" {} {ended:?} {}", wanted.request.record.key, wanted.working.is_some())
-            }
-            Replay::NotWanted | Replay::Impossible(_) => String::new(),
-        };
-        // Without the image nobody knows what the history is.
-        let unknown = object.spec.drift.mode == DriftMode::Replay && matches!(replay, Replay::NotWanted);
-        let wanted = object.spec.drift.mode.by_catalog() && is_seen && !unknown;
-        let reason = reason(object, facts) + &state;
-        Self { object, context, located, wanted, reason, replay }
+        let (replay, obsolete) = due::replay(object, facts, context.now());
+        facts.obsolete.extend(obsolete);
+        let reason = due::reason(object, facts, &replay);
+        Self { object, context, located, reason, replay }
     }
 
     /// Reads it when that is due: after a run and when something else is asked for at once, else at the interval.
     pub async fn over_the_network(self, endpoint: &Endpoint, table: &VersionTable) -> Result<SchemaView, Error> {
-        if !self.is_due() {
-            return Ok(SchemaView::NotLooked);
-        }
+        let Some(check) = self.due() else { return Ok(SchemaView::NotLooked) };
         let timeout = self.object.spec.drift.timeout.as_deref().and_then(parse_duration).unwrap_or(DEFAULT_TIMEOUT);
         let read = {
             let turn = super::database::turn(self.object, self.context, endpoint, timeout).await;
@@ -132,38 +90,50 @@ impl<'a> SchemaLook<'a> {
         };
         match read {
             Ok(schema) if schema.migrating => Ok(SchemaView::NotLooked),
-            Ok(schema) => self.seen(schema).await,
+            Ok(schema) => self.seen(schema, check).await,
             Err(error) => Ok(SchemaView::Failed(super::database::probe_problem(&error))),
         }
     }
 
     /// The schema as the Job read it that also read the version rows.
     pub async fn of_job(mut self, job: &JobView) -> Result<SchemaView, Error> {
-        self.reason += &format!(" by look {}", job.record.number);
-        if !self.is_due() {
-            return Ok(SchemaView::NotLooked);
-        }
+        self.reason = self.reason.map(|reason| format!("{reason} by look {}", job.record.number));
+        let Some(check) = self.due() else { return Ok(SchemaView::NotLooked) };
         match self.read(job).await? {
-            Ok(schema) => self.seen(schema).await,
+            Ok(schema) => self.seen(schema, check).await,
             Err(problem) => Ok(SchemaView::Failed(problem)),
         }
     }
 
-    fn is_due(&self) -> bool {
-        self.wanted && is_due(self.object, self.context, &self.object.uid().unwrap_or_default(), &self.reason)
+    /// What the look is made for, where one is due.
+    fn due(&self) -> Option<String> {
+        let process = &self.context.process;
+        let reason = self.reason.as_ref()?;
+        let uid = self.object.uid().unwrap_or_default();
+        let last = process.checks.last(&uid);
+        let last = last.as_ref().map(|(reason, at)| (reason.as_str(), *at));
+        let delay = |interval| process.back_off.part(&uid, interval);
+        match due::comparison(self.object, last, reason, delay, self.context.now()) {
+            Due::Now => Some(reason.clone()),
+            Due::NotYet => None,
+            Due::NotSince(at) => {
+                process.checks.done(&uid, reason.clone(), at);
+                None
+            }
+        }
     }
 
-    async fn seen(self, mut schema: Schema) -> Result<SchemaView, Error> {
+    async fn seen(self, mut schema: Schema, check: String) -> Result<SchemaView, Error> {
         schema.catalog.hide(&self.located.secrets());
         let kept = match kept(self.object, self.context).await? {
             Ok(kept) => kept,
             Err(problem) => return Ok(SchemaView::Failed(problem)),
         };
         let replay = self.replayed(kept.as_ref()).await?;
-        Ok(SchemaView::Seen(Box::new(SeenSchema { schema, kept, check: self.reason, replay })))
+        Ok(SchemaView::Seen(Box::new(SeenSchema { schema, kept, check, replay })))
     }
 
-    async fn replayed(&self, kept: Option<&Kept>) -> Result<ReplayView, Error> {
+    async fn replayed(&self, kept: Option<&StoredBaseline>) -> Result<ReplayView, Error> {
         let wanted = match &self.replay {
             Replay::NotWanted => return Ok(ReplayView::NotWanted),
             Replay::Impossible(problem) => {
@@ -218,72 +188,8 @@ impl<'a> SchemaLook<'a> {
     }
 }
 
-fn replay(object: &DatabaseMigration, context: &Context, located: &Located, facts: &mut Facts) -> Replay {
-    let (true, Stored(image) | Reported { image, .. }, DatabaseView::Seen(snapshot)) =
-        (object.spec.drift.mode == DriftMode::Replay, &facts.image, &facts.database)
-    else {
-        if object.spec.drift.mode != DriftMode::Replay {
-            let all: Vec<String> = facts.of(Kind::Replay).map(|job| job.name.clone()).collect();
-            facts.obsolete.extend(all);
-        }
-        return Replay::NotWanted;
-    };
-    match checks::replay(object, image, &snapshot.rows.clone().into_set(), &located.scheme) {
-        Err(problem) => Replay::Impossible(problem),
-        Ok(request) => {
-            let looked = due::replays(facts.of(Kind::Replay), request.record.clone(), context.now());
-            facts.obsolete.extend(looked.obsolete);
-            let due = looked.next.is_some();
-            let record = looked.next.unwrap_or_else(|| request.record.clone());
-            let request = ReplayRequest { record, ..request };
-            Replay::Wanted(Box::new(WantedReplay { request, ended: looked.latest, working: looked.view, due }))
-        }
-    }
-}
-
-/// Without it the version table itself would be a part of the schema.
-fn knows_table(object: &DatabaseMigration, facts: &Facts) -> bool {
-    object.spec.database.version_table.is_some() || matches!(facts.image, Stored(_) | Reported { .. })
-}
-
-fn reason(object: &DatabaseMigration, facts: &Facts) -> String {
-    let recorded = object.status.as_ref().map_or(0, |s| s.recorded_runs());
-    let runs = facts.active.as_ref().map_or(recorded, |run| run.record.number);
-    let rows = match &facts.database {
-        DatabaseView::Seen(snapshot) => Some(&snapshot.rows),
-        _ => None,
-    };
-    let asked = (requested_at(object), accepted_drift(object));
-    format!("{:?} {runs} {rows:?} {asked:?}", object.metadata.generation)
-}
-
-fn is_due(object: &DatabaseMigration, context: &Context, uid: &str, reason: &str) -> bool {
-    let (checks, now) = (&context.process.checks, context.now());
-    let drift = &object.spec.drift;
-    let interval = drift.interval.as_deref().and_then(parse_duration).unwrap_or(DEFAULT_INTERVAL);
-    let at_rest = object.status.as_ref().is_some_and(|status| {
-        status.observed_generation == object.metadata.generation && status.is_true(ConditionType::Ready)
-    });
-    match checks.due(uid, reason, interval, now) {
-        // Before a run that drift would block, nothing but a look at this moment will do.
-        Some(due) => due || !at_rest && drift.on_drift == OnDrift::Block,
-        // After a start of the operator what the status says stands for a while, unless a run may be next.
-        None if at_rest && object.status.as_ref().is_some_and(is_known) => {
-            let part = context.process.back_off.part(uid, interval);
-            checks.done(uid, reason.to_owned(), now - part);
-            false
-        }
-        None => true,
-    }
-}
-
-fn is_known(status: &DatabaseMigrationStatus) -> bool {
-    let condition = status.condition(ConditionType::Drifted);
-    condition.is_some_and(|known| known.reason == "InSync" || Change::of_reason(&known.reason).is_some())
-}
-
-/// What is stored under the object's name for it, and is its own.
-async fn kept(object: &DatabaseMigration, context: &Context) -> Result<Result<Option<Kept>, Problem>, Error> {
+/// The object's baseline ConfigMap; refused if it has another owner.
+async fn kept(object: &DatabaseMigration, context: &Context) -> Result<Result<Option<StoredBaseline>, Problem>, Error> {
     let api: Api<ConfigMap> = Api::namespaced(context.client.clone(), &object.namespace().unwrap_or_default());
     let name = schema_name(object);
     let Some(map) = call(&format!("get ConfigMap {name}"), api.get_opt(&name)).await? else { return Ok(Ok(None)) };
@@ -292,5 +198,5 @@ async fn kept(object: &DatabaseMigration, context: &Context) -> Result<Result<Op
         return Ok(Err(Problem::new(Reason::InvalidSpec, message)));
     }
     let version = map.resource_version().unwrap_or_default();
-    Ok(Ok(Some(Kept { baseline: baseline(&map).map(Arc::new), version })))
+    Ok(Ok(Some(StoredBaseline { baseline: baseline(&map).map(Arc::new), version })))
 }
