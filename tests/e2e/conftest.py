@@ -30,7 +30,8 @@ def install(*settings):
     """Installs or upgrades the chart as the README says."""
     reference = operator_image()
     repository, _, digest = reference.partition("@")
-    return helm("upgrade", "--install", OPERATOR, ROOT / "charts" / "alembic-operator", "--namespace", OPERATOR, "--create-namespace",
+    # Helm 4.0 conflicts with itself over an object that an upgrade left out and a later one made again.
+    return helm("upgrade", "--install", OPERATOR, ROOT / "charts" / "alembic-operator", "--namespace", OPERATOR, "--create-namespace", "--force-conflicts",
                 "--set", f"image.repository={repository},image.digest={digest}", "--wait", "--timeout", "120s", *settings)
 
 
