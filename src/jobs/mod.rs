@@ -24,6 +24,7 @@ mod rehearsal_report;
 mod rehearse;
 mod replay;
 mod report;
+mod revision;
 mod run;
 mod scratch;
 mod stuck;
@@ -56,6 +57,9 @@ pub use rehearsal_report::{
 pub use rehearse::{Origin, RehearseRequest, rehearsal_verdict};
 pub use replay::ReplayRequest;
 pub use report::{CatalogReport, Differences, Failure, Look, Report, ReportError, RunState, reported};
+pub use revision::{
+    AUTHOR_DEADLINE, Author, Authored, ByHand, Merge, NextRevision, ReviewNote, RevisionFile, author_job,
+};
 pub use run::{EndedRun, RunRequest, run_job, run_name};
 pub use scratch::Scratch;
 pub use stuck::{START_DEADLINE, initializing, is_slow, tells_why_stuck};

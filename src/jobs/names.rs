@@ -17,6 +17,12 @@ pub(super) fn job_name(object: &DatabaseMigration, kind: Kind, number: i64, iden
     format!("{}{rest}", name_part(object, NAME_PART.min(MAX_JOB_NAME.saturating_sub(rest.len()))))
 }
 
+/// `OBJECT-revision-HASH`, of a Job that a person asked for at some moment.
+pub(super) fn author_job_name(object: &DatabaseMigration, asked_at: &str) -> String {
+    let hash = short_hash(&[&object.uid().unwrap_or_default(), asked_at], 8);
+    format!("{}-revision-{hash}", name_part(object, NAME_PART))
+}
+
 /// Name of what an object has one of; follows the object's name and UID.
 pub fn own_name(object: &DatabaseMigration, what: &str) -> String {
     format!("{}-{what}-{}", name_part(object, NAME_PART), short_hash(&[&object.uid().unwrap_or_default()], 6))

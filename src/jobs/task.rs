@@ -1,6 +1,9 @@
 //! What a Job asks of the runner, as JSON in one environment variable; no I/O.
 
-use super::scratch::MARK;
+use super::{
+    revision::{Merge, NextRevision},
+    scratch::MARK,
+};
 use crate::api::{DatabaseMigration, Part};
 use kube::ResourceExt;
 use serde::Serialize;
@@ -48,6 +51,10 @@ pub enum Action {
     Probe { catalog: BTreeMap<&'static str, String> },
     /// Compare the tables with the models; change nothing.
     Compare,
+    /// Write the next revision's file, and report its text; change nothing.
+    Revision(NextRevision),
+    /// Write a revision's file that joins heads, and report its text.
+    Merge(Merge),
     /// Take the database from one set of rows to another.
     Run(Run),
     /// Do the same with a scratch database, and read the schema that comes of it.

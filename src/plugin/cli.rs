@@ -4,6 +4,10 @@ use crate::{cli::FingerprintArgs, cli::LintArgs, jobs::Kind};
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::PossibleValue};
 use std::path::PathBuf;
 
+mod file;
+
+pub use file::{DriftArgs, DriftOutput, FileArgs, MergeArgs, RevisionArgs};
+
 /// Alembic migrations in Kubernetes: what is planned, what ran, and what to do next.
 #[derive(Debug, Parser)]
 #[command(name = "kubectl-dbmigration", bin_name = "kubectl dbmigration", version, after_help = EXIT_CODES)]
@@ -70,6 +74,10 @@ pub enum Command {
     AcceptDrift(AcceptArgs),
     /// How the live schema differs from what it should be.
     Drift(DriftArgs),
+    /// Write the next revision: what the models have and the database has not, by Alembic's own autogenerate.
+    Revision(RevisionArgs),
+    /// Write the revision that joins several heads.
+    Merge(MergeArgs),
     /// Wait until an object is ready; ends at once when it is stalled.
     Wait(WaitArgs),
     /// What a reason or a hazard's code means, and what to do about it.
@@ -165,22 +173,6 @@ pub struct SayArgs {
 pub struct NameArgs {
     /// The object.
     pub name: String,
-}
-
-#[derive(Debug, Args)]
-pub struct DriftArgs {
-    /// The object.
-    pub name: String,
-    /// diff has every difference to read, json for programs.
-    #[arg(short, long, value_enum, default_value = "text")]
-    pub output: DriftOutput,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum DriftOutput {
-    Text,
-    Diff,
-    Json,
 }
 
 #[derive(Debug, Args)]

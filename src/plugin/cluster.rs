@@ -239,7 +239,7 @@ impl Cluster {
 }
 
 /// What the API server said, in one sentence.
-fn told(error: kube::Error) -> anyhow::Error {
+pub fn told(error: kube::Error) -> anyhow::Error {
     match &error {
         kube::Error::Api(status)
             if status.code == 404 && status.message.contains("could not find the requested resource") =>

@@ -78,6 +78,8 @@ impl Session {
             Command::Resume(args) => self.suspend(args, false).await,
             Command::AcceptDrift(args) => self.accept_drift(args).await,
             Command::Drift(args) => self.drift(args).await,
+            Command::Revision(args) => self.revision(args).await,
+            Command::Merge(args) => self.merge(args).await,
             Command::Wait(args) => self.wait(args).await,
             Command::Why(args) => self.why(&args),
             Command::Init(args) => self.init(args).await,
@@ -249,6 +251,7 @@ impl Session {
     async fn drift(&mut self, args: DriftArgs) -> anyhow::Result<u8> {
         let object = self.object(&args.name).await?;
         let key = match args.output {
+            DriftOutput::Revision => return self.revision_of_drift(&object, args).await,
             DriftOutput::Text => {
                 self.out.lines(&drift::page(&object, self.out.look()))?;
                 return Ok(0);

@@ -53,6 +53,12 @@ pub fn page(object: &DatabaseMigration, look: Look) -> Vec<Line> {
             object.namespace().unwrap_or_default()
         );
         lines.push(Line::new().text(format!("Undo it, or accept it:  {command}   ({short}: this schema only)")));
+        let revision = format!(
+            "kubectl dbmigration drift {} -n {} -o revision --keep",
+            object.name_any(),
+            object.namespace().unwrap_or_default()
+        );
+        lines.push(Line::new().text(format!("As a revision's file:   {revision}   (or --roll-back)")));
     }
     lines
 }

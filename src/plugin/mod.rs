@@ -2,6 +2,8 @@
 //! only file that talks to the API server, with the caller's own rights.
 
 mod approve;
+mod author;
+mod author_job;
 mod changes;
 pub mod cli;
 pub mod cluster;

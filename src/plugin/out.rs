@@ -12,6 +12,8 @@ use std::io::{self, IsTerminal, Write};
 /// Where answers go.
 pub struct Out {
     stream: Box<dyn Write + Send>,
+    /// What is about an answer and no part of it.
+    aside: Box<dyn Write + Send>,
     width: Option<usize>,
 }
 
@@ -20,18 +22,24 @@ impl Out {
     pub fn standard(color: Color) -> Self {
         let stdout = io::stdout();
         let terminal = stdout.is_terminal();
-        let choice = match color {
-            Color::Always => ColorChoice::Always,
-            Color::Never => ColorChoice::Never,
-            Color::Auto => AutoStream::choice(&stdout),
+        let stderr = io::stderr();
+        let choices = match color {
+            Color::Always => [ColorChoice::Always; 2],
+            Color::Never => [ColorChoice::Never; 2],
+            Color::Auto => [AutoStream::choice(&stdout), AutoStream::choice(&stderr)],
         };
         let width = terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
-        Self { stream: Box::new(AutoStream::new(stdout, choice)), width: width.filter(|width| terminal && *width > 0) }
+        Self {
+            stream: Box::new(AutoStream::new(stdout, choices[0])),
+            aside: Box::new(AutoStream::new(stderr, choices[1])),
+            width: width.filter(|width| terminal && *width > 0),
+        }
     }
 
     /// Another place, without colours.
-    pub fn to(stream: impl Write + Send + 'static, width: Option<usize>) -> Self {
-        Self { stream: Box::new(anstream::StripStream::new(Box::new(stream) as Box<dyn Write + Send>)), width }
+    pub fn to(stream: impl Write + Send + 'static, aside: impl Write + Send + 'static, width: Option<usize>) -> Self {
+        let plain = |stream: Box<dyn Write + Send>| Box::new(anstream::StripStream::new(stream));
+        Self { stream: plain(Box::new(stream)), aside: plain(Box::new(aside)), width }
     }
 
     /// How answers are to look now.
@@ -46,6 +54,12 @@ impl Out {
 
     pub fn lines(&mut self, lines: &[Line]) -> io::Result<()> {
         self.text(&coloured(lines))
+    }
+
+    /// Lines beside the answer, on standard error: the answer itself may go into a file.
+    pub fn notes(&mut self, lines: &[Line]) -> io::Result<()> {
+        self.aside.write_all(coloured(lines).as_bytes())?;
+        self.aside.flush()
     }
 
     /// A text as it is.

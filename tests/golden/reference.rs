@@ -168,7 +168,8 @@ fn the_command_line_has_its_page() {
 #[test]
 fn the_page_of_the_plugin_is_generated_from_its_arguments() {
     let introduction = "`kubectl dbmigration` is a second binary, `kubectl-dbmigration` on the PATH. It reads with your own rights: the role `view` \
-        is enough. `approve`, `reject`, `retry`, `suspend`, `resume` and `accept-drift` patch an annotation of the object.\n\n\
+        is enough. `approve`, `reject`, `retry`, `suspend`, `resume` and `accept-drift` patch an annotation of the object. `revision`, \
+        `merge` and `drift -o revision` create a Job and delete it again ([rights](rbac.md#for-people)).\n\n\
         Flags as kubectl's: `-n`, `-A`, `-l`, `--context`, `--kubeconfig`. Colours end where a pipe begins, and with `NO_COLOR`. Exit codes of `status`, \
         `wait` and `approve`: 0 ready, 1 stalled, 3 waits for somebody, 4 at work; 2 where the question could not be asked.\n\n\
         ## What it shows\n\n";
@@ -181,11 +182,23 @@ fn the_page_of_the_plugin_is_generated_from_its_arguments() {
         ("history contacts", "history.txt"),
         ("drift ledger", "drift.txt"),
         ("target shop -- -2", "target.txt"),
+        ("revision shop -m orders", "revision.txt"),
     ] {
         text += &format!(
             "```text\n$ kubectl dbmigration {command}\n{{{{#include ../../src/plugin/snapshots/{file}}}}}\n```\n\n"
         );
     }
+    text += "## The next revision, written for you\n\n`revision`, `merge` and `drift -o revision` have Alembic itself write the file, in the object's image (or `--image`) \
+        and with the project's own env.py: `include_object`, `process_revision_directives`, `file_template`, `version_locations` and the template count as they do \
+        for `alembic revision --autogenerate`. A Job does it, in a pod as that of every other Job of the object; it reads the database and changes nothing, and is \
+        deleted at the end. The file goes to standard output or into the folder of `--out`, what to check to standard error. `post_write_hooks` are not run.\n\n\
+        | command | writes |\n|---|---|\n\
+        | `revision NAME -m TEXT` | what the models have and the database has not; the database has to be at the image's head |\n\
+        | `drift NAME -o revision --keep` | what was changed by hand, so that every database gets it; change the models as well |\n\
+        | `drift NAME -o revision --roll-back` | what undoes it |\n\
+        | `merge NAME` | the revision that joins the image's heads; it needs no connection |\n\n\
+        Each statement of a `drift` revision is told to do nothing where it is done already (`if_not_exists`, `if_exists`), as far as the image's Alembic and the \
+        server know that; the others are in the review list.\n\n";
     text += "## The page\n\n`kubectl dbmigration ui` serves a page on 127.0.0.1 until it is stopped. Its address has a token that is made anew at each start; it only \
         reads, runs no JavaScript and loads nothing from elsewhere.\n\n![All objects](pictures/all.png)\n\n![One object](pictures/shop.png)\n\n";
     for subcommand in alembic_operator::plugin::cli::Cli::command().get_subcommands() {

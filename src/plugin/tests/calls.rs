@@ -22,23 +22,25 @@ use std::{
 type Objects = BTreeMap<String, Value>;
 
 #[derive(Clone, Default)]
-struct Server {
+pub struct Server {
     objects: Arc<Mutex<Objects>>,
     /// Path and query of every request, and the body of those that write.
     asked: Arc<Mutex<Vec<(String, Value)>>>,
+    /// Nothing may be created.
+    pub forbids: bool,
 }
 
-const OBJECTS: &str = "/apis/alembic-operator.dev/v1alpha1/namespaces/demo/databasemigrations";
+pub const OBJECTS: &str = "/apis/alembic-operator.dev/v1alpha1/namespaces/demo/databasemigrations";
 
 impl Server {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let server = Self::default();
         server.put(&format!("{OBJECTS}/shop"), json!(shop()));
         server.put("/api/v1/namespaces/demo/configmaps/shop-plan-012345", json!(plan_map()));
         server
     }
 
-    fn put(&self, path: &str, object: Value) {
+    pub fn put(&self, path: &str, object: Value) {
         self.objects.lock().unwrap().insert(path.to_owned(), object);
     }
 
@@ -59,6 +61,16 @@ impl Server {
         let path = parts.uri.path();
         let found = self.objects.lock().unwrap().get(path).cloned();
         let (code, text) = match (found, parts.method.as_str()) {
+            (_, "POST") if !self.forbids => (201, body.to_string()),
+            (_, "POST") => (
+                403,
+                json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "code": 403,
+                "reason": "Forbidden", "message": "User ada cannot create it" })
+                .to_string(),
+            ),
+            (_, "DELETE") => {
+                (200, json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success" }).to_string())
+            }
             (Some(Value::String(log)), _) => (200, log),
             (Some(mut object), "PATCH") => {
                 json_merge(&mut object, &body);
@@ -77,15 +89,23 @@ impl Server {
     }
 
     /// The exit code and what was written, of a command line.
-    async fn run(&self, line: &str, typed: Option<&str>) -> (Result<u8, String>, String) {
+    pub async fn run(&self, line: &str, typed: Option<&str>) -> (Result<u8, String>, String) {
         let words = std::iter::once("kubectl-dbmigration").chain(line.split(' '));
         let command: Command = Cli::try_parse_from(words).unwrap().command;
         let written = Written::default();
-        let out = Out::to(written.clone(), Some(120));
+        let out = Out::to(written.clone(), written.clone(), Some(120));
         let mut session = Session::with(self.cluster(), out, typed.map(str::to_owned));
         let code = session.execute(command).await.map_err(|error| format!("{error:#}"));
         let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
         (code, text)
+    }
+
+    /// Paths and bodies of what a verb was sent to.
+    pub fn sent(&self, verb: &str) -> Vec<(String, Value)> {
+        let asked = self.asked.lock().unwrap();
+        let of_verb =
+            asked.iter().filter_map(|(what, body)| Some((what.strip_prefix(verb)?.trim().to_owned(), body.clone())));
+        of_verb.collect()
     }
 
     fn patches(&self) -> Vec<Value> {

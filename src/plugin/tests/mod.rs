@@ -14,6 +14,7 @@ use k8s_openapi::{api::core::v1::ConfigMap, jiff::Timestamp};
 use serde_json::{Value, json};
 use std::{fs, path::Path};
 
+mod author;
 mod calls;
 mod target;
 mod writing;
@@ -142,7 +143,7 @@ fn run(number: i64, direction: &str, from: &[&str], to: &[&str], result: &str, r
     run
 }
 
-fn ledger() -> DatabaseMigration {
+pub fn ledger() -> DatabaseMigration {
     let mut conditions = conditions("AtTarget", "the version rows are 27e5c8d90a14");
     conditions.push(condition("Drifted", "True", "Modified", "2 objects are not as run 2 left them"));
     let rows = json!(["27e5c8d90a14"]);

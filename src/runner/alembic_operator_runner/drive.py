@@ -8,6 +8,7 @@ from .frames import emit_frames, flush_standard_streams
 from .inspection import Inspection
 from .look import Look
 from .models import Comparison
+from .next_revision import Merge, NextRevision
 from .outcome import error_of, settle
 from .problems import EXIT_CODES, Problem, Stopped, unusable_task
 from .project import import_alembic, loaded
@@ -37,7 +38,7 @@ def drive(task, report, stopper, output):
         return
     application, config, revisions = loaded(task, url)
     stoppable = task["action"] in RUNNING or task["action"] == "inspect"
-    kinds = {"inspect": Inspection, "probe": Look, "compare": Comparison, "run": Run, "replay": Replay}
+    kinds = {"inspect": Inspection, "probe": Look, "compare": Comparison, "revision": NextRevision, "merge": Merge, "run": Run, "replay": Replay}
     work = kinds[task["action"]](*[task, report, revisions] + [stopper] * stoppable)
     error = error_of(work, config)
     application.leave(error)

@@ -11,6 +11,7 @@ from .revisions import Revisions
 from .task import RUNNING
 
 MINIMUM_ALEMBIC = (1, 6)
+WRITTEN = {"revision": ["revision", "--autogenerate"], "merge": ["merge", "heads"]}  # the commands that write a file
 
 
 def import_alembic():
@@ -40,6 +41,8 @@ def alembic_arguments(task):
     arguments = ["--name=%s" % (task.get("section") or "alembic")]
     arguments += ["--config=%s" % task["config"]] if task.get("config") else []
     arguments += ["-x%s" % argument for argument in task.get("x") or []]
+    if task["action"] in WRITTEN:
+        return arguments + WRITTEN[task["action"]] + (["--message=%s" % task["message"]] if task.get("message") else [])
     if task["action"] not in RUNNING:
         return arguments + ["current"]
     return arguments + [task["direction"], cli_target(task["targets"])]

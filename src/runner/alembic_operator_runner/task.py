@@ -21,7 +21,7 @@ def read_task(environ):
         raise unusable_task("ALEMBIC_OPERATOR_TASK is not JSON: %s" % error)
     if not isinstance(task, dict) or task.get("protocol") != PROTOCOL:
         raise unusable_task("this runner speaks protocol %d; the operator and its runner are of different versions" % PROTOCOL)
-    if task.get("action") not in ("inspect", "probe", "compare", "run", "replay", "rehearse"):
+    if task.get("action") not in ("inspect", "probe", "compare", "revision", "merge", "run", "replay", "rehearse"):
         raise unusable_task("unknown action %r" % task.get("action"))
     wanted = {"from": list, "targets": list, "end": list, "steps": int, "steps_digest": str}
     if task["action"] in RUNNING:
