@@ -1,5 +1,6 @@
 //! The command line, and what each command does; does all kinds of I/O by way of the modules that it wires together.
 
+mod defaults;
 mod fingerprint;
 mod lint;
 mod probe;
@@ -29,6 +30,7 @@ use kube::{
 use std::{
     io::Write,
     net::SocketAddr,
+    path::PathBuf,
     process::ExitCode,
     sync::{Arc, atomic::AtomicBool},
 };
@@ -72,6 +74,9 @@ struct RunArgs {
     /// How many connections at a time the operator opens to one database server.
     #[arg(long, env = "ALEMBIC_OPERATOR_PROBE_CONNECTIONS", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
     probe_connections: u16,
+    /// A YAML file with settings for every object: `defaults`, a partial spec, and `enforce`, what no object can weaken.
+    #[arg(long, env = "ALEMBIC_OPERATOR_DEFAULTS", value_name = "FILE")]
+    defaults: Option<PathBuf>,
     /// How many objects have metrics of their own; 0 for none, where names are no labels that anybody wants.
     #[arg(long, env = "ALEMBIC_OPERATOR_METRICS_OBJECTS", default_value_t = crate::metrics::OBJECTS)]
     metrics_objects: usize,
@@ -148,6 +153,7 @@ fn join_lines(value: &mut serde_yaml::Value) {
 }
 
 async fn run(args: RunArgs) -> anyhow::Result<()> {
+    let defaults = args.defaults.as_deref().map(defaults::read).transpose()?;
     let client =
         Client::try_default().await.context("no way to the API server: neither a kubeconfig nor a service account")?;
     let stop = CancellationToken::new();
@@ -164,6 +170,7 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
             metrics: metrics.clone(),
             claim,
             prober: Box::new(Network),
+            defaults: defaults.clone(),
             clock: Timestamp::now,
         })
     };
@@ -171,7 +178,8 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
     let synced = Arc::new(AtomicBool::new(args.leader_election));
     let server = tokio::spawn(http::serve(args.listen, metrics.clone(), synced.clone(), stop.clone()));
     tokio::spawn(stop_on_signal(stop.clone()));
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), namespaces = ?args.namespaces, "started");
+    let settings = defaults.as_ref().map(|defaults| defaults.hash.as_str());
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), namespaces = ?args.namespaces, defaults = settings, "started");
     let work = |claim| {
         controller::run(client.clone(), &args.namespaces, process(claim), synced, args.concurrency, stop.clone())
     };

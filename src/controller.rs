@@ -1,14 +1,14 @@
 //! The watches that trigger passes, and the stores that they fill; does network I/O.
 
 use crate::{
-    api::{LABEL_INSPECTION, LABEL_OBJECT, MANAGER},
+    api::{self, DatabaseMigration, LABEL_INSPECTION, LABEL_OBJECT, MANAGER},
     backoff::WatchBackOff,
     error::{Class, Error},
     http::Synced,
     reconcile::{Context, Process, Stores, Watched, clear_orphans, failed, reconcile, unreadable},
 };
 use futures::{
-    FutureExt, Stream, StreamExt,
+    FutureExt, Stream, StreamExt, TryStreamExt,
     future::{join_all, ready},
     stream::BoxStream,
 };
@@ -21,6 +21,7 @@ use k8s_openapi::{
 };
 use kube::{
     Api, Client, Resource, ResourceExt,
+    core::{ApiResource, DynamicObject},
     runtime::{
         Controller, Predicate, WatchStreamExt,
         controller::{self, Action},
@@ -76,14 +77,14 @@ struct Scope {
 impl Scope {
     fn new(client: &Client, namespace: Option<&str>, process: Arc<Process>) -> Self {
         let made_here = format!("app.kubernetes.io/managed-by={MANAGER}");
-        let (objects, object_watch, objects_filled) = watch::<Watched>(api(client, namespace), String::new(), |_| {});
+        let (objects, object_watch, objects_filled) = watch(objects(client, namespace, process.clone()), |_| {});
         process.metrics.watch(objects.clone());
         let (jobs, job_watch, jobs_filled) =
-            watch::<Job>(api(client, namespace), format!("{made_here},{LABEL_OBJECT}"), prune_job);
+            watch(events::<Job>(api(client, namespace), format!("{made_here},{LABEL_OBJECT}")), prune_job);
         let (pods, pod_watch, pods_filled) =
-            watch::<Pod>(api(client, namespace), format!("{made_here},{LABEL_OBJECT}"), prune_pod);
+            watch(events::<Pod>(api(client, namespace), format!("{made_here},{LABEL_OBJECT}")), prune_pod);
         let (inspections, inspection_watch, inspections_filled) =
-            watch::<ConfigMap>(api(client, namespace), format!("{made_here},{LABEL_INSPECTION}"), |_| {});
+            watch(events::<ConfigMap>(api(client, namespace), format!("{made_here},{LABEL_INSPECTION}")), |_| {});
         let stores = Stores { jobs, pods, inspections, lists: [jobs_filled, pods_filled, inspections_filled] };
         let context = Arc::new(Context { client: client.clone(), stores, process });
         Self { context, objects, objects_filled, object_watch, job_watch, pod_watch, inspection_watch }
@@ -120,18 +121,52 @@ where
     }
 }
 
+/// The objects, each with the platform's settings under its spec.
+fn objects(
+    client: &Client,
+    namespace: Option<&str>,
+    process: Arc<Process>,
+) -> impl Stream<Item = Result<watcher::Event<Watched>, watcher::Error>> + Send + 'static {
+    let kind = ApiResource::erase::<DatabaseMigration>(&());
+    let api = match namespace {
+        Some(namespace) => Api::namespaced_with(client.clone(), namespace, &kind),
+        None => Api::all_with(client.clone(), &kind),
+    };
+    let read = move |object| api::read(object, process.defaults.as_ref());
+    events::<DynamicObject>(api, String::new()).map_ok(move |event| match event {
+        watcher::Event::Apply(object) => watcher::Event::Apply(read(object)),
+        watcher::Event::Delete(object) => watcher::Event::Delete(read(object)),
+        watcher::Event::Init => watcher::Event::Init,
+        watcher::Event::InitApply(object) => watcher::Event::InitApply(read(object)),
+        watcher::Event::InitDone => watcher::Event::InitDone,
+    })
+}
+
+/// What happens to the objects with some labels.
+fn events<K>(
+    api: Api<K>,
+    labels: String,
+) -> impl Stream<Item = Result<watcher::Event<K>, watcher::Error>> + Send + 'static
+where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    watcher(api, watcher::Config::default().labels(&labels).page_size(PAGE))
+}
+
 /// A store, the stream that fills it as it is polled, and a token that is cancelled once the first list is in it
 /// (`Store::wait_until_ready` wakes only the last of several waiters). What nobody reads is dropped before it is stored: managed
 /// fields decode to five times the size of everything else.
-fn watch<K>(api: Api<K>, labels: String, prune: fn(&mut K)) -> (Store<K>, Watch<K>, CancellationToken)
+fn watch<K>(
+    events: impl Stream<Item = Result<watcher::Event<K>, watcher::Error>> + Send + 'static,
+    prune: fn(&mut K),
+) -> (Store<K>, Watch<K>, CancellationToken)
 where
-    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
+    K: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + 'static,
 {
     let (store, writer) = reflector::store();
     let filled = CancellationToken::new();
     let fill = filled.clone();
-    let config = watcher::Config::default().labels(&labels).page_size(PAGE);
-    let stream = watcher(api, config)
+    let stream = events
         .backoff(WatchBackOff::default())
         .modify(move |object| {
             object.managed_fields_mut().clear();

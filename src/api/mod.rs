@@ -1,5 +1,6 @@
 //! The `DatabaseMigration` resource: its types, names and reasons; no I/O. The CRD in `crds/` is generated from here.
 
+mod defaults;
 mod duration;
 mod people;
 mod reasons;
@@ -8,6 +9,7 @@ mod spec;
 mod stages;
 mod status;
 
+pub use defaults::{Defaults, Enforce, read, read_effective};
 pub use duration::parse_duration;
 pub use people::RunApproval;
 pub use reasons::{Problem, Reason, ReasonKind};

@@ -35,8 +35,8 @@ pub struct Stages {
     pub verify: Verify,
 }
 
-/// For which runs something is done.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// For which runs something is done, from the fewest on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub enum When {
     #[default]
     Never,

@@ -118,6 +118,9 @@ pub struct StatusArgs {
     /// Draw it again until it is stopped.
     #[arg(short, long)]
     pub watch: bool,
+    /// The spec that holds: the object's own with the settings of the platform under it.
+    #[arg(long, requires = "name", conflicts_with_all = ["watch", "output"])]
+    pub effective: bool,
     /// md is a report to paste, json is for programs.
     #[arg(short, long, value_enum, default_value = "text")]
     pub output: StatusOutput,

@@ -2,7 +2,7 @@
 //! the role `view` and nothing more.
 
 use crate::{
-    api::{DatabaseMigration, LABEL_INSPECTION, LABEL_OBJECT},
+    api::{DatabaseMigration, LABEL_INSPECTION, LABEL_OBJECT, read_effective},
     jobs::{Inspected, inspected_image, label_value, read_inspection},
 };
 use anyhow::{Context as _, anyhow};
@@ -16,7 +16,7 @@ use kube::{
     Api, Client, Config, ResourceExt,
     api::{ListParams, LogParams, Patch, PatchParams, PostParams},
     config::{KubeConfigOptions, Kubeconfig},
-    core::DeserializeGuard,
+    core::{ApiResource, DynamicObject},
 };
 use serde_json::Value;
 use std::path::PathBuf;
@@ -70,10 +70,14 @@ impl Cluster {
         Api::namespaced(self.client.clone(), &self.namespace)
     }
 
-    /// One object.
+    /// One object, with the settings of the platform under its spec.
     pub async fn object(&self, name: &str) -> anyhow::Result<DatabaseMigration> {
-        match self.objects().get_opt(name).await {
-            Ok(Some(object)) => Ok(object),
+        let kind = ApiResource::erase::<DatabaseMigration>(&());
+        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &self.namespace, &kind);
+        match api.get_opt(name).await {
+            Ok(Some(object)) => read_effective(object)
+                .0
+                .with_context(|| format!("{name} can't be read: is the plugin older than the operator?")),
             Ok(None) => Err(self.not_found(name).await),
             Err(error) => Err(told(error)),
         }
@@ -92,9 +96,10 @@ impl Cluster {
 
     /// Objects in the order of their names, and the names of those that this version can't read.
     pub async fn list(&self, selection: Selection<'_>) -> anyhow::Result<(Vec<DatabaseMigration>, Vec<String>)> {
-        let api: Api<DeserializeGuard<DatabaseMigration>> = match selection.all_namespaces {
-            true => Api::all(self.client.clone()),
-            false => Api::namespaced(self.client.clone(), &self.namespace),
+        let kind = ApiResource::erase::<DatabaseMigration>(&());
+        let api: Api<DynamicObject> = match selection.all_namespaces {
+            true => Api::all_with(self.client.clone(), &kind),
+            false => Api::namespaced_with(self.client.clone(), &self.namespace, &kind),
         };
         let mut params = ListParams::default().limit(PAGE);
         params.label_selector = selection.labels.map(str::to_owned);
@@ -103,7 +108,7 @@ impl Cluster {
             let page = api.list(&params).await.map_err(told)?;
             for item in page.items {
                 let name = format!("{}/{}", item.namespace().unwrap_or_default(), item.name_any());
-                match item.0 {
+                match read_effective(item).0 {
                     Ok(object) => objects.push(object),
                     Err(_) => unreadable.push(name),
                 }

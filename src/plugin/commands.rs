@@ -102,6 +102,10 @@ impl Session {
     }
 
     async fn status(&mut self, args: StatusArgs) -> anyhow::Result<u8> {
+        if let Some(name) = args.name.as_deref().filter(|_| args.effective) {
+            let object = self.object(name).await?;
+            return self.out.text(&status::effective(&object)?).map(|()| 0).map_err(Into::into);
+        }
         loop {
             let code = match &args.name {
                 Some(name) => self.status_of(name, args.output, args.watch).await?,

@@ -84,6 +84,20 @@ pub fn one(object: &DatabaseMigration, titles: &Titles, look: Look) -> Vec<Line>
     lines
 }
 
+/// The spec that holds, as YAML: the object's own with the settings of the platform under it.
+pub fn effective(object: &DatabaseMigration) -> serde_yaml::Result<String> {
+    let from = match object.status.as_ref().and_then(|status| status.defaults.as_ref()) {
+        Some(defaults) => {
+            let enforced: Vec<String> = defaults.enforce.iter().map(|each| format!("{each:?}")).collect();
+            let enforced = if enforced.is_empty() { "nothing".to_owned() } else { enforced.join(", ") };
+            format!("with the settings {} of the platform; enforced: {enforced}", defaults.hash)
+        }
+        None => "the platform adds nothing".to_owned(),
+    };
+    let spec = serde_yaml::to_string(&json!({ "spec": object.spec }))?;
+    Ok(format!("# {}: {from}\n{spec}", full_name(object)))
+}
+
 fn head(object: &DatabaseMigration, status: &DatabaseMigrationStatus, state: &State, look: Look) -> Line {
     let mut line = Line::of(Tone::Bold, full_name(object)).text("   ");
     line.push(state.span());

@@ -20,6 +20,7 @@ mod servers;
 mod situation;
 mod status;
 
+pub(crate) use checks::spec_problem;
 pub use checks::{Before, between, judge};
 pub use decide::{decide, rejected};
 pub use effects::{Decision, Effect, Next};
@@ -30,7 +31,7 @@ pub use servers::Servers;
 
 use self::{checks::refused, facts::SchemaView};
 use crate::{
-    api::DatabaseMigration,
+    api::{DatabaseMigration, Defaults},
     backoff::BackOff,
     db::Prober,
     error::{Class, Error},
@@ -75,6 +76,8 @@ pub struct Process {
     /// Whether this process may still act.
     pub claim: Claim,
     pub prober: Box<dyn Prober>,
+    /// What the platform says for every object.
+    pub defaults: Option<Defaults>,
     /// What time it is.
     pub clock: fn() -> Timestamp,
 }

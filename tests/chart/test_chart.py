@@ -117,6 +117,22 @@ def test_everything_at_once():
     assert deployment(objects)["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
 
 
+def test_settings_for_every_object_are_mounted():
+    values = {"defaults": {"policy": {"approval": {"mode": "Always"}}}, "enforce": ["Approval"]}
+    objects = render(**values)
+    mounted = yaml.safe_load(objects["ConfigMap", "alembic-operator-defaults"]["data"]["defaults.yaml"])
+    assert mounted == values
+    [container] = pod(objects)["containers"]
+    assert "--defaults=/etc/alembic-operator/defaults.yaml" in container["args"]
+    assert [mount["mountPath"] for mount in container["volumeMounts"]] == ["/etc/alembic-operator"]
+    [volume] = pod(objects)["volumes"]
+    assert volume["configMap"] == {"name": "alembic-operator-defaults"}
+    checksum = lambda objects: deployment(objects)["spec"]["template"]["metadata"]["annotations"]["checksum/defaults"]
+    assert checksum(objects) != checksum(render(defaults=values["defaults"])), "another setting starts another pod"
+    both = render(**values, extraVolumes=[{"name": "more", "emptyDir": {}}], extraVolumeMounts=[{"name": "more", "mountPath": "/more"}])
+    assert [volume["name"] for volume in pod(both)["volumes"]] == ["defaults", "more"]
+
+
 def test_the_dashboard_asks_for_metrics_that_there_are():
     objects = render(metrics={"dashboard": {"enabled": True}})
     (config,) = [each for (kind, name), each in objects.items() if kind == "ConfigMap" and name.endswith("-dashboard")]

@@ -6,7 +6,7 @@ use super::{
     store::{Key, Store, seconds},
 };
 use alembic_operator::{
-    api::DatabaseMigration,
+    api::{DatabaseMigration, Defaults, Enforce},
     backoff::BackOff,
     controller,
     db::{
@@ -91,6 +91,8 @@ struct World {
     images: BTreeMap<String, Image>,
     /// Jobs that were ever created, by action.
     jobs: BTreeMap<String, usize>,
+    /// The settings that operators start with.
+    defaults: Option<Defaults>,
 }
 
 /// Everything that one scenario works with.
@@ -152,6 +154,7 @@ impl Cluster {
                 metrics: Arc::default(),
                 claim,
                 prober: Box::new(Simulated(world.clone())),
+                defaults: world.lock().unwrap_or_else(PoisonError::into_inner).defaults.clone(),
                 clock,
             })
         };
@@ -211,6 +214,12 @@ impl Cluster {
         let digest = format!("sha256:{}", hex(format!("{reference} {revisions} {broken}").as_bytes()));
         let broken = broken.split_whitespace().map(str::to_owned).collect();
         self.world().images.insert(reference.to_owned(), Image { revisions: list, broken, digest, missing: false });
+    }
+
+    /// What a platform team says for every object; before the first wait, since operators start with it.
+    pub fn defaults(&self, spec: &Value, enforce: &[Enforce]) {
+        let spec = spec.as_object().cloned().unwrap_or_default();
+        self.world().defaults = Some(Defaults { hash: "0123456789abcdef".to_owned(), spec, enforce: enforce.to_vec() });
     }
 
     /// Changes a database, which is there from the first word about it.

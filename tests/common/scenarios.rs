@@ -2,7 +2,7 @@
 
 use super::cluster::Cluster;
 use alembic_operator::{
-    api::{ConditionType, DatabaseMigration, RunRecord},
+    api::{ConditionType, DatabaseMigration, Enforce, RunRecord},
     jobs::run_name,
 };
 use futures::future::BoxFuture;
@@ -63,6 +63,7 @@ scenarios! {
     "drift that blocks" => blocking_drift,
     "drift from the history" => replayed_drift,
     "a dangerous plan, backed up once it is approved" => approval,
+    "an approval that the platform asks for" => enforced_approval,
     "a plan that is rehearsed" => rehearsal,
     "a backup by Job before each run" => backup,
     "a backup that fails, then asked anew" => failing_backup,
@@ -567,6 +568,21 @@ async fn approval(cluster: Arc<Cluster>) {
     cluster.settled().await;
     assert_eq!(cluster.reason("shop"), "AtTarget");
     ran(&cluster, &[("upgrade", "a", "c"), ("backup", "c", "c"), ("upgrade", "c", "drop2")]);
+}
+
+async fn enforced_approval(cluster: Arc<Cluster>) {
+    cluster.defaults(&json!({ "policy": { "approval": { "mode": "Always" } } }), &[Enforce::Approval]);
+    shop(&cluster, Some("a"));
+    cluster.apply("shop", &json!({ "policy": { "approval": { "mode": "Auto" } } }));
+    cluster.settled().await;
+    assert_eq!(cluster.reason("shop"), "AwaitingApproval");
+    let told = cluster.object("shop").and_then(|object| object.status?.defaults);
+    assert_eq!(told.map(|defaults| defaults.enforce), Some(vec![Enforce::Approval]), "the status says why");
+    ran(&cluster, &[]);
+    cluster.approve("shop");
+    cluster.settled().await;
+    assert_eq!(cluster.reason("shop"), "AtTarget");
+    ran(&cluster, &[("upgrade", "a", "c")]);
 }
 
 async fn rehearsal(cluster: Arc<Cluster>) {

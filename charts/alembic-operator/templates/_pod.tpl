@@ -1,3 +1,10 @@
+{{/* The settings for every object, as the operator reads them; empty where there are none. */}}
+{{- define "alembic-operator.shared" -}}
+{{- if or .Values.defaults .Values.enforce }}
+{{- toYaml (dict "defaults" .Values.defaults "enforce" .Values.enforce) }}
+{{- end }}
+{{- end }}
+
 {{/* The operator's pod. */}}
 {{- define "alembic-operator.pod" -}}
 serviceAccountName: {{ include "alembic-operator.serviceAccount" . }}
@@ -36,6 +43,9 @@ containers:
       - --concurrency={{ .Values.concurrency }}
       - --probe-connections={{ .Values.probeConnections }}
       - --metrics-objects={{ .Values.metrics.objects }}
+      {{- if include "alembic-operator.shared" . }}
+      - --defaults=/etc/alembic-operator/defaults.yaml
+      {{- end }}
       - --log-format={{ .Values.log.format }}
       - --log={{ .Values.log.filter }}
       {{- with .Values.extraArgs }}
@@ -67,14 +77,30 @@ containers:
     {{- end }}
     resources: {{- toYaml .Values.resources | nindent 6 }}
     securityContext: {{- toYaml .Values.securityContext | nindent 6 }}
-    {{- with .Values.extraVolumeMounts }}
-    volumeMounts: {{- toYaml . | nindent 6 }}
+    {{- if or (include "alembic-operator.shared" .) .Values.extraVolumeMounts }}
+    volumeMounts:
+      {{- if include "alembic-operator.shared" . }}
+      - name: defaults
+        mountPath: /etc/alembic-operator
+        readOnly: true
+      {{- end }}
+      {{- with .Values.extraVolumeMounts }}
+      {{- toYaml . | nindent 6 }}
+      {{- end }}
     {{- end }}
   {{- with .Values.extraContainers }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
-{{- with .Values.extraVolumes }}
-volumes: {{- toYaml . | nindent 2 }}
+{{- if or (include "alembic-operator.shared" .) .Values.extraVolumes }}
+volumes:
+  {{- if include "alembic-operator.shared" . }}
+  - name: defaults
+    configMap:
+      name: {{ include "alembic-operator.fullname" . }}-defaults
+  {{- end }}
+  {{- with .Values.extraVolumes }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
 {{- end }}
 {{- with .Values.nodeSelector }}
 nodeSelector: {{- toYaml . | nindent 2 }}

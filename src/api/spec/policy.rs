@@ -8,6 +8,7 @@ use crate::lint::{Code, Severity};
 use kube::KubeSchema;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
+use std::cmp::Reverse;
 
 /// What the operator may do without asking.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -45,8 +46,15 @@ pub struct ApprovalPolicy {
     pub threshold: Option<Severity>,
 }
 
-/// Which plans wait until somebody approves them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+impl ApprovalPolicy {
+    /// The greater, the more plans wait.
+    pub fn strictness(&self) -> impl Ord + use<> {
+        (self.mode, Reverse(self.threshold.unwrap_or(Severity::High)))
+    }
+}
+
+/// Which plans wait until somebody approves them, from the fewest on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub enum ApprovalMode {
     Auto,
     #[default]

@@ -9,7 +9,7 @@ pub use plan::{HazardStatus, PlanStatus, PlanStep, Reversible};
 pub use runs::{CancelledRun, RunRecord, RunResult, RunStatus, RunsStatus, SucceededRun, UnfinishedRun};
 
 use super::{schema::is_default, stages::StagesStatus};
-use crate::api::Reason;
+use crate::api::{Defaults, Reason};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::KubeSchema;
 use schemars::JsonSchema;
@@ -66,6 +66,9 @@ pub struct DatabaseMigrationStatus {
     /// The newest rehearsal, backup and verification.
     #[serde(flatten)]
     pub stages: StagesStatus,
+    /// What the platform adds to the spec; absent where it adds nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub defaults: Option<Defaults>,
     /// The operator's memory of its runs.
     #[serde(default, skip_serializing_if = "is_default")]
     pub runs: RunsStatus,

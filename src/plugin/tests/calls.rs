@@ -159,6 +159,21 @@ impl Write for Written {
 }
 
 #[tokio::test]
+async fn the_settings_of_the_platform_are_under_the_spec() {
+    let server = Server::new();
+    let (code, text) = server.run("status shop --effective", None).await;
+    assert!(code == Ok(0) && text.starts_with("# demo/shop: the platform adds nothing\nspec:\n"), "{text}");
+    let mut object = json!(shop());
+    object["spec"]["policy"] = json!({ "approval": { "mode": "Auto" } });
+    let spec = json!({ "policy": { "approval": { "mode": "Always" } }, "timeouts": { "lock": "5s" } });
+    object["status"]["defaults"] = json!({ "hash": "0123456789abcdef", "spec": spec, "enforce": ["Approval"] });
+    server.put(&format!("{OBJECTS}/shop"), object);
+    let (_, text) = server.run("status shop --effective", None).await;
+    assert!(text.starts_with("# demo/shop: with the settings 0123456789abcdef of the platform; enforced: Approval\n"));
+    assert!(text.contains("      mode: Always\n") && text.contains("    lock: 5s\n"), "{text}");
+}
+
+#[tokio::test]
 async fn reads_need_no_more_than_the_role_view() {
     let server = Server::new();
     let empty = |kind: &str| json!({ "kind": format!("{kind}List"), "apiVersion": "v1", "metadata": {}, "items": [] });

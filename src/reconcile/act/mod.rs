@@ -74,6 +74,7 @@ pub async fn write_status(
     context: &Context,
 ) -> Result<Option<String>, Error> {
     let version = version.or_else(|| object.resource_version());
+    let status = &DatabaseMigrationStatus { defaults: context.process.defaults.clone(), ..status.clone() };
     let never_seen = object.status.as_ref().is_none_or(|status| status.conditions.is_empty());
     if object.status.as_ref() == Some(status) || never_seen && object.metadata.deletion_timestamp.is_some() {
         return Ok(version);
