@@ -80,6 +80,9 @@ struct RunArgs {
     /// How many objects have metrics of their own; 0 for none, where names are no labels that anybody wants.
     #[arg(long, env = "ALEMBIC_OPERATOR_METRICS_OBJECTS", default_value_t = crate::metrics::OBJECTS)]
     metrics_objects: usize,
+    /// Only some may approve, as the chart's admission policies see to: comments in revision files allow no hazard.
+    #[arg(long, env = "ALEMBIC_OPERATOR_APPROVAL_RESTRICTED")]
+    approval_restricted: bool,
     /// Work only while holding the Lease `alembic-operator` in the pod's namespace, for more than one replica.
     #[arg(long, env = "ALEMBIC_OPERATOR_LEADER_ELECTION")]
     leader_election: bool,
@@ -171,6 +174,7 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
             claim,
             prober: Box::new(Network),
             defaults: defaults.clone(),
+            restricted: args.approval_restricted,
             clock: Timestamp::now,
         })
     };

@@ -1,7 +1,7 @@
 //! The watches that trigger passes, and the stores that they fill; does network I/O.
 
 use crate::{
-    api::{self, DatabaseMigration, LABEL_INSPECTION, LABEL_OBJECT, MANAGER},
+    api::{self, DatabaseMigration, LABEL_INSPECTION, LABEL_MANAGED_BY, LABEL_OBJECT, MANAGER},
     backoff::WatchBackOff,
     error::{Class, Error},
     http::Synced,
@@ -76,7 +76,7 @@ struct Scope {
 
 impl Scope {
     fn new(client: &Client, namespace: Option<&str>, process: Arc<Process>) -> Self {
-        let made_here = format!("app.kubernetes.io/managed-by={MANAGER}");
+        let made_here = format!("{LABEL_MANAGED_BY}={MANAGER}");
         let (objects, object_watch, objects_filled) = watch(objects(client, namespace, process.clone()), |_| {});
         process.metrics.watch(objects.clone());
         let (jobs, job_watch, jobs_filled) =

@@ -17,7 +17,9 @@ pub use spec::*;
 pub use stages::*;
 pub use status::*;
 
-/// Value of `app.kubernetes.io/managed-by` on everything that the operator makes, and its field manager.
+/// On everything that the operator makes.
+pub const LABEL_MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+/// Value of that label, and the field manager of what the operator writes.
 pub const MANAGER: &str = "alembic-operator";
 
 /// Label on Jobs and pods: the name of the object they work for, cut to the length of a label. The annotation of the same

@@ -3,7 +3,7 @@
 
 use super::{Inspected, Inspection, MAX_PAYLOAD, hex, names::short_hash, program};
 use crate::{
-    api::{DatabaseMigration, LABEL_INSPECTION, MANAGER},
+    api::{DatabaseMigration, LABEL_INSPECTION, LABEL_MANAGED_BY, MANAGER},
     zlib,
 };
 use flate2::Compression;
@@ -79,7 +79,7 @@ pub fn read_inspection(map: &ConfigMap) -> Option<Inspected> {
 
 fn shared_metadata(object: &DatabaseMigration, name: String, labels: BTreeMap<String, String>) -> ObjectMeta {
     let mut labels = labels;
-    labels.insert("app.kubernetes.io/managed-by".to_owned(), MANAGER.to_owned());
+    labels.insert(LABEL_MANAGED_BY.to_owned(), MANAGER.to_owned());
     ObjectMeta {
         name: Some(name),
         namespace: object.namespace(),

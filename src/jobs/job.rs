@@ -8,7 +8,7 @@ use super::{
     scratch::Scratch,
     task::{Action, Task},
 };
-use crate::api::{ANNOTATION_RECORD, DatabaseMigration, LABEL_ACTION, LABEL_OBJECT, MANAGER};
+use crate::api::{ANNOTATION_RECORD, DatabaseMigration, LABEL_ACTION, LABEL_MANAGED_BY, LABEL_OBJECT, MANAGER};
 use k8s_openapi::api::{
     batch::v1::{Job, JobSpec, PodFailurePolicy, PodFailurePolicyOnPodConditionsPattern, PodFailurePolicyRule},
     core::v1::PodTemplateSpec,
@@ -64,7 +64,7 @@ pub(super) fn labels(object: &DatabaseMigration, kind: Kind) -> BTreeMap<String,
 
 fn own_labels(object: &DatabaseMigration) -> BTreeMap<String, String> {
     BTreeMap::from([
-        ("app.kubernetes.io/managed-by".to_owned(), MANAGER.to_owned()),
+        (LABEL_MANAGED_BY.to_owned(), MANAGER.to_owned()),
         (LABEL_OBJECT.to_owned(), label_value(&object.name_any())),
     ])
 }
@@ -76,6 +76,12 @@ pub(super) fn annotations(
 ) -> Result<BTreeMap<String, String>, PodTemplateError> {
     let json = serde_json::to_string(record).map_err(|error| PodTemplateError::new("the record", error))?;
     Ok(BTreeMap::from([(ANNOTATION_RECORD.to_owned(), json), (LABEL_OBJECT.to_owned(), object.name_any())]))
+}
+
+/// Whether something has the label of what the operator makes. Where approvals are restricted nobody else may give it, and so
+/// nothing without it is trusted, whatever its name says.
+pub fn is_made_here(there: &impl ResourceExt) -> bool {
+    there.labels().get(LABEL_MANAGED_BY).is_some_and(|manager| manager == MANAGER)
 }
 
 /// Metadata of what is an object's own, and goes with it.

@@ -3,7 +3,7 @@
 
 use super::{Inspected, Inspection, names::short_hash};
 use crate::{
-    api::{DatabaseMigration, MANAGER, Reason},
+    api::{DatabaseMigration, LABEL_MANAGED_BY, MANAGER, Reason},
     zlib,
 };
 use flate2::Compression;
@@ -150,7 +150,7 @@ impl PodGate {
         let mut map = self.state();
         map["metadata"]["name"] = json!(self.name);
         map["metadata"]["namespace"] = json!(object.namespace());
-        map["metadata"]["labels"] = json!({ "app.kubernetes.io/managed-by": MANAGER });
+        map["metadata"]["labels"] = json!({ LABEL_MANAGED_BY: MANAGER });
         self.add_graph(&mut map, None);
         map
     }

@@ -130,6 +130,8 @@ pub struct Input {
     /// What the database has; nothing where nobody looked.
     pub catalog: Catalog,
     pub allows: Vec<Allow>,
+    /// Whether comments in the SQL allow hazards.
+    pub comments_allow: bool,
     /// Alembic's version table: what happens to its rows is bookkeeping.
     pub version_table: String,
 }
@@ -146,6 +148,7 @@ impl Input {
             invalid_indexes: HashMap::new(),
             catalog: Catalog::default(),
             allows: Vec::new(),
+            comments_allow: true,
             version_table: "alembic_version".to_owned(),
         }
     }

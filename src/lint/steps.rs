@@ -59,10 +59,11 @@ pub(super) fn steps(input: &Input) -> Vec<Step> {
                     }),
                     None => {}
                 }
-                if let Some(running) = running(comment.text) {
+                // Where it is known whose SQL it is, a comment in it can't say otherwise.
+                if let Some(running) = running(comment.text).filter(|_| text.revision.is_none()) {
                     revision = Some(running);
                 }
-                let found = allowed(comment);
+                let found = if input.comments_allow { allowed(comment) } else { Vec::new() };
                 match steps.last_mut().filter(|step| step.section == section && comment.line == last_line) {
                     // It stands behind the statement before.
                     Some(before) => before.allows.extend(found),

@@ -242,6 +242,8 @@ pub struct StoredBaseline {
 /// What one look at the world found.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
+    /// Whether only some may approve. Then a comment in a revision file allows nothing: somebody else may have written it.
+    pub restricted: bool,
     /// The run whose end is not in the status yet.
     pub active: Option<ActiveRun>,
     /// The Jobs of this object, the active run's left out.

@@ -78,6 +78,8 @@ pub struct Process {
     pub prober: Box<dyn Prober>,
     /// What the platform says for every object.
     pub defaults: Option<Defaults>,
+    /// Whether only some may approve, as the chart's admission policies see to.
+    pub restricted: bool,
     /// What time it is.
     pub clock: fn() -> Timestamp,
 }

@@ -115,7 +115,15 @@ fn allowances(chosen: &Chosen) -> Vec<String> {
             of(&unused.allow.revision)
         )
     });
-    unused.chain(used).map(|line| text::clean(&line, 200)).collect()
+    let not_allowed = chosen.judged.not_allowed.iter().map(|allow| {
+        format!(
+            "{}{} is not allowed by the comment in its file, since approvals are restricted; spec.policy.hazards.allow can: {}",
+            allow.code.as_str(),
+            of(&allow.revision),
+            allow.reason
+        )
+    });
+    unused.chain(not_allowed).chain(used).map(|line| text::clean(&line, 200)).collect()
 }
 
 /// The ConfigMap as it is to be.

@@ -5,7 +5,7 @@ use crate::{
     api::{DatabaseMigration, MANAGER},
     call::{call, refusal},
     error::Error,
-    jobs::{GateWrite, PodGate},
+    jobs::{GateWrite, PodGate, is_made_here},
 };
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{
@@ -18,7 +18,10 @@ pub async fn keep(object: &DatabaseMigration, gate: &PodGate, context: &Context)
     let name = &gate.name;
     let api: Api<ConfigMap> = Api::namespaced(context.client.clone(), &object.namespace().unwrap_or_default());
     let there = call(&format!("get ConfigMap {name}"), api.get_metadata_opt(name)).await?;
-    let write = there.as_ref().map(|there| gate.over(there.annotations()));
+    let write = there.as_ref().map(|there| match is_made_here(there) {
+        true => gate.over(there.annotations()),
+        false => GateWrite::Foreign,
+    });
     if write == Some(GateWrite::Nothing) {
         return Ok(());
     }

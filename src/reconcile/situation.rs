@@ -154,7 +154,7 @@ pub fn judged(object: &DatabaseMigration, facts: &Facts, plan: Chosen) -> Chosen
         _ => facts.catalog.as_ref(),
     };
     let before = Before { snapshot, sizes: facts.sizes.as_ref(), schema };
-    let judged = judge(&plan, &object.spec.policy.hazards.allow, &before);
+    let judged = judge(&plan, &object.spec.policy.hazards.allow, &before, facts.restricted);
     Chosen { judged, ..plan }
 }
 

@@ -133,6 +133,19 @@ def test_settings_for_every_object_are_mounted():
     assert [volume["name"] for volume in pod(both)["volumes"]] == ["defaults", "more"]
 
 
+def test_restricted_approval_is_in_the_policies_and_told_to_the_operator():
+    assert "--approval-restricted" not in pod(render())["containers"][0]["args"]
+    objects = render(approval={"restrict": True, "trustedUsers": ["kueue"]}, watchNamespaces=["shop"])
+    assert "--approval-restricted" in pod(objects)["containers"][0]["args"]
+    own = "system:serviceaccount:alembic-operator:alembic-operator"
+    policies = {name: each["spec"] for (kind, name), each in objects.items() if kind == "ValidatingAdmissionPolicy"}
+    assert set(policies) == {f"alembic-operator-{name}" for name in ("approval", "made", "jobs")}
+    for name, policy in policies.items():
+        assert policy["failurePolicy"] == "Fail" and own in policy["matchConditions"][0]["expression"] and "'kueue'" in policy["matchConditions"][0]["expression"]
+        binding = objects["ValidatingAdmissionPolicyBinding", name]["spec"]
+        assert binding["matchResources"]["namespaceSelector"]["matchExpressions"][0]["values"] == ["shop"]
+
+
 def test_the_dashboard_asks_for_metrics_that_there_are():
     objects = render(metrics={"dashboard": {"enabled": True}})
     (config,) = [each for (kind, name), each in objects.items() if kind == "ConfigMap" and name.endswith("-dashboard")]

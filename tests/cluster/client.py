@@ -51,13 +51,26 @@ class Connection(http.client.HTTPSConnection):
 THREAD = threading.local()
 
 
+@contextlib.contextmanager
+def impersonating(user):
+    """What this thread asks meanwhile is asked as somebody else, who has the rights of a user without groups."""
+    THREAD.user = user
+    try:
+        yield
+    finally:
+        del THREAD.user
+
+
 def request(method, path, body=None, content="application/json", accept="application/json"):
     """Status code and text of the answer; raises OSError or HTTPException where there is none."""
     fresh = not hasattr(THREAD, "connection")
     if fresh:
         THREAD.connection = Connection()
     try:
-        THREAD.connection.request(method, path, json.dumps(body) if body is not None else None, {"Content-Type": content, "Accept": accept})
+        headers = {"Content-Type": content, "Accept": accept}
+        if hasattr(THREAD, "user"):
+            headers["Impersonate-User"] = THREAD.user
+        THREAD.connection.request(method, path, json.dumps(body) if body is not None else None, headers)
         answer = THREAD.connection.getresponse()
         return answer.status, answer.read().decode(errors="replace")
     except (OSError, http.client.HTTPException):
@@ -150,6 +163,15 @@ def apply(manifest):
     return write("PATCH", f"{where}?fieldManager=tests&force=true&fieldValidation=Strict", manifest, "application/apply-patch+yaml")
 
 
-def merge(kind, namespace, name, body):
+def create(manifest, dry_run=False):
+    kind = manifest["apiVersion"].rpartition("/")[0], manifest["kind"]
+    return write("POST", path(kind, manifest["metadata"]["namespace"]) + ("?dryRun=All" if dry_run else ""), manifest)
+
+
+def delete(kind, namespace, name):
+    return write("DELETE", path(kind, namespace, name), None)
+
+
+def merge(kind, namespace, name, body, dry_run=False):
     """Merges into an object as `kubectl patch --type=merge` does."""
-    return write("PATCH", f"{path(kind, namespace, name)}?fieldValidation=Strict", body, "application/merge-patch+json")
+    return write("PATCH", f"{path(kind, namespace, name)}?fieldValidation=Strict{'&dryRun=All' if dry_run else ''}", body, "application/merge-patch+json")

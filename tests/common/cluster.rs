@@ -155,6 +155,7 @@ impl Cluster {
                 claim,
                 prober: Box::new(Simulated(world.clone())),
                 defaults: world.lock().unwrap_or_else(PoisonError::into_inner).defaults.clone(),
+                restricted: false,
                 clock,
             })
         };

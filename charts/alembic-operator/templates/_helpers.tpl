@@ -93,3 +93,22 @@ labels: {{- include "alembic-operator.labels" . | nindent 2 }}
   verbs: [get, create]
 {{- end }}
 {{- end }}
+
+{{/* CEL: the request is the operator's own, or of somebody whom the values trust. */}}
+{{- define "alembic-operator.operates" -}}
+request.userInfo.username in [{{ range .Values.approval.trustedUsers }}'{{ . }}', {{ end }}'system:serviceaccount:{{ include "alembic-operator.namespace" . }}:{{ include "alembic-operator.serviceAccount" . }}']
+{{- end }}
+
+{{/* CEL: the request is of a controller of the cluster, which makes pods of Jobs and deletes what has no owner or namespace left. */}}
+{{- define "alembic-operator.controls" -}}
+request.userInfo.username in ['system:kube-controller-manager', 'system:serviceaccount:kube-system:job-controller', 'system:serviceaccount:kube-system:generic-garbage-collector', 'system:serviceaccount:kube-system:namespace-controller', 'system:serviceaccount:kube-system:ttl-after-finished-controller', 'system:serviceaccount:kube-system:pod-garbage-collector']
+{{- end }}
+
+{{/* The validation of what only the operator writes, and those who may approve anyway. */}}
+{{- define "alembic-operator.only-the-operator" -}}
+- expression: >-
+    {{ .unless }} || authorizer.group('alembic-operator.dev').resource('databasemigrations').namespace(request.namespace).check('approve').allowed()
+  messageExpression: >-
+    request.userInfo.username + " may not write what has the label app.kubernetes.io/managed-by: alembic-operator: the operator takes it for its own. It needs the verb approve on databasemigrations.alembic-operator.dev"
+  reason: Forbidden
+{{- end }}

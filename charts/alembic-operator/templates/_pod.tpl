@@ -46,6 +46,9 @@ containers:
       {{- if include "alembic-operator.shared" . }}
       - --defaults=/etc/alembic-operator/defaults.yaml
       {{- end }}
+      {{- if .Values.approval.restrict }}
+      - --approval-restricted
+      {{- end }}
       - --log-format={{ .Values.log.format }}
       - --log={{ .Values.log.filter }}
       {{- with .Values.extraArgs }}

@@ -67,7 +67,7 @@ pub enum ApprovalMode {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct HazardPolicy {
     /// They are listed as allowed and make no plan wait. A comment `# op: allow D02 "reason"` in the revision file says the
-    /// same.
+    /// same, unless the operator restricts who may approve.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100))]
     pub allow: Vec<AllowedHazard>,

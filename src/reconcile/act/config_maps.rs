@@ -6,7 +6,7 @@ use crate::{
     api::MANAGER,
     call::{call, refusal},
     error::Error,
-    jobs::{Inspected, inspection_config_map, lacks_owner, shared_owner},
+    jobs::{Inspected, inspection_config_map, is_made_here, lacks_owner, shared_owner},
     reconcile::schema::{SchemaRecord, schema_name},
 };
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -21,18 +21,27 @@ impl Actor<'_> {
     pub(super) async fn ensure_shared(&self, map: ConfigMap) -> Result<(), Error> {
         let name = map.name_any();
         let api = self.config_maps();
-        match call(&format!("get ConfigMap {name}"), api.get_metadata_opt(&name)).await? {
-            Some(there) if !lacks_owner(&there, self.object) => return Ok(()),
-            Some(_) if self.join_owners(&api, &name).await? => return Ok(()),
-            _ => {}
+        if self.share(&api, &name).await? {
+            return Ok(());
         }
         match call(&format!("create ConfigMap {name}"), api.create(&PostParams::default(), &map)).await {
             // Another object was faster.
-            Err(error) if refusal(&error) == Some(409) => match self.join_owners(&api, &name).await? {
+            Err(error) if refusal(&error) == Some(409) => match self.share(&api, &name).await? {
                 true => Ok(()),
                 false => Err(Error::Stale(name)),
             },
             other => other.map(drop),
+        }
+    }
+
+    /// Joins the owners of a shared ConfigMap where they are few; says whether it is there. One of somebody else would put a
+    /// program of theirs into a pod that has the database's URL.
+    async fn share(&self, api: &Api<ConfigMap>, name: &str) -> Result<bool, Error> {
+        match call(&format!("get ConfigMap {name}"), api.get_metadata_opt(name)).await? {
+            None => Ok(false),
+            Some(there) if !is_made_here(&there) => Err(Error::Foreign { what: format!("ConfigMap {name}") }),
+            Some(there) if !lacks_owner(&there, self.object) => Ok(true),
+            Some(_) => self.join_owners(api, name).await,
         }
     }
 

@@ -4,7 +4,7 @@ use super::{Actor, as_manager, gone};
 use crate::{
     call::{call, refusal},
     error::{Call, Error},
-    jobs::{BackupRequest, JobInput, JobRecord, JobRequest, cnpg_object, program_config_map, run_job},
+    jobs::{BackupRequest, JobInput, JobRecord, JobRequest, cnpg_object, is_made_here, program_config_map, run_job},
     reconcile::{cnpg, effects::Unstarted, gates::Start},
 };
 use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
@@ -145,7 +145,7 @@ impl Actor<'_> {
 
     /// Whether something was made for this object.
     fn made(&self, there: &impl ResourceExt) -> bool {
-        JobRecord::of(there).is_some_and(|record| Some(record.uid) == self.object.uid())
+        is_made_here(there) && JobRecord::of(there).is_some_and(|record| Some(record.uid) == self.object.uid())
     }
 
     fn jobs(&self) -> Api<Job> {

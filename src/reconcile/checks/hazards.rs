@@ -16,6 +16,8 @@ pub struct Judged {
     pub report: Report,
     /// Whether each of the steps can be undone, in their order.
     pub reversible: Vec<Reversible>,
+    /// What revision files allow and may not.
+    pub not_allowed: Vec<Allow>,
 }
 
 impl Judged {
@@ -47,8 +49,8 @@ fn loses(code: Code) -> bool {
     matches!(code, Code::D01 | Code::D02 | Code::D03 | Code::D04 | Code::D07)
 }
 
-/// Judges a plan by what the database has before it.
-pub fn judge(chosen: &Chosen, allowed: &[AllowedHazard], before: &Before) -> Judged {
+/// Judges a plan by what the database has before it. Whoever writes a revision file need not be somebody who may approve.
+pub fn judge(chosen: &Chosen, allowed: &[AllowedHazard], before: &Before, restricted: bool) -> Judged {
     let plan = &chosen.plan;
     let down = plan.direction == Direction::Downgrade;
     if !matches!(plan.direction, Direction::Upgrade | Direction::Downgrade) {
@@ -59,9 +61,15 @@ pub fn judge(chosen: &Chosen, allowed: &[AllowedHazard], before: &Before) -> Jud
     let lossy = if down { Vec::new() } else { lossy_downgrades(&revisions, chosen, dialect) };
     let mut reversible: Vec<Reversible> = revisions.iter().map(|revision| reversible(revision, down, &lossy)).collect();
     let mut allows: Vec<Allow> = allowed.iter().filter_map(of_spec).collect();
-    for revision in &revisions {
-        allows.extend(allows_of_revision(&revision.id, revision.allows.iter().map(String::as_str)));
-    }
+    let comments = |revision: &&Revision| allows_of_revision(&revision.id, revision.allows.iter().map(String::as_str));
+    let of_files = revisions.iter().flat_map(comments);
+    let not_allowed = match restricted {
+        true => of_files.collect(),
+        false => {
+            allows.extend(of_files);
+            Vec::new()
+        }
+    };
     let report = match dialect {
         Some(dialect) => {
             let mut input = input(&revisions, chosen, down, dialect, before);
@@ -69,6 +77,7 @@ pub fn judge(chosen: &Chosen, allowed: &[AllowedHazard], before: &Before) -> Jud
             let each = revisions.iter().zip(&reversible);
             input.facts = each.flat_map(|(revision, back)| facts(revision, *back, down, empty)).collect();
             input.allows = allows;
+            input.comments_allow = !restricted;
             lint(&input).unwrap_or_else(|error| unread(&revisions, &error.to_string()))
         }
         None => unread(&revisions, "the SQL of this dialect can't be read"),
@@ -80,7 +89,7 @@ pub fn judge(chosen: &Chosen, allowed: &[AllowedHazard], before: &Before) -> Jud
         let lossy = revisions.iter().zip(&mut reversible).filter(|(revision, _)| loses(&revision.id));
         lossy.for_each(|(_, reversible)| *reversible = Reversible::LosesData);
     }
-    Judged { report, reversible }
+    Judged { report, reversible, not_allowed }
 }
 
 /// Every step is one that nobody can judge.
@@ -125,6 +134,7 @@ fn input(revisions: &[&Revision], chosen: &Chosen, down: bool, dialect: Dialect,
             .collect(),
         catalog: before.catalog(dialect, sql, &inspection.version_table),
         allows: Vec::new(),
+        comments_allow: true,
         version_table: inspection.version_table.clone(),
     }
 }

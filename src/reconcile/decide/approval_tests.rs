@@ -161,6 +161,35 @@ fn the_policy_says_what_waits() {
 }
 
 #[test]
+fn a_comment_widens_nothing_where_approvals_are_restricted() {
+    let of = |sql: &str, allows: &[&str], restricted: bool| {
+        let mut image = dangerous(sql);
+        let revisions = &mut Arc::get_mut(&mut image).unwrap().inspection.revisions;
+        revisions[1].allows = allows.iter().map(|allow| (*allow).to_owned()).collect();
+        let mut facts = observed(ImageView::Stored(image), seen("a"));
+        facts.restricted = restricted;
+        decide(&object("b"), &facts, now())
+    };
+    let (in_file, in_sql) = (["op: allow D02 \"unused\""], format!("-- op: allow D02 \"unused\"\n{DROPS}"));
+    for (sql, allows) in [(DROPS, &in_file[..]), (in_sql.as_str(), &[])] {
+        assert_eq!(reason(&of(sql, allows, false)), "Migrating", "{sql}");
+        let held = of(sql, allows, true);
+        assert_eq!(reason(&held), "AwaitingApproval", "{sql}");
+        let told = held.status.plan.unwrap().allowances;
+        assert_eq!(told.len(), allows.len(), "{told:?}");
+        assert!(told.iter().all(|line| line.starts_with("D02 in b is not allowed by the comment")), "{told:?}");
+    }
+}
+
+#[test]
+fn a_comment_in_the_sql_of_a_revision_makes_it_no_other_revision() {
+    let sql = format!("-- Running upgrade a -> c\n{DROPS}");
+    let policy = json!({"hazards": {"allow": [{"code": "D02", "revision": "c", "reason": "unused"}]}});
+    let facts = observed(ImageView::Stored(dangerous(&sql)), seen("a"));
+    assert_eq!(reason(&decide(&with_policy("b", policy), &facts, now())), "AwaitingApproval");
+}
+
+#[test]
 fn what_can_not_be_seen_is_not_safe() {
     let none = json!({"text": null, "sha256": null, "opaque": ["SQLite batch mode"]});
     let some = json!({"text": "SELECT 1;", "sha256": "1", "opaque": ["reads the database"]});

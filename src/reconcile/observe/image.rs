@@ -2,7 +2,7 @@
 
 use super::jobs::payload;
 use crate::{
-    api::{DatabaseMigration, LABEL_ACTION, LABEL_INSPECTION, Problem, Reason},
+    api::{DatabaseMigration, LABEL_ACTION, LABEL_INSPECTION, LABEL_MANAGED_BY, MANAGER, Problem, Reason},
     call::call,
     error::Error,
     jobs::{
@@ -103,7 +103,7 @@ async fn stored(
 
 async fn list(object: &DatabaseMigration, context: &Context, key: &str) -> Result<Vec<Arc<ConfigMap>>, Error> {
     let api: Api<ConfigMap> = Api::namespaced(context.client.clone(), &object.namespace().unwrap_or_default());
-    let selector = ListParams::default().labels(&format!("{LABEL_INSPECTION}={key}"));
+    let selector = ListParams::default().labels(&format!("{LABEL_MANAGED_BY}={MANAGER},{LABEL_INSPECTION}={key}"));
     let maps = call("list the stored inspections", api.list(&selector)).await?;
     Ok(maps.items.into_iter().map(Arc::new).collect())
 }

@@ -2,12 +2,13 @@
 //! where the stores leave something open. Does network I/O.
 
 use crate::{
-    api::{DatabaseMigration, LABEL_OBJECT, RunRecord},
+    api::{DatabaseMigration, LABEL_MANAGED_BY, LABEL_OBJECT, MANAGER, RunRecord},
     call::call,
     error::{Call, Error},
     jobs::{
         CONTAINER, Ended, FrameError, Frames, JobRecord, Joiner, Kind, PodState, Trouble, initializing, is_finished,
-        is_replaced, is_slow, job_condition, label_value, pod_state, run_name, state_of_pod, tells_why_stuck,
+        is_made_here, is_replaced, is_slow, job_condition, label_value, pod_state, run_name, state_of_pod,
+        tells_why_stuck,
     },
     reconcile::{
         Context,
@@ -74,7 +75,8 @@ async fn active_run(
 async fn live_job(object: &DatabaseMigration, context: &Context, name: &str) -> Result<Option<JobView>, Error> {
     let api: Api<Job> = Api::namespaced(context.client.clone(), &object.namespace().unwrap_or_default());
     let Some(job) = call(&format!("get Job {name}"), api.get_opt(name)).await? else { return Ok(None) };
-    let record = JobRecord::of(&job).filter(|record| Some(&record.uid) == object.metadata.uid.as_ref());
+    let own = |record: &JobRecord| is_made_here(&job) && Some(&record.uid) == object.metadata.uid.as_ref();
+    let record = JobRecord::of(&job).filter(own);
     match record {
         Some(record) => Ok(Some(view(&job, record, context).await?)),
         None => Ok(None),
@@ -269,7 +271,8 @@ fn as_its_job(job: &Job, kind: Kind, state: PodState) -> PodState {
 
 async fn list_pods(namespace: &str, job: &str, context: &Context) -> Result<Vec<Arc<Pod>>, Error> {
     let api: Api<Pod> = Api::namespaced(context.client.clone(), namespace);
-    let selector = ListParams::default().labels(&format!("batch.kubernetes.io/job-name={job}"));
+    let selector =
+        ListParams::default().labels(&format!("{LABEL_MANAGED_BY}={MANAGER},batch.kubernetes.io/job-name={job}"));
     let pods = call(&format!("list the pods of Job {job}"), api.list(&selector)).await?;
     Ok(pods.items.into_iter().map(Arc::new).collect())
 }

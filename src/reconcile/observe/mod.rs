@@ -24,7 +24,10 @@ use crate::{
     call::call,
     db::{ALEMBICS_WIDTH, VersionRows, VersionTable},
     error::Error,
-    jobs::{CompareRequest, Inspected, Kind, ProbeRequest, compare_request, compared, probe_request, probed, wanted},
+    jobs::{
+        CompareRequest, Inspected, Kind, ProbeRequest, compare_request, compared, is_made_here, probe_request, probed,
+        wanted,
+    },
     revisions::Target,
 };
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -35,7 +38,8 @@ use std::{collections::BTreeSet, sync::Arc};
 /// database is touched.
 pub async fn observe(object: &DatabaseMigration, context: &Context) -> Result<Facts, Error> {
     let jobs = jobs::jobs(object, context).await?;
-    let mut facts = Facts { active: jobs.active, jobs: jobs.others, ..Facts::default() };
+    let restricted = context.process.restricted;
+    let mut facts = Facts { restricted, active: jobs.active, jobs: jobs.others, ..Facts::default() };
     let works = facts.active.as_ref().is_some_and(|run| run.ended().is_none());
     if works || object.metadata.deletion_timestamp.is_some() {
         return Ok(facts);
@@ -164,7 +168,12 @@ async fn shown_plan(object: &DatabaseMigration, context: &Context) -> Result<Opt
     let api: Api<ConfigMap> = Api::namespaced(context.client.clone(), &object.namespace().unwrap_or_default());
     let name = plan_name(object);
     let map = call(&format!("get ConfigMap {name}"), api.get_metadata_opt(&name)).await?;
-    Ok(map.map(|map| ShownPlan { version: map.resource_version().unwrap_or_default(), hash: plan_hash(&map) }))
+    let shown = |map| ShownPlan {
+        version: ResourceExt::resource_version(&map).unwrap_or_default(),
+        // What somebody else wrote is written over.
+        hash: if is_made_here(&map) { plan_hash(&map) } else { String::new() },
+    };
+    Ok(map.map(shown))
 }
 
 /// Whether the rows are others than the target's: then somebody wants to know what the way there does.

@@ -6,7 +6,7 @@ use crate::{
     api::{BackupMethod, DatabaseMigration, StageResult},
     call::call,
     error::{Call, Error},
-    jobs::{Kind, Rehearsal, rehearsal_verdict},
+    jobs::{Kind, Rehearsal, is_made_here, rehearsal_verdict},
     reconcile::{
         Context, cnpg,
         facts::{CnpgView, Facts, RehearsalEnd, RehearsalView},
@@ -53,7 +53,7 @@ async fn look(object: &DatabaseMigration, context: &Context, name: &str, secrets
     let api = cnpg::api(context.client.clone(), &namespace);
     let name = name.to_owned();
     let found = call(Call::GetBackup(name.clone()), api.get_opt(&name)).await?;
-    let Some(backup) = found else { return Ok(CnpgView::Gone { name }) };
+    let Some(backup) = found.filter(is_made_here) else { return Ok(CnpgView::Gone { name }) };
     let word = |field: &str| backup.data["status"][field].as_str().unwrap_or_default().to_owned();
     Ok(match word("phase").as_str() {
         "completed" => CnpgView::Completed { name },

@@ -6,7 +6,7 @@ use crate::{
     call::call,
     db::{Catalog, Endpoint, Schema, VersionTable},
     error::Error,
-    jobs::{CatalogReport, reported},
+    jobs::{CatalogReport, is_made_here, reported},
     reconcile::{
         Context,
         due::{self, Due, Replay},
@@ -193,7 +193,8 @@ async fn kept(object: &DatabaseMigration, context: &Context) -> Result<Result<Op
     let api: Api<ConfigMap> = Api::namespaced(context.client.clone(), &object.namespace().unwrap_or_default());
     let name = schema_name(object);
     let Some(map) = call(&format!("get ConfigMap {name}"), api.get_opt(&name)).await? else { return Ok(Ok(None)) };
-    if !map.owner_references().iter().any(|owner| Some(&owner.uid) == object.metadata.uid.as_ref()) {
+    let owned = map.owner_references().iter().any(|owner| Some(&owner.uid) == object.metadata.uid.as_ref());
+    if !owned || !is_made_here(&map) {
         let message = format!("ConfigMap {name} belongs to something else; delete it");
         return Ok(Err(Problem::new(Reason::InvalidSpec, message)));
     }
