@@ -207,8 +207,38 @@ impl<'a> Cursor<'a> {
         self.tokens.len() > 1 && self.tokens.last().is_some_and(|t| t.is(word))
     }
 
-    pub fn has(&self, words: &str) -> bool {
-        self.after(words).is_some()
+    /// These are the last words, and not the only ones.
+    pub fn closes(&self, words: &str) -> bool {
+        let start = self.tokens.len().saturating_sub(words.split(' ').count());
+        let mut end = Self::new(&self.tokens[start..], self.dialect);
+        start > 0 && end.eat(words) && end.is_done()
+    }
+
+    /// The clauses that begin with these words, which stand in no other order, outside of parentheses.
+    pub fn clauses(&self, heads: &[&'static str]) -> Clauses<'a> {
+        let (mut found, mut next, mut depth, mut start) = (Vec::new(), 0, 0i64, 0);
+        let mut head = None;
+        let mut at = 0;
+        while let Some(token) = self.tokens.get(at) {
+            depth += i64::from(token.is("(")) - i64::from(token.is(")"));
+            let here = Self::new(&self.tokens[at..], self.dialect);
+            // IS DISTINCT FROM is an operator.
+            let operator = at > 0 && self.tokens[at - 1].is("DISTINCT") && token.is("FROM");
+            let begins = (next..heads.len()).find(|head| depth == 0 && !operator && here.at(heads[*head]));
+            if let Some(place) = begins.filter(|_| token.kind == Kind::Word) {
+                found.push((head, Self::new(&self.tokens[start..at], self.dialect)));
+                (head, next) = (Some(heads[place]), place + 1);
+                at += heads[place].split(' ').count();
+                start = at;
+                continue;
+            }
+            if depth < 0 {
+                break;
+            }
+            at += 1;
+        }
+        found.push((head, Self::new(&self.tokens[start..at.min(self.tokens.len())], self.dialect)));
+        Clauses { found }
     }
 
     /// A word stands anywhere, inside of parentheses too.
@@ -221,6 +251,27 @@ impl<'a> Cursor<'a> {
         let shown = |t: &Token<'a>| if t.kind == Kind::Text { "'***'" } else { t.text };
         let words: Vec<_> = self.tokens.iter().take(6).map(shown).collect();
         crate::text::clean(&words.join(" "), 60)
+    }
+}
+
+/// A statement's clauses by the words with which they begin.
+pub(super) struct Clauses<'a> {
+    /// The first one has none.
+    found: Vec<(Option<&'static str>, Cursor<'a>)>,
+}
+
+impl<'a> Clauses<'a> {
+    /// What stands before the first of them.
+    pub fn head(&self) -> Cursor<'a> {
+        self.found[0].1.clone()
+    }
+
+    pub fn get(&self, head: &str) -> Option<Cursor<'a>> {
+        self.found.iter().find(|(found, _)| *found == Some(head)).map(|(_, clause)| clause.clone())
+    }
+
+    pub fn has(&self, head: &str) -> bool {
+        self.found.iter().any(|(found, _)| *found == Some(head))
     }
 }
 

@@ -24,7 +24,7 @@ static SYNTAX: LazyLock<HashSet<&str>> = LazyLock::new(|| {
 /// advisory lock is for those who ask for it.
 static HARMLESS_BUT_VOLATILE: LazyLock<HashSet<&str>> = LazyLock::new(|| {
     words(
-        "clock_timestamp currval gen_random_bytes gen_random_uuid gen_salt lastval nextval pg_advisory_lock
+        "pg_notify clock_timestamp currval gen_random_bytes gen_random_uuid gen_salt lastval nextval pg_advisory_lock
         pg_advisory_lock_shared pg_advisory_unlock pg_advisory_unlock_all pg_advisory_unlock_shared
         pg_advisory_xact_lock pg_advisory_xact_lock_shared pg_backend_pid pg_database_size pg_indexes_size
         pg_relation_size pg_table_size pg_total_relation_size pg_try_advisory_lock pg_try_advisory_lock_shared
@@ -78,7 +78,7 @@ pub(super) fn is_harmless(name: &str, dialect: Dialect) -> bool {
     let name = name.as_str();
     let listed = match dialect {
         Dialect::PostgreSql => POSTGRESQL.contains(name) || HARMLESS_BUT_VOLATILE.contains(name),
-        Dialect::MySql | Dialect::MariaDb => MARIADB.contains(name) || ["nextval", "lastval"].contains(&name),
+        Dialect::MySql | Dialect::MariaDb => MARIADB.contains(name) || ["nextval", "lastval", "value"].contains(&name),
         Dialect::Sqlite => SQLITE.contains(name),
     };
     listed

@@ -75,15 +75,48 @@ impl Lock {
 
 /// The strongest lock that the operations take on their table.
 pub(super) fn of_alteration(alteration: &Alteration, dialect: Dialect) -> Option<Lock> {
-    alteration.operations.iter().map(|operation| of_operation(operation, dialect)).max()
+    alteration.operations.iter().filter_map(|operation| of_operation(operation, dialect)).max()
 }
 
-fn of_operation(operation: &Operation, dialect: Dialect) -> Lock {
+/// None where it is on no table.
+fn of_operation(operation: &Operation, dialect: Dialect) -> Option<Lock> {
     use Operation as O;
-    if dialect != Dialect::PostgreSql {
-        return Lock::AccessExclusive;
-    }
-    match operation {
+    let lock = match operation {
+        O::LockTable { lock } => *lock,
+        O::Delete { .. }
+        | O::Update { .. }
+        | O::Merge { .. }
+        | O::Replace { .. }
+        | O::Upsert { .. }
+        | O::InsertFound => Lock::RowExclusive,
+        O::Publish
+        | O::IgnoredReference { .. }
+        | O::DropNamespace { .. }
+        | O::DropOwned { .. }
+        | O::DropRole { .. }
+        | O::Rename { .. }
+        | O::RenamePart { .. }
+        | O::AddValue { .. }
+        | O::DropAttribute { .. }
+        | O::AlterAttribute { .. }
+        | O::TightenDomain { .. }
+        | O::DropDomainConstraint { .. }
+        | O::LoosenDomain { .. }
+        | O::DropDomainDefault { .. }
+        | O::Revoke { .. }
+        | O::RevokeDefault
+        | O::GrantToAll { .. }
+        | O::ReassignAll
+        | O::ChangeOwnerOf { .. }
+        | O::ChangePolicy { .. }
+        | O::Refresh
+        | O::LiftLockLimit { .. } => return None,
+        _ if dialect != Dialect::PostgreSql => Lock::AccessExclusive,
+        O::CreateIndex { concurrently: true, .. } | O::DropNamedIndex { concurrently: true, .. } => {
+            Lock::ShareUpdateExclusive
+        }
+        O::CreateIndex { concurrently: false, .. } | O::Reindex => Lock::Share,
+        O::CreateTrigger | O::ReferTo => Lock::ShareRowExclusive,
         O::ValidateConstraint { .. } | O::AttachPartition { .. } | O::DetachPartition { waits: false } | O::Tune => {
             Lock::ShareUpdateExclusive
         }
@@ -121,6 +154,16 @@ fn of_operation(operation: &Operation, dialect: Dialect) -> Lock {
         | O::DiscardTablespace
         | O::KeepHistory
         | O::DropHistory
+        | O::CreateRule
+        | O::CreatePolicy { .. }
+        | O::CreatePartition
+        | O::Truncate { .. }
+        | O::DropTable { .. }
+        | O::ReplaceTable { .. }
+        | O::DropNamedIndex { concurrently: false, .. }
+        | O::DropPolicy { .. }
+        | O::Drop(_)
         | O::Define => Lock::AccessExclusive,
-    }
+    };
+    Some(lock)
 }

@@ -12,6 +12,7 @@ mod objects;
 mod operation;
 pub mod output;
 mod parsers;
+mod parts;
 mod plan;
 mod read;
 mod rebuild;

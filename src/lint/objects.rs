@@ -36,6 +36,8 @@ pub(super) struct Objects {
     /// Columns that this plan added, and those of them that nothing has filled since.
     added: HashSet<(Key, String)>,
     empty: HashSet<(Key, String)>,
+    /// Those of them that are NOT NULL and have a default.
+    defaulted: HashSet<(Key, String)>,
     /// Columns of indexes that this plan made.
     indexes: HashMap<Key, Vec<String>>,
 }
@@ -92,6 +94,12 @@ impl Objects {
         let Subject::Table(table) = subject else { return false };
         let key = self.key(table);
         !columns.is_empty() && columns.iter().all(|column| self.added.contains(&(key.clone(), column.to_lowercase())))
+    }
+
+    /// This plan added the column, NOT NULL and with a default.
+    pub fn required(&self, subject: &Subject, column: &str) -> bool {
+        let Subject::Table(table) = subject else { return false };
+        self.defaulted.contains(&(self.key(table), column.to_lowercase()))
     }
 
     /// The columns of an index that this plan made.
@@ -151,8 +159,11 @@ impl Objects {
             }
             Effect::Drops(table) => self.drops(table),
             Effect::Renames { from, to } => self.renames(from, to),
-            Effect::AddsColumn { table, column, empty } => {
+            Effect::AddsColumn { table, column, empty, defaulted } => {
                 let column = (self.key(table), column.to_lowercase());
+                if *defaulted {
+                    self.defaulted.insert(column.clone());
+                }
                 if *empty {
                     self.empty.insert(column.clone());
                 }

@@ -1,36 +1,24 @@
-//! What ALTER TABLE does, one operation for each action, however the dialect writes it; no I/O.
+//! What a statement does, one operation for each thing that it does, however the dialect writes it: all that the rules see;
+//! no I/O.
 
 use super::{
+    Lock,
     cursor::Name,
-    read::{CONSTRAINT, Effect},
+    parts::{Column, Constraint, ConstraintKind, Default, Dropped, Filled, Filter, Online, Using},
+    read::{CONSTRAINT, Effect, Subject},
     types::Type,
 };
 
-pub(super) use super::catalog::ConstraintKind;
-
-/// The operations of one statement on one table.
+/// The operations of one statement on one table, or on something else.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Alteration {
     pub table: Option<Name>,
+    /// What it is about where that is no table.
+    pub about: Subject,
     pub operations: Vec<Operation>,
     pub online: Online,
     /// SQLite's batch mode: the table is copied with all of the changes.
     pub copied: bool,
-}
-
-/// MySQL's ALGORITHM and LOCK: what can't be done that way fails, and blocks nobody.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Online {
-    /// INSTANT or NOCOPY.
-    pub instant: bool,
-    pub in_place: bool,
-    pub copy: bool,
-    /// LOCK=NONE.
-    pub unlocked: bool,
-    /// LOCK=SHARED or EXCLUSIVE.
-    pub locked: bool,
-    /// What would stop it is cut or deleted.
-    pub ignores: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -91,6 +79,7 @@ pub(super) enum Operation {
         shown: String,
     },
     AddIndex {
+        name: Option<String>,
         blocks: bool,
     },
     RenameTable {
@@ -144,86 +133,157 @@ pub(super) enum Operation {
     Tune,
     /// Anything else that only the catalog says.
     Define,
-}
 
-/// How values get their new type.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Using {
-    Nothing,
-    /// A cast of the column's whole value.
-    Cast,
-    /// An expression that may be less than the value.
-    Expression,
-}
+    // Rows.
+    Delete {
+        filter: Filter,
+    },
+    Update {
+        filter: Filter,
+    },
+    Merge {
+        /// No row is left out.
+        all: bool,
+        deletes: bool,
+    },
+    /// Rows take the place of others with their key; only those that are listed, or all that a query finds.
+    Replace {
+        listed: bool,
+    },
+    Upsert {
+        listed: bool,
+    },
+    /// Rows that a query finds are added.
+    InsertFound,
+    Truncate {
+        shown: String,
+        cascades: bool,
+    },
 
-/// A constraint of a table.
-#[derive(Clone, Debug)]
-pub(super) struct Constraint {
-    pub kind: ConstraintKind,
-    /// Those that are plain columns.
-    pub columns: Vec<String>,
-    /// Old rows are looked at now.
-    pub validated: bool,
-    /// MySQL's NOT ENFORCED.
-    pub enforced: bool,
-    /// A row with NULL breaks nothing.
-    pub allows_null: bool,
-    /// The index that becomes the constraint's.
-    pub from_index: Option<Name>,
-    /// CHECK (column IS NOT NULL)
-    pub not_null: Option<String>,
-}
+    // Making.
+    CreateIndex {
+        unique: bool,
+        concurrently: bool,
+        /// Writes wait for it.
+        blocks: bool,
+        columns: Vec<String>,
+        /// Two rows with NULL are not equal.
+        allows_null: bool,
+    },
+    CreateTrigger,
+    CreateRule,
+    CreatePolicy {
+        restrictive: bool,
+    },
+    CreatePartition,
+    /// A new table refers to this one.
+    ReferTo,
+    IgnoredReference {
+        column: String,
+    },
+    Publish,
 
-/// A column's definition.
-#[derive(Clone, Debug)]
-pub(super) struct Column {
-    pub name: String,
-    pub ty: Type,
-    pub not_null: bool,
-    pub primary_key: bool,
-    pub unique: bool,
-    pub default: Default,
-    pub filled: Filled,
-    pub references: bool,
-    pub checked: bool,
-    /// Its character set lacks letters.
-    pub loses_letters: bool,
-}
+    // Dropping.
+    DropTable {
+        shown: String,
+    },
+    /// CREATE OR REPLACE TABLE
+    ReplaceTable {
+        shown: String,
+    },
+    DropNamespace {
+        kind: String,
+        shown: String,
+    },
+    DropOwned {
+        by: String,
+    },
+    /// By a statement of its own, which may not say of which table.
+    DropNamedIndex {
+        name: Option<Name>,
+        concurrently: bool,
+    },
+    DropPolicy {
+        name: String,
+    },
+    DropRole {
+        shown: String,
+    },
+    Drop(Dropped),
 
-/// The DEFAULT of a column.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Default {
-    /// There is none, or it is NULL.
-    Nothing,
-    Constant,
-    /// It is computed, once for all rows.
-    Same,
-    /// It is computed for each row, by this.
-    PerRow(String),
-}
+    // Changing what is no table.
+    Rename {
+        shown: String,
+    },
+    /// A column of a view, or an attribute of a type.
+    RenamePart {
+        of: String,
+    },
+    AddValue {
+        to: String,
+    },
+    DropAttribute {
+        name: String,
+        of: String,
+    },
+    AlterAttribute {
+        of: String,
+    },
+    TightenDomain {
+        shown: String,
+        validated: bool,
+    },
+    DropDomainConstraint {
+        of: String,
+    },
+    LoosenDomain {
+        shown: String,
+    },
+    DropDomainDefault {
+        of: String,
+    },
 
-/// How else the database fills a column itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Filled {
-    No,
-    /// AUTO_INCREMENT, serial, identity.
-    Numbered,
-    Stored,
-    Virtual,
-}
+    // Rights.
+    Revoke {
+        shown: String,
+    },
+    RevokeDefault,
+    GrantToAll {
+        shown: String,
+    },
+    ReassignAll,
+    ChangeOwnerOf {
+        shown: String,
+    },
+    ChangePolicy {
+        shown: String,
+    },
 
-impl Column {
-    pub fn fills_itself(&self) -> bool {
-        self.filled != Filled::No || self.default != Default::Nothing
-    }
-
-    /// Every row has NULL there once it is added.
-    pub fn is_empty(&self) -> bool {
-        !self.not_null && !self.primary_key && !self.fills_itself()
-    }
+    // Locks and maintenance.
+    LockTable {
+        lock: Lock,
+    },
+    Reindex,
+    Refresh,
+    LiftLockLimit {
+        setting: String,
+    },
 }
 
 impl Alteration {
+    /// One operation on this.
+    pub fn of(on: Subject, operation: Operation) -> Self {
+        let operations = vec![operation];
+        match on {
+            Subject::Table(table) => Self { table: Some(table), operations, ..Self::default() },
+            about => Self { about, operations, ..Self::default() },
+        }
+    }
+
+    pub fn subject(&self) -> Subject {
+        self.table.clone().map_or_else(|| self.about.clone(), Subject::Table)
+    }
+
     /// What the operations change for the statements after this one.
     pub fn effects(&self) -> Vec<Effect> {
         let Some(table) = &self.table else { return Vec::new() };
@@ -241,7 +301,8 @@ fn effects(table: &Name, operation: &Operation) -> Vec<Effect> {
     match operation {
         Operation::AddColumn { column, perhaps: false } => {
             let empty = column.is_empty();
-            vec![Effect::AddsColumn { table, column: column.name.clone(), empty }]
+            let defaulted = column.not_null && column.default != Default::Nothing && column.filled == Filled::No;
+            vec![Effect::AddsColumn { table, column: column.name.clone(), empty, defaulted }]
         }
         Operation::RenameColumn { from, to: Some(to) } => {
             vec![Effect::RenamesColumn { table, from: from.clone(), to: to.clone() }]

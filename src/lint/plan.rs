@@ -102,10 +102,15 @@ impl<'a> Walk<'a> {
             self.learns(said);
         }
         let batch = self.rebuild.judge(at, reading, &self.objects);
-        let mut found = batch.unwrap_or_else(|| reading.hazards.clone());
-        found.retain_mut(|hazard| hazard.code != Code::D07 || self.cascades(hazard));
-        found.extend(self.alters(&reading.alterations));
+        // What a copy keeps is not lost with its table.
+        let found = batch.unwrap_or_else(|| {
+            let judged = self.alters(&reading.alterations);
+            reading.hazards.iter().cloned().chain(judged).collect()
+        });
+        let found = found.into_iter().filter_map(|hazard| self.cascades(hazard));
+        let mut found: Vec<Hazard> = found.collect();
         found.retain(|hazard| !self.objects.own_columns(&hazard.subject, &hazard.unless_own));
+        found.iter_mut().for_each(|hazard| self.requires(hazard));
         // A constraint in the same statement is tried after the column was added.
         for effect in reading.effects.iter().filter(|effect| matches!(effect, Effect::AddsColumn { .. })) {
             self.objects.apply(effect);
@@ -136,6 +141,16 @@ impl<'a> Walk<'a> {
         }
         for subject in filled {
             self.objects.fills(&subject);
+        }
+    }
+
+    /// A new column that is NOT NULL and loses its default is one that nobody else fills.
+    fn requires(&self, hazard: &mut Hazard) {
+        let Some(column) = hazard.of_default.take() else { return };
+        if self.objects.required(&hazard.subject, &column) {
+            (hazard.code, hazard.severity) = (Code::C03, Code::C03.severity());
+            hazard.message =
+                format!("the new column {column} is required and loses its default: INSERTs that leave it out fail");
         }
     }
 
@@ -246,17 +261,20 @@ impl<'a> Walk<'a> {
     }
 
     /// Whether rows of other tables go with those of this one. Where nobody looked, they may.
-    fn cascades(&self, hazard: &mut Hazard) -> bool {
+    fn cascades(&self, mut hazard: Hazard) -> Option<Hazard> {
+        if hazard.code != Code::D07 {
+            return Some(hazard);
+        }
         if self.input.catalog.tables.is_empty() {
             hazard.severity = Severity::High;
-            return true;
+            return Some(hazard);
         }
-        let Subject::Table(table) = &hazard.subject else { return true };
+        let Subject::Table(table) = &hazard.subject else { return Some(hazard) };
         let refers = |constraint: &Constraint| {
             let to = constraint.references.as_ref().map(|to| self.objects.key(&Name::parse(to)));
             constraint.cascades && to == Some(self.objects.key(table))
         };
-        self.tables.values().flat_map(|table| &table.constraints).any(refers)
+        self.tables.values().flat_map(|table| &table.constraints).any(refers).then(|| hazard.clone())
     }
 
     /// What Alembic itself writes: a row's change by its revision, and the table's end when nothing is applied any more.
@@ -370,11 +388,15 @@ impl<'a> Walk<'a> {
         let table = reading.table.as_ref();
         if loose && !table.is_some_and(own) {
             let made = table.is_some_and(|table| self.own(table));
-            let makes = reading
-                .effects
-                .iter()
-                .any(|e| matches!(e, Effect::Creates { .. } | Effect::MayCreate(_) | Effect::CreatesObject(..)));
-            self.loose.push((at, !(made || makes)));
+            // Rows that are changed in batches, each committed by itself, may be changed again.
+            let batch = reading.kind == Kind::Data;
+            let makes = reading.effects.iter().any(|e| {
+                matches!(
+                    e,
+                    Effect::Creates { .. } | Effect::MayCreate(_) | Effect::CreatesObject(..) | Effect::Indexes { .. }
+                )
+            });
+            self.loose.push((at, !(made || makes || batch)));
         }
     }
 
@@ -388,7 +410,7 @@ impl<'a> Walk<'a> {
         }
         let changes = loose.iter().filter(|(_, changes)| *changes).count();
         let sqlite = self.input.dialect == Dialect::Sqlite;
-        let many = if autocommit { loose.len() > 1 } else { changes > 1 && !sqlite };
+        let many = changes > 1 && !sqlite;
         let severity = match (many, autocommit || changes > 0) {
             (true, _) => Severity::High,
             (false, true) => Severity::Medium,

@@ -16,49 +16,43 @@ pub(super) fn has_rules(tokens: &[Token<'_>]) -> bool {
     let is = |at: usize, words: &[&str]| tokens.get(at).is_some_and(|t| words.iter().any(|word| t.is(word)));
     match () {
         () if is(0, &["ALTER"]) => !is(1, &["TABLE"]),
-        () => is(0, &["CREATE", "DROP", "REINDEX", "TRUNCATE", "UPDATE"]),
+        () => is(0, &["UPDATE"]),
     }
 }
 
 /// Rules that squawk leaves out unless it is asked for them.
-const OPT_IN: &[Rule] = &[
-    Rule::BanDropTrigger,
-    Rule::BanDropIndex,
-    Rule::BanDropPolicy,
-    Rule::BanAlterPolicyCondition,
-    Rule::BanAlterPolicyRoles,
-    Rule::BanAlterRoleOptions,
-    Rule::BanAlterDatabaseOptions,
-    Rule::BanAlterSystemOptions,
-    Rule::BanAlterExtension,
-];
+const OPT_IN: &[Rule] =
+    &[Rule::BanAlterRoleOptions, Rule::BanAlterDatabaseOptions, Rule::BanAlterSystemOptions, Rule::BanAlterExtension];
 
 /// The one table of rules. A rule that a new release of squawk brings does not compile until it stands here.
 fn code(rule: Rule) -> Option<Code> {
     match rule {
-        Rule::BanDropDatabase | Rule::BanDropTable | Rule::BanDropSchema => Some(Code::D01),
-        Rule::BanTruncateCascade => Some(Code::D03),
-        Rule::BanDropView
-        | Rule::BanDropFunction
-        | Rule::BanDropType
-        | Rule::BanDropTrigger
-        | Rule::BanDropSequence
-        | Rule::BanDropDomain
-        | Rule::BanDropExtension => Some(Code::D05),
-        Rule::BanDropIndex => Some(Code::D06),
-        Rule::BanAlterPolicyCondition | Rule::BanAlterPolicyRoles => Some(Code::D08),
-        Rule::RequireConcurrentIndexCreation => Some(Code::B01),
-        Rule::RequireConcurrentIndexDeletion
-        | Rule::RequireConcurrentPartitionDetach
-        | Rule::RequireConcurrentReindex => Some(Code::B07),
-        Rule::BanAlterDomainWithAddConstraint => Some(Code::C04),
         Rule::BanAlterRoleOptions
         | Rule::BanAlterDatabaseOptions
         | Rule::BanAlterSystemOptions
         | Rule::BanAlterExtension
         | Rule::BanDuplicateColumnAssignments => Some(Code::O02),
-        // The tree's operations have these, and `read::drop` tells a policy from a rule.
-        Rule::BanDropColumn
+        // Operations have these, and know more of them.
+        Rule::BanDropDatabase
+        | Rule::BanDropTable
+        | Rule::BanDropSchema
+        | Rule::BanTruncateCascade
+        | Rule::BanDropView
+        | Rule::BanDropFunction
+        | Rule::BanDropType
+        | Rule::BanDropTrigger
+        | Rule::BanDropSequence
+        | Rule::BanDropDomain
+        | Rule::BanDropExtension
+        | Rule::BanDropIndex
+        | Rule::BanAlterPolicyCondition
+        | Rule::BanAlterPolicyRoles
+        | Rule::RequireConcurrentIndexCreation
+        | Rule::RequireConcurrentIndexDeletion
+        | Rule::RequireConcurrentPartitionDetach
+        | Rule::RequireConcurrentReindex
+        | Rule::BanAlterDomainWithAddConstraint
+        | Rule::BanDropColumn
         | Rule::BanDropPolicy
         | Rule::BanSetSchema
         | Rule::BanDropConstraint

@@ -137,7 +137,7 @@ fn judge(statement: &Statement<'_>, dialect: Dialect) -> Reading {
     }
     let opinion = match reading.parsed.take() {
         Some(error) => Opinion { error, ..Opinion::default() },
-        None => parsers::parse(statement, dialect),
+        None => parsers::parse(set_for(statement, dialect).as_ref().unwrap_or(statement), dialect),
     };
     let subject = reading.table.clone().map_or(Subject::Nothing, Subject::Table);
     for (code, message) in opinion.rules {
@@ -163,6 +163,15 @@ fn judge(statement: &Statement<'_>, dialect: Dialect) -> Reading {
         add(&mut reading, read::calls_hazards(&calls, dialect));
     }
     reading
+}
+
+/// What MariaDB's SET STATEMENT … FOR runs, which the parser does not know.
+fn set_for<'a>(statement: &Statement<'a>, dialect: Dialect) -> Option<Statement<'a>> {
+    let sets = dialect == Dialect::MariaDb && Cursor::new(statement.tokens, dialect).at("SET STATEMENT");
+    let place = statement.tokens.iter().position(|t| sets && t.is("FOR"))?;
+    let tokens = &statement.tokens[place + 1..];
+    let sql = statement.sql.get(tokens.first()?.start - statement.tokens[0].start..)?;
+    Some(Statement { tokens, sql, comments: &[], broken: statement.broken })
 }
 
 fn add(reading: &mut Reading, calls: Reading) {

@@ -307,3 +307,7 @@ BEGIN IMMEDIATE; CREATE TABLE x (a); INSERT INTO x VALUES (1); COMMIT;
 UPDATE t SET a = (SELECT b FROM u WHERE u.id = t.id);
 === ok
 INSERT INTO t (a) SELECT 'x' WHERE 1 NOT IN (SELECT id FROM t);
+=== O02
+VACUUM INTO 'copy.db';
+=== B10
+UPDATE OR REPLACE users SET name = 'x' WHERE id = 2;

@@ -1,7 +1,7 @@
 //! ALTER of anything, and MySQL's RENAME; no I/O.
 
 use super::{Effect, Kind, Reading, Subject, alter_table, create, is_postgres, object, postgres};
-use crate::lint::{Code, Severity, cursor::Cursor, tokens::Kind as TokenKind};
+use crate::lint::{cursor::Cursor, operation::Operation, tokens::Kind as TokenKind};
 
 /// Reads a whole ALTER.
 pub(super) fn read(mut at: Cursor<'_>) -> Reading {
@@ -33,6 +33,7 @@ pub(super) fn read(mut at: Cursor<'_>) -> Reading {
         "TRIGGER",
         "STATISTICS",
         "COLLATION",
+        "PUBLICATION",
     ]) else {
         out.unclear(format!("ALTER {} is not known to be harmless", at.shown()));
         return out;
@@ -50,30 +51,34 @@ pub(super) fn read(mut at: Cursor<'_>) -> Reading {
         out.effects.push(Effect::AddsValue { of, value });
     }
     let shown = name.map(|n| n.to_string()).unwrap_or_default();
+    let dialect = at.dialect;
     match kind.as_str() {
-        "POLICY" => out.add(Code::D08, Subject::Nothing, format!("the policy {shown} shows or hides other rows")),
-        "DEFAULT PRIVILEGES" if at.mentions("REVOKE") => {
-            out.add(Code::D08, Subject::Nothing, "a grant that new objects had is not given any more");
+        "POLICY" => out.does(Subject::Nothing, Operation::ChangePolicy { shown }, dialect),
+        "DEFAULT PRIVILEGES" if at.clauses(&["REVOKE"]).has("REVOKE") => {
+            out.does(Subject::Nothing, Operation::RevokeDefault, dialect);
         }
         "DEFAULT PRIVILEGES" | "STATISTICS" => {}
         _ if at.at("OWNER TO") => {
-            let message = format!("{shown} has another owner, who may do anything with it; the owner before may not");
-            out.add_with(Code::D08, Severity::Medium, on, message);
+            out.does(on, Operation::ChangeOwnerOf { shown }, dialect);
         }
         _ if at.at("DEPENDS ON EXTENSION") => {}
+        "PUBLICATION" if at.at_any(&["ADD TABLE", "ADD TABLES", "SET TABLE"]) => {
+            out.does(Subject::Nothing, Operation::Publish, dialect);
+        }
         "INDEX" => index(at, on, &mut out),
         // The index of the name is all that is asked by it.
         "TRIGGER" if at.at("RENAME TO") => {}
         _ if at.at_any(&["RENAME COLUMN", "RENAME ATTRIBUTE"]) => {
-            out.add(Code::C01, on, format!("clients that use this part of {shown} fail as soon as it is renamed"));
+            out.does(on, Operation::RenamePart { of: shown }, dialect);
         }
         _ if at.at_any(&["RENAME", "SET SCHEMA"]) => {
-            out.add(Code::C02, on, format!("clients that use {shown} fail as soon as it is renamed"));
+            out.does(on, Operation::Rename { shown }, dialect);
         }
         "TYPE" => data_type(at, on, &shown, &mut out),
         "DOMAIN" => domain(at, on, &shown, &mut out),
         "MATERIALIZED VIEW" if at.at_any(&["SET TABLESPACE", "SET ACCESS METHOD"]) => {
-            out.add(Code::B06, on, "the whole view is written anew while its readers wait");
+            let what = "the whole view is written anew while its readers wait".to_owned();
+            out.does(on, Operation::Rewrite { what }, dialect);
         }
         "VIEW" | "MATERIALIZED VIEW" if at.at("AS") || at.mentions("DEFAULT") || at.at("SET") || at.at("RESET") => {}
         "SEQUENCE" if !at.mentions("RESTART") => {}
@@ -85,7 +90,8 @@ pub(super) fn read(mut at: Cursor<'_>) -> Reading {
 
 fn index(at: Cursor<'_>, on: Subject, out: &mut Reading) {
     if at.at("SET TABLESPACE") {
-        out.add(Code::B06, on, "the index is written anew under a lock");
+        let what = "the index is written anew under a lock".to_owned();
+        out.does(on, Operation::Rewrite { what }, at.dialect);
     } else if !at.at_any(&["RENAME", "SET", "RESET", "ATTACH", "ALTER"]) {
         out.unclear(format!("ALTER INDEX {} is not known to be harmless", at.shown()));
     }
@@ -93,14 +99,14 @@ fn index(at: Cursor<'_>, on: Subject, out: &mut Reading) {
 
 fn data_type(at: Cursor<'_>, on: Subject, shown: &str, out: &mut Reading) {
     if at.at("ADD VALUE") {
-        return out.add(Code::C05, on, format!("clients may now read a value of {shown} that they do not know"));
+        return out.does(on, Operation::AddValue { to: shown.to_owned() }, at.dialect);
     }
     for mut item in at.list() {
         if item.eat("DROP ATTRIBUTE") {
-            out.add(Code::D02, on.clone(), format!("the attribute {} of {shown} goes, with its values", item.shown()));
+            let operation = Operation::DropAttribute { name: item.shown(), of: shown.to_owned() };
+            out.does(on.clone(), operation, at.dialect);
         } else if item.eat("ALTER ATTRIBUTE") {
-            out.add(Code::B06, on.clone(), format!("tables that use {shown} are rewritten"));
-            out.add(Code::F01, on.clone(), format!("it fails where a value of {shown} does not fit"));
+            out.does(on.clone(), Operation::AlterAttribute { of: shown.to_owned() }, at.dialect);
         } else if !item.eat("ADD ATTRIBUTE") && !item.eat("SET (") {
             out.unclear(format!("ALTER TYPE {} is not known to be harmless", item.shown()));
         }
@@ -118,21 +124,21 @@ fn added_value(at: &Cursor<'_>) -> Option<String> {
 }
 
 fn domain(mut at: Cursor<'_>, on: Subject, shown: &str, out: &mut Reading) {
-    if at.at("ADD") || at.eat("SET NOT NULL") {
-        out.add(Code::C04, on.clone(), format!("values that break {shown} are refused from now on"));
-        if !at.has("NOT VALID") {
-            out.add(Code::B03, on.clone(), format!("every table that uses {shown} is checked while writes wait"));
-            out.add(Code::F01, on, format!("it fails where a value breaks {shown} already"));
-        }
+    let name = shown.to_owned();
+    let operation = if at.at("ADD") || at.eat("SET NOT NULL") {
+        Operation::TightenDomain { shown: name, validated: !at.closes("NOT VALID") }
     } else if at.eat("DROP CONSTRAINT") {
-        out.add(Code::D06, on, format!("a constraint of {shown} goes"));
+        Operation::DropDomainConstraint { of: name }
     } else if at.eat("DROP NOT NULL") {
-        out.add(Code::C05, on, format!("clients may now read NULL from {shown}"));
+        Operation::LoosenDomain { shown: name }
     } else if at.eat("DROP DEFAULT") {
-        out.add(Code::C04, on, format!("INSERTs that count on the default of {shown} fail or write NULL"));
-    } else if !at.at("VALIDATE") && !at.eat("SET DEFAULT") {
-        out.unclear(format!("ALTER DOMAIN {} is not known to be harmless", at.shown()));
-    }
+        Operation::DropDomainDefault { of: name }
+    } else if at.at("VALIDATE") || at.eat("SET DEFAULT") {
+        return;
+    } else {
+        return out.unclear(format!("ALTER DOMAIN {} is not known to be harmless", at.shown()));
+    };
+    out.does(on, operation, at.dialect);
 }
 
 /// Reads what follows MySQL's RENAME.

@@ -1,9 +1,10 @@
 //! ALTER TABLE of MySQL, MariaDB and SQLite, lowered from its tokens; no I/O.
 
-use super::{Code, Kind, Lock, Reading, column, postgres::is_not_null};
+use super::{Kind, Lock, Reading, column, postgres::is_not_null};
 use crate::lint::{
     cursor::{Cursor, Name},
-    operation::{Alteration, Constraint, ConstraintKind, Online, Operation, Using},
+    operation::{Alteration, Operation},
+    parts::{Constraint, ConstraintKind, Online, Using},
     types::Type,
 };
 
@@ -80,6 +81,10 @@ fn action(mut at: Cursor<'_>, to: &mut Vec<Operation>, out: &mut Reading) {
         redefine(at, to, out);
     } else if at.eat("RENAME") {
         to.extend(rename(at));
+    } else if at.eat("CONVERT PARTITION") {
+        to.push(Operation::ExchangePartition { shown: at.shown() });
+    } else if at.eat("CONVERT TABLE") {
+        to.push(Operation::AttachPartition { part: at.name() });
     } else if at.at("CONVERT") {
         let charset = at.after("CHARACTER SET").or_else(|| at.after("CHARSET"));
         let loses = charset.is_some_and(|set| !column::holds_all_letters(&set));
@@ -102,7 +107,7 @@ fn table_options(at: &Cursor<'_>, to: &mut Vec<Operation>, out: &mut Reading) {
         if at.at_any(&["ENGINE InnoDB", "ENGINE = InnoDB", "ROW_FORMAT", "KEY_BLOCK_SIZE"]) {
             let what = if at.at("ENGINE") { format!("{what}, where no other one is left,") } else { what };
             to.push(Operation::Rebuild { what });
-        } else if at.at_any(&["ENGINE", "TYPE"]) {
+        } else if at.at_any(&["ENGINE", "TYPE", "ENCRYPTION", "TABLESPACE"]) {
             to.push(Operation::Rewrite { what: format!("{what} copies the table while writes wait") });
         } else if at.at("DISCARD") {
             return to.push(Operation::DiscardTablespace);
@@ -174,7 +179,11 @@ fn add(mut at: Cursor<'_>, to: &mut Vec<Operation>, out: &mut Reading) {
     let mysql = at.dialect.is_mysql();
     // Elsewhere these are names of columns.
     if mysql && at.at_any(&["PARTITION", "SYSTEM VERSIONING", "PERIOD FOR"]) {
-        if at.eat("PARTITION") && at.has("PARTITIONS") {
+        let counted = at.eat("PARTITION") && {
+            let _ = at.eat_any(&["IF NOT EXISTS", "NO_WRITE_TO_BINLOG", "LOCAL"]);
+            at.at("PARTITIONS")
+        };
+        if counted {
             let what = "the rows are shared out anew among the partitions while writes wait".to_owned();
             to.push(Operation::Rewrite { what });
         } else if at.at("SYSTEM") {
@@ -188,6 +197,11 @@ fn add(mut at: Cursor<'_>, to: &mut Vec<Operation>, out: &mut Reading) {
         at.eat("IF NOT EXISTS");
         name = if at.at_any(CONSTRAINTS) { None } else { at.part() };
     }
+    if mysql && at.at("UNIQUE") {
+        let mut unique = at.clone();
+        unique.skip();
+        name = name.or(index_name(&mut unique));
+    }
     if named || at.at_any(CONSTRAINTS) {
         match constraint(at.clone()) {
             Some(constraint) => to.push(Operation::AddConstraint { name, constraint }),
@@ -196,7 +210,9 @@ fn add(mut at: Cursor<'_>, to: &mut Vec<Operation>, out: &mut Reading) {
         return;
     }
     if mysql && at.at_any(&["FULLTEXT", "SPATIAL", "VECTOR", "INDEX", "KEY"]) {
-        return to.push(Operation::AddIndex { blocks: !at.at_any(&["INDEX", "KEY"]) });
+        let kind = at.eat_any(&["FULLTEXT", "SPATIAL", "VECTOR"]);
+        let name = index_name(&mut at);
+        return to.push(Operation::AddIndex { name, blocks: kind.is_some() });
     }
     at.eat("COLUMN");
     let perhaps = at.eat("IF NOT EXISTS");
@@ -210,6 +226,13 @@ fn add(mut at: Cursor<'_>, to: &mut Vec<Operation>, out: &mut Reading) {
             None => out.unclear(format!("a column that can't be read: {}", item.shown())),
         }
     }
+}
+
+/// `INDEX IF NOT EXISTS name (a)`: the name, if there is one.
+fn index_name(at: &mut Cursor<'_>) -> Option<String> {
+    let _ = at.eat_any(&["INDEX", "KEY"]);
+    at.eat("IF NOT EXISTS");
+    if at.at("(") || at.at("USING") { None } else { at.part() }
 }
 
 const CONSTRAINTS: &[&str] = &["PRIMARY", "UNIQUE", "FOREIGN", "CHECK"];
@@ -227,8 +250,9 @@ fn constraint(mut at: Cursor<'_>) -> Option<Constraint> {
         kind,
         columns: column::listed(&whole),
         validated: true,
-        enforced: !(whole.dialect.is_mysql() && at.has("NOT ENFORCED")),
-        allows_null: matches!(kind, ConstraintKind::Unique | ConstraintKind::ForeignKey) && !at.has("MATCH FULL"),
+        enforced: !(whole.dialect.is_mysql() && at.closes("NOT ENFORCED")),
+        allows_null: matches!(kind, ConstraintKind::Unique | ConstraintKind::ForeignKey)
+            && !at.clauses(&["MATCH"]).get("MATCH").is_some_and(|kind| kind.at("FULL")),
         from_index: None,
         not_null: check.and_then(|check| is_not_null(&Cursor::new(check, whole.dialect))),
     })
@@ -336,15 +360,4 @@ pub(super) fn renames_table(from: Option<Name>, to: Option<Name>, out: &mut Read
         Alteration { table: from, operations: vec![Operation::RenameTable { to }], ..Alteration::default() };
     out.effects.extend(alteration.effects());
     out.alterations.push(alteration);
-}
-
-/// What can't be done online fails, and blocks nobody.
-pub(super) fn create_index_online(at: &Cursor<'_>, out: &mut Reading) {
-    let online = online(at);
-    if online.instant || online.unlocked {
-        out.hazards.retain(|h| !matches!(h.code, Code::B01));
-    }
-    if online.locked {
-        out.add(Code::B07, super::about(&out.table.clone()), "the statement asks for a lock against writes");
-    }
 }

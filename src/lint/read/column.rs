@@ -3,9 +3,9 @@
 use crate::lint::{
     Dialect,
     cursor::Cursor,
-    operation::{Column, Default, Filled},
+    parts::{Column, Default, Filled},
     tokens::{Kind as TokenKind, Token},
-    types::{Type, is_wide},
+    types::{Kind as TypeKind, Type, is_wide},
 };
 
 /// Reads `name type …`, clause by clause.
@@ -155,7 +155,8 @@ pub(super) fn keeps_values(using: &Cursor<'_>, column: &str, ty: &Type) -> bool 
     }
     let holds = |mut cast: Cursor<'_>| {
         let to = Type::read(&mut cast);
-        cast.is_done() && (to.name == ty.name || is_wide(&to))
+        let alike = to.kind == ty.kind && !matches!(ty.kind, TypeKind::Other(_));
+        cast.is_done() && (to.name == ty.name || alike || is_wide(&to))
     };
     if at.eat_any(&["CAST", "to_json", "to_jsonb"]).is_some() {
         let Some(inside) = at.parentheses().filter(|_| at.is_done()) else { return false };

@@ -1,27 +1,19 @@
 //! Whether a WHERE leaves any row out; no I/O.
 
 use crate::lint::{
-    cursor::Cursor,
+    cursor::{Clauses, Cursor},
+    parts::Filter,
     tokens::{Kind as TokenKind, Token},
 };
 
-/// How many rows a statement takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Filter {
-    All,
-    Some,
-    /// Those with one value, of a list, between two bounds, or up to a LIMIT.
-    Few,
-}
-
 /// What a statement's WHERE and LIMIT leave of the rows.
-pub(super) fn filter(at: &Cursor<'_>) -> Filter {
-    let Some(condition) = condition(at) else {
-        return if has_limit(at) { Filter::Few } else { Filter::All };
+pub(super) fn filter(clauses: &Clauses<'_>) -> Filter {
+    let Some(condition) = clauses.get("WHERE") else {
+        return if has_limit(clauses) { Filter::Few } else { Filter::All };
     };
     if is_always_true(&condition, 0) {
         Filter::All
-    } else if is_few(&condition, 0) || has_limit(at) {
+    } else if is_few(&condition, 0) || has_limit(clauses) {
         Filter::Few
     } else {
         Filter::Some
@@ -29,8 +21,8 @@ pub(super) fn filter(at: &Cursor<'_>) -> Filter {
 }
 
 /// MySQL's LIMIT of an UPDATE or DELETE.
-fn has_limit(at: &Cursor<'_>) -> bool {
-    at.after("LIMIT").is_some_and(|limit| limit.tokens.first().is_some_and(|t| t.kind == TokenKind::Number))
+fn has_limit(clauses: &Clauses<'_>) -> bool {
+    clauses.get("LIMIT").is_some_and(|limit| limit.tokens.first().is_some_and(|t| t.kind == TokenKind::Number))
 }
 
 /// `key = 'a'`, `id IN (1, 2)`, `id IN (SELECT … LIMIT 100)`, `id BETWEEN 1 AND 100`, `id >= 1 AND id < 100`.
@@ -68,7 +60,7 @@ fn is_few(condition: &Cursor<'_>, depth: usize) -> bool {
     }
     let inside = rest.clone().parentheses().unwrap_or_default();
     let inside = Cursor::new(inside, condition.dialect);
-    inside.has("LIMIT") || (!inside.at("SELECT") && inside.tokens.iter().any(is_value))
+    inside.clauses(&["LIMIT"]).has("LIMIT") || (!inside.at("SELECT") && inside.tokens.iter().any(is_value))
 }
 
 /// A value that few rows have: no flag.
@@ -79,18 +71,6 @@ fn is_value(token: &Token<'_>) -> bool {
         TokenKind::Symbol => matches!(token.text, ":" | "$" | "?" | "%"),
         TokenKind::Word | TokenKind::Quoted => false,
     }
-}
-
-/// What stands behind WHERE.
-fn condition<'a>(at: &Cursor<'a>) -> Option<Cursor<'a>> {
-    let condition = at.after("WHERE")?;
-    let ends = ["RETURNING", "ORDER", "LIMIT"];
-    let mut depth = 0i64;
-    let end = condition.tokens.iter().position(|t| {
-        depth += i64::from(t.is("(")) - i64::from(t.is(")"));
-        depth < 0 || (depth == 0 && ends.iter().any(|word| t.is(word)))
-    });
-    Some(Cursor::new(&condition.tokens[..end.unwrap_or(condition.tokens.len())], at.dialect))
 }
 
 /// A condition that says nothing: TRUE, 1 = 1, a = a, x LIKE '%', or those joined by OR and AND.
@@ -119,7 +99,7 @@ pub(super) fn is_always_true(condition: &Cursor<'_>, depth: usize) -> bool {
             ["1", "t", "true", "y", "yes", "on"].contains(&one.text.trim_matches('\'').to_lowercase().as_str())
         }
         [one] => one.is("TRUE") || (one.kind == TokenKind::Number && !one.text.trim_matches(['0', '.']).is_empty()),
-        [not, rest @ ..] if not.is("NOT") => is_always_false(rest),
+        [not, rest @ ..] if not.is("NOT") => is_false(rest),
         [.., like, pattern] if like.is("LIKE") => pattern.text.trim_matches('\'').chars().all(|c| c == '%'),
         [start @ .., is, value] if is.is("IS") && value.is("TRUE") => nested(start),
         _ => equal_sides(tokens),
@@ -154,7 +134,12 @@ fn equal_sides(tokens: &[Token<'_>]) -> bool {
     }
 }
 
-fn is_always_false(tokens: &[Token<'_>]) -> bool {
+/// A condition that no row meets.
+pub(super) fn is_always_false(condition: &Cursor<'_>) -> bool {
+    is_false(condition.tokens)
+}
+
+fn is_false(tokens: &[Token<'_>]) -> bool {
     let tokens = match tokens {
         [open, inside @ .., close] if open.is("(") && close.is(")") => inside,
         _ => tokens,

@@ -1,10 +1,12 @@
 //! CREATE; no I/O.
 
-use super::{Effect, Kind, Lock, Reading, Severity, Subject, about, column, execute, is_postgres, namespace};
+use super::{
+    Effect, Kind, Reading, Subject, about, alter_table::online, column, drop, execute, is_postgres, namespace,
+};
 use crate::lint::{
-    Code, Dialect,
+    Dialect,
     cursor::{Cursor, Name},
-    rules,
+    operation::{Alteration, Operation},
 };
 
 /// Reads what follows CREATE.
@@ -29,6 +31,7 @@ pub(super) fn read(mut at: Cursor<'_>) -> Reading {
         execute::routine(&at, replaces, &mut out);
     } else if let Some(kind) = at.eat_any(HARMLESS) {
         let certain = !at.eat("IF NOT EXISTS") && !replaces;
+        let mut again = at.clone();
         let name = at.name().filter(|_| certain && kind != "POLICY");
         // It has rows and indexes, as a table has.
         let rows = name.clone().filter(|_| kind == "MATERIALIZED VIEW");
@@ -36,6 +39,10 @@ pub(super) fn read(mut at: Cursor<'_>) -> Reading {
         let holds_others = kind == "SCHEMA" || kind == "DATABASE";
         let named = |n: Name| Effect::CreatesObject(namespace(&kind), if holds_others { n.of_namespace() } else { n });
         out.effects.extend(name.map(named));
+        if replaces && kind == "SEQUENCE" {
+            // Its numbers begin anew.
+            out.does(Subject::Nothing, Operation::Drop(drop::replaced(&kind, again.name())), at.dialect);
+        }
         hides(&at, &kind, &mut out);
     } else {
         out.unclear(format!("CREATE {} is not known to be harmless", at.shown()));
@@ -54,15 +61,13 @@ fn is_native(mut at: Cursor<'_>) -> bool {
 /// What some of these keep from those who could do it before.
 fn hides(at: &Cursor<'_>, kind: &str, out: &mut Reading) {
     if kind == "POLICY" {
-        let table = at.after("ON").and_then(|mut t| t.name());
-        if at.after("AS").is_some_and(|kind| kind.at("RESTRICTIVE")) {
-            out.add(Code::C04, about(&table), "rows that the policy does not show are hidden, or refused");
-        }
-        out.locks(table.as_ref(), Lock::AccessExclusive);
+        let clauses = at.clauses(&["ON", "AS", "FOR", "TO", "USING", "WITH CHECK"]);
+        let table = clauses.get("ON").and_then(|mut t| t.name());
+        let restrictive = clauses.get("AS").is_some_and(|kind| kind.at("RESTRICTIVE"));
+        out.does(about(&table), Operation::CreatePolicy { restrictive }, at.dialect);
         out.table = table;
     } else if kind == "PUBLICATION" && at.at_any(&["FOR TABLE", "FOR ALL TABLES", "FOR TABLES"]) {
-        let message = "UPDATE and DELETE fail on published tables without a primary key or replica identity";
-        out.add(Code::C04, Subject::Nothing, message);
+        out.does(Subject::Nothing, Operation::Publish, at.dialect);
     }
 }
 
@@ -120,25 +125,24 @@ fn table(mut at: Cursor<'_>, replaces: bool, temporary: bool, out: &mut Reading)
     };
     let on = Some(name.clone());
     if replaces && !temporary {
-        out.add(Code::D01, about(&on), format!("CREATE OR REPLACE drops the table {name} that is there"));
+        out.does(about(&on), Operation::ReplaceTable { shown: name.to_string() }, at.dialect);
     }
     if at.eat("PARTITION OF") && is_postgres(&at) {
-        let parent = at.name();
-        out.add(Code::B07, about(&parent), "a new partition locks its parent table");
-        out.locks(parent.as_ref(), Lock::AccessExclusive);
+        out.does(about(&at.name()), Operation::CreatePartition, at.dialect);
     }
     let definitions = at.clone().parentheses().map(|tokens| Cursor::new(tokens, at.dialect));
-    for parent in definitions.iter().flat_map(referred).filter(|_| !temporary && is_postgres(&at)) {
-        out.locks(Some(&parent), Lock::ShareRowExclusive);
-        let message = format!("writes to {parent} wait while the foreign key to it is made");
-        out.add_with(Code::B07, Severity::Low, Subject::Table(parent), message);
+    for parent in
+        definitions.iter().flat_map(referred).filter(|parent| *parent != name && !temporary && is_postgres(&at))
+    {
+        out.does(Subject::Table(parent), Operation::ReferTo, at.dialect);
     }
     let columns = definitions.map(|d| columns(&d, out)).unwrap_or_default();
-    if at.has("AS EXECUTE") {
+    let clauses = at.clauses(&["USING", "WITH", "ON COMMIT", "TABLESPACE", "AS"]);
+    if clauses.get("AS").is_some_and(|query| query.at("EXECUTE")) {
         out.unclear("what the prepared statement does is not seen here");
     }
     out.table = on;
-    let on_commit = temporary && at.has("ON COMMIT DROP");
+    let on_commit = temporary && clauses.get("ON COMMIT").is_some_and(|action| action.at("DROP"));
     let goes = on_commit.then(|| Effect::DropsOnCommit(name.clone()));
     // A temporary table of that name is this session's own, even if it was there already.
     out.effects.push(match perhaps && !temporary {
@@ -178,10 +182,12 @@ fn columns(definitions: &Cursor<'_>, out: &mut Reading) -> Vec<String> {
         if item.at_any(CONSTRAINTS) {
             continue;
         }
-        if item.dialect == Dialect::MySql && item.has("REFERENCES") {
-            let name = item.clone().part().unwrap_or_default();
+        let refers =
+            item.dialect == Dialect::MySql && column::read(item.clone()).is_some_and(|column| column.references);
+        if refers {
+            let column = item.clone().part().unwrap_or_default();
             // It is a mistake in a new table too.
-            out.add(Code::O03, Subject::Nothing, rules::ignored_reference(&name));
+            out.does(Subject::Nothing, Operation::IgnoredReference { column }, item.dialect);
         }
         names.extend(item.clone().part().map(|name| name.to_lowercase()));
     }
@@ -192,33 +198,27 @@ fn index(mut at: Cursor<'_>, kind: &str, out: &mut Reading) {
     out.concurrently = at.eat("CONCURRENTLY");
     let perhaps = at.eat("IF NOT EXISTS");
     let name = if at.at("ON") { None } else { at.name() };
-    let table = at.after("ON").and_then(|mut t| {
+    let clauses = at.clauses(&["ON", "INCLUDE", "NULLS", "WITH", "TABLESPACE", "WHERE"]);
+    let indexed = clauses.get("ON");
+    let table = indexed.clone().and_then(|mut t| {
         let _ = t.eat("ONLY");
         t.name()
     });
-    let on = about(&table);
-    let blocks = match at.dialect {
-        Dialect::PostgreSql => !out.concurrently,
-        Dialect::Sqlite => true,
-        _ => kind.starts_with("FULLTEXT") || kind.starts_with("SPATIAL") || kind.starts_with("VECTOR"),
+    let columns = indexed.map(|indexed| column::listed(&indexed)).unwrap_or_default();
+    let operation = Operation::CreateIndex {
+        unique: kind.starts_with("UNIQUE"),
+        concurrently: out.concurrently,
+        blocks: match at.dialect {
+            Dialect::PostgreSql => !out.concurrently,
+            Dialect::Sqlite => true,
+            _ => ["FULLTEXT", "SPATIAL", "VECTOR"].iter().any(|slow| kind.starts_with(slow)),
+        },
+        columns: columns.clone(),
+        allows_null: !clauses.get("NULLS").is_some_and(|nulls| nulls.at("NOT DISTINCT")),
     };
-    if blocks {
-        out.add(Code::B01, on.clone(), "writes to the table wait until the index is built");
-    }
-    if kind.starts_with("UNIQUE") {
-        out.add(Code::C04, on.clone(), "two equal rows are refused from now on");
-        // A build beside writes that fails harms nobody, but leaves an invalid index.
-        let severity = if out.concurrently { Severity::Medium } else { Code::F01.severity() };
-        out.add_with(Code::F01, severity, on, "it fails where two rows are equal");
-        if let Some(columns) = at.after("ON").filter(|_| !at.has("NULLS NOT DISTINCT")) {
-            out.unless_empty(column::listed(&columns));
-        }
-    }
-    out.locks(table.as_ref(), if out.concurrently { Lock::ShareUpdateExclusive } else { Lock::Share });
+    out.performs(Alteration { online: online(&at), ..Alteration::of(about(&table), operation) }, at.dialect);
     out.table = table.clone();
-    super::alter_table::create_index_online(&at, out);
     if let (Some(index), Some(table)) = (name.clone(), table) {
-        let columns = at.after("ON").map(|columns| column::listed(&columns)).unwrap_or_default();
         out.effects.push(Effect::Indexes { table, index, columns });
     }
     if !perhaps {
@@ -229,9 +229,8 @@ fn index(mut at: Cursor<'_>, kind: &str, out: &mut Reading) {
 /// PostgreSQL's rules: what clients write to the table becomes something else.
 fn rule(mut at: Cursor<'_>, out: &mut Reading) {
     let name = at.name();
-    let table = at.after("TO").and_then(|mut t| t.name());
-    out.add(Code::B07, about(&table), "a new rule locks its table against reads and writes");
-    out.locks(table.as_ref(), Lock::AccessExclusive);
+    let table = at.clauses(&["TO"]).get("TO").and_then(|mut t| t.name());
+    out.does(about(&table), Operation::CreateRule, at.dialect);
     out.table = table;
     out.effects.extend(name.map(|name| Effect::CreatesObject("RULE", name)));
 }
@@ -239,11 +238,8 @@ fn rule(mut at: Cursor<'_>, out: &mut Reading) {
 fn trigger(mut at: Cursor<'_>, out: &mut Reading) {
     let _ = at.eat("IF NOT EXISTS");
     let name = at.name();
-    let table = at.after("ON").and_then(|mut t| t.name());
-    out.locks(table.as_ref(), Lock::ShareRowExclusive);
-    if at.dialect != Dialect::Sqlite {
-        out.add(Code::B07, about(&table), "a new trigger locks its table against writes");
-    }
+    let table = at.clauses(&["ON"]).get("ON").and_then(|mut t| t.name());
+    out.does(about(&table), Operation::CreateTrigger, at.dialect);
     out.table = table;
     // Elsewhere a trigger has its name for itself alone on its table.
     let named = name.map(|name| Effect::CreatesObject("TRIGGER", name));

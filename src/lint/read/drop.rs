@@ -1,9 +1,11 @@
 //! DROP; no I/O.
 
-use super::{Effect, Kind, Lock, Reading, Subject, about, create, is_postgres, object};
+use super::{Effect, Kind, Reading, Subject, about, alter_table::online, create, namespace, object};
 use crate::lint::{
-    Code,
     cursor::{Cursor, Name},
+    operation::{Alteration, Operation},
+    parts::Dropped,
+    rules::UNREAD,
 };
 
 /// Reads what follows DROP.
@@ -22,25 +24,21 @@ pub(super) fn read(mut at: Cursor<'_>) -> Reading {
         tables(at, &mut out);
     } else if let Some(kind) = at.eat_any(&["DATABASE", "SCHEMA"]) {
         for name in names(&mut at) {
-            let shown = shown(&name);
-            out.add(
-                Code::D01,
-                object("SCHEMA", name.map(|n| n.of_namespace())),
-                format!("{} {shown} goes, with all that is in it", kind.to_lowercase()),
-            );
+            let operation = Operation::DropNamespace { kind: kind.to_lowercase(), shown: shown(&name) };
+            out.does(object("SCHEMA", name.map(|n| n.of_namespace())), operation, at.dialect);
         }
     } else if at.eat("OWNED BY") {
-        out.add(Code::D01, Subject::Nothing, format!("everything that {} owns goes", at.shown()));
+        out.does(Subject::Nothing, Operation::DropOwned { by: at.shown() }, at.dialect);
     } else if at.eat("INDEX") {
         index(at, &mut out);
     } else if at.eat("POLICY") {
-        let name = at.clone().part().unwrap_or_default();
-        let table = at.after("ON").and_then(|mut t| t.name());
-        out.locks(table.as_ref(), Lock::AccessExclusive);
-        out.table = table.clone();
-        out.add(Code::D08, about(&table), format!("the policy {name} goes: rows are shown or hidden to others"));
+        at.if_exists();
+        let name = at.part().unwrap_or_default();
+        let table = at.eat("ON").then(|| at.name()).flatten();
+        out.does(about(&table), Operation::DropPolicy { name }, at.dialect);
+        out.table = table;
     } else if at.at("ROLE") || at.at("USER") || at.at("GROUP") {
-        out.add(Code::D08, Subject::Nothing, format!("{} goes, with its rights", at.shown()));
+        out.does(Subject::Nothing, Operation::DropRole { shown: at.shown() }, at.dialect);
     } else if !at.eat("STATISTICS") {
         other(at, &mut out);
     }
@@ -50,26 +48,19 @@ pub(super) fn read(mut at: Cursor<'_>) -> Reading {
 fn tables(mut at: Cursor<'_>, out: &mut Reading) {
     let _ = at.eat("ONLY");
     for name in names(&mut at) {
-        out.add(Code::D01, about(&name), format!("the table {} goes, with all of its rows", shown(&name)));
+        out.does(about(&name), Operation::DropTable { shown: shown(&name) }, at.dialect);
         out.table = out.table.take().or(name.clone());
-        out.locks(name.as_ref(), Lock::AccessExclusive);
         out.effects.extend(name.map(Effect::Drops));
     }
 }
 
 fn index(mut at: Cursor<'_>, out: &mut Reading) {
     out.concurrently = at.eat("CONCURRENTLY");
-    let table = at.after("ON").and_then(|mut t| t.name());
+    let table = at.clauses(&["ON"]).get("ON").and_then(|mut t| t.name());
     for name in names(&mut at) {
         let subject = if table.is_some() { about(&table) } else { object("INDEX", name.clone()) };
-        out.add(Code::D06, subject.clone(), format!("the index {} goes: queries may become slow", shown(&name)));
-        out.about_thing("INDEX", name.as_ref());
-        if is_postgres(&at) && !out.concurrently {
-            out.add(Code::B07, subject, "dropping an index locks its table against reads and writes".to_owned());
-            out.about_thing("INDEX", name.as_ref());
-        } else if at.dialect.is_mysql() && name.is_some_and(|n| n.name.eq_ignore_ascii_case("PRIMARY")) {
-            out.add(Code::B06, subject, "without a primary key the table is copied while writes wait");
-        }
+        let operation = Operation::DropNamedIndex { name, concurrently: out.concurrently };
+        out.performs(Alteration { online: online(&at), ..Alteration::of(subject, operation) }, at.dialect);
     }
     out.table = table;
 }
@@ -114,33 +105,27 @@ fn other(mut at: Cursor<'_>, out: &mut Reading) {
         return out.unclear(format!("DROP {} is not known to be harmless", at.shown()));
     };
     let on_table = matches!(kind.as_str(), "TRIGGER" | "RULE");
-    let table = if on_table { at.after("ON").and_then(|mut t| t.name()) } else { None };
+    let table = if on_table { at.clauses(&["ON"]).get("ON").and_then(|mut t| t.name()) } else { None };
     // Functions may share a name: which one was made here is not known.
     let many = matches!(kind.as_str(), "FUNCTION" | "PROCEDURE" | "ROUTINE" | "AGGREGATE" | "CAST" | "OPERATOR");
-    let cascade = if at.ends("CASCADE") { ", and all that depends on it" } else { "" };
+    let cascade = at.ends("CASCADE");
     for name in names(&mut at) {
         let subject = match (&table, many) {
             (Some(_), _) => about(&table),
             (None, true) => object("ROUTINE", create::routine_name(&at, name.as_ref())),
             (None, false) => object(&kind, name.clone()),
         };
-        // CASCADE takes the columns of that type, or of one of the extension's types, too.
-        if !cascade.is_empty() && matches!(kind.as_str(), "TYPE" | "DOMAIN" | "EXTENSION" | "COLLATION") {
-            let message = format!("every column that needs {} goes, with its values", shown(&name));
-            out.add(Code::D02, subject.clone(), message);
-        }
-        if on_table && is_postgres(&at) {
-            let message = format!("dropping a {} locks its table against reads and writes", kind.to_lowercase());
-            out.add(Code::B07, subject.clone(), message);
-            out.locks(table.as_ref(), Lock::AccessExclusive);
-        }
-        out.add(Code::D05, subject, format!("the {} {} goes{cascade}", kind.to_lowercase(), shown(&name)));
-        // With CASCADE more goes than comes back.
-        if cascade.is_empty() {
-            out.about_thing(&kind, name.as_ref());
-        }
+        let dropped = Dropped { cascade, of_table: on_table, ..replaced(&kind, name) };
+        out.does(subject, Operation::Drop(dropped), at.dialect);
     }
     out.table = table;
+}
+
+/// It goes, and nothing with it.
+pub(super) fn replaced(kind: &str, name: Option<Name>) -> Dropped {
+    let shown = shown(&name);
+    let thing = name.map(|name| (namespace(kind), name));
+    Dropped { kind: kind.to_owned(), shown, thing, cascade: false, of_table: false }
 }
 
 fn after_if_exists<'a, 'b>(at: &'b mut Cursor<'a>) -> &'b Cursor<'a> {
@@ -157,5 +142,5 @@ fn names(at: &mut Cursor<'_>) -> Vec<Option<Name>> {
 }
 
 fn shown(name: &Option<Name>) -> String {
-    name.as_ref().map_or_else(|| "(its name can't be read)".to_owned(), ToString::to_string)
+    name.as_ref().map_or_else(|| UNREAD.to_owned(), ToString::to_string)
 }

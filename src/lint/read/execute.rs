@@ -41,7 +41,7 @@ pub(super) fn read(mut at: Cursor<'_>) -> Reading {
         out.unseen(prepared.unwrap_or(Subject::Nothing), format!("it runs {shown}, which was prepared elsewhere"));
     } else {
         let severity = block(&at);
-        out.add_with(Code::O02, severity, Subject::Nothing, block_message(severity));
+        out.doubts(severity, Subject::Nothing, block_message(severity));
     }
     out
 }

@@ -1,7 +1,7 @@
 //! Locks, maintenance, rights, and everything whose first word is not known; no I/O.
 
-use super::{Kind, Lock, Reading, Subject, is_postgres};
-use crate::lint::{Code, Dialect, Severity, cursor::Cursor};
+use super::{Kind, Lock, Reading, Subject, about, is_postgres, object};
+use crate::lint::{Dialect, cursor::Cursor, operation::Operation};
 
 /// Statements that touch neither rows nor what they mean.
 const HARMLESS: &[&str] = &[
@@ -37,7 +37,7 @@ pub(super) fn read(mut at: Cursor<'_>) -> Reading {
         return out;
     }
     if at.eat("REVOKE") {
-        out.add(Code::D08, Subject::Nothing, format!("whoever had {} loses it", at.shown()));
+        out.does(Subject::Nothing, Operation::Revoke { shown: at.shown() }, at.dialect);
     } else if at.eat("LOCK") {
         lock(at, &mut out);
     } else if at.eat("REINDEX") {
@@ -47,8 +47,7 @@ pub(super) fn read(mut at: Cursor<'_>) -> Reading {
         }
     } else if at.eat("REFRESH MATERIALIZED VIEW") {
         if !at.eat("CONCURRENTLY") {
-            let view = super::object("VIEW", at.name());
-            out.add(Code::B07, view, "reads of the view wait until it is filled anew");
+            out.does(object("VIEW", at.name()), Operation::Refresh, at.dialect);
         }
     } else if at.eat("VACUUM") {
         vacuum(at, &mut out);
@@ -57,7 +56,7 @@ pub(super) fn read(mut at: Cursor<'_>) -> Reading {
         let _ = at.eat_any(&["NO_WRITE_TO_BINLOG TABLE", "LOCAL TABLE", "TABLE", "TABLES"]);
         written_anew(&at, &format!("{} writes the table anew under a lock", whole.shown()), &mut out);
     } else if at.eat("REASSIGN OWNED") {
-        out.add(Code::D08, Subject::Nothing, "everything gets another owner, who may do anything with it");
+        out.does(Subject::Nothing, Operation::ReassignAll, at.dialect);
     } else {
         out.kind = Kind::Unknown;
         out.unclear(format!("{} is not known to be harmless", whole.shown()));
@@ -69,8 +68,7 @@ pub(super) fn read(mut at: Cursor<'_>) -> Reading {
 fn reindex(mut at: Cursor<'_>, out: &mut Reading) {
     let _ = at.parentheses();
     let table = if at.eat("TABLE") { at.name() } else { None };
-    out.add(Code::B07, super::about(&table), "writes wait until the index is built anew");
-    out.locks(table.as_ref(), Lock::Share);
+    out.does(about(&table), Operation::Reindex, at.dialect);
     out.table = table;
 }
 
@@ -78,9 +76,8 @@ fn reindex(mut at: Cursor<'_>, out: &mut Reading) {
 fn grant(at: &Cursor<'_>, out: &mut Reading) {
     if !is_postgres(at) {
         out.kind = Kind::Session;
-    } else if at.after("TO").is_some_and(|to| to.mentions("PUBLIC")) {
-        let message = format!("everybody who can connect gets {}", at.shown());
-        out.add_with(Code::D08, Severity::Medium, Subject::Nothing, message);
+    } else if at.clauses(&["TO"]).get("TO").is_some_and(|to| to.mentions("PUBLIC")) {
+        out.does(Subject::Nothing, Operation::GrantToAll { shown: at.shown() }, at.dialect);
     }
 }
 
@@ -92,26 +89,18 @@ fn lock(mut at: Cursor<'_>, out: &mut Reading) {
     let _ = at.eat("ONLY");
     let tables = at.names();
     let lock = mode(&at);
-    for table in &tables {
-        out.locks(Some(table), lock);
-    }
-    // Reads and writes go on beside the weaker ones.
-    if !lock.blocks_writes() {
-        out.table = tables.into_iter().next();
-        return;
-    }
     if tables.is_empty() {
-        out.add(Code::B07, Subject::Nothing, "a table is locked");
+        out.does(Subject::Nothing, Operation::LockTable { lock }, at.dialect);
     }
     for table in tables {
-        out.add(Code::B07, Subject::Table(table.clone()), format!("everybody who needs {table} waits until the end"));
+        out.does(Subject::Table(table.clone()), Operation::LockTable { lock }, at.dialect);
         out.table = out.table.take().or(Some(table));
     }
 }
 
 /// The lock that LOCK TABLE asks for.
 fn mode(at: &Cursor<'_>) -> Lock {
-    let words = at.after("IN").filter(|_| is_postgres(at));
+    let words = at.clauses(&["IN"]).get("IN").filter(|_| is_postgres(at));
     let named = |words: &Cursor<'_>| Lock::ALL.into_iter().find(|lock| words.at(&format!("{} MODE", lock.words())));
     words.and_then(|words| named(&words)).unwrap_or(Lock::AccessExclusive)
 }
@@ -125,19 +114,24 @@ fn vacuum(mut at: Cursor<'_>, out: &mut Reading) {
         while at.eat_any(&["FREEZE", "VERBOSE", "ANALYZE"]).is_some() {}
         written_anew(&at, "everything is written anew under a lock", out);
     } else if at.dialect == Dialect::Sqlite {
-        out.add(Code::B06, Subject::Nothing, "everything is written anew under a lock");
+        let into = at.clauses(&["INTO"]).has("INTO");
+        if into {
+            return out.unclear("it writes a copy of the database into another file");
+        }
+        let what = "everything is written anew under a lock".to_owned();
+        out.does(Subject::Nothing, Operation::Rewrite { what }, at.dialect);
     }
 }
 
 /// Each of the tables that are listed, or all where there is no list.
 fn written_anew(at: &Cursor<'_>, message: &str, out: &mut Reading) {
     let tables = at.names();
+    let operation = || Operation::Rewrite { what: message.to_owned() };
     if tables.is_empty() {
-        out.add(Code::B06, Subject::Nothing, message);
+        out.does(Subject::Nothing, operation(), at.dialect);
     }
     for table in tables {
-        out.add(Code::B06, Subject::Table(table.clone()), message);
-        out.locks(Some(&table), Lock::AccessExclusive);
+        out.does(Subject::Table(table.clone()), operation(), at.dialect);
         out.table = out.table.take().or(Some(table));
     }
 }

@@ -8,6 +8,7 @@ mod create;
 mod data;
 mod drop;
 mod execute;
+mod insert;
 mod maintain;
 mod postgres;
 mod scan;
@@ -16,7 +17,8 @@ mod settings;
 use super::{
     Code, Dialect, Lock, Severity,
     cursor::{Cursor, Name},
-    operation::Alteration,
+    locks,
+    operation::{Alteration, Operation},
 };
 
 pub(super) use alter_table::copies;
@@ -24,11 +26,12 @@ pub(super) use scan::{all as scan_all, begins, words as scan_words};
 pub(super) use settings::calls_hazards;
 
 /// What a hazard is about; one that this plan made does not count.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) enum Subject {
     Table(Name),
     /// Anything else with a name: an index, a view, a type. Each kind has names of its own.
     Object(&'static str, Name),
+    #[default]
     Nothing,
 }
 
@@ -59,6 +62,8 @@ pub(super) struct Hazard {
     pub cause: usize,
     /// Harmless where this plan added one of these columns, and it is NULL in every row.
     pub unless_empty: Vec<String>,
+    /// This column no longer fills itself.
+    pub of_default: Option<String>,
 }
 
 impl Hazard {
@@ -74,6 +79,7 @@ impl Hazard {
             thing: None,
             cause: 0,
             unless_empty: Vec::new(),
+            of_default: None,
         }
     }
 }
@@ -106,6 +112,8 @@ pub(super) enum Effect {
         table: Name,
         column: String,
         empty: bool,
+        /// It has to have a value, and has one by its default.
+        defaulted: bool,
     },
     RenamesColumn {
         table: Name,
@@ -215,31 +223,28 @@ impl Reading {
         Self { kind, ..Self::default() }
     }
 
-    fn add(&mut self, code: Code, subject: Subject, message: impl Into<String>) {
-        self.hazards.push(Hazard::new(code, subject, message));
+    /// It does this to a table, or to something else.
+    fn does(&mut self, on: Subject, operation: Operation, dialect: Dialect) {
+        self.performs(Alteration::of(on, operation), dialect);
     }
 
-    fn add_with(&mut self, code: Code, severity: Severity, subject: Subject, message: impl Into<String>) {
-        self.hazards.push(Hazard { severity, ..Hazard::new(code, subject, message) });
+    /// All of it, and the lock that it takes.
+    fn performs(&mut self, alteration: Alteration, dialect: Dialect) {
+        let lock = locks::of_alteration(&alteration, dialect);
+        self.locks.extend(alteration.table.clone().zip(lock));
+        self.alterations.push(alteration);
+    }
+
+    /// A part of it is a statement of its own.
+    fn holds(&mut self, part: Self) {
+        self.hazards.extend(part.hazards);
+        self.alterations.extend(part.alterations);
+        self.effects.extend(part.effects);
     }
 
     /// It locks a table, if that is known.
     fn locks(&mut self, table: Option<&Name>, lock: Lock) {
         self.locks.extend(table.cloned().map(|table| (table, lock)));
-    }
-
-    /// The hazard that was added last is about this thing.
-    fn about_thing(&mut self, kind: &str, name: Option<&Name>) {
-        if let Some(hazard) = self.hazards.last_mut() {
-            hazard.thing = name.map(|name| (namespace(kind), name.clone()));
-        }
-    }
-
-    /// The hazard that was added last does not count where one of these columns is NULL in every row.
-    fn unless_empty(&mut self, columns: Vec<String>) {
-        if let Some(hazard) = self.hazards.last_mut() {
-            hazard.unless_empty = columns;
-        }
     }
 
     /// Nothing stays of it.
@@ -252,12 +257,17 @@ impl Reading {
 
     /// It can't be judged.
     fn unclear(&mut self, message: impl Into<String>) {
-        self.add(Code::O02, Subject::Nothing, message);
+        self.hazards.push(Hazard::new(Code::O02, Subject::Nothing, message));
     }
 
     /// It runs what nobody can see here: as bad as a revision without any SQL.
     fn unseen(&mut self, subject: Subject, message: impl Into<String>) {
-        self.add_with(Code::O02, Severity::High, subject, message);
+        self.doubts(Severity::High, subject, message);
+    }
+
+    /// It can't be judged, for better or worse than others.
+    fn doubts(&mut self, severity: Severity, subject: Subject, message: impl Into<String>) {
+        self.hazards.push(Hazard { severity, ..Hazard::new(Code::O02, subject, message) });
     }
 }
 
@@ -273,7 +283,7 @@ fn object(kind: &str, name: Option<Name>) -> Subject {
 pub(super) const CONSTRAINT: &str = "CONSTRAINT";
 
 /// Where the name of such a thing has to be the only one: a trigger and an index may have the same.
-fn namespace(kind: &str) -> &'static str {
+pub(super) fn namespace(kind: &str) -> &'static str {
     const KINDS: &[&str] = &[
         "SCHEMA",
         "TRIGGER",
@@ -315,6 +325,11 @@ pub(super) fn read(statement: Cursor<'_>, broken: bool) -> Reading {
         scan::into(&mut reading, &statement, 0);
     }
     reading
+}
+
+/// Reads a statement that stands in another one.
+fn read_one(statement: Cursor<'_>) -> Reading {
+    verb(statement, 1)
 }
 
 /// Reads the statement that begins here; `depth` counts texts within texts.

@@ -2,16 +2,20 @@
 
 use super::{Kind, Lock, Reading, column::keeps_values, create::referred};
 use crate::lint::{
-    Code, Dialect,
+    Dialect,
     cursor::{Cursor, Name},
     functions::is_same_for_every_row,
     locks,
-    operation::{Alteration, Column, Constraint, ConstraintKind, Default, Filled, Operation, Using},
+    operation::{Alteration, Operation},
     parsers,
+    parts::{Column, Constraint, ConstraintKind, Default, Filled, Using},
     tokens::lex,
     types::Type,
 };
-use squawk_syntax::ast::{self, AlterColumnOption, AlterTableAction, AstNode, ConstraintOption};
+use squawk_syntax::{
+    SyntaxKind,
+    ast::{self, AlterColumnOption, AlterTableAction, AstNode, ConstraintOption},
+};
 
 /// Reads a whole ALTER TABLE.
 pub(super) fn alter_table(statement: &Cursor<'_>) -> Reading {
@@ -24,7 +28,8 @@ pub(super) fn alter_table(statement: &Cursor<'_>) -> Reading {
         return out;
     };
     if alter.all_in_tablespace().is_some() {
-        out.add(Code::B06, super::Subject::Nothing, "every table of the tablespace is moved, and locked meanwhile");
+        let what = "every table of the tablespace is moved, and locked meanwhile".to_owned();
+        out.does(super::Subject::Nothing, Operation::Rewrite { what }, Dialect::PostgreSql);
         return out;
     }
     let table = alter.table_relation_name().and_then(|name| name.table_name_ref()).and_then(|name| name_of(&name));
@@ -237,7 +242,8 @@ fn alter_column(alter: &ast::AlterColumn, to: &mut Vec<Operation>, out: &mut Rea
         O::SetExpression(_) => Operation::SetExpression { name },
         O::Restart(_) => Operation::RestartNumbers { name },
         O::SetGenerated(_) | O::SetGeneratedOptions(_) | O::SetSequenceOption(_) => {
-            let (restarts, always) = with_cursor(alter, |at| (at.has("RESTART"), at.has("SET GENERATED ALWAYS")));
+            let any = |is: fn(SyntaxKind) -> bool| alter.syntax().descendants().any(|node| is(node.kind()));
+            let (restarts, always) = (any(ast::Restart::can_cast), any(ast::GeneratedAlways::can_cast));
             match (restarts, always) {
                 (true, _) => Operation::RestartNumbers { name },
                 (false, true) => Operation::DropDefault { name },
@@ -270,7 +276,7 @@ fn add_constraint(constraint: &ast::Constraint) -> Option<Operation> {
     let index = |using: Option<ast::UsingIndexName>| using?.index_ref().and_then(|index| name_of(&index));
     let (name, constraint) = match constraint {
         C::UniqueConstraint(unique) => {
-            let distinct = with_cursor(unique, |at| !at.has("NULLS NOT DISTINCT"));
+            let distinct = !unique.syntax().descendants().any(|node| ast::NullsNotDistinct::can_cast(node.kind()));
             let columns = unique.index_parameters().and_then(|parameters| parameters.column_list());
             let columns = columns.map(|list| listed(&list)).unwrap_or_default();
             let from_index = index(unique.using_index());

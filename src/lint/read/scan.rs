@@ -140,13 +140,14 @@ fn is_one(at: &Cursor<'_>) -> bool {
     let mut rest = at.clone();
     rest.skip();
     if at.at("DELETE") {
-        return rest.has("FROM");
+        return rest.at("FROM") || (at.dialect.is_mysql() && rest.clauses(&["FROM"]).has("FROM"));
     }
     if at.at("UPDATE") {
-        return rest.has("SET") && !rest.at_any(&["OF", "ON", "OR"]);
+        return rest.clauses(&["SET"]).has("SET") && !rest.at_any(&["OF", "ON", "OR"]);
     }
     if at.at("INSERT") || at.at("REPLACE") {
-        return rest.has("INTO") || rest.has("VALUES");
+        let clauses = rest.clauses(&["INTO", "VALUES"]);
+        return clauses.has("INTO") || clauses.has("VALUES");
     }
     !rest.is_done() && !rest.at_any(&[".", "=", ",", ")", "("])
 }

@@ -1,10 +1,11 @@
 //! Transactions and settings, and calls of functions; no I/O.
 
-use super::{Effect, Hazard, Kind, Reading, Subject};
+use super::{Effect, Kind, Reading, Subject};
 use crate::lint::{
-    Code, Dialect, Severity,
+    Dialect, Severity,
     cursor::{Cursor, Name},
     functions::is_harmless,
+    operation::Operation,
 };
 
 /// Settings that change nothing about what later statements mean.
@@ -51,7 +52,7 @@ pub(super) fn read(mut at: Cursor<'_>) -> Reading {
             return reading;
         }
         reading.effects.push(if at.at_any(&["ROLLBACK", "ABORT"]) { Effect::Rollback } else { Effect::Commit });
-        if at.has("AND CHAIN") {
+        if at.closes("AND CHAIN") {
             reading.effects.push(Effect::Begin);
         }
     } else if at.eat("SAVEPOINT") {
@@ -60,6 +61,10 @@ pub(super) fn read(mut at: Cursor<'_>) -> Reading {
         reading.effects.extend(at.part().map(Effect::Schema));
     } else if at.eat("PRAGMA") {
         pragma(at, &mut reading);
+    } else if at.dialect == Dialect::MariaDb && at.at("SET STATEMENT") {
+        // Settings for one statement.
+        let run = at.clauses(&["FOR"]).get("FOR");
+        return run.map_or(reading, super::read_one);
     } else if at.eat("SET") {
         // In PostgreSQL a comma parts values, elsewhere settings.
         for item in if super::is_postgres(&at) { vec![at] } else { at.list() } {
@@ -70,7 +75,7 @@ pub(super) fn read(mut at: Cursor<'_>) -> Reading {
         if !holds(SETTINGS, &name) {
             reading.unclear(format!("{} changes how later statements are read", whole.shown()));
         } else if LOCK_LIMITS.contains(&name.as_str()) {
-            waits_for_ever(&name, &mut reading);
+            waits_for_ever(&name, at.dialect, &mut reading);
         }
     }
     reading
@@ -98,7 +103,7 @@ fn set(mut at: Cursor<'_>, reading: &mut Reading) {
     } else if globally || !(standard || zone || holds(SETTINGS, &name)) {
         reading.unclear(format!("the setting {name} may change what later statements do"));
     } else if LOCK_LIMITS.contains(&name.as_str()) && is_no_limit(&at) {
-        waits_for_ever(&name, reading);
+        waits_for_ever(&name, at.dialect, reading);
     }
 }
 
@@ -118,11 +123,8 @@ fn is_no_limit(at: &Cursor<'_>) -> bool {
     }
 }
 
-fn waits_for_ever(name: &str, reading: &mut Reading) {
-    let message = format!(
-        "{name} is taken away: a later statement may wait for a table without end, and who comes after it waits too"
-    );
-    reading.hazards.push(Hazard::new(Code::B09, Subject::Nothing, message));
+fn waits_for_ever(name: &str, dialect: Dialect, reading: &mut Reading) {
+    reading.does(Subject::Nothing, Operation::LiftLockLimit { setting: name.to_owned() }, dialect);
 }
 
 fn pragma(mut at: Cursor<'_>, reading: &mut Reading) {
@@ -147,10 +149,10 @@ pub(in crate::lint) fn calls_hazards(calls: &[String], dialect: Dialect) -> Read
         let name = Name::parse(&call);
         if call.trim_start_matches("pg_catalog.") == "setval" {
             let message = "a number of the sequence may come a second time";
-            out.add_with(Code::O02, Severity::Low, Subject::Nothing, message);
+            out.doubts(Severity::Low, Subject::Nothing, message);
         } else if !is_harmless(&call, dialect) {
             let message = crate::text::clean(&format!("it calls {call}, which {doubt}"), 200);
-            out.add(Code::O02, super::execute::callable(name.clone()), message);
+            out.doubts(Severity::Medium, super::execute::callable(name.clone()), message);
             out.effects.push(Effect::Calls(name));
         }
     }

@@ -1,10 +1,12 @@
 //! What an operation keeps others from doing: B01 to B07; no I/O.
 
-use super::Context;
+use super::{Context, breaking};
 use crate::lint::{
     Code, Dialect, Severity,
-    operation::{Column, Constraint, ConstraintKind, Default, Filled, Operation, Using},
-    read::{Hazard, Subject},
+    cursor::Name,
+    operation::Operation,
+    parts::{Column, Constraint, ConstraintKind, Default, Filled, Filter, Using},
+    read::{Hazard, Subject, namespace},
     types::{Answer, Type},
 };
 
@@ -21,7 +23,9 @@ pub(super) fn judge(operation: &Operation, at: &mut Context<'_>) {
         }
         Operation::SetExpression { name } => at.add(Code::B06, format!("{name} is computed anew for every row")),
         Operation::AddConstraint { constraint, .. } => constrains(constraint, at),
-        Operation::AddIndex { blocks: true } => at.add(Code::B01, "writes to the table wait until the index is built"),
+        Operation::AddIndex { blocks: true, .. } => {
+            at.add(Code::B01, "writes to the table wait until the index is built")
+        }
         Operation::Rewrite { what } => at.add(Code::B06, what.as_str()),
         Operation::Rebuild { what } => {
             let message =
@@ -39,7 +43,98 @@ pub(super) fn judge(operation: &Operation, at: &mut Context<'_>) {
             }
         }
         Operation::DetachPartition { waits: true } => at.add(Code::B07, "detaching a partition locks the whole table"),
-        _ => {}
+        Operation::CreateIndex { blocks: true, .. } => {
+            at.add(Code::B01, "writes to the table wait until the index is built");
+        }
+        Operation::DropNamedIndex { name, concurrently } => drops_index(name.as_ref(), *concurrently, at),
+        Operation::Drop(dropped) if dropped.of_table && at.dialect == Dialect::PostgreSql => {
+            let kind = dropped.kind.to_lowercase();
+            at.add(Code::B07, format!("dropping a {kind} locks its table against reads and writes"));
+        }
+        Operation::AlterAttribute { of } => at.add(Code::B06, format!("tables that use {of} are rewritten")),
+        Operation::TightenDomain { shown, validated: true } => {
+            at.add(Code::B03, format!("every table that uses {shown} is checked while writes wait"));
+        }
+        _ => {
+            rows(operation, at);
+            locks(operation, at);
+        }
+    }
+}
+
+/// B10: rows of a table in use are changed. Few of them are locked for a moment.
+fn rows(operation: &Operation, at: &mut Context<'_>) {
+    let few = |few: bool| if few { Severity::Medium } else { Code::B10.severity() };
+    let (severity, message) = match operation {
+        Operation::Delete { filter } => {
+            let message = "rows are deleted in one transaction, and locked until its end";
+            (few(*filter == Filter::Few), message.to_owned())
+        }
+        Operation::Update { filter } => {
+            let rows = match filter {
+                Filter::All => "all rows of the table",
+                Filter::Some => "all rows that it finds",
+                Filter::Few => "the rows that it names",
+            };
+            let message = format!("{rows} are changed in one transaction, and locked until its end");
+            (few(*filter == Filter::Few), message)
+        }
+        Operation::Merge { deletes, .. } => {
+            let what = if *deletes { "deleted" } else { "changed" };
+            (few(false), format!("rows are {what} in one transaction, and locked until its end"))
+        }
+        Operation::Replace { listed } => {
+            (few(*listed), "rows with the same key are deleted and written anew".to_owned())
+        }
+        Operation::Upsert { listed } => (few(*listed), "rows that are there already are changed".to_owned()),
+        Operation::InsertFound => {
+            (few(false), "as many rows as the query finds are written in one transaction".to_owned())
+        }
+        _ => return,
+    };
+    at.add_with(Code::B10, severity, message);
+}
+
+/// B07 and B09: what is locked for a while, and how long others wait for it.
+fn locks(operation: &Operation, at: &mut Context<'_>) {
+    let message = match operation {
+        Operation::CreateTrigger if at.dialect != Dialect::Sqlite => "a new trigger locks its table against writes",
+        Operation::CreateRule => "a new rule locks its table against reads and writes",
+        Operation::CreatePartition => "a new partition locks its parent table",
+        Operation::Reindex => "writes wait until the index is built anew",
+        Operation::Refresh => "reads of the view wait until it is filled anew",
+        Operation::ReferTo => {
+            let shown = at.on.shown();
+            let message = format!("writes to {shown} wait while the foreign key to it is made");
+            return at.add_with(Code::B07, Severity::Low, message);
+        }
+        // Reads and writes go on beside the weaker ones.
+        Operation::LockTable { lock } if lock.blocks_writes() => {
+            let message = match &at.on {
+                Subject::Table(table) => format!("everybody who needs {table} waits until the end"),
+                Subject::Object(..) | Subject::Nothing => "a table is locked".to_owned(),
+            };
+            return at.add(Code::B07, message);
+        }
+        Operation::LiftLockLimit { setting } => {
+            let message = format!(
+                "{setting} is taken away: a later statement may wait for a table without end, and who comes after it waits too"
+            );
+            return at.add(Code::B09, message);
+        }
+        _ => return,
+    };
+    at.add(Code::B07, message);
+}
+
+fn drops_index(name: Option<&Name>, concurrently: bool, at: &mut Context<'_>) {
+    let primary = name.is_some_and(|name| name.name.eq_ignore_ascii_case("PRIMARY"));
+    if at.dialect == Dialect::PostgreSql && !concurrently {
+        at.add(Code::B07, "dropping an index locks its table against reads and writes");
+        let thing = name.cloned().map(|name| (namespace("INDEX"), name));
+        at.last(|hazard| hazard.thing = thing);
+    } else if at.dialect.is_mysql() && primary {
+        at.add(Code::B06, "without a primary key the table is copied while writes wait");
     }
 }
 
@@ -108,6 +203,7 @@ fn redefines(old: &str, column: &Column, at: &mut Context<'_>) {
     if column.not_null {
         match at.nullable(old) {
             Some(false) => {}
+            None if breaking::is_key(column, None) => {}
             Some(true) => at.add(Code::B05, format!("{name} becomes NOT NULL: the table is rebuilt")),
             None => at.add(Code::B05, format!("{name} is NOT NULL: if that is new, the table is rebuilt")),
         }

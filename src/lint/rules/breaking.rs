@@ -2,8 +2,9 @@
 
 use super::Context;
 use crate::lint::{
-    Code, Dialect,
-    operation::{Column, Constraint, ConstraintKind, Default, Filled, Operation, Using},
+    Code, Dialect, Severity,
+    operation::Operation,
+    parts::{Column, Constraint, ConstraintKind, Default, Filled, Using},
     types::{Answer, Kind, Type},
 };
 
@@ -24,6 +25,8 @@ pub(super) fn judge(operation: &Operation, at: &mut Context<'_>) {
         Operation::DropNotNull { name } => at.add(Code::C05, format!("clients may now read NULL from {name}")),
         Operation::DropDefault { name } => {
             at.add(Code::C04, format!("INSERTs that count on how {name} fills itself fail or write NULL"));
+            let column = Some(name.clone());
+            at.last(|hazard| hazard.of_default = column);
         }
         Operation::RestartNumbers { name } => at.add(Code::O02, format!("numbers of {name} may come a second time")),
         Operation::AddConstraint { constraint, .. } => constrains(constraint, at),
@@ -43,6 +46,49 @@ pub(super) fn judge(operation: &Operation, at: &mut Context<'_>) {
             at.add(Code::C04, "rows that no policy shows are hidden from everybody but the owner");
         }
         Operation::PublishNothing => at.add(Code::C04, "UPDATE and DELETE fail on a table that is published"),
+        Operation::CreateIndex { unique: true, concurrently, columns, allows_null, .. } => {
+            at.add(Code::C04, "two equal rows are refused from now on");
+            // A build beside writes that fails harms nobody, but leaves an invalid index.
+            let severity = if *concurrently { Severity::Medium } else { Code::F01.severity() };
+            at.add_with(Code::F01, severity, "it fails where two rows are equal");
+            let columns = if *allows_null { columns.clone() } else { Vec::new() };
+            at.last(|hazard| hazard.unless_empty = columns);
+        }
+        _ => changes(operation, at),
+    }
+}
+
+/// What is no table: views, types, domains, policies.
+fn changes(operation: &Operation, at: &mut Context<'_>) {
+    match operation {
+        Operation::CreatePolicy { restrictive: true } => {
+            at.add(Code::C04, "rows that the policy does not show are hidden, or refused");
+        }
+        Operation::Publish => {
+            let message = "UPDATE and DELETE fail on published tables without a primary key or replica identity";
+            at.add(Code::C04, message);
+        }
+        Operation::IgnoredReference { column } => at.add(Code::O03, ignored_reference(column)),
+        Operation::Rename { shown } => {
+            at.add(Code::C02, format!("clients that use {shown} fail as soon as it is renamed"));
+        }
+        Operation::RenamePart { of } => {
+            at.add(Code::C01, format!("clients that use this part of {of} fail as soon as it is renamed"));
+        }
+        Operation::AddValue { to } => {
+            at.add(Code::C05, format!("clients may now read a value of {to} that they do not know"));
+        }
+        Operation::AlterAttribute { of } => at.add(Code::F01, format!("it fails where a value of {of} does not fit")),
+        Operation::TightenDomain { shown, validated } => {
+            at.add(Code::C04, format!("values that break {shown} are refused from now on"));
+            if *validated {
+                at.add(Code::F01, format!("it fails where a value breaks {shown} already"));
+            }
+        }
+        Operation::LoosenDomain { shown } => at.add(Code::C05, format!("clients may now read NULL from {shown}")),
+        Operation::DropDomainDefault { of } => {
+            at.add(Code::C04, format!("INSERTs that count on the default of {of} fail or write NULL"));
+        }
         _ => {}
     }
 }
@@ -101,7 +147,7 @@ fn adds_in_sqlite(column: &Column, at: &mut Context<'_>) {
     }
 }
 
-pub(in crate::lint) fn ignored_reference(column: &str) -> String {
+fn ignored_reference(column: &str) -> String {
     format!("MySQL before 9.0 ignores REFERENCES in the definition of {column}: there is no foreign key")
 }
 
@@ -123,6 +169,11 @@ fn alters(name: &str, ty: &Type, using: Using, at: &mut Context<'_>) {
     is_json(name, ty, at);
 }
 
+/// What numbers itself is a key, and was NOT NULL before.
+pub(super) fn is_key(column: &Column, nullable: Option<bool>) -> bool {
+    column.filled == Filled::Numbered && nullable.is_none()
+}
+
 fn redefines(old: &str, column: &Column, at: &mut Context<'_>) {
     let name = &column.name;
     if !old.eq_ignore_ascii_case(name) {
@@ -132,7 +183,7 @@ fn redefines(old: &str, column: &Column, at: &mut Context<'_>) {
     // Only a copy can change what a value is: without one MySQL refuses.
     let copies = !at.online.instant && !at.online.in_place;
     let nullable = at.nullable(old);
-    let tightens = column.not_null && nullable != Some(false);
+    let tightens = column.not_null && nullable != Some(false) && !is_key(column, nullable);
     if (narrows && copies) || (tightens && !at.online.instant) {
         at.add(Code::F01, format!("it fails where a value of {name} does not fit {}", column.ty.name));
     }

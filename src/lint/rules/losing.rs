@@ -3,8 +3,9 @@
 use super::Context;
 use crate::lint::{
     Code, Severity,
-    operation::{ConstraintKind, Operation, Using, constraint_name},
-    read::{CONSTRAINT, Subject},
+    operation::{Operation, constraint_name},
+    parts::{ConstraintKind, Dropped, Filter, Using},
+    read::{CONSTRAINT, Subject, namespace},
     types::{Answer, Type, is_wide},
 };
 
@@ -43,6 +44,72 @@ pub(super) fn judge(operation: &Operation, at: &mut Context<'_>) {
             at.add(Code::D03, format!("the rows of partition {shown} change places with another table's"));
         }
         Operation::DropHistory => at.add(Code::D03, "the history of the rows goes"),
+        Operation::Delete { filter: Filter::All } => {
+            let shown = at.on.shown();
+            at.add(Code::D03, format!("every row of {shown} is deleted"));
+        }
+        Operation::Merge { all: true, deletes: true } => at.add(Code::D03, "every row is deleted"),
+        Operation::Truncate { shown, cascades } => {
+            let others = if *cascades { ", and of every table that refers to it" } else { "" };
+            at.add(Code::D03, format!("every row of {shown} is deleted{others}"));
+        }
+        Operation::DropTable { shown } => at.add(Code::D01, format!("the table {shown} goes, with all of its rows")),
+        Operation::ReplaceTable { shown } => {
+            at.add(Code::D01, format!("CREATE OR REPLACE drops the table {shown} that is there"));
+        }
+        Operation::DropNamespace { kind, shown } => {
+            at.add(Code::D01, format!("{kind} {shown} goes, with all that is in it"));
+        }
+        Operation::DropOwned { by } => at.add(Code::D01, format!("everything that {by} owns goes")),
+        Operation::DropNamedIndex { name, .. } => {
+            let shown = name.as_ref().map_or_else(|| UNREAD.to_owned(), ToString::to_string);
+            at.add(Code::D06, format!("the index {shown} goes: queries may become slow"));
+            let thing = name.clone().map(|name| (namespace("INDEX"), name));
+            at.last(|hazard| hazard.thing = thing);
+        }
+        Operation::Drop(dropped) => drops(dropped, at),
+        Operation::DropAttribute { name, of } => {
+            at.add(Code::D02, format!("the attribute {name} of {of} goes, with its values"));
+        }
+        Operation::DropDomainConstraint { of } => at.add(Code::D06, format!("a constraint of {of} goes")),
+        _ => rights(operation, at),
+    }
+}
+
+/// A thing whose name can't be read goes all the same.
+pub(in crate::lint) const UNREAD: &str = "(its name can't be read)";
+
+fn drops(dropped: &Dropped, at: &mut Context<'_>) {
+    let Dropped { kind, shown, thing, cascade, of_table: _ } = dropped;
+    // CASCADE takes the columns of that type, or of one of the extension's types, too.
+    if *cascade && matches!(kind.as_str(), "TYPE" | "DOMAIN" | "EXTENSION" | "COLLATION") {
+        at.add(Code::D02, format!("every column that needs {shown} goes, with its values"));
+    }
+    let others = if *cascade { ", and all that depends on it" } else { "" };
+    at.add(Code::D05, format!("the {} {shown} goes{others}", kind.to_lowercase()));
+    // With CASCADE more goes than comes back.
+    let thing = thing.clone().filter(|_| !cascade);
+    at.last(|hazard| hazard.thing = thing);
+}
+
+/// D08: who may do what.
+fn rights(operation: &Operation, at: &mut Context<'_>) {
+    match operation {
+        Operation::DropPolicy { name } => {
+            at.add(Code::D08, format!("the policy {name} goes: rows are shown or hidden to others"));
+        }
+        Operation::DropRole { shown } => at.add(Code::D08, format!("{shown} goes, with its rights")),
+        Operation::ChangePolicy { shown } => at.add(Code::D08, format!("the policy {shown} shows or hides other rows")),
+        Operation::Revoke { shown } => at.add(Code::D08, format!("whoever had {shown} loses it")),
+        Operation::RevokeDefault => at.add(Code::D08, "a grant that new objects had is not given any more"),
+        Operation::ReassignAll => at.add(Code::D08, "everything gets another owner, who may do anything with it"),
+        Operation::GrantToAll { shown } => {
+            at.add_with(Code::D08, Severity::Medium, format!("everybody who can connect gets {shown}"));
+        }
+        Operation::ChangeOwnerOf { shown } => {
+            let message = format!("{shown} has another owner, who may do anything with it; the owner before may not");
+            at.add_with(Code::D08, Severity::Medium, message);
+        }
         _ => {}
     }
 }

@@ -9,12 +9,13 @@ use super::{
     Code, Dialect, Severity,
     catalog::Table,
     cursor::Name,
-    operation::{Alteration, Online, Operation},
+    operation::{Alteration, Operation},
+    parts::Online,
     read::{CONSTRAINT, Hazard, Subject},
     types::{Change, Type, change},
 };
 
-pub(super) use breaking::ignored_reference;
+pub(super) use losing::UNREAD;
 
 /// What an operation is judged by.
 struct Context<'a> {
@@ -58,7 +59,7 @@ impl Context<'_> {
 
 /// The hazards of each of the operations, in their order. The table changes with them.
 pub(super) fn judge(alteration: &Alteration, mut table: Option<&mut Table>, dialect: Dialect) -> Vec<Hazard> {
-    let on = alteration.table.clone().map_or(Subject::Nothing, Subject::Table);
+    let on = alteration.subject();
     let mut out = Vec::new();
     for (place, operation) in alteration.operations.iter().enumerate() {
         let (on, before, online) = (on.clone(), table.as_deref(), alteration.online);
@@ -77,6 +78,19 @@ pub(super) fn judge(alteration: &Alteration, mut table: Option<&mut Table>, dial
         let adds = |operation: &Operation| matches!(operation, Operation::AddConstraint { name: Some(added), .. } if added == name);
         alteration.operations.iter().any(adds)
     };
+    let indexed = |name: &str| {
+        alteration.operations.iter().any(|operation| match operation {
+            Operation::AddIndex { name: Some(added), .. } | Operation::AddConstraint { name: Some(added), .. } => {
+                added.eq_ignore_ascii_case(name)
+            }
+            _ => false,
+        })
+    };
+    let replaced = |operation: &Operation| matches!(operation, Operation::DropIndex { name, .. } if indexed(name));
+    out.retain(|hazard| {
+        let dropped = hazard.cause.checked_sub(1).and_then(|place| alteration.operations.get(place));
+        hazard.code != Code::D06 || !dropped.is_some_and(replaced)
+    });
     // What takes its place is judged by itself.
     out.retain(|hazard| !matches!(&hazard.thing, Some((CONSTRAINT, constraint)) if again(&constraint.name)));
     together(alteration, subject.as_ref(), dialect, &mut out);
