@@ -53,6 +53,8 @@ pub enum Error {
     NotLeading { what: String },
     #[error("{what} belongs to another object; delete it or rename one of the two")]
     Foreign { what: String },
+    #[error("the Lease {lease} of this database is held by Job {holder}, which works or has worked until a moment ago")]
+    Locked { lease: String, holder: String },
     #[error("{what}: {detail}")]
     Internal { what: String, detail: String },
 }
@@ -86,7 +88,7 @@ impl Error {
                 _ => Class::Transient,
             },
             Self::Deadline { .. } | Self::NotLeading { .. } => Class::Transient,
-            Self::Foreign { .. } | Self::Internal { .. } => Class::Permanent,
+            Self::Foreign { .. } | Self::Locked { .. } | Self::Internal { .. } => Class::Permanent,
         }
     }
 }

@@ -11,7 +11,7 @@ use super::{
     task::Action,
 };
 use crate::{
-    api::{DatabaseMigration, Problem, Reason, RunResult},
+    api::{DatabaseMigration, LockKind, Problem, Reason, RunResult},
     text,
 };
 use k8s_openapi::api::batch::v1::Job;
@@ -60,6 +60,11 @@ pub fn inspection_key(object: &DatabaseMigration, dialect: &str) -> String {
         spec.database.version_table_schema,
         dialect,
     ]);
+    // Without a lock an inspection of some engines is refused.
+    let settings = match spec.database.lock {
+        LockKind::Database => settings,
+        LockKind::Lease => serde_json::json!([settings, "lease"]),
+    };
     short_hash(&[&settings.to_string()], 16)
 }
 

@@ -4,7 +4,7 @@ use super::{
     revision::{Merge, NextRevision},
     scratch::MARK,
 };
-use crate::api::{DatabaseMigration, Part};
+use crate::api::{DatabaseMigration, LockKind, Part};
 use kube::ResourceExt;
 use serde::Serialize;
 use std::{collections::BTreeMap, time::Duration};
@@ -37,6 +37,9 @@ pub struct Task {
     connection: Option<ConnectionTask>,
     version_table: Option<String>,
     version_table_schema: Option<String>,
+    /// Where the engine's own lock is not what keeps others away.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lock: Option<&'static str>,
     /// What the server calls itself that alone may be worked on, where that is a scratch database.
     scratch: Option<&'static str>,
 }
@@ -186,6 +189,7 @@ impl Task {
             connection,
             version_table: spec.database.version_table.clone(),
             version_table_schema: spec.database.version_table_schema.clone(),
+            lock: (spec.database.lock == LockKind::Lease).then_some("lease"),
             scratch: None,
         }
     }

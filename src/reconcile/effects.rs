@@ -25,9 +25,11 @@ pub enum Effect {
     Start(Box<Start>),
     /// Let the Job of a run begin, once the status says that it was started.
     Release(String),
+    /// Give another sign of the Lease of a run that works.
+    KeepLease(String),
     /// Delete the Job of a run that can't begin, unless it has begun meanwhile.
     Cancel(Box<Unstarted>),
-    /// Let the Job of an ended run go with its object.
+    /// Let the Job of an ended run go with its object, and its Lease to others.
     OwnJob(String),
     /// Delete a Job and its pod.
     DeleteJob(String),

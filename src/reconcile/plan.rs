@@ -5,7 +5,7 @@ use super::{
     effects::{Note, Step},
 };
 use crate::{
-    api::{ANNOTATION_PLAN, DatabaseMigration, HazardStatus, PlanStatus, PlanStep},
+    api::{ANNOTATION_PLAN, DatabaseMigration, HazardStatus, LockKind, PlanStatus, PlanStep},
     jobs::{own_metadata, own_name},
     lint::{Also, Finding, Severity},
     revisions::Direction,
@@ -136,11 +136,21 @@ pub fn plan_config_map(object: &DatabaseMigration, chosen: &Chosen) -> Value {
         "data": {
             "about": "The newest plan: plan.sql is what would run, undo.sql undoes it; plan.json has its steps and hazards, rehearsal.json how it ran on a scratch database. Values of data statements are masked.",
             "hash": chosen.hash,
-            "plan.sql": sql(chosen, down, false),
+            "plan.sql": format!("{}{}", weaker(object), sql(chosen, down, false)),
             "undo.sql": sql(chosen, !down, true),
             "plan.json": plan_json(chosen),
         },
     })
+}
+
+/// What a reader must know of how the plan will run.
+fn weaker(object: &DatabaseMigration) -> &'static str {
+    match object.spec.database.lock {
+        LockKind::Database => "",
+        LockKind::Lease => {
+            "-- database.lock is Lease: only runs of this operator are kept away, and a statement of a killed pod is not waited for\n\n"
+        }
+    }
 }
 
 /// The SQL of every step, one way; what can't be shown is said.

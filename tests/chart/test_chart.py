@@ -75,14 +75,21 @@ def test_secrets_are_read_by_name_alone(plain):
 
 
 def test_nothing_is_made_unasked(plain):
-    assert kinds(plain) == {"ServiceAccount", "Deployment", "Service", "ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition"}
+    assert kinds(plain) == {"ServiceAccount", "Deployment", "Service", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding", "CustomResourceDefinition"}
+
+
+def deployment_of(objects):
+    [operator] = [each for each in objects if each["kind"] == "Deployment"]
+    return operator
 
 
 def test_one_namespace_needs_no_right_elsewhere():
     objects = objects_of({"watchNamespaces": ["shop", "billing"], "rbac": {"aggregate": False}})
     assert not {"ClusterRole", "ClusterRoleBinding"} & {each["kind"] for each in objects}
-    assert [each["metadata"]["namespace"] for each in objects if each["kind"] == "Role"] == ["shop", "billing"]
-    [operator] = [each for each in objects if each["kind"] == "Deployment"]
+    roles = {each["metadata"]["namespace"]: each["rules"] for each in objects if each["kind"] == "Role"}
+    own = roles.pop(deployment_of(objects)["metadata"]["namespace"])
+    assert list(roles) == ["shop", "billing"] and [rule["resources"] for rule in own] == [["leases"]]
+    operator = deployment_of(objects)
     assert "--namespaces=shop,billing" in operator["spec"]["template"]["spec"]["containers"][0]["args"]
 
 

@@ -52,6 +52,7 @@ scenarios! {
     "stepwise" => stepwise,
     "two objects, one image" => two_objects,
     "two objects, one database" => one_database race,
+    "two objects, one database without a lock" => one_lease race,
     "probed by Jobs" => by_jobs,
     "an image that does not exist" => no_image,
     "many runs, few kept" => history,
@@ -387,6 +388,19 @@ async fn one_database(cluster: Arc<Cluster>) {
     cluster.settled().await;
     assert_eq!((cluster.reason("shop").as_str(), cluster.reason("twin").as_str()), ("AtTarget", "AtTarget"));
     ran(&cluster, &[("upgrade", "a", "c")]);
+}
+
+async fn one_lease(cluster: Arc<Cluster>) {
+    shop(&cluster, Some("a"));
+    let leased = json!({ "database": { "lock": "Lease" } });
+    cluster.apply("shop", &leased);
+    cluster.apply("twin", &leased);
+    cluster.settled().await;
+    assert_eq!((cluster.reason("shop").as_str(), cluster.reason("twin").as_str()), ("AtTarget", "AtTarget"));
+    ran(&cluster, &[("upgrade", "a", "c")]);
+    let left = cluster.store.list("leases.coordination.k8s.io", None, u64::MAX);
+    let names = left.iter().filter_map(|lease| lease["metadata"]["name"].as_str());
+    assert_eq!(names.filter(|name| *name != "alembic-operator").count(), 0, "given back");
 }
 
 async fn by_jobs(cluster: Arc<Cluster>) {

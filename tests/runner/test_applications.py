@@ -66,6 +66,8 @@ def test_the_messages_name_the_recipe(flask_project):
     flask(project, "init")
     project.inspect().failed("ConfigNotFound", "migrations/alembic.ini is there", "spec.alembic.flaskApp")
     project.inspect(config="migrations/alembic.ini").failed("EnvPyFailed", "application context", "spec.alembic.flaskApp")
+    project.write("migrations/alembic.ini", (project.folder / "migrations" / "alembic.ini").read_text().replace("[alembic]", "[alembic]\nscript_location = ."))
+    project.inspect(flask_app="wsgi:create_app").done()  # Flask-Migrate does not ask what the ini says
     project.inspect(flask_app="gone:app").failed("EnvPyFailed", "gone:app (spec.alembic.flaskApp) cannot be loaded")
 
 
@@ -108,6 +110,61 @@ def test_attributes(project, database, begun):
     assert project.upgrade([], ["r1"], ["r1"], ["r1"], **task).done().rows == {"r1"}
     project.write("shop.py", SHOP.replace("engine.connect", "engine.begin"))
     assert project.upgrade(["r1"], ["r2"], ["r2"], ["r2"], **task).done().rows == {"r2"}
+
+
+MAKES = """
+import os
+from alembic.config import Config
+class Command:
+    def alembic_config(self):
+        config = Config()
+        config.set_main_option("script_location", os.path.abspath("migrations"))
+        config.set_main_option("version_locations", os.path.abspath("elsewhere"))
+        config.attributes["told"] = True
+        return config
+def command():
+    return Command()
+"""
+
+
+@pytest.mark.parametrize("ini", [True, False])
+def test_a_config_that_the_application_makes(project, database, release, ini):
+    project.tables("r1")
+    (project.folder / "elsewhere").mkdir()
+    project.files["r1"] = project.files["r1"].rename(project.folder / "elsewhere" / "r1_.py")
+    project.revision("r0")  # where the application's own command does not search
+    project.write("shop.py", MAKES)
+    if not ini:
+        (project.folder / "alembic.ini").unlink()
+    project.env(setup="""assert config.attributes["told"] and context.get_x_argument() == ["a=b"]
+def fileConfig(_): pass
+if config.config_file_name is not None:
+    fileConfig(config.config_file_name)""")
+    names = {"attributes": {"config": "shop:command().alembic_config()"}, "x": ["a=b"]}
+    assert [entry["id"] for entry in project.inspect(**names).done().payload["revisions"]] == ["r1"]
+    assert project.upgrade([], ["r1"], ["r1"], ["r1"], **names).done().rows == {"r1"}
+
+
+SHARED = """
+from alembic import context
+connection = context.config.attributes.get("connection")
+if connection is None:
+    raise Exception("No connection set in alembic config.")
+context.configure(connection=connection)
+with context.begin_transaction():
+    context.run_migrations()
+"""
+
+
+def test_a_connection_that_the_application_hands_over(project, database):
+    project.tables("r1", "r2")
+    project.env(SHARED)
+    project.inspect().failed("EnvPyFailed", "No connection set")
+    shared = {"attributes": {"connection": "alembic_operator:connect()"}}
+    project.inspect(**shared).done()
+    assert project.upgrade([], ["r1"], ["r1"], ["r1"], **shared).done().rows == {"r1"}
+    assert project.upgrade(["r1"], ["r2"], ["r2"], ["r2"], **shared).done().rows == {"r2"}
+    project.compare(**shared).refused("ModelsMissing")
 
 
 def test_attributes_that_are_none(sqlite_project):

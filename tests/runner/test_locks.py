@@ -157,3 +157,40 @@ def test_the_lock_survives_its_idle_session_timeout(pg_project, pg):
     assert pg.query("SELECT count(DISTINCT pid) FROM pg_locks WHERE locktype = 'advisory'") == [["2"]], "the lock and its guard"
     go(pg_project)
     first.outcome().done()
+
+
+# An engine that nobody here knows: SQLite under another name, with or without a way to roll back DDL.
+OTHER = """
+import pathlib
+from alembic.ddl.impl import DefaultImpl
+from sqlalchemy.dialects import registry
+from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
+class OtherImpl(DefaultImpl):
+    __dialect__ = "other"
+    transactional_ddl = @DDL@
+class Other(SQLiteDialect_pysqlite):
+    name = "other"
+    supports_statement_cache = True
+registry.register("other", __name__, "Other")
+"""
+
+
+@pytest.mark.parametrize("ddl", [True, False])
+def test_an_engine_without_a_lock_runs_under_a_lease(sqlite_project, sqlite, ddl):
+    project = sqlite_project
+    project.write("shop_other.py", OTHER.replace("@DDL@", str(ddl)))
+    project.env(setup="import shop_other")
+    project.url = sqlite.url.replace("sqlite:", "other:")
+    project.tables("r1", "r2")
+    project.revision("r3", "r2", ["CREATE TABLE half (id INTEGER)", "BROKEN"])
+    project.inspect().refused("UnsupportedDialect", "engine other", "spec.database.lock: Lease")
+    leased = {"lock": "lease", "lock_timeout": {"seconds": 3, "explicit": False}}
+    payload = project.inspect(**leased).done().payload
+    assert payload["transactional_ddl"] is ddl and payload["revisions"][0]["sql"]["upgrade"]["text"]
+    project.upgrade([], ["r2"], ["r2"], ["r1", "r2"]).refused("UnsupportedDialect")
+    assert project.upgrade([], ["r2"], ["r2"], ["r1", "r2"], **leased).done().rows == {"r2"}
+    project.upgrade([], ["r2"], ["r2"], ["r1", "r2"], **leased).refused("RowsChanged")
+    outcome = project.upgrade(["r2"], ["r3"], ["r3"], ["r3"], **leased).failed("MigrationFailed")
+    assert (outcome.message["transactional"], outcome.message["committed"], outcome.rows) == (ddl, not ddl, {"r2"})
+    assert project.probe().done().message["look"]["rows"] == ["r2"]
+    assert project.downgrade(["r2"], ["r1"], ["r1"], ["r2"], **leased).done().rows == {"r1"} == sqlite.rows()

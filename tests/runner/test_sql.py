@@ -9,6 +9,7 @@ import subprocess
 import textwrap
 
 import pytest
+from alembic_operator_runner.render.output import digest_of
 from environments import ENDS as ALEMBIC_ENDS
 from environments import OLDEST_SQLALCHEMY
 from environments import SUPPORTED as ALEMBIC_SUPPORTED
@@ -69,7 +70,7 @@ os._exit(status)
 
 def is_whole(script, text=None):
     assert script["opaque"] == [] and script["text"] is not None, script
-    assert script["sha256"] == hashlib.sha256(script["text"].encode()).hexdigest()
+    assert script["sha256"] == digest_of(script["text"])
     if text is not None:
         assert script["text"] == text
     return True
@@ -481,6 +482,26 @@ def test_values_that_are_made_anew(sqlite_project):
         sqlite_project, "import uuid\nop.execute(\"INSERT INTO t VALUES ('%s')\" % uuid.uuid4())",
         "import datetime\nop.create_table('t', sa.Column('a', sa.DateTime, default=datetime.datetime.utcnow, server_default=sa.func.now()))")
     assert is_opaque(clock, "made anew each time (uuid.uuid4()", rendered=True) and is_whole(column)
+
+
+INDEXED = """
+metadata = sa.MetaData()
+shop = sa.Table("goods", metadata, *[sa.Column(name, sa.Integer, index=True) for name in ("maker", "price", "shelf", "weight")])
+"""
+
+
+def test_the_digest_is_the_same_at_each_inspection(sqlite_project):
+    """SQLAlchemy keeps indexes in a set, and a helper may ask the clock where nobody sees it."""
+    sqlite_project.write("shop_clock.py", "import datetime, uuid\ndef now(): return datetime.datetime.now()\ndef number(): return uuid.uuid4()\n")
+    bodies = ["metadata.create_all(op.get_bind(), checkfirst=False)",
+              "op.create_table('t', *[sa.Column(name, sa.Integer, index=True, unique=True) for name in 'abcd'])",
+              "import shop_clock\nop.execute(\"INSERT INTO t VALUES ('%s', '%s', 1)\" % (shop_clock.now(), shop_clock.number()))"]
+    told = [upgrades(sqlite_project, *bodies, top=INDEXED) for _ in range(4)]
+    for number, _ in enumerate(bodies):
+        assert len({each[number]["sha256"] for each in told}) == 1 and None not in {each[number]["sha256"] for each in told}
+    assert len({each[0]["text"] for each in told}) == len({each[1]["text"] for each in told}) == 1
+    other, = upgrades(sqlite_project, bodies[1].replace("abcd", "abce"))
+    assert other["sha256"] != told[0][1]["sha256"]
 
 
 @pytest.mark.parametrize("env", ["sqlite", "async"])

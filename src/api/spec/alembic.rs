@@ -38,7 +38,7 @@ pub struct Alembic {
     pub flask_app: Option<String>,
     /// What the application's own command would put on Alembic's Config, for an env.py that asks for it there: by name, where it
     /// comes from (`shop.settings:CONF`), what is called for it (`shop.db:engine.connect()`), or what sets up the Config itself
-    /// (`shop.cli:configure(config)`).
+    /// (`shop.cli:configure(config)`). A function that returns the Config (`shop.cli:alembic_config()`) stands for alembic.ini.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 32))]
     pub attributes: BTreeMap<String, String>,

@@ -54,6 +54,13 @@ pub struct Database {
     #[schemars(length(min = 1, max = 128))]
     pub version_table_schema: Option<String>,
 
+    /// What keeps other migrations of this database away during a run: Database, a lock of its own engine (the default); or
+    /// Lease, a Lease of Kubernetes that the operator holds while the Job of the run lives, for engines that have no lock,
+    /// such as Oracle, SQL Server, CockroachDB or Snowflake. It is weaker: it keeps away the runs of this operator alone, and a
+    /// statement that goes on in the database after its Job has ended is not waited for.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub lock: LockKind,
+
     /// How often and how patiently the operator reads the version table.
     #[serde(default, skip_serializing_if = "is_default")]
     pub probe: Probe,
@@ -222,6 +229,16 @@ impl Dialect {
             Self::Mariadb => "mariadb",
         }
     }
+}
+
+/// What keeps other migrations of a database away during a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum LockKind {
+    /// A lock of its own engine.
+    #[default]
+    Database,
+    /// A Lease of Kubernetes.
+    Lease,
 }
 
 /// How often and how patiently the operator reads the version table.

@@ -13,7 +13,7 @@ mod run;
 
 pub use alembic::{Adopt, AdoptVerify, Alembic};
 pub use backup::{BackupJob, BackupTemplate, CnpgBackup, CnpgMethod};
-pub use database::{Connection, Database, Dialect, Part, Probe, ProbeMode, SecretKey, Tls, ValueFrom};
+pub use database::{Connection, Database, Dialect, LockKind, Part, Probe, ProbeMode, SecretKey, Tls, ValueFrom};
 pub use drift::{Drift, DriftMode, OnDrift};
 pub use pod::{ImagePullPolicy, PodMetadata, PodTemplate};
 pub use policy::{AllowedHazard, ApprovalMode, ApprovalPolicy, DowngradePolicy, HazardPolicy, Policy};

@@ -2,6 +2,7 @@
 
 use super::{Actor, as_manager, gone};
 use crate::{
+    api::{ANNOTATION_LEASE, LockKind},
     call::{call, refusal},
     error::{Call, Error},
     jobs::{BackupRequest, JobInput, JobRecord, JobRequest, cnpg_object, is_made_here, program_config_map, run_job},
@@ -21,7 +22,11 @@ impl Actor<'_> {
         self.confirm().await?;
         let image = request.run_record().image;
         let job = run_job(JobInput { object: self.object, image: &image, scratch: None }, request);
-        let job = job.map_err(|e| self.internal("the run Job", &e))?;
+        let mut job = job.map_err(|e| self.internal("the run Job", &e))?;
+        if let Some(lease) = start.lease() {
+            self.take_lease(lease, &job.name_any()).await?;
+            job.annotations_mut().insert(ANNOTATION_LEASE.to_owned(), lease.to_owned());
+        }
         self.ensure_shared(program_config_map(self.object)).await?;
         self.set_finalizer(true).await?;
         self.create_job(job).await
@@ -32,6 +37,13 @@ impl Actor<'_> {
     pub(super) async fn release(&self, name: &str) -> Result<(), Error> {
         if !self.context.process.claim.holds() {
             return Err(Error::NotLeading { what: format!("Job {name}") });
+        }
+        if self.object.spec.database.lock == LockKind::Lease {
+            // Taken before the Job was made, it may have run out since.
+            let there = call(&format!("get Job {name}"), self.jobs().get_metadata_opt(name)).await?;
+            if let Some(lease) = there.as_ref().and_then(|job| job.annotations().get(ANNOTATION_LEASE)) {
+                self.take_lease(lease, name).await?;
+            }
         }
         let patch = Patch::Merge(json!({ "metadata": { "ownerReferences": null }, "spec": { "suspend": false } }));
         match call(&format!("release Job {name}"), self.jobs().patch_metadata(name, &as_manager(), &patch)).await {
@@ -64,8 +76,9 @@ impl Actor<'_> {
         gone(call(&what, self.jobs().delete(&unstarted.name, &as_seen(&unstarted.uid, version))).await)
     }
 
-    /// Gives the Job of an ended run its owner, with which it goes.
+    /// Gives the Job of an ended run its owner, with which it goes, and its Lease back.
     pub(super) async fn own_job(&self, name: &str) -> Result<(), Error> {
+        self.give_lease_back(name).await?;
         let owners: Vec<_> = self.object.controller_owner_ref(&()).into_iter().collect();
         let patch = Patch::Merge(json!({ "metadata": { "ownerReferences": owners } }));
         gone(call(&format!("own Job {name}"), self.jobs().patch_metadata(name, &as_manager(), &patch)).await)

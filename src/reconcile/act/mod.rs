@@ -3,6 +3,7 @@
 
 mod config_maps;
 mod jobs;
+mod lease;
 
 use super::{Context, Watched, effects::Effect, plan::plan_name};
 use crate::{
@@ -45,6 +46,10 @@ impl Actor<'_> {
             Effect::CreateBackup(request) => self.create_backup(request).await,
             Effect::Start(start) => self.start(start).await,
             Effect::Release(name) => self.release(name).await,
+            Effect::KeepLease(name) => {
+                self.keep_lease(name).await;
+                Ok(())
+            }
             Effect::Cancel(unstarted) => self.cancel(unstarted).await,
             Effect::OwnJob(name) => self.own_job(name).await,
             Effect::DeleteJob(name) => self.delete_job(name).await,

@@ -17,6 +17,10 @@ pub fn refused(error: &Error) -> Option<Problem> {
             _ => return None,
         },
         Error::Foreign { .. } => (Reason::PodRejected, ""),
+        Error::Locked { .. } => (
+            Reason::DatabaseLocked,
+            "; tried again with growing pauses. A Lease that stays after its Job is gone, and whose Job this operator may not see, can be deleted",
+        ),
         Error::Deadline { .. } | Error::Stale(_) | Error::NotLeading { .. } | Error::Internal { .. } => return None,
     };
     Some(Problem::new(reason, text::clean(&format!("{error}{what_to_do}"), 900)))

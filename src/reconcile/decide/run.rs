@@ -1,7 +1,7 @@
 //! The part of a decision that is about the active run; pure.
 
 use crate::{
-    api::{DatabaseMigration, Problem, Reason, RunRecord, RunResult, RunStatus},
+    api::{DatabaseMigration, LockKind, Problem, Reason, RunRecord, RunResult, RunStatus},
     jobs::{PodState, START_DEADLINE, Trouble, overdue},
     reconcile::{
         checks::requested_at,
@@ -17,8 +17,14 @@ use std::time::Duration;
 /// A pod that has not started after this time gives way to something else that is asked for.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A run that has not ended, or whose Job has just been deleted.
+/// A run that has not ended, or whose Job has just been deleted. Its Lease is kept, whatever it waits for.
 pub(super) fn running(object: &DatabaseMigration, run: &ActiveRun, now: Timestamp) -> Step {
+    let step = progress(object, run, now);
+    let leased = object.spec.database.lock == LockKind::Lease && run.job.as_ref().is_some_and(|job| !job.suspended);
+    if leased { step.after(Effect::KeepLease(run.name.clone())) } else { step }
+}
+
+fn progress(object: &DatabaseMigration, run: &ActiveRun, now: Timestamp) -> Step {
     let message = summary_of(&run.record, &run.name);
     let reason = match run.record.direction.as_str() {
         "downgrade" => Reason::Downgrading,

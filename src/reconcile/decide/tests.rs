@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    api::{DriftMode, RunRecord, RunResult, RunStatus, RunsStatus, UnfinishedRun},
+    api::{DriftMode, LockKind, RunRecord, RunResult, RunStatus, RunsStatus, UnfinishedRun},
     db::{Snapshot, VersionRows},
     jobs::{
         CompareRequest, Differences, Ended, InspectRequest, Inspected, Inspection, JobRecord, JobRequest, Request, Run,
@@ -261,6 +261,37 @@ fn an_active_run_is_left_alone_whatever_else_was_asked() {
     let decision = decide(&active(other, record()), &observed, now());
     assert!(decision.effects.is_empty() && decision.after.is_empty());
     assert_eq!((reason(&decision).as_str(), decision.status.observed_generation), ("Migrating", Some(7)));
+}
+
+#[test]
+fn the_lease_of_a_database_is_one_for_all_its_objects_and_is_kept() {
+    let lease_of = |object: &DatabaseMigration, facts: &Facts| {
+        decide(object, facts, now()).effects.iter().find_map(|effect| match effect {
+            Effect::Start(start) => Some(start.lease().map(str::to_owned)),
+            _ => None,
+        })
+    };
+    let facts = stored("r1 r2", "r1");
+    assert_eq!(lease_of(&object("r2"), &facts), Some(None));
+    let leased = |name: &str| {
+        let mut object = object("r2");
+        object.metadata.name = Some(name.into());
+        object.spec.database.lock = LockKind::Lease;
+        object
+    };
+    let lease = lease_of(&leased("shop"), &facts).flatten().unwrap();
+    assert!(lease.starts_with("alembic-operator-") && lease.len() < 63, "{lease}");
+    assert_eq!(lease_of(&leased("twin"), &facts).flatten().as_ref(), Some(&lease));
+    let elsewhere = Facts { place: "db:5432/other".into(), ..stored("r1 r2", "r1") };
+    assert_ne!(lease_of(&leased("shop"), &elsewhere).flatten().unwrap(), lease);
+    let mut working = observed(ImageView::NotLooked, DatabaseView::NotLooked);
+    working.active = Some(run(PodState::Running));
+    let decision = decide(&active(leased("shop"), record()), &working, now());
+    assert!(
+        matches!(decision.after.as_slice(), [Effect::KeepLease(name)] if name == "shop-run-1"),
+        "{:?}",
+        decision.after
+    );
 }
 
 #[test]

@@ -4,19 +4,27 @@ use crate::{api::RunRecord, jobs::RunRequest};
 
 /// A run that may start. Only a plan that passed every gate becomes one.
 #[derive(Clone, Debug)]
-pub struct Start(RunRequest);
+pub struct Start {
+    request: RunRequest,
+    /// The Lease that it must hold, where the engine's own lock is not used.
+    lease: Option<String>,
+}
 
 impl Start {
-    pub(super) fn new(request: RunRequest) -> Self {
-        Self(request)
+    pub(super) fn new(request: RunRequest, lease: Option<String>) -> Self {
+        Self { request, lease }
     }
 
     pub fn request(&self) -> &RunRequest {
-        &self.0
+        &self.request
+    }
+
+    pub fn lease(&self) -> Option<&str> {
+        self.lease.as_deref()
     }
 
     /// The run as the status remembers it.
     pub fn record(&self) -> RunRecord {
-        self.0.run_record()
+        self.request.run_record()
     }
 }

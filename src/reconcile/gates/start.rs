@@ -2,8 +2,8 @@
 
 use super::{Cleared, Ctx, WITHOUT_POD, cleared::Start, retry};
 use crate::{
-    api::{AdoptVerify, Reason, RunRecord, parse_duration},
-    jobs::{Limit, Run, RunRequest, run_name},
+    api::{AdoptVerify, LockKind, Reason, RunRecord, parse_duration},
+    jobs::{Limit, Run, RunRequest, hex, run_name},
     reconcile::{
         checks::{approver, direction_name},
         effects::{Effect, Next, Step},
@@ -11,6 +11,7 @@ use crate::{
     },
     revisions::Direction,
 };
+use sha2::{Digest, Sha256};
 use std::{collections::BTreeSet, time::Duration};
 
 const DEFAULT_LOCK_WAIT: Duration = Duration::from_secs(30);
@@ -30,12 +31,23 @@ pub(super) fn start(cleared: &Cleared) -> Step {
         Direction::Upgrade | Direction::None => Reason::Migrating,
     };
     let run = asked(ctx, record.transactional);
-    let start = Start::new(RunRequest::new(ctx.object, record, run));
+    let start = Start::new(RunRequest::new(ctx.object, record, run), lease(ctx));
     Step::default()
         .before(Effect::Start(Box::new(start)))
         .after(Effect::Release(name.clone()))
         .event(false, "MigrationStarted", &what, Some(name))
         .stopped(reason, what, Next::After(WITHOUT_POD))
+}
+
+/// The Lease of the database and its version table, named by a hash: a Lease's name must not tell where a database is.
+fn lease(ctx: &Ctx) -> Option<String> {
+    let spec = &ctx.object.spec.database;
+    let inspection = &ctx.plan.image.inspection;
+    let database = ctx.facts.database_id();
+    let table = (&inspection.version_table_schema, &inspection.version_table);
+    let identity = serde_json::json!([inspection.dialect, database.place, database.identity, table]).to_string();
+    let digest = hex(&Sha256::digest(identity.as_bytes()));
+    (spec.lock == LockKind::Lease).then(|| format!("alembic-operator-{}", &digest[..32]))
 }
 
 fn record(ctx: &Ctx) -> RunRecord {

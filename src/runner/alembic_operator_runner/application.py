@@ -8,7 +8,25 @@ from typing import Any
 from .errors import error_text, error_trace
 from .problems import Problem
 
-WRITTEN = re.compile(r"([A-Za-z_][\w.]*):([A-Za-z_][\w.]*)(\((config)?\))?$")
+WRITTEN = re.compile(r"([A-Za-z_][\w.]*):([A-Za-z_]\w*(?:\.[A-Za-z_]\w*|\(\)|\(config\))*)$")
+OFFERED = "alembic_operator"
+PART = re.compile(r"\(config\)|\(\)|\w+")
+
+
+class Offered:
+    """What projects find under the name `alembic_operator`: the object's database, for an env.py that is given its connection."""
+
+    def __init__(self, url):
+        self.url = url
+
+    def engine(self):
+        from sqlalchemy import create_engine
+        from sqlalchemy.pool import NullPool
+
+        return create_engine(self.url, poolclass=NullPool)
+
+    def connect(self):
+        return self.engine().connect()
 
 
 class Application:
@@ -18,6 +36,7 @@ class Application:
         self.task = task
         self.migrate = None  # what Flask-Migrate knows
         self.connections = []
+        self.values = {}  # of attributes that do not ask for the Config
         if task.get("flask_app"):
             self.enter_flask(task["flask_app"])
 
@@ -36,32 +55,41 @@ class Application:
         if not self.task.get("config") and os.path.isfile(ini):
             self.task["config"] = ini
 
+    def made_config(self):
+        """The Config, where one of the attributes is the function that the application's own command makes it with."""
+        from alembic.config import Config
+
+        written = self.task.get("attributes") or {}
+        self.values = {name: self.value(name, text, None) for name, text in sorted(written.items()) if "(config)" not in text}
+        return next((value for value in self.values.values() if isinstance(value, Config)), None)
+
     def prepare(self, config):
         """Everything that is to be on the Config before env.py runs."""
         callbacks = getattr(getattr(self.migrate, "migrate", None), "call_configure_callbacks", None)
         config = callbacks(config) if callbacks else config
         for name, written in sorted((self.task.get("attributes") or {}).items()):
-            value = self.value(name, written, config)
+            value = self.values[name] if name in self.values else self.value(name, written, config)
+            if value is config:
+                continue
             config.attributes[name] = value
             if not hasattr(config, name):  # some ask the Config itself
                 setattr(config, name, value)
         return config
 
     def value(self, name, written, config):
-        parts = WRITTEN.match(written)
-        if parts is None:
+        matched = WRITTEN.match(written)
+        if matched is None:
             raise Problem("InvalidSpec", "spec.alembic.attributes.%s: %r is not `module:name`, `module:function()` or `module:function(config)`"
                           % (name, written))
-        module, path, called, with_config = parts.groups()
+        parts = PART.findall(matched.group(2))
         try:
-            value: Any = importlib.import_module(module)
-            for part in path.split("."):
-                value = getattr(value, part)
-            if called:
-                value = value(config) if with_config else value()
+            module = matched.group(1)
+            value: Any = Offered(self.task.get("url")) if module == OFFERED else importlib.import_module(module)
+            for part in parts:
+                value = value() if part == "()" else value(config) if part == "(config)" else getattr(value, part)
         except BaseException as error:
             raise Problem("EnvPyFailed", "spec.alembic.attributes.%s: %s: %s" % (name, written, error_text(error)), detail=error_trace(error))
-        if called and hasattr(value, "in_transaction") and hasattr(value, "close"):
+        if parts[-1].startswith("(") and hasattr(value, "in_transaction") and hasattr(value, "close"):
             self.connections.append(value)
         return value
 

@@ -3,7 +3,7 @@
 import sys
 from typing import Any, Dict, List
 
-from .engines import engine_of, engine_with_lock
+from .engines import engine_of, lock_of
 from .render.rendering import Function, render
 from .revisions import as_tuple, file_digest, first_line, further_lines
 from .source.kinds import allowances, function_kind, mentions_autocommit, parsed
@@ -29,7 +29,7 @@ class Inspection(Reading):
         self.reads = Reads()
 
     def begin(self, context):
-        engine_with_lock(context.dialect)
+        lock_of(context.dialect, self.task)
         self.revisions.load()
         self.check_connection(context)
         engine = engine_of(context.dialect)

@@ -52,12 +52,18 @@ def cli_target(targets):
     return "base" if not targets else targets[0] if len(targets) == 1 else "heads"
 
 
-def load_config(task):
-    from alembic.config import CommandLine, Config
+def command_line_of(task):
+    """What Alembic's own command would have made of its arguments."""
+    from alembic.config import CommandLine
 
     sys.argv[:] = ["alembic"] + alembic_arguments(task)
     command_line = CommandLine(prog="alembic")
-    options = command_line.parser.parse_args(sys.argv[1:])
+    return command_line, command_line.parser.parse_args(sys.argv[1:])
+
+
+def load_config(command_line, options):
+    from alembic.config import Config
+
     try:
         if hasattr(command_line, "_inis_from_config"):  # Alembic 1.16: pyproject.toml
             toml, ini = command_line._inis_from_config(options)
@@ -111,19 +117,25 @@ def load_script_directory(config):
 def loaded(task, url):
     """The application, and the project's configuration and revisions, as a command would load them that is new."""
     application = Application(task)
-    config = load_config(task)
+    command_line, options = command_line_of(task)
+    config = application.made_config()
+    if config is None:
+        config = load_config(command_line, options)
+    else:
+        config.cmd_opts = options
     if url is not None:
         config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
-    default_location(config)
+    default_location(config, always=application.migrate is not None)
     config = application.prepare(config)
     return application, config, Revisions(load_script_directory(config))
 
 
-def default_location(config):
-    """Flask-Migrate's alembic.ini stands beside env.py and does not say so."""
+def default_location(config, always=False):
+    """Flask-Migrate's alembic.ini stands beside env.py and does not say so; where it names a place, Flask-Migrate does not ask it."""
     ini = config.config_file_name
     toml = getattr(config, "toml_alembic_config", None) or {}
-    if not ini or not os.path.isfile(ini) or "script_location" in toml or config.file_config.has_option(config.config_ini_section, "script_location"):
+    named = "script_location" in toml or config.file_config.has_option(config.config_ini_section, "script_location")
+    if not ini or not os.path.isfile(ini) or (named and not always):
         return
     folder = os.path.dirname(os.path.abspath(ini))
     if os.path.exists(os.path.join(folder, "env.py")):

@@ -3,7 +3,7 @@
 from typing import Any, Dict, List
 
 from .catalog import read_catalog
-from .engines import engine_with_lock
+from .engines import engine_of, lock_of
 from .errors import error_text, error_trace
 from .limits import limit_time
 from .models import check_models
@@ -34,13 +34,13 @@ class Run(Work):
         self.external = False  # whether env.py had a transaction open
 
     def begin(self, context):
-        engine = engine_with_lock(context.dialect)
+        engine, lock = engine_of(context.dialect), lock_of(context.dialect, self.task)
         self.report.update(transactional=engine.rolls_back(context))
         self.check_transaction(context)
         self.revisions.load()
         self.check_connection(context)
         self.stopper.watch(context.connection)
-        self.lock = engine.lock(context, application_name(self.task))
+        self.lock = lock(context, application_name(self.task))
         if self.task.get("scratch"):
             check_scratch(self.lock, self.task)
         engine.check_writable(self.lock.connection)

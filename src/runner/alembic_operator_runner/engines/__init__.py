@@ -1,5 +1,6 @@
 """What each engine does in its own way: one file for each. No I/O."""
 
+from ..lock import LeaseLock
 from ..problems import refused
 from .base import Engine
 from .mysql import Mysql
@@ -14,8 +15,10 @@ def engine_of(dialect):
     return ENGINES.get(dialect.name) or Engine()
 
 
-def engine_with_lock(dialect):
-    engine = engine_of(dialect)
-    if engine.lock is None:
-        raise refused("UnsupportedDialect", "there is no lock for the dialect %s; supported: %s" % (dialect.name, ", ".join(ENGINES)))
-    return engine
+def lock_of(dialect, task):
+    """The class of the lock that a run takes: the engine's own, or none beside the Lease that the operator holds."""
+    lock = LeaseLock if task.get("lock") == "lease" else engine_of(dialect).lock
+    if lock is None:
+        raise refused("UnsupportedDialect", "the engine %s has no lock that a run could take (those of %s have); set spec.database.lock: Lease, "
+                      "and the operator holds a Lease of Kubernetes instead" % (dialect.name, ", ".join(ENGINES)))
+    return lock

@@ -76,8 +76,10 @@ class Engine:
         return bool(context.impl.transactional_ddl and type(context.impl).transactional_ddl) and not is_autocommit(context.connection)
 
     def commits_by_itself(self, connection):
-        """Whether a statement on this connection may stand as soon as it has ended."""
-        return is_autocommit(connection)
+        """Whether a statement on this connection may stand as soon as it has ended; by Alembic's word on the dialect."""
+        from alembic.ddl.impl import DefaultImpl
+
+        return is_autocommit(connection) or not DefaultImpl.get_by_dialect(connection.dialect).transactional_ddl
 
     def stands(self, connection):
         """Whether the statement that has just ended stands, whatever follows."""
