@@ -1,7 +1,7 @@
 //! The ConfigMaps that several objects own together: the runner's program and stored inspections; builds objects, sends
 //! nothing.
 
-use super::{Inspected, Inspection, MAX_PAYLOAD, hex, names::short_hash, program};
+use super::{Inspected, Inspection, MAX_PAYLOAD, names::short_hash, program};
 use crate::{
     api::{DatabaseMigration, LABEL_INSPECTION, LABEL_MANAGED_BY, MANAGER},
     zlib,
@@ -9,7 +9,6 @@ use crate::{
 use flate2::Compression;
 use k8s_openapi::{ByteString, api::core::v1::ConfigMap, apimachinery::pkg::apis::meta::v1::OwnerReference};
 use kube::{Resource, ResourceExt, api::ObjectMeta};
-use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 
 const DATA: &str = "inspection";
@@ -40,8 +39,8 @@ pub fn inspection_config_map(
     digest: Option<&str>,
     inspection: &Inspection,
 ) -> std::io::Result<ConfigMap> {
-    let (json, packed) = packed(inspection)?;
-    let content = short_hash(&[image, digest.unwrap_or_default(), &hex(&Sha256::digest(&json))], 10);
+    let (sha256, packed) = packed(inspection)?;
+    let content = short_hash(&[image, digest.unwrap_or_default(), &sha256], 10);
     let mut data = BTreeMap::from([(IMAGE.to_owned(), image.to_owned())]);
     data.extend(digest.map(|d| (DIGEST.to_owned(), d.to_owned())));
     let labels = BTreeMap::from([(LABEL_INSPECTION.to_owned(), key.to_owned())]);
@@ -53,17 +52,12 @@ pub fn inspection_config_map(
     })
 }
 
-/// An inspection as JSON, and packed; without long SQL, or any, when it would have no room otherwise.
-fn packed(inspection: &Inspection) -> std::io::Result<(Vec<u8>, Vec<u8>)> {
-    let pack = |inspection: &Inspection| {
-        let json = serde_json::to_vec(inspection)?;
-        let packed = zlib::pack(&json, Compression::best())?;
-        Ok::<_, std::io::Error>((json, packed))
-    };
-    let mut whole = pack(inspection)?;
+/// An inspection packed, and what its JSON is known by; without long SQL, or any, when it would have no room otherwise.
+fn packed(inspection: &Inspection) -> std::io::Result<(String, Vec<u8>)> {
+    let mut whole = zlib::pack_json(inspection, Compression::best())?;
     for most in [8 * 1024, 1024, 0] {
         if whole.1.len() > MAX_PACKED {
-            whole = pack(&inspection.clone().without_sql_over(most))?;
+            whole = zlib::pack_json(&inspection.clone().without_sql_over(most), Compression::best())?;
         }
     }
     Ok(whole)

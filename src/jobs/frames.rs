@@ -7,9 +7,9 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use std::io::{self, Write};
 
-/// Bytes of the largest payload. A revision with its SQL takes a bit less than a kilobyte, so this is a history of 20,000. Read, it takes
+/// Bytes of the largest payload. A revision with its SQL takes a bit less than a kilobyte, so this is a history of 10,000. Read, it takes
 /// about twice that, and all that are read at a time have this much together (`Payloads`).
-pub const MAX_PAYLOAD: u64 = 16 * 1024 * 1024;
+pub const MAX_PAYLOAD: u64 = 8 * 1024 * 1024;
 const MARKER: &[u8] = b"@alembic-operator ";
 /// The runner's own lines are shorter: a write of that length is never torn.
 const MAX_LINE: usize = 4096;

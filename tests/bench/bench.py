@@ -259,7 +259,7 @@ def drift():
 def hostile():
     import hostile
     hostile.main()
-    print("\nMemory of reading what an image reports (the whole process)")
+    print("\nMemory of reading, masking and packing what an image reports (the whole process)")
     print(run("cargo", "bench", "--locked", "--quiet", "--manifest-path", ROOT / "Cargo.toml", "--bench", "report").stdout, end="")
 
 

@@ -133,7 +133,12 @@ async fn inspected(object: &DatabaseMigration, context: &Context, job: &JobView)
         Err(problem) => return failed(problem),
     };
     let Some(pod) = &job.pod else { return failed(unreadable("its pod is gone".to_owned())) };
-    let parse = |json: &[u8]| Inspection::parse(json).map(Inspection::masked).map_err(|e| e.to_string());
+    let parse = |json: Vec<u8>| {
+        let parsed = Inspection::parse(&json);
+        // Both, and what is masked, are not in memory together.
+        drop(json);
+        parsed.map(Inspection::masked).map_err(|e| e.to_string())
+    };
     let read = payload(object, context, &pod.name, &frames, parse).await?;
     let inspection = read.map_err(|e| e.to_string()).and_then(|parsed| parsed);
     match inspection {

@@ -109,7 +109,7 @@ pub async fn payload<T>(
     context: &Context,
     pod: &str,
     frames: &Frames,
-    read: impl FnOnce(&[u8]) -> T,
+    read: impl FnOnce(Vec<u8>) -> T,
 ) -> Result<Result<T, FrameError>, Error> {
     let api: Api<Pod> = Api::namespaced(context.client.clone(), &object.namespace().unwrap_or_default());
     let params = LogParams {
@@ -128,7 +128,7 @@ pub async fn payload<T>(
         let log = call(what.clone(), api.log_stream(pod, &params)).await?;
         let joined =
             joined(log, joiner).await.map_err(|error| Error::Api { what: what.clone(), source: Box::new(error) })?;
-        Ok(joined.map(|payload| read(&payload)))
+        Ok(joined.map(read))
     };
     match tokio::time::timeout(PAYLOAD_DEADLINE, reading).await {
         Ok(read) => read,

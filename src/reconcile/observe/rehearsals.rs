@@ -26,7 +26,7 @@ pub async fn ended(object: &DatabaseMigration, context: &Context, facts: &Facts)
             let frames = ended.report().ok().and_then(|report| report.frames);
             let found = match (&frames, &job.pod) {
                 (Some(frames), Some(pod)) => {
-                    let parse = |json: &[u8]| Rehearsal::parse(json).ok();
+                    let parse = |json: Vec<u8>| Rehearsal::parse(&json).ok();
                     payload(object, context, &pod.name, frames, parse).await?.ok().flatten()
                 }
                 _ => None,

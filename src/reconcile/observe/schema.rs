@@ -175,7 +175,7 @@ impl<'a> SchemaLook<'a> {
         let (Some(frames), Some(pod)) = (&report.frames, &job.pod) else {
             return failed(why.unwrap_or_else(|| "the Job has not read the schema".to_owned()));
         };
-        let parse = |json: &[u8]| serde_json::from_slice::<CatalogReport>(json).map_err(|error| error.to_string());
+        let parse = |json: Vec<u8>| serde_json::from_slice::<CatalogReport>(&json).map_err(|error| error.to_string());
         let read = payload(self.object, self.context, &pod.name, frames, parse).await?;
         let read = read.map_err(|error| error.to_string()).and_then(|parsed| parsed);
         match read {
