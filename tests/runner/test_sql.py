@@ -631,3 +631,18 @@ def test_mariadb_server_facts(mariadb_project, mariadb):
         "op.create_check_constraint('c', 't', 'a > 0')\nop.drop_constraint('c', 't', type_='check')")
     assert is_whole(script, "SELECT 1;") and is_whole(check) and "DROP CONSTRAINT c" in check["text"]
     assert mariadb.tables() == set()
+
+
+ELSEWHERE = ["if os.getenv('STAGE') == 'live':", "if os.environ.get('STAGE'):", "if os.path.exists('/var/lib/shop'):", "if pathlib.Path('/var/lib/shop').exists():",
+             "if STAGE:", "if 'pytest' in sys.modules:"]
+
+
+def test_what_depends_on_where_it_runs_is_told(sqlite_project):
+    top = "import pathlib\nSTAGE = os.environ.get('STAGE')"
+    bodies = ["op.execute('SELECT 1')\n%s op.drop_table('goods')" % condition for condition in ELSEWHERE]
+    online = "op.execute('SELECT 1')\nif not op.get_context().opts.get('as_sql'): op.drop_table('goods')"
+    plain = "op.execute(sa.select(sa.exists(sa.text('SELECT 1'))))"
+    *scripts, hidden, whole = upgrades(sqlite_project, *bodies, online, plain, top=top)
+    for condition, script in zip(ELSEWHERE, scripts):
+        assert script["text"] == "SELECT 1;" and is_opaque(script, "depends on where it runs", rendered=True), (condition, script)
+    assert is_opaque(hidden, "the part for online mode isn't shown", rendered=True) and is_whole(whole)
