@@ -94,6 +94,15 @@ def test_what_stays_is_what_the_connection_committed(pg_project, pg, before, com
     assert pg_project.inspect().done().payload["transactional_ddl"] is not committed
 
 
+@pytest.mark.parametrize("statement, committed", [("SELECT 1 AS id INTO half", True), ("EXPLAIN ANALYZE CREATE TABLE half AS SELECT 1", True),
+                                                  ("SELECT 1", False), ("EXPLAIN SELECT 1", False)])
+def test_what_writes_under_a_word_that_reads(pg_project, pg, statement, committed):
+    pg_project.env(before=AUTOCOMMIT.replace("connectable = connectable", "connection = connection"))
+    pg_project.revision("r1", None, ["op.execute(%r)" % statement, "BROKEN"])
+    outcome = pg_project.upgrade([], ["r1"], ["r1"], ["r1"]).failed("MigrationFailed")
+    assert outcome.error["committed"] is committed is outcome.error["changed"] and ("half" in pg.tables()) is committed
+
+
 @pytest.mark.parametrize("body, committed", [
     (["CREATE TABLE half (id INTEGER)", "with op.get_context().autocommit_block(): op.execute('CREATE TABLE within (id INTEGER)')", "BROKEN"], True),
     (["from sqlalchemy.orm import Session", "session = Session(op.get_bind())", "session.execute(__import__('sqlalchemy').text('CREATE TABLE half (id INTEGER)'))",

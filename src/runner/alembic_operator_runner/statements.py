@@ -6,7 +6,8 @@ from .connect import driver_connection
 from .engines import engine_of
 
 COMMENTS = re.compile(r"\s*(--[^\n]*(\n|$)|/\*.*?\*/|#[^\n]*(\n|$))*\s*", re.S)
-READING = re.compile(r"(SELECT|SHOW|SET|EXPLAIN|DESC|DESCRIBE|PRAGMA|VALUES|TABLE)\b", re.I)
+# SELECT INTO makes a table, and EXPLAIN ANALYZE does what it explains.
+READING = re.compile(r"(SELECT\b(?!.*\bINTO\b)|EXPLAIN\b(?!.*\bANALY[SZ]E\b)|(SHOW|SET|DESC|DESCRIBE|PRAGMA|VALUES|TABLE)\b)", re.I | re.S)
 ROLLBACK = re.compile(r"ROLLBACK\b(?!.*\bTO\b)", re.I)
 # Outside a transaction something of these stays when they fail.
 KEEPING = re.compile(r"(VACUUM|REINDEX|CLUSTER|CALL|DO|CREATE\s+DATABASE|ALTER\s+SYSTEM)\b"
