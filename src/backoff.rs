@@ -1,20 +1,23 @@
 //! Growing pauses for each object that fails, with jitter; no I/O.
 
+use crate::memory::Memory;
 use kube::runtime::{utils::Backoff, watcher::DefaultBackoff};
 use std::{
-    collections::HashMap,
     hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState},
-    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
 const FIRST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// Counts failures in a row by the object's UID. Entries go at the first success or when the object does.
-#[derive(Debug)]
+/// Objects that fail at a time; more than that begin with short pauses again.
+const MOST: u64 = 100_000;
+/// An object that was not heard of for so long has gone.
+const UNUSED: Duration = Duration::from_secs(3600);
+
+/// Counts failures in a row by the object's UID.
 pub struct BackOff {
-    failures: Mutex<HashMap<String, u32>>,
+    failures: Memory<u32>,
     seed: u64,
 }
 
@@ -27,7 +30,7 @@ impl Default for BackOff {
 impl BackOff {
     /// With a jitter that is the same each time.
     pub fn seeded(seed: u64) -> Self {
-        Self { failures: Mutex::default(), seed }
+        Self { failures: Memory::new(MOST, UNUSED), seed }
     }
 
     fn random(&self, of: impl Hash) -> u64 {
@@ -39,16 +42,14 @@ impl BackOff {
     /// The pause after one more failure: doubling from a second to a minute, give or take a quarter, so that objects
     /// that failed together do not come back together.
     pub fn failed(&self, uid: &str) -> Duration {
-        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = failures.entry(uid.to_owned()).or_insert(0);
-        *count = count.saturating_add(1);
-        let pause = FIRST.saturating_mul(1 << (*count - 1).min(6)).min(LONGEST);
-        jitter(pause, 0.25, self.random((uid, *count)))
+        let count = self.failures.change(uid, |count| count.unwrap_or(0).saturating_add(1));
+        let pause = FIRST.saturating_mul(1 << (count - 1).min(6)).min(LONGEST);
+        jitter(pause, 0.25, self.random((uid, count)))
     }
 
     /// Forgets the failures of an object.
     pub fn succeeded(&self, uid: &str) {
-        self.failures.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+        self.failures.forget(uid);
     }
 
     /// A part of an interval, another one for each object.
@@ -63,7 +64,7 @@ impl BackOff {
 }
 
 /// Pauses of a watch that was interrupted: those of kube, but no longer than some seconds, or the end of a run would
-/// be noticed half a minute after the API server is back. There are four watches in all.
+/// be noticed half a minute after the API server is back. There are four watches for each namespace, or four in all.
 #[derive(Default)]
 pub struct WatchBackOff(DefaultBackoff);
 

@@ -180,7 +180,8 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
     };
     // Whoever waits for the leadership is ready: to take over.
     let synced = Arc::new(AtomicBool::new(args.leader_election));
-    let server = tokio::spawn(http::serve(args.listen, metrics.clone(), synced.clone(), stop.clone()));
+    let listener = http::bind(args.listen).await.with_context(|| format!("listening on {}", args.listen))?;
+    let server = tokio::spawn(http::serve(listener, metrics.clone(), synced.clone(), stop.clone()));
     tokio::spawn(stop_on_signal(stop.clone()));
     let settings = defaults.as_ref().map(|defaults| defaults.hash.as_str());
     tracing::info!(version = env!("CARGO_PKG_VERSION"), namespaces = ?args.namespaces, defaults = settings, "started");
@@ -195,7 +196,7 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
         work(Claim::default()).await;
     }
     stop.cancel();
-    server.await?.with_context(|| format!("listening on {}", args.listen))
+    server.await?.with_context(|| format!("serving on {}", args.listen))
 }
 
 /// The first signal lets passes finish; a second one ends the process at once.

@@ -31,7 +31,7 @@ use kube::{
     },
 };
 use serde::de::DeserializeOwned;
-use std::{fmt::Debug, panic::AssertUnwindSafe, sync::Arc, sync::atomic::Ordering};
+use std::{collections::BTreeSet, fmt::Debug, panic::AssertUnwindSafe, sync::Arc, sync::atomic::Ordering};
 use tokio_util::sync::CancellationToken;
 
 type Watch<K> = BoxStream<'static, Result<K, watcher::Error>>;
@@ -45,12 +45,8 @@ pub async fn run(
     concurrency: u16,
     stop: CancellationToken,
 ) {
-    let scopes: Vec<Option<&str>> =
-        match namespaces.iter().map(|n| n.trim()).filter(|n| !n.is_empty()).map(Some).collect::<Vec<_>>() {
-            none if none.is_empty() => vec![None],
-            some => some,
-        };
-    let scopes: Vec<_> = scopes.into_iter().map(|scope| Scope::new(&client, scope, process.clone())).collect();
+    let scopes: Vec<_> =
+        scopes(namespaces).into_iter().map(|scope| Scope::new(&client, scope, process.clone())).collect();
     let watched: Vec<_> = scopes.iter().map(|scope| (scope.objects_filled.clone(), scope.context.clone())).collect();
     tokio::spawn(async move {
         for (objects, context) in watched {
@@ -61,6 +57,12 @@ pub async fn run(
         synced.store(true, Ordering::Release);
     });
     join_all(scopes.into_iter().map(|scope| scope.run(concurrency, stop.clone()))).await;
+}
+
+/// The namespaces to watch, each once: two controllers would work on the same objects. `None` is all of them.
+fn scopes(namespaces: &[String]) -> BTreeSet<Option<&str>> {
+    let named: BTreeSet<_> = namespaces.iter().map(|n| n.trim()).filter(|n| !n.is_empty()).map(Some).collect();
+    if named.is_empty() { BTreeSet::from([None]) } else { named }
 }
 
 /// One namespace, or all of them.
@@ -246,5 +248,20 @@ fn log(outcome: Outcome) {
         Err(controller::Error::ReconcilerFailed(error, object)) => tracing::error!(%object, %error, "pass failed"),
         Err(controller::Error::ObjectNotFound(object)) => tracing::debug!(%object, "gone"),
         Err(error) => tracing::error!(%error, "controller"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_namespace_is_watched_once() {
+        let scopes_of = |names: &[&str]| -> Vec<Option<String>> {
+            let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+            scopes(&names).into_iter().map(|scope| scope.map(str::to_owned)).collect()
+        };
+        assert_eq!(scopes_of(&["b", " a", "b", ""]), [Some("a".to_owned()), Some("b".to_owned())]);
+        assert_eq!(scopes_of(&["", " "]), [None]);
     }
 }

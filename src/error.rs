@@ -49,6 +49,8 @@ pub enum Error {
     Deadline { what: Call, after: Duration },
     #[error("{0} changed while it was being reconciled")]
     Stale(String),
+    #[error("{0}: others come first")]
+    Busy(String),
     #[error("{what} is not created: this process may no longer lead")]
     NotLeading { what: String },
     #[error("{what} belongs to another object; delete it or rename one of the two")]
@@ -87,7 +89,7 @@ impl Error {
                 kube::Error::Api(status) => of_code(what, status.code),
                 _ => Class::Transient,
             },
-            Self::Deadline { .. } | Self::NotLeading { .. } => Class::Transient,
+            Self::Deadline { .. } | Self::Busy(_) | Self::NotLeading { .. } => Class::Transient,
             Self::Foreign { .. } | Self::Locked { .. } | Self::Internal { .. } => Class::Permanent,
         }
     }

@@ -28,9 +28,14 @@ struct Shared {
     synced: Synced,
 }
 
+/// Takes the address, so that one which is in use is told before the work begins.
+pub async fn bind(listen: SocketAddr) -> io::Result<TcpListener> {
+    TcpListener::bind(listen).await
+}
+
 /// Serves until told to stop.
 pub async fn serve(
-    listen: SocketAddr,
+    listener: TcpListener,
     metrics: Arc<Metrics>,
     synced: Synced,
     stop: CancellationToken,
@@ -41,7 +46,6 @@ pub async fn serve(
         .route("/readyz", get(readyz))
         .route("/metrics", get(serve_metrics))
         .with_state(Shared { metrics, synced });
-    let listener = TcpListener::bind(listen).await?;
     axum::serve(listener, router).with_graceful_shutdown(async move { stop.cancelled().await }).await
 }
 

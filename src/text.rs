@@ -28,6 +28,15 @@ pub fn clean_end(text: &str, max: usize) -> String {
     std::iter::once(ELLIPSIS).chain(whole.chars().skip(surplus + 1)).collect()
 }
 
+/// A text cut to `max` bytes, as far as whole characters go: limits of the API server are in bytes.
+pub fn fit(text: &str, max: usize) -> String {
+    if text.len() <= max {
+        return text.to_owned();
+    }
+    let end = text.floor_char_boundary(max.saturating_sub(ELLIPSIS.len_utf8()));
+    format!("{}{ELLIPSIS}", &text[..end])
+}
+
 /// Characters that are invisible or turn the direction of text, and so can make a message read as another one.
 fn is_format(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
@@ -123,6 +132,17 @@ mod tests {
             (short_image("shop").as_str(), short_image("r.example.com:5000/shop:1").as_str()),
             ("shop", "shop:1")
         );
+    }
+
+    #[test]
+    fn bytes_are_counted_and_characters_kept_whole() {
+        assert_eq!((fit("abcd", 4), fit("abcde", 4)), ("abcd".to_owned(), "a…".to_owned()));
+        for text in ["соединение закрыто", "接続が拒否されました", "🐘🐘🐘🐘"] {
+            for max in 3..text.len() {
+                let cut = fit(text, max);
+                assert!(cut.len() <= max && cut.ends_with('…') && text.starts_with(cut.trim_end_matches('…')), "{cut}");
+            }
+        }
     }
 
     #[test]

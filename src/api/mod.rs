@@ -10,7 +10,7 @@ mod stages;
 mod status;
 
 pub use defaults::{Defaults, Enforce, read, read_effective};
-pub use duration::parse_duration;
+pub use duration::{DurationField, duration_problem, parse_duration};
 pub use people::RunApproval;
 pub use reasons::{Problem, Reason, ReasonKind};
 pub use spec::*;

@@ -1,7 +1,7 @@
 //! What people say to an object by its annotations and its spec, and who said it: read from the metadata; no I/O.
 
 use super::{ANNOTATION_APPROVE, ANNOTATION_REASON, ANNOTATION_REJECT, ANNOTATION_SUSPEND, DatabaseMigration};
-use crate::text::clean;
+use crate::text::{clean, fit};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, Time};
 use kube::ResourceExt;
 use schemars::JsonSchema;
@@ -48,7 +48,7 @@ impl DatabaseMigration {
 
     /// Why the plan was approved or rejected, in somebody's own words.
     pub fn given_reason(&self) -> Option<String> {
-        self.annotation(ANNOTATION_REASON).map(|reason| clean(&reason.replace('\n', " "), 200))
+        self.annotation(ANNOTATION_REASON).map(|reason| fit(&clean(&reason.replace('\n', " "), 200), 256))
     }
 
     /// Who approved a plan: by the spec if `in_spec`, and else by the annotation.
@@ -60,7 +60,7 @@ impl DatabaseMigration {
         let (manager, at) = self.written_by(&path).unzip();
         RunApproval {
             how: if in_spec { "Spec" } else { "Annotation" }.to_owned(),
-            manager: manager.map(|manager| clean(manager, 128)),
+            manager: manager.map(|manager| fit(&clean(manager, 128), 128)),
             at: at.flatten(),
             reason: if in_spec { None } else { self.given_reason() },
         }

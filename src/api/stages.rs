@@ -5,7 +5,8 @@
 #![allow(clippy::duplicated_attributes)]
 
 use super::{
-    schema::{duration_schema, is_default},
+    duration,
+    schema::is_default,
     spec::{
         backup::{BackupJob, CnpgBackup},
         pod::PodTemplate,
@@ -109,7 +110,7 @@ pub struct Backup {
     pub cnpg: Option<CnpgBackup>,
     /// How long it may take before it has failed (default 1h).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "duration_schema")]
+    #[schemars(schema_with = "duration::backup")]
     pub timeout: Option<String>,
 }
 
@@ -137,7 +138,7 @@ pub struct Verify {
     pub args: Vec<String>,
     /// How long it may take before it has failed (default 10m).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "duration_schema")]
+    #[schemars(schema_with = "duration::verify")]
     pub timeout: Option<String>,
     /// What to merge into its pod, as spec.podTemplate is merged into the others (default: spec.podTemplate itself).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -226,10 +227,12 @@ pub struct StageStatus {
 /// How far a stage is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum StageResult {
-    #[default]
-    Running,
     Succeeded,
     Failed,
+    /// What another version of the operator wrote is read as this: its Job says how far it is.
+    #[default]
+    #[serde(other)]
+    Running,
 }
 
 impl StageStatus {
@@ -315,10 +318,11 @@ pub struct BackupStatus {
 /// What makes a backup.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum BackupMethod {
-    #[default]
-    Job,
     #[serde(rename = "CloudNativePG")]
     Cnpg,
+    #[default]
+    #[serde(other)]
+    Job,
 }
 
 impl BackupMethod {

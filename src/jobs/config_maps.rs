@@ -98,6 +98,11 @@ pub fn inspected_image(map: &ConfigMap) -> Option<&str> {
     map.data.as_ref()?.get(IMAGE).map(String::as_str)
 }
 
+/// The key under which it is kept.
+pub fn inspection_key_of(map: &ConfigMap) -> Option<&str> {
+    map.labels().get(LABEL_INSPECTION).map(String::as_str)
+}
+
 /// The digest of that image.
 pub fn inspected_digest(map: &ConfigMap) -> Option<&str> {
     map.data.as_ref()?.get(DIGEST).map(String::as_str)

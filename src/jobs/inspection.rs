@@ -250,6 +250,17 @@ impl Inspected {
         Self { image, digest, inspection, graph, index, gate_hash: OnceLock::new() }
     }
 
+    /// About how many bytes it takes in memory.
+    pub fn bytes(&self) -> u64 {
+        const EACH: usize = 1024;
+        let script = |script: &Script| {
+            script.text.as_ref().map_or(0, String::len) + script.opaque.iter().map(String::len).sum::<usize>()
+        };
+        let text = |r: &Revision| script(&r.sql.upgrade) + script(&r.sql.downgrade) + r.message.len() + r.notes.len();
+        let all: usize = self.inspection.revisions.iter().map(|r| text(r) + EACH).sum();
+        u64::try_from(all).unwrap_or(u64::MAX)
+    }
+
     /// The file of a revision.
     pub fn revision(&self, id: &str) -> Option<&Revision> {
         self.index.get(id).and_then(|i| self.inspection.revisions.get(*i))

@@ -34,8 +34,8 @@ mod verify;
 pub use backup::{BACKUP_FIELD, BackupRequest, cnpg_backup, cnpg_object};
 pub use compare::{CompareRequest, compare_request, compared};
 pub use config_maps::{
-    inspected_digest, inspected_image, inspection_config_map, lacks_owner, program_config_map, read_inspection,
-    shared_owner,
+    inspected_digest, inspected_image, inspection_config_map, inspection_key_of, lacks_owner, program_config_map,
+    read_inspection, shared_owner,
 };
 pub use copy::VersionTableName;
 pub use frames::{FrameError, Frames, Joiner, MAX_PAYLOAD, hex};

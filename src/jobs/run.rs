@@ -8,7 +8,7 @@ use super::{
     task::Action,
 };
 use crate::{
-    api::{DatabaseMigration, Problem, Reason, RunRecord, RunResult, RunStatus, parse_duration},
+    api::{DatabaseMigration, DurationField, Problem, Reason, RunRecord, RunResult, RunStatus},
     text::rows_in_line,
 };
 use k8s_openapi::{api::batch::v1::Job, apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
@@ -47,7 +47,7 @@ pub fn run_name(object: &DatabaseMigration, record: &RunRecord) -> String {
 
 /// The Job.
 pub fn run_job(input: JobInput, request: &RunRequest) -> Result<Job, PodTemplateError> {
-    let deadline = input.object.spec.timeouts.run.as_deref().and_then(parse_duration).map(|d| d.as_secs() as i64);
+    let deadline = DurationField::Run.of(&input.object.spec).and_then(|limit| i64::try_from(limit.as_secs()).ok());
     runner_job(input, &request.record, Action::Run(request.run.clone()), deadline)
 }
 
@@ -77,7 +77,7 @@ impl EndedRun<'_> {
         if let (Some(Reason::DatabaseLocked), Some(message), Some(holder)) =
             (verdict.reason, &mut verdict.message, self.holder)
         {
-            *message = format!("{message}, of DatabaseMigration {holder}");
+            *message = format!("{message}, of {holder}");
         }
         RunStatus {
             record: self.record.clone(),

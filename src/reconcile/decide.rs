@@ -36,6 +36,10 @@ use crate::{
 };
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
+use std::time::Duration;
+
+/// How often a fault is looked at however long it lasts: somebody may be waiting who has just mended it.
+const LONGEST_PAUSE: Duration = Duration::from_secs(120);
 
 /// Of a run that was taken away before its pod started.
 const NEVER_BEGAN: &str = "it could not start, and something else was asked for";
@@ -218,8 +222,17 @@ fn finished(
     let effects = before.into_iter().chain(shows).collect();
     let after = after.into_iter().chain(cleared).chain(transition(object, &status)).collect();
     let next = stop.map_or(Next::Interval(interval(object)), |stop| stop.next);
+    let next = patient(object, &status, next, now);
     let gate = pod_gate(object, facts, &status);
     Decision { gate, effects, status, after, next }
+}
+
+/// What has been wrong for long is looked at less often: a thousand such objects are work for others, too.
+fn patient(object: &DatabaseMigration, status: &DatabaseMigrationStatus, next: Next, now: Timestamp) -> Next {
+    let stalled = status.condition(ConditionType::Stalled).filter(|stalled| stalled.status == "True");
+    let (Next::Interval(pause), Some(stalled)) = (next, stalled) else { return next };
+    let lasts = Duration::try_from(now.duration_since(stalled.last_transition_time.0)).unwrap_or_default();
+    Next::Interval((lasts / 8).min(interval(object)).min(LONGEST_PAUSE).max(pause))
 }
 
 /// Shows the plan in its ConfigMap where that shows another one, or none; and what a rehearsal found, where that is news.

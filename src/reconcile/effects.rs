@@ -10,6 +10,7 @@ use crate::{
     api::{ConditionType, DatabaseMigrationStatus, DriftStatus, PlanStatus, Problem, Reason, StageChange},
     db::Snapshot,
     jobs::{BackupRequest, Inspected, JobRequest, PodGate},
+    text,
 };
 use serde_json::Value;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
@@ -206,7 +207,10 @@ pub struct Decision {
     pub next: Next,
 }
 
+/// Bytes of a note that the API server takes.
+const MAX_NOTE: usize = 1024;
+
 /// An event as it is published.
 pub fn event(warning: bool, reason: &str, note: &str, job: Option<String>) -> Effect {
-    Effect::Event { warning, reason: reason.to_owned(), note: crate::text::clean(note, 900), job }
+    Effect::Event { warning, reason: reason.to_owned(), note: text::fit(&text::clean(note, MAX_NOTE), MAX_NOTE), job }
 }

@@ -18,7 +18,10 @@ mod pod_gate;
 mod schema;
 mod servers;
 mod situation;
+mod size;
 mod status;
+mod unreadable;
+mod unused;
 
 pub(crate) use checks::spec_problem;
 pub use checks::{Before, between, judge};
@@ -46,7 +49,7 @@ use k8s_openapi::{
     jiff::Timestamp,
 };
 use kube::{
-    Client, ResourceExt,
+    Client, Resource, ResourceExt,
     core::{DeserializeGuard, error_boundary::InvalidObject},
     runtime::{controller::Action, events::Recorder, reflector::Store},
 };
@@ -151,10 +154,13 @@ async fn pass(object: &DatabaseMigration, context: &Context) -> Result<Action, E
     Ok(next_look(object, decision.next, context))
 }
 
-/// Tells that an object can't be read, as one that an older CRD let through; nothing else is done about it.
+/// One pass over an object that can't be read.
 pub async fn unreadable(object: &Watched, error: &InvalidObject, context: &Context) -> Result<Action, Error> {
     context.stores.filled().await;
-    act::tell_unreadable(object, &error.error, context).await?;
+    match &object.meta().deletion_timestamp {
+        Some(_) => unreadable::let_go(object, context).await?,
+        None => unreadable::tell(object, &error.error, context).await?,
+    }
     Ok(Action::await_change())
 }
 

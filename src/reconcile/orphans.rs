@@ -1,7 +1,7 @@
-//! Jobs of runs whose object is gone for good, as when somebody took its finalizer away: nobody owns them, so they are deleted
-//! here once their pods have ended. Does network I/O.
+//! What is left over: Jobs of runs whose object is gone for good, as when somebody took its finalizer away, which nobody owns and
+//! which are deleted here once their pods have ended; and inspections that nobody uses. Does network I/O.
 
-use super::{Context, Watched};
+use super::{Context, Watched, unused::clear_unused};
 use crate::{
     api::{DatabaseMigration, LABEL_OBJECT},
     call::call,
@@ -19,7 +19,7 @@ use std::{sync::Arc, time::Duration};
 /// They harm nobody, so there is no hurry.
 const EVERY: Duration = Duration::from_secs(120);
 
-/// Looks for them again and again, for as long as it is polled.
+/// Looks for it again and again, for as long as it is polled.
 pub async fn clear_orphans(context: Arc<Context>, objects: Store<Watched>) {
     context.stores.filled().await;
     loop {
@@ -30,6 +30,7 @@ pub async fn clear_orphans(context: Arc<Context>, objects: Store<Watched>) {
                 tracing::warn!(job = job.name_any(), %error, "the Job of an object that is gone is not deleted");
             }
         }
+        clear_unused(&context, &objects).await;
     }
 }
 

@@ -4,6 +4,7 @@
 use super::{
     checks::{Chosen, Replaced, direction_name, empty_downgrades, replaced, requested_at},
     effects::{Effect, Note, Step},
+    size::fitted,
 };
 use crate::{
     api::{
@@ -28,7 +29,10 @@ const MAX_HISTORY: usize = 10;
 const MAX_PENDING: usize = 10;
 const MAX_IMAGES: usize = 10;
 const MAX_LISTED: usize = 50;
+/// Bytes of a condition's message.
 const MAX_MESSAGE: usize = 1024;
+/// Bytes of the live rows.
+const MAX_ROWS: usize = 2048;
 
 /// For how long something may be late before it is a fault: a Secret that is created with the object, an image that is still
 /// being pushed, a node that an autoscaler adds.
@@ -89,7 +93,7 @@ pub fn next_status(
         writer.ready(*reason, message);
     }
     writer.forget_rehearsal();
-    writer.status
+    fitted(writer.status)
 }
 
 /// The status in the making.
@@ -146,7 +150,7 @@ impl<'a> Writer<'a> {
             type_: type_.as_str().to_owned(),
             status: status.to_owned(),
             reason: reason.to_owned(),
-            message: text::clean(message, MAX_MESSAGE),
+            message: text::fit(&text::clean(message, MAX_MESSAGE), MAX_MESSAGE),
             observed_generation: self.object.metadata.generation,
             last_transition_time: since,
         };
@@ -196,7 +200,7 @@ impl<'a> Writer<'a> {
         let told = snapshot.identity.as_deref();
         let judged = replaced(self.object, &self.status, rows, told);
         let known = self.status.database.take().and_then(|database| database.identity);
-        let told = told.map(|identity| text::clean(identity, 256));
+        let told = told.map(|identity| text::fit(&text::clean(identity, 256), 256));
         let (identity, replaced) = match judged {
             Replaced::No => (told.or(known), None),
             Replaced::Noticed { request, how: _ } => (known.or(told), Some(request)),
@@ -211,7 +215,7 @@ impl<'a> Writer<'a> {
             version: text::clean(snapshot.server_version.split_whitespace().next().unwrap_or_default(), 64),
         });
         self.status.current = Some(rows_in_line(rows));
-        self.status.current_revisions = rows.iter().take(MAX_LISTED).map(|r| text::clean(r, 128)).collect();
+        self.status.current_revisions = shown_rows(rows);
     }
 
     /// The image as it was inspected. A request is handled once the image that it asks to look at has been looked at.
@@ -321,6 +325,11 @@ fn image_name(image: &str, digest: Option<&str>) -> String {
         Some(digest) => text::short_image(&format!("{image}@{digest}")),
         None => text::short_image(image),
     }
+}
+
+/// Version rows as the status lists them: the first of them, each cut.
+pub fn shown_rows(rows: &BTreeSet<String>) -> Vec<String> {
+    rows.iter().take(MAX_LISTED).map(|row| text::clean(row, 128)).take_while(text::fitting(MAX_ROWS)).collect()
 }
 
 /// A plan in one line.

@@ -73,6 +73,7 @@ scenarios! {
     "a backup that can't begin gives way" => change_during_backup,
     "not verified, then asked anew" => failing_verification,
     "not verified, and rolled back" => rolled_back,
+    "an inspection that nobody uses any more" => unused_inspection,
 }
 
 fn rows(ids: &str) -> Option<BTreeSet<String>> {
@@ -401,6 +402,20 @@ async fn one_lease(cluster: Arc<Cluster>) {
     let left = cluster.store.list("leases.coordination.k8s.io", None, u64::MAX);
     let names = left.iter().filter_map(|lease| lease["metadata"]["name"].as_str());
     assert_eq!(names.filter(|name| *name != "alembic-operator").count(), 0, "given back");
+}
+
+async fn unused_inspection(cluster: Arc<Cluster>) {
+    shop(&cluster, None);
+    cluster.apply("shop", &json!({}));
+    cluster.settled().await;
+    // Other settings ask for another inspection of the same image.
+    cluster.patch("shop", &json!({ "alembic": { "section": "other" } }));
+    cluster.settled().await;
+    let stored = || cluster.end().keys().filter(|name| name.contains("alembic-inspection")).count();
+    assert_eq!(stored(), 2);
+    cluster.wait("one of them has gone", || stored() == 1).await;
+    assert_eq!(cluster.reason("shop"), "AtTarget");
+    ran(&cluster, &[("upgrade", "", "c")]);
 }
 
 async fn by_jobs(cluster: Arc<Cluster>) {

@@ -163,6 +163,27 @@ def test_an_image_that_does_not_exist(space, push):
     app.wait_ready(seconds=90)
 
 
+def test_a_volume_that_comes_later(space, shop):
+    """The kubelet tells in an event alone why a pod on a node does not start."""
+    volume = {"name": "settings", "configMap": {"name": "app-settings"}}
+    app = space.migration(shop["1"], podTemplate={"spec": {"volumes": [volume]}})
+    app.wait("PodStuck", seconds=60)
+    assert "app-settings" in app.message() and app.condition("Reconciling")["status"] == "True"
+    apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "app-settings", "namespace": space.name}, "data": {}})
+    app.wait_ready(seconds=180)
+
+
+def test_an_init_container_that_fails(space, shop):
+    security = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+    fails = "import sys; print('no route to the database'); sys.exit(7)"
+    wait = {"name": "wait-for-db", "image": shop["1"], "command": ["python3", "-c", fails], "securityContext": security}
+    app = space.migration(shop["1"], podTemplate={"spec": {"initContainers": [wait]}})
+    app.wait("InitContainerFailed", seconds=60)
+    assert "wait-for-db ended with exit code 7" in app.message() and "no route to the database" in app.message()
+    app.patch(podTemplate=None)
+    app.wait_ready(seconds=90)
+
+
 def test_pods_that_are_refused(space, shop):
     quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none", "namespace": space.name}, "spec": {"hard": {"pods": "0"}}}
     apply(quota)

@@ -8,6 +8,7 @@ mod objects;
 mod pages;
 mod pictures;
 mod reference;
+mod rules;
 
 use alembic_operator::cli;
 use std::{fs, path::Path};

@@ -2,7 +2,7 @@
 
 use super::{generated, markdown::anchor};
 use alembic_operator::{
-    api::{Reason, ReasonKind},
+    api::{DurationField, Reason, ReasonKind},
     cli::{self, Cli},
     lint::Code,
 };
@@ -52,6 +52,18 @@ fn reasons_have_their_page() {
         }
     }
     generated("docs/src/reasons.md", &format!("{}\n", text.trim_end()));
+}
+
+#[test]
+fn durations_have_their_page() {
+    let introduction = "Durations are made of hours, minutes and seconds in this order: `1h30m`, `45s`. The API server refuses one that is out of\n\
+        bounds; one that an older CRD let through counts as the nearest that is not.\n";
+    let mut text = page("Durations", "src/api/duration.rs", introduction);
+    text += "| field | least | most | default |\n|---|---|---|---|\n";
+    for field in DurationField::ALL {
+        text += &format!("{}\n", field.row());
+    }
+    generated("docs/src/durations.md", &text);
 }
 
 #[test]

@@ -77,9 +77,10 @@ labels: {{- include "alembic-operator.labels" . | nindent 2 }}
 - apiGroups: [""]
   resources: [events]
   verbs: [list]
+# An inspection that no object uses any more is deleted.
 - apiGroups: [""]
   resources: [configmaps]
-  verbs: [get, list, watch, create, patch]
+  verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [""]
   resources: [secrets]
   verbs: [get]

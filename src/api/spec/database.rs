@@ -3,7 +3,7 @@
 // kube's derives copy some attributes twice.
 #![allow(clippy::duplicated_attributes)]
 
-use crate::api::schema::{duration_schema, is_default};
+use crate::api::{duration, schema::is_default};
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -63,6 +63,8 @@ pub struct Database {
 
     /// How often and how patiently the operator reads the version table.
     #[serde(default, skip_serializing_if = "is_default")]
+    #[x_kube(validation = Rule::new("!has(self.timeout) || !has(self.mode) || self.mode != 'Job'")
+        .message("database.probe.timeout is for probe.mode InProcess: a Job has a limit of its own"))]
     pub probe: Probe,
 }
 
@@ -251,11 +253,11 @@ pub struct Probe {
     pub mode: ProbeMode,
     /// Time between two looks at a database where nothing else happens (default 5m, with a jitter of 10 %).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "duration_schema")]
+    #[schemars(schema_with = "duration::probe_interval")]
     pub interval: Option<String>,
     /// How long one look may take, from connecting to the answer (default 10s).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "duration_schema")]
+    #[schemars(schema_with = "duration::probe_timeout")]
     pub timeout: Option<String>,
 }
 

@@ -1,6 +1,6 @@
 //! Whether the schema is compared with what it should be. The doc comments are what `kubectl explain` prints. No I/O.
 
-use crate::api::schema::{duration_schema, is_default};
+use crate::api::{duration, schema::is_default};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -18,11 +18,11 @@ pub struct Drift {
     pub mode: DriftMode,
     /// Time between two comparisons where nothing else happens (default 5m, with Models 1h).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "duration_schema")]
+    #[schemars(schema_with = "duration::drift_interval")]
     pub interval: Option<String>,
     /// How long reading the catalog may take (default 30s).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "duration_schema")]
+    #[schemars(schema_with = "duration::drift_timeout")]
     pub timeout: Option<String>,
     /// Objects that may change as they like: names with `*` and `?`, with or without the kind before, such as `audit.*`,
     /// `index *_tmp` or `column public.goods.note`. On PostgreSQL names begin with the schema.

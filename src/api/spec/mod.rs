@@ -111,7 +111,9 @@ use serde::{Deserialize, Serialize};
     validation = Rule::new("!has(self.verify) || !has(self.verify.onFailure) || self.verify.onFailure != 'Downgrade' || has(self.policy) && has(self.policy.downgrade) && self.policy.downgrade == 'Allow'")
         .message("verify.onFailure Downgrade needs policy.downgrade: Allow"),
     validation = Rule::new("!has(self.scratch) || has(self.rehearsal) || has(self.drift) && has(self.drift.mode) && self.drift.mode == 'Replay'")
-        .message("scratch is for rehearsal and for drift.mode Replay alone")
+        .message("scratch is for rehearsal and for drift.mode Replay alone"),
+    validation = Rule::new("!has(self.drift) || !has(self.drift.timeout) || !has(self.database.probe) || !has(self.database.probe.mode) || self.database.probe.mode != 'Job'")
+        .message("drift.timeout is for probe.mode InProcess: with Job the schema is read by the Job, which has a limit of its own")
 )]
 pub struct DatabaseMigrationSpec {
     /// The application's own image, as it is deployed: it holds Alembic and the revision files. A reference with a
@@ -170,7 +172,11 @@ pub struct DatabaseMigrationSpec {
     /// Whether the schema is compared with what it should be, beside the version rows, which always are.
     #[serde(default, skip_serializing_if = "is_default")]
     #[x_kube(validation = Rule::new("!has(self.onDrift) || self.onDrift != 'Block' || !has(self.mode) || self.mode != 'Disabled'")
-        .message("drift.onDrift Block needs something to compare with: drift.mode Snapshot, Models or Replay"))]
+        .message("drift.onDrift Block needs something to compare with: drift.mode Snapshot, Models or Replay"),
+        validation = Rule::new("!has(self.mode) || self.mode in ['Snapshot', 'Replay'] || !(has(self.exclude) || has(self.timeout) || has(self.acceptedFingerprint))")
+        .message("drift.exclude, drift.timeout and drift.acceptedFingerprint are for drift.mode Snapshot and Replay: with Models a Job compares by Alembic's rules, with Disabled nobody does"),
+        validation = Rule::new("!has(self.interval) || !has(self.mode) || self.mode != 'Disabled'")
+        .message("drift.interval is for a drift.mode that compares: with Disabled nobody does"))]
     pub drift: Drift,
 
     /// Time limits of a run.

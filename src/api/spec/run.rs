@@ -1,6 +1,6 @@
 //! How runs go: in how many, for how long, and how often. The doc comments are what `kubectl explain` prints. No I/O.
 
-use crate::api::schema::duration_schema;
+use crate::api::duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -19,18 +19,18 @@ pub struct Timeouts {
     /// database (default 30s), and each statement for a table that others use (default 3s, unless the URL, the role or
     /// env.py sets a limit). Everybody who comes after a waiting statement waits with it, readers too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "duration_schema")]
+    #[schemars(schema_with = "duration::lock")]
     pub lock: Option<String>,
     /// How long a statement may take before the database stops it; 0s is no limit. Default: 30m where the database takes
     /// a failed run back as a whole, unless the URL, the role or env.py sets a limit; else none. MySQL knows no such limit
     /// for migrations, MariaDB does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "duration_schema")]
+    #[schemars(schema_with = "duration::statement")]
     pub statement: Option<String>,
     /// How long a run may take before its pod is stopped. Default: no limit, since a stopped migration can leave a
     /// long statement running in the database.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "duration_schema")]
+    #[schemars(schema_with = "duration::run")]
     pub run: Option<String>,
 }
 

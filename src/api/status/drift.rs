@@ -50,6 +50,7 @@ pub enum Change {
     /// It should not be there.
     Unexpected,
     /// It is there and should be otherwise.
+    #[serde(other)]
     Modified,
 }
 

@@ -207,3 +207,27 @@ pub struct ImageStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inspection: Option<String>,
 }
+
+#[cfg(test)]
+mod newer_tests {
+    use super::*;
+    use crate::api::{BackupMethod, StageResult};
+
+    /// An operator that was rolled back reads what the newer one wrote.
+    #[test]
+    fn words_of_a_newer_operator_are_read() {
+        let read = serde_json::from_value::<DatabaseMigrationStatus>(serde_json::json!({
+            "somethingNew": {"a": 1},
+            "lastRun": {"number": 1, "job": "j", "direction": "sideways", "image": "i", "planHash": "h", "generation": 1, "result": "Postponed"},
+            "backup": {"job": "b", "planHash": "h", "result": "Uploading", "method": "Velero"},
+            "drift": {"missing": 0, "unexpected": 0, "modified": 1, "objects": [{"change": "Renamed", "object": "table t"}]},
+            "plan": {"hash": "h", "direction": "upgrade", "steps": [{"revision": "a", "reversible": "Partly"}]},
+        }));
+        let status = read.unwrap();
+        assert_eq!(status.last_run.unwrap().result, RunResult::Lost);
+        let backup = status.stages.backup.unwrap();
+        assert_eq!((backup.stage.result, backup.method), (StageResult::Running, BackupMethod::Job));
+        assert_eq!(status.drift.unwrap().objects[0].change, Change::Modified);
+        assert_eq!(status.plan.unwrap().steps[0].reversible, Reversible::Unknown);
+    }
+}

@@ -76,6 +76,7 @@ pub enum Reversible {
     Irreversible,
     /// Nobody can tell, since the SQL of its downgrade is not known.
     #[default]
+    #[serde(other)]
     Unknown,
 }
 

@@ -181,6 +181,8 @@ pub enum RunResult {
     Succeeded,
     Failed,
     Refused,
+    /// What another version of the operator wrote is read as this: a person has to judge it.
     #[default]
+    #[serde(other)]
     Lost,
 }

@@ -5,17 +5,13 @@ mod config_maps;
 mod jobs;
 mod lease;
 
-use super::{Context, Watched, effects::Effect, plan::plan_name};
+use super::{Context, effects::Effect, plan::plan_name};
 use crate::{
-    api::{ConditionType, DatabaseMigration, DatabaseMigrationStatus, FINALIZER, MANAGER, Reason},
+    api::{DatabaseMigration, DatabaseMigrationStatus, FINALIZER, MANAGER},
     call::{call, refusal},
     error::Error,
-    text,
 };
-use k8s_openapi::{
-    api::{batch::v1::Job, core::v1::ObjectReference},
-    apimachinery::pkg::apis::meta::v1::Time,
-};
+use k8s_openapi::api::{batch::v1::Job, core::v1::ObjectReference};
 use kube::{
     Api, Resource, ResourceExt,
     api::{Patch, PatchParams},
@@ -100,30 +96,6 @@ pub async fn write_status(
     Ok(written.metadata.resource_version)
 }
 
-/// Writes the conditions of an object that can't be read as a whole; what else its status holds is left as it is.
-pub async fn tell_unreadable(object: &Watched, error: &str, context: &Context) -> Result<(), Error> {
-    let name = object.name_any();
-    let reason = Reason::InvalidSpec.as_str();
-    let message = text::clean(&format!("the object can't be read: {error}"), 900);
-    tracing::error!(object = name, error = message, "unreadable");
-    let condition = |type_: ConditionType, status: &str| {
-        json!({ "type": type_.as_str(), "status": status, "reason": reason, "message": message,
-            "observedGeneration": object.meta().generation, "lastTransitionTime": Time(context.now()) })
-    };
-    let conditions = [
-        condition(ConditionType::Ready, "False"),
-        condition(ConditionType::Reconciling, "False"),
-        condition(ConditionType::Stalled, "True"),
-    ];
-    let status = json!({ "observedGeneration": object.meta().generation, "conditions": conditions });
-    let patch = json!({ "metadata": { "resourceVersion": object.resource_version() }, "status": status });
-    // The answer is the object, which can't be read either.
-    let api: Api<Watched> = Api::namespaced(context.client.clone(), &object.namespace().unwrap_or_default());
-    let params = as_manager();
-    call(&format!("write the status of {name}"), api.patch_status(&name, &params, &Patch::Merge(&patch))).await?;
-    Ok(())
-}
-
 /// What is not there any more is as good as deleted.
 fn gone<T>(answer: Result<T, Error>) -> Result<(), Error> {
     match answer {
@@ -133,7 +105,7 @@ fn gone<T>(answer: Result<T, Error>) -> Result<(), Error> {
 }
 
 /// A patch that is no apply, in the operator's name.
-fn as_manager() -> PatchParams {
+pub fn as_manager() -> PatchParams {
     PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() }
 }
 

@@ -2,15 +2,13 @@
 
 use super::{plan::Chosen, stage::stage_progress};
 use crate::{
-    api::{BackupMethod, BackupStatus, DatabaseMigration, When, parse_duration},
+    api::{BackupMethod, BackupStatus, DatabaseMigration, DurationField, When},
     jobs::{BackupRequest, JobRecord, Kind, Progress, Request, overdue},
     reconcile::facts::{CnpgView, Facts},
     revisions::Direction,
 };
 use k8s_openapi::jiff::Timestamp;
-use std::{collections::BTreeSet, time::Duration};
-
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(3600);
+use std::collections::BTreeSet;
 
 /// Why a run needs no backup, in the words of a condition; `None` where it does.
 pub fn not_required(when: When, chosen: &Chosen) -> Option<&'static str> {
@@ -44,7 +42,7 @@ pub fn backup_request(
         name: record.name(object),
         method: if spec.cnpg.is_some() { BackupMethod::Cnpg } else { BackupMethod::Job },
         record,
-        timeout: spec.timeout.as_deref().and_then(parse_duration).unwrap_or(DEFAULT_TIMEOUT),
+        timeout: DurationField::Backup.or_default(&object.spec),
     })
 }
 
@@ -92,6 +90,7 @@ mod tests {
     use super::*;
     use crate::api::{StageResult, StageStatus};
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+    use std::time::Duration;
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(1_800_000_000 + second).unwrap()

@@ -2,6 +2,7 @@
 
 use crate::{
     api::{ConditionType, DatabaseMigrationStatus},
+    reconcile::status::shown_rows,
     text::rows_in_line,
 };
 use std::collections::BTreeSet;
@@ -33,7 +34,7 @@ pub fn drift(before: &DatabaseMigrationStatus, rows: &BTreeSet<String>, at_targe
         return if at_target { Drift::Unchanged } else { Drift::NotChecked };
     };
     let known: BTreeSet<String> = before.current_revisions.iter().cloned().collect();
-    if !ours && known != *rows && !explained(before, &known, rows) {
+    if !ours && before.current_revisions != shown_rows(rows) && !explained(before, &known, rows) {
         let now = rows_in_line(rows);
         return Drift::Changed {
             message: format!(

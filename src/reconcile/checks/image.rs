@@ -7,9 +7,16 @@ use crate::{
 };
 use kube::ResourceExt;
 
+/// Bytes of a request that count.
+const MAX_REQUEST: usize = 256;
+
 /// The value of the requestedAt annotation.
 pub fn requested_at(object: &DatabaseMigration) -> Option<&str> {
-    object.annotations().get(ANNOTATION_REQUESTED_AT).map(String::as_str)
+    // It is remembered with each run; what differs only behind this is the same request.
+    object
+        .annotations()
+        .get(ANNOTATION_REQUESTED_AT)
+        .map(|request| &request[..request.floor_char_boundary(MAX_REQUEST)])
 }
 
 /// Fingerprints of schemas that may stay as they are.

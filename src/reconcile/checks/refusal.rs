@@ -21,7 +21,11 @@ pub fn refused(error: &Error) -> Option<Problem> {
             Reason::DatabaseLocked,
             "; tried again with growing pauses. A Lease that stays after its Job is gone, and whose Job this operator may not see, can be deleted",
         ),
-        Error::Deadline { .. } | Error::Stale(_) | Error::NotLeading { .. } | Error::Internal { .. } => return None,
+        Error::Deadline { .. }
+        | Error::Busy(_)
+        | Error::Stale(_)
+        | Error::NotLeading { .. }
+        | Error::Internal { .. } => return None,
     };
     Some(Problem::new(reason, text::clean(&format!("{error}{what_to_do}"), 900)))
 }

@@ -3,8 +3,7 @@
 use super::plan::{Chosen, from_base};
 use crate::{
     api::{
-        DatabaseMigration, Problem, Reason, RehearsalSource, RehearsalStatus, RehearsalStep, StageStatus,
-        parse_duration,
+        DatabaseMigration, DurationField, Problem, Reason, RehearsalSource, RehearsalStatus, RehearsalStep, StageStatus,
     },
     jobs::{
         History, Inspected, JobRecord, Limit, LockTaken, Origin, PodState, Progress, Rehearsal, RehearseRequest,
@@ -82,7 +81,7 @@ fn asked(
         }),
         RehearsalSource::History => Origin::History(history(&chosen.image, &chosen.plan.from)?),
     };
-    let lock = Limit::new(object.spec.timeouts.lock.as_deref().and_then(parse_duration), LOCK_WAIT);
+    let lock = Limit::new(DurationField::Lock.of(&object.spec), LOCK_WAIT);
     // The plan's hash names the database.
     let key = json!([chosen.hash, chosen.image.image, circumstances(object), requested_at]).to_string();
     let request = Request::Rehearse { catalog: scratch.dialect().to_owned() };

@@ -1,14 +1,15 @@
 //! What the API server's schema can't check of a spec; no I/O.
 
 use crate::{
-    api::{DatabaseMigrationSpec, DowngradePolicy, OnFailure, Problem, Reason, When, parse_duration},
+    api::{DatabaseMigrationSpec, DowngradePolicy, OnFailure, Problem, Reason, When, duration_problem},
     jobs::{BACKUP_FIELD, POD_TEMPLATE_FIELD, VERIFY_FIELD, check_pod_template},
     revisions::Target,
 };
 
 /// The first thing that is wrong with a spec.
 pub fn spec_problem(spec: &DatabaseMigrationSpec) -> Option<Problem> {
-    duration_problem(spec).or_else(|| pod_template_problem(spec)).or_else(|| stage_problem(spec)).or_else(|| {
+    let duration = duration_problem(spec).map(|message| Problem::new(Reason::InvalidSpec, message));
+    duration.or_else(|| pod_template_problem(spec)).or_else(|| stage_problem(spec)).or_else(|| {
         let refused = Target::parse(&spec.target_revision).err()?;
         Some(Problem::new(Reason::InvalidTarget, format!("spec.targetRevision: {refused}")))
     })
@@ -41,24 +42,4 @@ fn stage_problem(spec: &DatabaseMigrationSpec) -> Option<Problem> {
         return invalid("spec.verify.onFailure: Downgrade needs spec.policy.downgrade: Allow");
     }
     None
-}
-
-fn duration_problem(spec: &DatabaseMigrationSpec) -> Option<Problem> {
-    let fields = [
-        ("backup.timeout", &spec.stages.backup.timeout),
-        ("verify.timeout", &spec.stages.verify.timeout),
-        ("database.probe.interval", &spec.database.probe.interval),
-        ("database.probe.timeout", &spec.database.probe.timeout),
-        ("timeouts.lock", &spec.timeouts.lock),
-        ("timeouts.statement", &spec.timeouts.statement),
-        ("timeouts.run", &spec.timeouts.run),
-    ];
-    let no_limit = |name: &str| name == "timeouts.statement";
-    let wrong = |name: &str, text: &str| parse_duration(text).is_none_or(|d| d.is_zero() && !no_limit(name));
-    fields.into_iter().find(|(name, value)| value.as_deref().is_some_and(|v| wrong(name, v))).map(|(name, _)| {
-        Problem::new(
-            Reason::InvalidSpec,
-            format!("spec.{name} is not a duration: write hours, minutes and seconds, such as 1h30m or 45s"),
-        )
-    })
 }

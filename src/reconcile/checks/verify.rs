@@ -3,17 +3,15 @@
 use super::plan::{Chosen, identified, usable_graph};
 use crate::{
     api::{
-        DatabaseMigration, DatabaseMigrationStatus, DowngradePolicy, Problem, Reason, StageResult, SucceededRun,
-        parse_duration,
+        DatabaseMigration, DatabaseMigrationStatus, DowngradePolicy, DurationField, Problem, Reason, StageResult,
+        SucceededRun,
     },
     jobs::{Implementation, Inspected, JobRecord, Request, VerifyRequest, short_hash},
     reconcile::{facts::Facts, situation::World},
     revisions::{Direction, Target, decide},
     text::{self, rows_in_line},
 };
-use std::{collections::BTreeSet, time::Duration};
-
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(600);
+use std::collections::BTreeSet;
 
 /// A verification that must have passed before the object is Ready.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,7 +55,7 @@ pub fn verification(
     // After an upgrade that is the image that ran, unless another one was deployed since.
     let ours = if run.run.direction == "downgrade" { &run.run.image } else { &image.image };
     let image = verify.image.clone().unwrap_or_else(|| ours.clone());
-    let timeout = verify.timeout.as_deref().and_then(parse_duration).unwrap_or(DEFAULT_TIMEOUT);
+    let timeout = DurationField::Verify.or_default(&object.spec);
     Some(Verification { name, request: VerifyRequest { record, image, timeout }, hash, run: run.clone() })
 }
 

@@ -10,6 +10,10 @@ use crate::{
     },
 };
 use k8s_openapi::jiff::Timestamp;
+use std::time::Duration;
+
+/// How soon to look again for what is made for another object.
+const OF_OTHERS: Duration = Duration::from_secs(5);
 
 /// Keeps a fresh report, and a share in a stored one.
 pub(super) fn known(facts: &Facts) -> Step {
@@ -48,7 +52,8 @@ pub(super) fn without(object: &DatabaseMigration, facts: &Facts, now: Timestamp)
         ImageView::InProgress(job) => step.stopped(Reason::Inspecting, at_it(&job.name), Next::After(job.pause())),
         ImageView::InProgressElsewhere => {
             let message = format!("the revision files in {image} are being read for another object");
-            step.stopped(Reason::Inspecting, message, Next::After(WITHOUT_POD))
+            // Many may wait for the same one, and nothing wakes them.
+            step.stopped(Reason::Inspecting, message, Next::Interval(OF_OTHERS))
         }
         ImageView::Absent if object.suspended_by().is_some() => {
             let message = "suspended, and the image is not inspected yet";

@@ -142,3 +142,18 @@ fn a_failed_init_container_is_named_and_the_run_tried_again() {
     assert_eq!(state(&decision), is("InitContainerFailed", "InProgress"));
     assert_eq!(started(&decide(&after(object("head"), &decision), &stored("a b", "a"), at(60))).unwrap().0.number, 2);
 }
+
+#[test]
+fn a_fault_that_lasts_is_looked_at_less_often() {
+    let pause = |interval: Option<&str>, second| {
+        let mut object = object("head");
+        object.spec.database.probe.interval = interval.map(str::to_owned);
+        object = after(object.clone(), &decide(&object, &failed(Reason::PermissionDenied), at(0)));
+        match decide(&object, &failed(Reason::PermissionDenied), at(second)).next {
+            Next::Interval(pause) => pause.as_secs(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!([1, 600, 100_000].map(|second| pause(None, second)), [30, 75, 120]);
+    assert_eq!([1, 600, 100_000].map(|second| pause(Some("5s"), second)), [5, 5, 5]);
+}

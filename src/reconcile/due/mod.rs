@@ -6,14 +6,13 @@ pub use schema::{Due, Replay, comparison, reason, replay};
 
 use super::facts::{DatabaseView, JobView, ModelsView};
 use crate::{
-    api::{DatabaseMigration, Problem, parse_duration},
+    api::{DatabaseMigration, DurationField, Problem},
     db::Snapshot,
     jobs::{Differences, Ended, JobRecord},
 };
 use k8s_openapi::jiff::Timestamp;
 use std::time::Duration;
 
-const DEFAULT_INTERVAL: Duration = Duration::from_secs(300);
 /// Comparing with the models costs a pod and a reading of the whole catalog.
 const MODELS_INTERVAL: Duration = Duration::from_secs(3600);
 /// What failed is tried again after this time; what costs a whole catalog or a server, after ten times that.
@@ -29,13 +28,13 @@ pub struct Lasts {
 impl Lasts {
     /// Of a reading of the version rows.
     pub fn probe(object: &DatabaseMigration) -> Self {
-        let good = given(&object.spec.database.probe.interval).unwrap_or(DEFAULT_INTERVAL);
+        let good = DurationField::ProbeInterval.or_default(&object.spec);
         Self { good, failed: good.min(AFTER_FAILURE) }
     }
 
     /// Of a comparison with the models.
     pub fn models(object: &DatabaseMigration) -> Self {
-        let good = given(&object.spec.drift.interval).unwrap_or(MODELS_INTERVAL);
+        let good = DurationField::DriftInterval.of(&object.spec).unwrap_or(MODELS_INTERVAL);
         Self { good, failed: good.min(AFTER_FAILURE * 10) }
     }
 
@@ -43,10 +42,6 @@ impl Lasts {
     fn replay() -> Self {
         Self { good: Duration::MAX, failed: AFTER_FAILURE * 10 }
     }
-}
-
-fn given(text: &Option<String>) -> Option<Duration> {
-    text.as_deref().and_then(parse_duration)
 }
 
 /// What the Jobs of one kind have come to that answer one question.

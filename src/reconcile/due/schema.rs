@@ -1,8 +1,10 @@
 //! When the schema is compared, and what has to be replayed for that; no I/O.
 
-use super::{DEFAULT_INTERVAL, Lasts, answers, given, seconds};
+use super::{Lasts, answers, seconds};
 use crate::{
-    api::{Change, ConditionType, DatabaseMigration, DatabaseMigrationStatus, DriftMode, OnDrift, Problem},
+    api::{
+        Change, ConditionType, DatabaseMigration, DatabaseMigrationStatus, DriftMode, DurationField, OnDrift, Problem,
+    },
     jobs::{Kind, ReplayRequest, reported},
     reconcile::{
         checks::{self, accepted_drift, requested_at},
@@ -103,7 +105,7 @@ pub fn comparison(
     now: Timestamp,
 ) -> Due {
     let drift = &object.spec.drift;
-    let interval = given(&drift.interval).unwrap_or(DEFAULT_INTERVAL);
+    let interval = DurationField::DriftInterval.or_default(&object.spec);
     let at_rest = object.status.as_ref().is_some_and(|status| {
         status.observed_generation == object.metadata.generation && status.is_true(ConditionType::Ready)
     });

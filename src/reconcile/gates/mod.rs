@@ -23,25 +23,24 @@ use super::{
     effects::{Next, Step},
     facts::{DatabaseView, Facts},
     situation::World,
+    size::rows_fit,
     status::summary,
 };
 use crate::{
-    api::{DatabaseMigration, DatabaseMigrationStatus, Problem, Reason, ReasonKind, parse_duration},
+    api::{DatabaseMigration, DatabaseMigrationStatus, DurationField, Problem, Reason, ReasonKind},
     text::rows_in_line,
 };
 use k8s_openapi::jiff::Timestamp;
 use std::time::Duration;
 
-const DEFAULT_INTERVAL: Duration = Duration::from_secs(300);
 /// How soon to look again where a mended Secret, image or database would let things go on.
 pub const SOON: Duration = Duration::from_secs(30);
 
 /// How long an object is left alone.
 pub fn interval(object: &DatabaseMigration) -> Duration {
     let spec = &object.spec;
-    let interval = |text: &Option<String>| text.as_deref().and_then(parse_duration).unwrap_or(DEFAULT_INTERVAL);
-    let looks = interval(&spec.database.probe.interval);
-    let checks = spec.drift.mode.by_catalog().then(|| interval(&spec.drift.interval));
+    let looks = DurationField::ProbeInterval.or_default(spec);
+    let checks = spec.drift.mode.by_catalog().then(|| DurationField::DriftInterval.or_default(spec));
     checks.map_or(looks, |checks| checks.min(looks))
 }
 
@@ -50,6 +49,8 @@ pub fn hold(object: &DatabaseMigration, problem: Problem) -> Step {
     let interval = interval(object);
     let next = match problem.reason {
         Reason::DatabaseUnreachable => Next::BackOff,
+        // Another run that is at work, or a server that is slow, passes.
+        Reason::DriftUnknown => Next::Interval(interval.min(SOON)),
         reason if matches!(reason.kind(), ReasonKind::Late | ReasonKind::Stalled) => Next::Interval(interval.min(SOON)),
         _ => Next::Interval(interval),
     };
@@ -151,7 +152,16 @@ fn plan_can_run(ctx: &Ctx) -> Step {
         DatabaseView::Seen(snapshot) => snapshot.column,
         _ => None,
     };
-    hold_over(ctx, plan_problem(ctx.plan, ctx.object.spec.policy.downgrade, column))
+    let problem = plan_problem(ctx.plan, ctx.object.spec.policy.downgrade, column);
+    hold_over(ctx, problem.or_else(|| too_many_rows(ctx)))
+}
+
+/// A run is remembered with its version rows, and the status has room for so many.
+fn too_many_rows(ctx: &Ctx) -> Option<Problem> {
+    let plan = &ctx.plan.plan;
+    let message = "there are more version rows than a run can be remembered with; merge branches (`alembic merge`)";
+    let fit = rows_fit(&plan.from) && rows_fit(&plan.end);
+    (!fit).then(|| Problem::new(Reason::InvalidVersionRows, message))
 }
 
 fn drift_allows_it(ctx: &Ctx) -> Step {

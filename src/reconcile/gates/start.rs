@@ -2,7 +2,7 @@
 
 use super::{Cleared, Ctx, WITHOUT_POD, cleared::Start, retry};
 use crate::{
-    api::{AdoptVerify, LockKind, Reason, RunRecord, parse_duration},
+    api::{AdoptVerify, DurationField, LockKind, Reason, RunRecord},
     jobs::{Limit, Run, RunRequest, hex, run_name},
     reconcile::{
         checks::{approver, direction_name},
@@ -84,9 +84,8 @@ fn release_from(ctx: &Ctx) -> Option<Vec<String>> {
 }
 
 fn asked(ctx: &Ctx, transactional: bool) -> Run {
-    let timeouts = &ctx.object.spec.timeouts;
-    let lock = timeouts.lock.as_deref().and_then(parse_duration);
-    let statement = timeouts.statement.as_deref().and_then(parse_duration);
+    let lock = DurationField::Lock.of(&ctx.object.spec);
+    let statement = DurationField::Statement.of(&ctx.object.spec);
     // Stopped in the middle, the rest of what can't be rolled back would have to be done by hand.
     let limited = statement.is_some() || transactional;
     let lock_timeout = Limit::new(lock, DEFAULT_LOCK_TIMEOUT);

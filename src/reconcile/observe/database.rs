@@ -1,7 +1,7 @@
 //! The database's URL from its Secret, and the look at its version table; does network I/O.
 
 use crate::{
-    api::{Connection, Database, DatabaseMigration, Part, ProbeMode, Problem, Reason, SecretKey, parse_duration},
+    api::{Connection, Database, DatabaseMigration, DurationField, Part, ProbeMode, Problem, Reason, SecretKey},
     call::call,
     db::{self, Catalog, Endpoint, ProbeError, Sizes, UrlError, VersionTable},
     error::Error,
@@ -11,10 +11,6 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, ResourceExt};
 use secrecy::{ExposeSecret, SecretString};
 use std::{collections::BTreeMap, time::Duration};
-
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
-/// A pass that waits is one less for other objects.
-const LONGEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Where the database is, with the texts that must not be shown.
 pub struct Located {
@@ -198,15 +194,7 @@ impl Secrets<'_> {
 }
 
 fn timeout(object: &DatabaseMigration) -> Duration {
-    object
-        .spec
-        .database
-        .probe
-        .timeout
-        .as_deref()
-        .and_then(parse_duration)
-        .unwrap_or(DEFAULT_TIMEOUT)
-        .min(LONGEST_TIMEOUT)
+    DurationField::ProbeTimeout.or_default(&object.spec)
 }
 
 /// Looks at the version table on one short read-only connection.

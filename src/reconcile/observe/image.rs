@@ -7,16 +7,17 @@ use crate::{
     error::Error,
     jobs::{
         InspectRequest, Inspected, Inspection, JobRecord, Kind, PodState, Request, inspect_frames, inspected_digest,
-        inspected_image, lacks_owner, pinned, read_inspection,
+        inspected_image, lacks_owner, pinned, pod_state, read_inspection,
     },
+    memory::Memory,
     reconcile::{
         Context,
         facts::{Facts, ImageView, JobView},
     },
 };
-use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::api::{batch::v1::Job, core::v1::ConfigMap};
 use kube::{Api, ResourceExt, api::ListParams};
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 /// Seconds for which an inspection of another object is waited for.
 const WAIT_FOR_OTHERS: i64 = 60;
@@ -108,19 +109,26 @@ async fn list(object: &DatabaseMigration, context: &Context, key: &str) -> Resul
     Ok(maps.items.into_iter().map(Arc::new).collect())
 }
 
-/// Whether a Job of another object inspects the same. Only a young one is waited for: what holds an older one up may be
-/// the other object's own Secret.
+/// Whether a Job of another object inspects the same. One whose pod does not start is waited for only while it is young: what
+/// holds it up may be the other object's own Secret.
 fn others_are_at_it(object: &DatabaseMigration, context: &Context, key: &str) -> bool {
     let namespace = object.namespace();
     let now = context.now();
     let at_it = context.stores.jobs.find(|job| {
         job.namespace() == namespace
             && job.labels().get(LABEL_ACTION).is_some_and(|action| action == Kind::Inspect.as_str())
-            && job.creation_timestamp().is_some_and(|t| now.duration_since(t.0).as_secs() < WAIT_FOR_OTHERS)
+            && (job.creation_timestamp().is_some_and(|t| now.duration_since(t.0).as_secs() < WAIT_FOR_OTHERS) || works(job, context))
             && job.status.as_ref().is_none_or(|s| s.conditions.is_none())
             && matches!(JobRecord::of(job).map(|record| record.request), Some(Request::Inspect { inspection }) if inspection == key)
     });
     at_it.is_some()
+}
+
+/// Whether the container of its pod runs.
+fn works(job: &Job, context: &Context) -> bool {
+    let Some(uid) = job.uid() else { return false };
+    let pod = context.stores.pods.find(|pod| pod.owner_references().iter().any(|owner| owner.uid == uid));
+    pod.is_some_and(|pod| pod_state(&pod) == PodState::Running)
 }
 
 async fn inspected(object: &DatabaseMigration, context: &Context, job: &JobView) -> Result<ImageView, Error> {
@@ -152,18 +160,23 @@ async fn inspected(object: &DatabaseMigration, context: &Context, job: &JobView)
 }
 
 /// Parsed inspections by the UID of their ConfigMap. These are immutable, so an entry never grows old.
-#[derive(Default)]
-pub struct InspectionCache(std::sync::Mutex<std::collections::HashMap<String, Arc<Inspected>>>);
+pub struct InspectionCache(Memory<Arc<Inspected>>);
 
-/// A graph of a thousand revisions takes about a megabyte.
-const MAX_CACHED: usize = 64;
+/// Bytes that they may take together; a graph of a thousand revisions takes about a megabyte.
+const MOST: u64 = 24 * 1024 * 1024;
+const UNUSED: Duration = Duration::from_secs(3600);
+
+impl Default for InspectionCache {
+    fn default() -> Self {
+        Self(Memory::weighing(MOST, UNUSED, |inspected| inspected.bytes()))
+    }
+}
 
 impl InspectionCache {
     fn read(&self, map: &ConfigMap) -> Option<Arc<Inspected>> {
         let uid = map.uid()?;
-        let lock = || self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Some(found) = lock().get(&uid) {
-            return Some(found.clone());
+        if let Some(found) = self.0.get(&uid) {
+            return Some(found);
         }
         let Some(inspected) = read_inspection(map) else {
             tracing::warn!(
@@ -173,11 +186,7 @@ impl InspectionCache {
             return None;
         };
         let inspected = Arc::new(inspected);
-        let mut cache = lock();
-        if cache.len() >= MAX_CACHED {
-            cache.clear();
-        }
-        cache.insert(uid, inspected.clone());
+        self.0.set(&uid, inspected.clone());
         Some(inspected)
     }
 }

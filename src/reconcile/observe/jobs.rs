@@ -68,7 +68,7 @@ async fn active_run(
         Some(job) => std::mem::take(&mut job.state),
         None => without_job(object, context, &name).await?,
     };
-    let holder = holder(&state, context);
+    let holder = holder(&state, object.namespace().as_deref(), context);
     Ok(ActiveRun { record, name, job, state, holder })
 }
 
@@ -100,7 +100,7 @@ async fn without_job(object: &DatabaseMigration, context: &Context, name: &str) 
 /// Bytes of a log that are read for a payload. They pass by: what is held is the payload.
 const MAX_LOG: i64 = 48 * 1024 * 1024;
 
-/// How long reading a payload may take, and waiting for room for it.
+/// How long reading a payload may take.
 const PAYLOAD_DEADLINE: Duration = Duration::from_secs(60);
 
 /// What is read out of what a pod left in its log, by what its report says of it. The log is read as it comes.
@@ -120,7 +120,9 @@ pub async fn payload<T>(
     };
     let what = Call::Other(format!("read the log of pod {pod}"));
     let reading = async {
-        let _room = context.process.payloads.room(frames).await;
+        let Ok(_room) = context.process.payloads.room(frames).await else {
+            return Err(Error::Busy(what.to_string()));
+        };
         let joiner = match Joiner::new(frames) {
             Ok(joiner) => joiner,
             Err(error) => return Ok(Err(error)),
@@ -156,8 +158,8 @@ pub fn redact(state: &mut PodState, secrets: &[&str]) {
     }
 }
 
-/// The object whose pod has the address of the session that a run waited for.
-fn holder(state: &PodState, context: &Context) -> Option<String> {
+/// The object whose pod has the address of the session that a run waited for; one of another namespace has no name here.
+fn holder(state: &PodState, namespace: Option<&str>, context: &Context) -> Option<String> {
     let PodState::Ended(ended) = state else { return None };
     let address = ended.report().ok()?.error?.holder?;
     // An address of a pod that has ended is given to the next one.
@@ -167,7 +169,11 @@ fn holder(state: &PodState, context: &Context) -> Option<String> {
     };
     let mut pods = context.stores.pods.state_filter(has_it).into_iter();
     let (pod, None) = (pods.next()?, pods.next()) else { return None };
-    Some(format!("{}/{}", pod.namespace().unwrap_or_default(), pod.annotations().get(LABEL_OBJECT)?))
+    let object = pod.annotations().get(LABEL_OBJECT)?;
+    match pod.namespace() {
+        Some(there) if Some(there.as_str()) == namespace => Some(format!("DatabaseMigration {there}/{object}")),
+        _ => Some("a DatabaseMigration of another namespace".to_owned()),
+    }
 }
 
 /// The Jobs that were made for an object, by their records: those of a run have no owner while it works.

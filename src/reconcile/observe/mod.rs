@@ -42,16 +42,19 @@ pub async fn observe(object: &DatabaseMigration, context: &Context) -> Result<Fa
     let mut facts = Facts { restricted, active: jobs.active, jobs: jobs.others, ..Facts::default() };
     let works = facts.active.as_ref().is_some_and(|run| run.ended().is_none());
     if works || object.metadata.deletion_timestamp.is_some() {
+        hide(&mut facts, &[]);
         return Ok(facts);
     }
     let located = match database::endpoint(object, context).await? {
         Ok(located) => located,
         Err(problem) => {
+            // The Secret may have gone, and what it held with it; the credentials of a URL are known by their place.
+            hide(&mut facts, &[]);
             facts.database = DatabaseView::Failed(problem);
             return Ok(facts);
         }
     };
-    hide(&mut facts, &located);
+    hide(&mut facts, &located.secrets());
     facts.scheme = located.scheme.clone();
     facts.place = located.place.clone();
     facts.cnpg = rehearsals::cnpg(object, context, &located).await?;
@@ -89,8 +92,7 @@ pub async fn observe(object: &DatabaseMigration, context: &Context) -> Result<Fa
 }
 
 /// Masks secrets in whatever pods left behind.
-fn hide(facts: &mut Facts, located: &Located) {
-    let secrets = &located.secrets();
+fn hide(facts: &mut Facts, secrets: &[&str]) {
     let active = facts.active.iter_mut().map(|run| &mut run.state);
     let others = facts.jobs.iter_mut().map(|job| &mut job.state);
     active.chain(others).for_each(|state| jobs::redact(state, secrets));

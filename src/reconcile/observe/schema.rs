@@ -2,11 +2,12 @@
 
 use super::{database::Located, jobs::payload};
 use crate::{
-    api::{DatabaseMigration, Problem, Reason, parse_duration},
+    api::{DatabaseMigration, DurationField, Problem, Reason},
     call::call,
     db::{Catalog, Endpoint, Schema, VersionTable},
     error::Error,
     jobs::{CatalogReport, is_made_here, reported},
+    memory::Memory,
     reconcile::{
         Context,
         due::{self, Due, Replay},
@@ -18,45 +19,39 @@ use crate::{
 };
 use k8s_openapi::{api::core::v1::ConfigMap, jiff::Timestamp};
 use kube::{Api, ResourceExt};
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
-
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
+use std::{sync::Arc, time::Duration};
 
 /// When the schema of each object was last compared, by the object's UID. Nothing of it is kept: after a start the
 /// comparisons are spread over an interval, so that they do not all come at once.
-#[derive(Default)]
-pub struct DriftSchedule(Mutex<HashMap<String, Check>>);
+pub struct DriftSchedule(Memory<Check>);
 
+#[derive(Clone)]
 struct Check {
     /// What the comparison was made for.
     reason: String,
     at: Timestamp,
 }
 
-/// More entries than that are cleared of objects that are gone.
-const MANY: usize = 4096;
+/// Objects whose checks are remembered; those of more than that are made at each pass.
+const MOST: u64 = 100_000;
+/// An object asks at each pass; one that has not done so for so long has gone.
+const UNUSED: Duration = Duration::from_secs(8 * 24 * 3600);
+
+impl Default for DriftSchedule {
+    fn default() -> Self {
+        Self(Memory::new(MOST, UNUSED))
+    }
+}
 
 impl DriftSchedule {
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Check>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Remembers that a comparison was made and what came of it is stored.
     pub fn done(&self, uid: &str, reason: String, at: Timestamp) {
-        let mut checks = self.lock();
-        if checks.len() >= MANY {
-            checks.retain(|_, check| at.duration_since(check.at).as_hours() < 24);
-        }
-        checks.insert(uid.to_owned(), Check { reason, at });
+        self.0.set(uid, Check { reason, at });
     }
 
     /// The last comparison: what it was made for, and when.
     fn last(&self, uid: &str) -> Option<(String, Timestamp)> {
-        self.lock().get(uid).map(|check| (check.reason.clone(), check.at))
+        self.0.get(uid).map(|check| (check.reason, check.at))
     }
 }
 
@@ -82,7 +77,7 @@ impl<'a> SchemaLook<'a> {
     /// Reads it when that is due: after a run and when something else is asked for at once, else at the interval.
     pub async fn over_the_network(self, endpoint: &Endpoint, table: &VersionTable) -> Result<SchemaView, Error> {
         let Some(check) = self.due() else { return Ok(SchemaView::NotLooked) };
-        let timeout = self.object.spec.drift.timeout.as_deref().and_then(parse_duration).unwrap_or(DEFAULT_TIMEOUT);
+        let timeout = DurationField::DriftTimeout.or_default(&self.object.spec);
         let read = {
             let turn = super::database::turn(self.object, self.context, endpoint, timeout).await;
             let Turn::Granted(_turn) = turn else { return Ok(SchemaView::NotLooked) };
