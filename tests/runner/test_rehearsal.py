@@ -372,3 +372,17 @@ def test_a_rehearsal_that_is_stopped(sqlite_project):
     running.process.terminate()
     outcome = running.outcome(timeout=20)
     assert outcome.error["revision"] == "r2" and "stopped by SIGTERM" in outcome.error["message"]
+
+
+def test_sqlites_batch_mode_leaves_nothing(sqlite_project):
+    """It writes the whole table anew, with its name in quotes and its constraints in the order of a set."""
+    project = sqlite_project
+    project.revision("r1", None, ["CREATE TABLE makers (id INTEGER NOT NULL, PRIMARY KEY (id))",
+                                  "CREATE TABLE goods (id INTEGER NOT NULL, maker INTEGER, name VARCHAR(9) DEFAULT 'a, (b', PRIMARY KEY (id), "
+                                  "FOREIGN KEY(maker) REFERENCES makers (id), UNIQUE (maker, name))"], ["DROP TABLE goods", "DROP TABLE makers"])
+    body = "import sqlalchemy as sa\n    with op.batch_alter_table('goods') as batch: batch.alter_column('name', type_=sa.String(%d))"
+    project.revision("r2", "r1", body % 99, body % 9)
+    project.upgrade([], ["r1"], ["r1"], ["r1"]).done()
+    payload = rehearse(project, "sqlite", ["r1"], ["r2"], ["r2"], source="dump").done().payload
+    assert names(payload) == ["upgrade", "downgrade", "upgrade again"]
+    assert [phase["leaves"] for phase in payload["phases"]] == [None, [], []], payload["phases"]

@@ -45,7 +45,7 @@ def problem_before_steps(error, url, revisions):
         return Problem("InvalidUrl", "the driver does not know the URL's parameter %s: %s%s; correct the URL, or set spec.database.driver"
                        % (parameter.group(1), error_text(connecting), instead), detail=trace)
     if connecting is not None:
-        return Problem("ConnectFailed", "the database cannot be connected to: %s" % error_text(connecting), detail=trace)
+        return Problem("ConnectFailed", "the database cannot be connected to: %s%s" % (error_text(connecting), hint(connecting)), detail=trace)
     if isinstance(error, SystemExit):
         return Problem("EnvPyFailed", "env.py called sys.exit(%r)" % (error.code,), detail=trace)
     return Problem("EnvPyFailed", "env.py failed: %s%s" % (error_text(error), hint(error)), detail=trace)
@@ -57,6 +57,7 @@ HINTS = [
     (r"[Oo]utside of (an )?application context", "; an env.py of Flask-Migrate needs the application: set spec.alembic.flaskApp, as FLASK_APP names it"),
     (r"invalid interpolation syntax", "; alembic's configuration wants each %% of a URL doubled: config.set_main_option('sqlalchemy.url', "
                                       "url.replace('%%', '%%%%'))"),
+    (r"[Tt]oo many connections|remaining connection slots|max_user_connections", "; a run takes two connections, and a look one"),
     (r"PermissionError|Permission denied", USER),
     (r"getpwuid", "; the pod's user %d has no line in /etc/passwd: let spec.podTemplate.spec.securityContext.runAsUser name one of the image's"),
     (r"event loop|AnyIO worker thread", "; the application starts Alembic in a thread of its own event loop: let spec.alembic.command name a script that "

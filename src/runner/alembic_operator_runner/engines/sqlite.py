@@ -1,6 +1,7 @@
 """SQLite: a lock file beside the database, and what it can be asked. Touches the database's folder."""
 
 import os
+import re
 import time
 from contextlib import contextmanager
 
@@ -14,6 +15,43 @@ def file_of(connection):
     """The file of the database; None for one in memory."""
     files = [row[2] for row in execute(connection, "PRAGMA database_list") if row[1] == "main"]
     return os.path.realpath(files[0]) if files and files[0] else None
+
+
+TOKEN = re.compile(r"""\s+|--[^\n]*|/\*.*?\*/|'(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`|\[[^\]]*\]|\w+|.""", re.S)
+SIMPLE = re.compile(r"[A-Za-z_]\w*$")
+OF_THE_TABLE = ("CONSTRAINT", "PRIMARY", "UNIQUE", "CHECK", "FOREIGN")
+
+
+def steady(definition):
+    """What SQLite keeps is the text of the statement. Batch mode writes it anew: with quotes around the name, and with the table's constraints
+    in another order each time."""
+    words = [bare_name(word) for word in TOKEN.findall(definition) if not re.match(r"\s|--|/\*", word)]
+    if [word.upper() for word in words[:2]] != ["CREATE", "TABLE"] or "(" not in words:
+        return " ".join(words)
+    start, entries = words.index("("), [[]]
+    depth, end = 0, len(words)
+    for place in range(start, len(words)):
+        word = words[place]
+        depth += {"(": 1, ")": -1}.get(word, 0)
+        if depth == 0:
+            end = place
+            break
+        if word == "," and depth == 1:
+            entries.append([])
+        elif place > start:
+            entries[-1].append(word)
+    columns = [" ".join(entry) for entry in entries if not is_of_the_table(entry)]
+    constraints = sorted(" ".join(entry) for entry in entries if is_of_the_table(entry))
+    return " ".join(words[:start] + ["(", " , ".join(columns + constraints)] + words[end:])
+
+
+def is_of_the_table(entry):
+    return bool(entry) and entry[0].upper() in OF_THE_TABLE
+
+
+def bare_name(word):
+    inside = word[1:-1] if word[0] in '"`[' and len(word) > 2 else ""
+    return inside if SIMPLE.match(inside) and inside.upper() not in OF_THE_TABLE else word
 
 
 class SqliteLock(Lock):
@@ -87,6 +125,10 @@ class Sqlite(Engine):
         raw = driver_connection(connection)
         known = getattr(raw, "in_transaction", getattr(getattr(raw, "_connection", None), "in_transaction", None))
         return known if isinstance(known, bool) else None
+
+    def read_objects(self, context, queries, connection):
+        objects = super().read_objects(context, queries, connection)
+        return [[kind, name, definition if kind == "column" else steady(definition)] for kind, name, definition in objects]
 
     def version(self, dialect):
         return ""
