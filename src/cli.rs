@@ -3,6 +3,7 @@
 mod defaults;
 mod fingerprint;
 mod lint;
+mod notices;
 mod probe;
 mod wait;
 
@@ -86,6 +87,8 @@ struct RunArgs {
     /// Work only while holding the Lease `alembic-operator` in the pod's namespace, for more than one replica.
     #[arg(long, env = "ALEMBIC_OPERATOR_LEADER_ELECTION")]
     leader_election: bool,
+    #[command(flatten)]
+    notices: notices::NoticeArgs,
     /// How log lines look.
     #[arg(long, env = "ALEMBIC_OPERATOR_LOG_FORMAT", value_enum, default_value = "json")]
     log_format: LogFormat,
@@ -162,6 +165,7 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     let metrics = Arc::new(Metrics::new(args.metrics_objects, Timestamp::now));
     let reporter = Reporter { controller: MANAGER.to_owned(), instance: std::env::var("POD_NAME").ok() };
+    let (notifier, notices) = args.notices.start(&metrics)?;
     let process = |claim| {
         Arc::new(Process {
             inspections: InspectionCache::default(),
@@ -171,6 +175,7 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
             checks: DriftSchedule::default(),
             payloads: Payloads::default(),
             metrics: metrics.clone(),
+            notifier,
             claim,
             prober: Box::new(Network),
             defaults: defaults.clone(),
@@ -195,6 +200,7 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
     } else {
         work(Claim::default()).await;
     }
+    notices.end().await;
     stop.cancel();
     server.await?.with_context(|| format!("serving on {}", args.listen))
 }

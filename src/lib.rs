@@ -13,6 +13,7 @@ pub mod lease;
 pub mod lint;
 pub mod memory;
 pub mod metrics;
+pub mod notify;
 #[cfg(feature = "plugin")]
 pub mod plugin;
 pub mod reconcile;

@@ -24,6 +24,7 @@ pub struct Metrics {
     seconds: Histogram,
     runs: Family<[(&'static str, String); 2], Counter>,
     run_seconds: Histogram,
+    notifications: Family<[(&'static str, &'static str); 1], Counter>,
     objects: Arc<Objects>,
 }
 
@@ -67,9 +68,12 @@ impl Metrics {
             Unit::Seconds,
             run_seconds.clone(),
         );
+        let notifications = Family::default();
+        let help = "Notifications for the webhook, by what became of them";
+        registry.register("notifications", help, notifications.clone());
         let objects = Arc::new(Objects::new(objects, clock));
         registry.register_collector(Box::new(objects.clone()));
-        Self { registry: Mutex::new(registry), passes, failures, seconds, runs, run_seconds, objects }
+        Self { registry: Mutex::new(registry), passes, failures, seconds, runs, run_seconds, notifications, objects }
     }
 
     /// Tells of the objects of one more watch.
@@ -85,6 +89,12 @@ impl Metrics {
             self.run_seconds.observe((finished.0.as_millisecond() - started.0.as_millisecond()).max(0) as f64 / 1000.0);
         }
     }
+
+    /// Counts a notification that was `sent`, `failed` or `dropped`.
+    pub fn notified(&self, result: &'static str) {
+        self.notifications.get_or_create(&[("result", result)]).inc();
+    }
+
     /// Counts a pass that came to a decision.
     pub fn passed(&self, took: Duration) {
         self.passes.inc();

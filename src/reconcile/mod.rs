@@ -34,12 +34,13 @@ pub use servers::Servers;
 
 use self::{checks::refused, facts::SchemaView};
 use crate::{
-    api::{DatabaseMigration, Defaults},
+    api::{DatabaseMigration, DatabaseMigrationStatus, Defaults},
     backoff::BackOff,
     db::Prober,
     error::{Class, Error},
     lease::Claim,
     metrics::Metrics,
+    notify::Notifier,
 };
 use k8s_openapi::{
     api::{
@@ -76,6 +77,7 @@ pub struct Process {
     /// The room for what pods leave in their logs.
     pub payloads: Payloads,
     pub metrics: Arc<Metrics>,
+    pub notifier: Notifier,
     /// Whether this process may still act.
     pub claim: Claim,
     pub prober: Box<dyn Prober>,
@@ -125,7 +127,7 @@ pub async fn reconcile(object: &DatabaseMigration, context: &Context) -> Result<
                 tracing::warn!(object = object.name_any(), %error, "refused");
                 let rejected = decide::rejected(object, &problem, context.now());
                 let version = act::write_status(object, None, &rejected.status, context).await?;
-                log::tell(object, &rejected.status, &context.process.metrics);
+                told(object, &rejected.status, context);
                 act::act(object, version, &rejected.after, context).await?;
                 Ok(next_look(object, rejected.next, context))
             }
@@ -145,13 +147,19 @@ async fn pass(object: &DatabaseMigration, context: &Context) -> Result<Action, E
     }
     let version = act::act(object, None, &decision.effects, context).await?;
     let version = act::write_status(object, version, &decision.status, context).await?;
-    log::tell(object, &decision.status, &context.process.metrics);
+    told(object, &decision.status, context);
     act::act(object, version, &decision.after, context).await?;
     if let SchemaView::Seen(seen) = facts.schema {
         context.process.checks.done(&object.uid().unwrap_or_default(), seen.check, context.now());
     }
     context.process.metrics.passed(begun.elapsed());
     Ok(next_look(object, decision.next, context))
+}
+
+/// A status was written: the log, the counters and the webhook hear of what has changed.
+fn told(object: &DatabaseMigration, status: &DatabaseMigrationStatus, context: &Context) {
+    log::tell(object, status, &context.process.metrics);
+    context.process.notifier.changed(object, status, context.now());
 }
 
 /// One pass over an object that can't be read.

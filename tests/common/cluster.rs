@@ -13,6 +13,7 @@ use alembic_operator::{
         Catalog, Endpoint, NoAnswer, ProbeError, Prober, Schema, Sizes, Snapshot, TableSize, VersionRows, VersionTable,
     },
     lease::{Candidate, Claim},
+    notify::Notifier,
     reconcile::{DriftSchedule, InspectionCache, Payloads, Process, Servers},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -152,6 +153,7 @@ impl Cluster {
                 checks: DriftSchedule::default(),
                 payloads: Payloads::default(),
                 metrics: Arc::default(),
+                notifier: Notifier::default(),
                 claim,
                 prober: Box::new(Simulated(world.clone())),
                 defaults: world.lock().unwrap_or_else(PoisonError::into_inner).defaults.clone(),

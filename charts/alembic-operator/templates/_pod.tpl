@@ -49,6 +49,18 @@ containers:
       {{- if .Values.approval.restrict }}
       - --approval-restricted
       {{- end }}
+      {{- with .Values.notifications.webhook }}
+      {{- if .secretName }}
+      - --webhook-url-file=/etc/alembic-webhook/url
+      - --webhook-format={{ .format }}
+      {{- with .events }}
+      - --webhook-events={{ join "," . }}
+      {{- end }}
+      {{- with .source }}
+      - --webhook-source={{ . }}
+      {{- end }}
+      {{- end }}
+      {{- end }}
       - --log-format={{ .Values.log.format }}
       - --log={{ .Values.log.filter }}
       {{- with .Values.extraArgs }}
@@ -80,12 +92,16 @@ containers:
     {{- end }}
     resources: {{- toYaml .Values.resources | nindent 6 }}
     securityContext: {{- toYaml .Values.securityContext | nindent 6 }}
-    {{- if or (include "alembic-operator.shared" .) .Values.extraVolumeMounts }}
+    {{- $webhook := .Values.notifications.webhook }}
+    {{- if or (include "alembic-operator.shared" .) $webhook.secretName .Values.extraVolumeMounts }}
     volumeMounts:
       {{- if include "alembic-operator.shared" . }}
       - name: defaults
         mountPath: /etc/alembic-operator
         readOnly: true
+      {{- end }}
+      {{- if $webhook.secretName }}
+      - {name: webhook, mountPath: /etc/alembic-webhook, readOnly: true}
       {{- end }}
       {{- with .Values.extraVolumeMounts }}
       {{- toYaml . | nindent 6 }}
@@ -94,12 +110,18 @@ containers:
   {{- with .Values.extraContainers }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
-{{- if or (include "alembic-operator.shared" .) .Values.extraVolumes }}
+{{- if or (include "alembic-operator.shared" .) $webhook.secretName .Values.extraVolumes }}
 volumes:
   {{- if include "alembic-operator.shared" . }}
   - name: defaults
     configMap:
       name: {{ include "alembic-operator.fullname" . }}-defaults
+  {{- end }}
+  {{- if $webhook.secretName }}
+  - name: webhook
+    secret:
+      secretName: {{ $webhook.secretName }}
+      items: [{key: {{ $webhook.key | quote }}, path: url}]
   {{- end }}
   {{- with .Values.extraVolumes }}
   {{- toYaml . | nindent 2 }}
