@@ -136,6 +136,7 @@ pub fn crd() -> Result<String, serde_yaml::Error> {
     }
     let mut crd = serde_yaml::to_value(crd)?;
     join_lines(&mut crd);
+    without_null(&mut crd);
     serde_yaml::to_string(&crd)
 }
 
@@ -154,6 +155,24 @@ fn join_lines(value: &mut serde_yaml::Value) {
             }
         }
         serde_yaml::Value::Sequence(list) => list.iter_mut().for_each(join_lines),
+        _ => {}
+    }
+}
+
+/// Null is no value of an enum, and `kubectl explain` would show it as one. The API server takes a null in a manifest for a field
+/// that is not there, unless the field is nullable.
+fn without_null(value: &mut serde_yaml::Value) {
+    match value {
+        serde_yaml::Value::Mapping(map) => {
+            if let Some(serde_yaml::Value::Sequence(values)) = map.get_mut("enum")
+                && values.contains(&serde_yaml::Value::Null)
+            {
+                values.retain(|value| !value.is_null());
+                map.remove("nullable");
+            }
+            map.iter_mut().for_each(|(_, value)| without_null(value));
+        }
+        serde_yaml::Value::Sequence(list) => list.iter_mut().for_each(without_null),
         _ => {}
     }
 }

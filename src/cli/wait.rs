@@ -15,7 +15,6 @@ use std::{
     process::ExitCode,
     time::{Duration, Instant},
 };
-use tokio::signal::unix::{SignalKind, signal};
 
 /// Between two looks at the database.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -46,12 +45,10 @@ pub(super) struct WaitArgs {
 
 pub(super) fn execute(args: WaitArgs) -> anyhow::Result<ExitCode> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut asked = super::Asked::new()?;
         tokio::select! {
             code = wait(args) => code,
-            _ = terminate.recv() => Ok(ExitCode::FAILURE),
-            _ = interrupt.recv() => Ok(ExitCode::FAILURE),
+            stopped = asked.wait() => stopped.map(|()| ExitCode::FAILURE).map_err(Into::into),
         }
     })
 }

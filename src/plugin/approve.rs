@@ -84,8 +84,9 @@ pub fn question(object: &DatabaseMigration, plan: &PlanDocument, look: Look) -> 
         lines.extend(line.wrapped(Tone::Plain, &hazard.message, look.width));
     }
     if !plan.losses.is_empty() {
-        let words = if plan.direction == "downgrade" { "  It loses: " } else { "  Afterwards a downgrade loses: " };
-        lines.extend(Line::of(Tone::Bad, words).wrapped(Tone::Plain, &list(&plan.losses, 12), look.width));
+        let words = if plan.direction == "downgrade" { "  It loses" } else { "  Afterwards a downgrade loses" };
+        lines.push(Line::of(Tone::Bad, words));
+        lines.extend(super::plan::losses(&plan.losses, "    ", look.width));
     }
     lines
 }

@@ -12,7 +12,7 @@ use super::{
     document::PlanDocument,
     drift, history, manifest,
     out::Out,
-    plan, status, version,
+    plan, status, summary, version,
     view::{State, status_of},
     wait, which_job, why,
 };
@@ -120,24 +120,24 @@ impl Session {
 
     async fn status_of(&mut self, name: &str, output: StatusOutput, again: bool) -> anyhow::Result<u8> {
         let object = self.object(name).await?;
-        let titles = if output == StatusOutput::Json { Default::default() } else { self.titles(&object).await };
+        let known = if output == StatusOutput::Json { Default::default() } else { self.known(&object, output).await };
         if again {
             self.out.clear()?;
         }
         match output {
-            StatusOutput::Text => self.out.lines(&status::one(&object, &titles, self.out.look()))?,
-            StatusOutput::Md => self.out.text(&status::markdown(&object, &titles))?,
+            StatusOutput::Text => self.out.lines(&status::one(&object, &known, self.out.look()))?,
+            StatusOutput::Md => self.out.text(&summary::markdown(&object, &known))?,
             StatusOutput::Json => self.out.text(&format!("{:#}\n", status::json(&object)))?,
         }
         Ok(State::of(&object).verdict.exit_code())
     }
 
-    /// The titles of the image's revisions; without the right to read ConfigMaps there are none.
-    async fn titles(&mut self, object: &DatabaseMigration) -> status::Titles {
-        let Ok(cluster) = self.cluster().await else { return status::Titles::new() };
-        let images = cluster.inspections(object, false).await.unwrap_or_default();
-        let revisions = images.iter().flat_map(|image| &image.inspection.revisions);
-        revisions.map(|revision| (revision.id.clone(), revision.message.clone())).collect()
+    /// What the images say of their revisions; without the right to read ConfigMaps nothing is known.
+    async fn known(&mut self, object: &DatabaseMigration, output: StatusOutput) -> summary::Revisions {
+        let Ok(cluster) = self.cluster().await else { return summary::Revisions::new() };
+        // What a run went through may be in an earlier image alone.
+        let all = output == StatusOutput::Md;
+        summary::revisions(&cluster.inspections(object, all).await.unwrap_or_default())
     }
 
     async fn status_of_all(&mut self, args: &StatusArgs) -> anyhow::Result<u8> {
@@ -154,7 +154,8 @@ impl Session {
             }
             StatusOutput::Md => {
                 for object in &objects {
-                    self.out.text(&(status::markdown(object, &status::Titles::new()) + "\n"))?;
+                    let known = summary::Revisions::new();
+                    self.out.text(&(summary::markdown(object, &known) + "\n"))?;
                 }
             }
             StatusOutput::Text if objects.is_empty() => {

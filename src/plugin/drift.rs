@@ -9,7 +9,6 @@ use crate::{
     api::{Change, ConditionType, DatabaseMigration, DatabaseMigrationStatus, DriftMode, DriftedObject, OnDrift},
     text::clean,
 };
-use kube::ResourceExt;
 
 /// In a few words.
 pub fn summary(status: &DatabaseMigrationStatus) -> String {
@@ -47,17 +46,9 @@ pub fn page(object: &DatabaseMigration, look: Look) -> Vec<Line> {
     }
     if let Some(fingerprint) = status.drift.as_ref().filter(|_| bad).and_then(|drift| drift.fingerprint.as_ref()) {
         let short: String = fingerprint.chars().take(12).collect();
-        let command = format!(
-            "kubectl dbmigration accept-drift {} -n {}",
-            object.name_any(),
-            object.namespace().unwrap_or_default()
-        );
+        let command = super::status::command(object, "accept-drift");
         lines.push(Line::new().text(format!("Undo it, or accept it:  {command}   ({short}: this schema only)")));
-        let revision = format!(
-            "kubectl dbmigration drift {} -n {} -o revision --keep",
-            object.name_any(),
-            object.namespace().unwrap_or_default()
-        );
+        let revision = format!("{} -o revision --keep", super::status::command(object, "drift"));
         lines.push(Line::new().text(format!("As a revision's file:   {revision}   (or --roll-back)")));
     }
     lines

@@ -21,6 +21,7 @@ mod plan;
 mod report;
 mod stages;
 mod status;
+mod summary;
 mod table;
 mod target;
 #[cfg(test)]

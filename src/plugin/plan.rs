@@ -7,7 +7,7 @@ use super::{
     view,
 };
 use crate::{
-    api::{DatabaseMigration, HazardStatus, PlanStep, Reversible},
+    api::{DatabaseMigration, HazardStatus, PlanStep, Reason, Reversible},
     text::{clean, list},
 };
 
@@ -243,8 +243,9 @@ fn foot(object: &DatabaseMigration, plan: &PlanDocument, look: Look) -> Vec<Line
     let hazards = status.plan.as_ref().map_or_else(|| "no hazard".to_owned(), view::hazards_in_words);
     let mut lines = Vec::new();
     if !plan.losses.is_empty() {
-        let word = if plan.direction == "downgrade" { "Lost:  " } else { "A later downgrade loses:  " };
-        lines.extend(Line::of(Tone::Bad, word).wrapped(Tone::Plain, &list(&plan.losses, 12), look.width));
+        let words = if plan.direction == "downgrade" { "It loses" } else { "A later downgrade loses" };
+        lines.push(Line::of(Tone::Bad, words));
+        lines.extend(losses(&plan.losses, "  ", look.width));
     }
     let state = super::view::State::of(object);
     let line = Line::new().and(Tone::Bold, format!("{hazards}.  "));
@@ -253,6 +254,27 @@ fn foot(object: &DatabaseMigration, plan: &PlanDocument, look: Look) -> Vec<Line
         &format!("{}: {}", state.word, clean(&state.message, 600)),
         look.width,
     ));
+    if state.reason() == Some(Reason::AwaitingApproval) {
+        let [approve, reject] = super::status::answers(object, &plan.hash);
+        lines.push(Line::new().and(Tone::Bold, "Next:  ").text(approve));
+        lines.push(Line::new().text(format!("       {reject}")));
+    }
+    lines
+}
+
+/// So many losses are named.
+const LOSSES: usize = 12;
+
+/// What is lost, one each line.
+pub fn losses(losses: &[String], indent: &str, width: Option<usize>) -> Vec<Line> {
+    let mut lines: Vec<Line> = losses
+        .iter()
+        .take(LOSSES)
+        .flat_map(|loss| Line::new().text(indent).wrapped(Tone::Plain, &clean(loss, 300), width))
+        .collect();
+    if losses.len() > LOSSES {
+        lines.push(Line::of(Tone::Faint, format!("{indent}… and {} more", losses.len() - LOSSES)));
+    }
     lines
 }
 

@@ -2,18 +2,18 @@
 
 use super::{
     drift, stages,
+    summary::Revisions,
     table::{Column, table},
     text::{Line, Span, Tone},
     view::{self, State, Verdict, full_name, status_of},
 };
 use crate::{
     api::{DatabaseMigration, DatabaseMigrationStatus, PlanStatus, Reason, Reversible},
-    text::{clean, list},
+    text::clean,
 };
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 
 /// How a command's answer is to look.
 #[derive(Clone, Copy, Debug)]
@@ -23,19 +23,16 @@ pub struct Look {
     pub now: Timestamp,
 }
 
-/// What is known of the revisions of an image, by their ids.
-pub type Titles = BTreeMap<String, String>;
-
 const COLUMNS: [Column; 9] = [
     Column::new("NAMESPACE", 0),
     Column::new("NAME", 0),
     Column::new("STATE", 0),
-    Column::new("DATABASE", 2),
-    Column::new("TARGET", 3),
+    Column::new("DATABASE", 4),
+    Column::new("TARGET", 6),
     Column::right("STEPS", 1),
-    Column::new("RISK", 4),
-    Column::new("DRIFT", 5),
-    Column::new("LAST RUN", 6),
+    Column::new("RISK", 3),
+    Column::new("DRIFT", 2),
+    Column::new("LAST RUN", 5),
 ];
 
 /// The objects in a table, one each line.
@@ -57,7 +54,36 @@ pub fn overview(objects: &[DatabaseMigration], namespaces: bool, look: Look) -> 
         cells.into_iter().skip(skipped).collect()
     };
     let rows: Vec<Vec<Span>> = objects.iter().map(row).collect();
-    table(&COLUMNS[skipped..], &rows, look.width)
+    let mut lines = table(&COLUMNS[skipped..], &rows, look.width);
+    // Programs read the table alone.
+    if let (Some(width), Some(worst)) = (look.width, objects.iter().filter(|object| asks(object)).max_by_key(weight)) {
+        lines.push(Line::new());
+        let line = Line::new().and(Tone::Bold, "Next:  ").text(command(worst, "status"));
+        let why = "  says what is wrong, and what to type";
+        lines.push(if line.width() + why.len() <= width { line.and(Tone::Faint, why) } else { line });
+    }
+    lines
+}
+
+/// Whether an object waits for somebody.
+fn asks(object: &&DatabaseMigration) -> bool {
+    weight(object) > (Verdict::Working, 0)
+}
+
+fn weight(object: &&DatabaseMigration) -> (Verdict, i32) {
+    let drifted = view::drifted_objects(&status_of(object));
+    let verdict = State::of(object).verdict;
+    (if drifted > 0 { verdict.max(Verdict::Working) } else { verdict }, drifted)
+}
+
+/// A command of the plugin about an object, to be pasted.
+pub fn command(object: &DatabaseMigration, verb: &str) -> String {
+    format!("kubectl dbmigration {verb} {} -n {}", object.name_any(), object.namespace().unwrap_or_default())
+}
+
+/// What somebody types who was shown a plan.
+pub fn answers(object: &DatabaseMigration, hash: &str) -> [String; 2] {
+    [format!("{} --plan {hash}", command(object, "approve")), format!("{} --plan {hash}", command(object, "reject"))]
 }
 
 /// The worst of several states: what is stalled is worse than what waits, and that than what is at work.
@@ -66,7 +92,7 @@ pub fn worst(objects: &[DatabaseMigration]) -> Verdict {
 }
 
 /// One object: where it stands, what will run, and what to do next.
-pub fn one(object: &DatabaseMigration, titles: &Titles, look: Look) -> Vec<Line> {
+pub fn one(object: &DatabaseMigration, titles: &Revisions, look: Look) -> Vec<Line> {
     let status = status_of(object);
     let state = State::of(object);
     let mut lines = vec![head(object, &status, &state, look)];
@@ -118,11 +144,11 @@ fn head(object: &DatabaseMigration, status: &DatabaseMigrationStatus, state: &St
 }
 
 /// Where the database is, where it should be, and the plan between.
-fn places(object: &DatabaseMigration, status: &DatabaseMigrationStatus, titles: &Titles) -> Vec<Line> {
+fn places(object: &DatabaseMigration, status: &DatabaseMigrationStatus, titles: &Revisions) -> Vec<Line> {
     let line = |label: &str| Line::new().and(Tone::Faint, format!("  {label:<10} "));
     let titled = |line: Line, rows: &[String]| match rows {
         [row] => match titles.get(row) {
-            Some(title) => line.text(format!("   {}", clean(title, 90))),
+            Some(known) => line.text(format!("   {}", clean(&known.title, 90))),
             None => line,
         },
         _ => line,
@@ -131,7 +157,9 @@ fn places(object: &DatabaseMigration, status: &DatabaseMigrationStatus, titles: 
     let database = line("database").and(Tone::Name, clean(current, 120));
     let target = view::target(object);
     let mut wanted = line("target").and(Tone::Name, target.clone());
+    let unknown = State::of(object).reason() == Some(Reason::UnknownTarget);
     wanted = match target == object.spec.target_revision {
+        true if unknown => wanted.text(format!("   not in {}", view::image(object))),
         true => wanted.text(format!("   of {}", view::image(object))),
         false => wanted.text(format!("   {} of {}", clean(&object.spec.target_revision, 60), view::image(object))),
     };
@@ -186,36 +214,46 @@ fn next(
     status: &DatabaseMigrationStatus,
     width: Option<usize>,
 ) -> Vec<Line> {
-    let name = object.name_any();
-    let command =
-        |verb: &str| format!("kubectl dbmigration {verb} {name} -n {}", object.namespace().unwrap_or_default());
     let line = Line::new().and(Tone::Bold, "  Next:  ");
+    let further = |command: String| Line::new().text(format!("         {command}"));
     match state.reason() {
         Some(Reason::AwaitingApproval) => {
             let plan = status.plan.as_ref().map(|plan| plan.hash.as_str()).unwrap_or_default();
-            let then = format!("then  … approve {name} --plan {plan}   or   … reject {name}");
-            let first = line.text(command("plan"));
-            match width.is_some_and(|width| first.width() + 4 + then.chars().count() > width) {
-                true => vec![first, Line::new().text(format!("         {then}"))],
-                false => vec![first.text(format!("    {then}"))],
-            }
+            let first = line.text(command(object, "plan"));
+            std::iter::once(first).chain(answers(object, plan).into_iter().map(further)).collect()
         }
-        Some(Reason::AtTarget) if view::drifted_objects(status) > 0 => vec![line.text(command("drift"))],
-        Some(Reason::Migrating | Reason::Downgrading) => vec![line.text(command("logs -f"))],
+        Some(Reason::AtTarget) if view::drifted_objects(status) > 0 => vec![line.text(command(object, "drift"))],
+        Some(Reason::Migrating | Reason::Downgrading) => vec![line.text(command(object, "logs -f"))],
+        None if state.word == "NotSeen" => vec![line.text("kubectl dbmigration version")],
         Some(Reason::AtTarget) | None => Vec::new(),
         Some(reason) => {
-            let mut lines = line.wrapped(Tone::Plain, &advice(reason, &name), width);
-            if matches!(state.verdict, Verdict::Stalled) && status.last_run.is_some() && status.plan.is_some() {
-                lines.push(Line::new().text(format!("         {}", command("logs"))));
-            }
+            let mut lines = line.wrapped(Tone::Plain, &advice(reason, object), width);
+            lines.extend(shows(reason).map(|verb| further(command(object, verb))));
             lines
         }
     }
 }
 
+/// The command that shows more of it, or does what is advised.
+fn shows(reason: Reason) -> Option<&'static str> {
+    Some(match reason {
+        Reason::UnknownTarget | Reason::AmbiguousTarget | Reason::InvalidTarget | Reason::RevisionNotInImage => "graph",
+        Reason::DatabaseAhead | Reason::HistoryDiverged | Reason::RedundantParent => "graph",
+        Reason::MultipleHeads => "merge",
+        Reason::DriftBlocked => "drift",
+        Reason::DatabaseUnmanaged => "adopt",
+        Reason::Suspended => "resume",
+        Reason::PlanOnly | Reason::PlanRejected | Reason::DowngradeNotAllowed | Reason::IrreversibleRevision => "plan",
+        Reason::MigrationFailed | Reason::StatementTimeout | Reason::PartiallyApplied | Reason::RolledBack => "logs",
+        Reason::RehearsalFailed | Reason::BackupFailed | Reason::VerifyFailed | Reason::RunLost => "logs",
+        Reason::PodFailed | Reason::EnvPyFailed | Reason::ConnectFailed | Reason::InitContainerFailed => "logs",
+        _ => return None,
+    })
+}
+
 /// What to do, by the plugin's own commands where the operator's words name an annotation.
-fn advice(reason: Reason, name: &str) -> String {
-    let retry = format!("run `kubectl dbmigration retry {name}`");
+fn advice(reason: Reason, object: &DatabaseMigration) -> String {
+    let retry = format!("run `{}`", command(object, "retry"));
     let words = [
         "set the annotation `alembic-operator.dev/requestedAt`",
         "the annotation `alembic-operator.dev/requestedAt` tries again",
@@ -242,40 +280,4 @@ pub fn json(object: &DatabaseMigration) -> Value {
         "lastRun": status.last_run,
         "image": { "ref": object.spec.image, "digest": status.image.as_ref().and_then(|image| image.digest.clone()) },
     })
-}
-
-/// A report to paste: what changed, whether it is applied, where the database is, and what to know.
-pub fn markdown(object: &DatabaseMigration, titles: &Titles) -> String {
-    let status = status_of(object);
-    let state = State::of(object);
-    let mut out = format!("### {} {}: {}\n\n", state.verdict.symbol(), full_name(object), state.word);
-    let current = status.current.as_deref().unwrap_or("not known");
-    out += &format!(
-        "- database: `{}`\n- target: `{}` of `{}`\n",
-        clean(current, 200),
-        view::target(object),
-        view::image(object)
-    );
-    if let Some(plan) = &status.plan {
-        let hazards = view::hazards_in_words(plan);
-        out += &format!("- plan `{}`: {} of {} revisions, {hazards}\n", plan.hash, plan.direction, plan.step_count);
-        out +=
-            &plan.steps.iter().map(|step| format!("  - [ ] `{}` {}\n", step.revision, step.title)).collect::<String>();
-    } else if let Some(run) = &status.last_run {
-        let took = view::took(run).map(|took| format!(" in {took}")).unwrap_or_default();
-        out += &format!(
-            "- last run: {} {} to `{}`{took}, {:?}\n",
-            run.direction,
-            run.number,
-            list(&run.to, 5),
-            run.result
-        );
-        let done = run.to.iter().map(|id| format!("  - [x] `{id}` {}\n", titles.get(id).map_or("", String::as_str)));
-        out += &done.collect::<String>();
-    }
-    out += &format!("- drift: {}\n", drift::summary(&status));
-    if state.verdict != Verdict::Ready {
-        out += &format!("\n> {}\n", clean(&state.message, 900).replace('\n', "\n> "));
-    }
-    out
 }

@@ -319,11 +319,12 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// The image of a spec in short, with the digest that was inspected.
+/// The image of a spec in short, with the digest that was inspected where no tag tells it apart: `-o wide` has room for one.
 fn image_name(image: &str, digest: Option<&str>) -> String {
-    match digest.filter(|_| !image.contains('@')) {
+    let name = text::short_image(image);
+    match digest.filter(|_| !image.contains('@') && !name.contains(':')) {
         Some(digest) => text::short_image(&format!("{image}@{digest}")),
-        None => text::short_image(image),
+        None => name,
     }
 }
 

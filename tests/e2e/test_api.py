@@ -59,7 +59,8 @@ def test_columns_and_waiting(space, shop):
     head, row = kubectl("get", "dbm", "-n", space.name).stdout.splitlines()
     assert head.split() == ["NAME", "READY", "STATUS", "CURRENT", "TARGET", "PENDING", "DRIFT", "AGE"]
     assert row.split()[:7] == ["app", "True", "AtTarget", "e90a7b3c51d6", "e90a7b3c51d6", "0", "False"]
-    assert "PLAN" in kubectl("get", "dbm", "-n", space.name, "-o", "wide").stdout
+    wide = kubectl("get", "dbm", "-n", space.name, "-o", "wide").stdout
+    assert "PLAN" in wide and max(map(len, wide.splitlines())) <= 160
     # Never on what an older generation had reached.
     space.migration(shop["2"], target="doesnotexist")
     done = kubectl("wait", "-n", space.name, "dbm/app", "--for=condition=Ready", "--timeout=4s", check=False)

@@ -4,7 +4,7 @@ import pathlib
 
 from conftest import BINARY
 from harness import eventually, items, run, table, revision
-from lib import KUBECONFIG
+from lib import KUBECONFIG, inside
 
 ENV = """
 from alembic import context
@@ -24,7 +24,7 @@ TEMPLATE = '"""${message}"""\nfrom alembic import op\nimport sqlalchemy as sa\nr
 
 def plugin(space, *arguments, check=True):
     binary = pathlib.Path(os.environ.get("ALEMBIC_OPERATOR_PLUGIN", pathlib.Path(BINARY).with_name("kubectl-dbmigration")))
-    return run(binary, "--kubeconfig", KUBECONFIG, "-n", space.name, *arguments, check=check)
+    return run(*inside(binary, "--kubeconfig", KUBECONFIG, "-n", space.name, *arguments), check=check)
 
 
 def test_the_next_revision_is_written_in_the_image(space, push, tmp_path):
@@ -40,7 +40,8 @@ def test_the_next_revision_is_written_in_the_image(space, push, tmp_path):
     eventually("the index is drift", lambda: app.condition("Drifted")["status"] == "True")
     plugin(space, "drift", app.name, "-o", "revision", "--keep", "--out", tmp_path)
     file, = tmp_path.glob("*.py")
-    assert "op.create_index('by_hand', 'goods', ['id'], unique=False, if_not_exists=True)" in file.read_text() and "labels" not in file.read_text()
+    text = file.read_text()
+    assert "op.create_index(" in text and "by_hand" in text and "if_not_exists=True" in text and "labels" not in text
 
     refused = plugin(space, "merge", app.name, check=False)
     assert refused.returncode == 2 and "nothing to merge" in refused.stderr

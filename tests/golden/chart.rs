@@ -50,6 +50,7 @@ fn alerts_and_the_page_on_metrics_name_what_is_served() {
     metrics.passed(std::time::Duration::from_millis(3));
     metrics.failed(alembic_operator::error::Class::Transient);
     metrics.ran(&alembic_operator::api::RunStatus::default());
+    metrics.notified("sent");
     let served = metrics.encode().unwrap();
     let page = fs::read_to_string(root("docs/src/metrics.md")).unwrap();
     let table: String =

@@ -95,7 +95,6 @@ use serde::{Deserialize, Serialize};
         priority = 1,
         description = "Hash of the plan"
     ),
-    printcolumn(name = "Dialect", type_ = "string", json_path = ".status.database.dialect", priority = 1),
     printcolumn(
         name = "Last Run",
         type_ = "date",

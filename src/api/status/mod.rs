@@ -194,7 +194,7 @@ pub struct ImageStatus {
     /// The reference as the spec has it.
     #[serde(rename = "ref")]
     pub reference: String,
-    /// The same in short: its last name and tag, and twelve characters of the digest.
+    /// The same in short: its last name and tag, or twelve characters of the digest where it has no tag.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub name: String,
     /// The digest that it had when it was inspected.

@@ -62,6 +62,7 @@ pub fn text(picture: &Picture, look: Look) -> Vec<Line> {
     let first = |row: &Row| row.lanes.first().map_or(0, |lane| lane.trim_end().chars().count());
     let widest = rows.iter().map(first).max().unwrap_or(1).min(WIDEST);
     let longest = picture.nodes.iter().map(|node| node.id.chars().count()).max().unwrap_or(0).min(LONGEST_ID);
+    let titles = picture.nodes.iter().map(|node| node.title.chars().count()).max().unwrap_or(0).clamp(8, TITLE);
     let mut lines = Vec::new();
     for row in &rows {
         let node = &picture.nodes[row.node];
@@ -74,7 +75,7 @@ pub fn text(picture: &Picture, look: Look) -> Vec<Line> {
             let line = line
                 .padded(widest + 2)
                 .and(Tone::Name, format!("{:<longest$}", cut(&node.id, LONGEST_ID.max(longest))));
-            lines.push(described(line.text("  "), node, picture, look));
+            lines.push(described(line.text("  "), node, picture, titles, look));
         }
     }
     if picture.hidden > 0 {
@@ -100,10 +101,10 @@ fn drawn(lane: &str, node: Option<&Node>) -> Line {
     }
 }
 
-/// Columns of a title where there is room.
-const TITLE: usize = 36;
+/// Columns of the longest title that is shown whole where there is room.
+const TITLE: usize = 60;
 
-fn described(line: Line, node: &Node, picture: &Picture, look: Look) -> Line {
+fn described(line: Line, node: &Node, picture: &Picture, titles: usize, look: Look) -> Line {
     let state = match (node.mark, node.step) {
         (Mark::Failed, _) => "failed".to_owned(),
         (_, Some(step)) if picture.down => format!("{step} to undo"),
@@ -113,7 +114,8 @@ fn described(line: Line, node: &Node, picture: &Picture, look: Look) -> Line {
         (Mark::Beyond, None) => "not asked for".to_owned(),
         (Mark::Pending | Mark::Target, None) => String::new(),
     };
-    let room = look.width.map_or(TITLE, |width| width.saturating_sub(line.width() + 34).clamp(0, TITLE));
+    // What is said of it has its place at the right.
+    let room = look.width.map_or(titles, |width| width.saturating_sub(line.width() + 34).min(titles));
     let line = if room < 8 {
         line
     } else {

@@ -5,7 +5,8 @@ use super::{
     approve,
     document::PlanDocument,
     drift, history, plan,
-    status::{self, Look, Titles},
+    status::{self, Look},
+    summary::{self, Known, Revisions},
     text::{Line, plain},
     view::State,
 };
@@ -196,12 +197,15 @@ pub fn everybody() -> Vec<DatabaseMigration> {
     vec![ledger(), contacts(), shop(), wrong_target(), unseen()]
 }
 
-fn titles() -> Titles {
+fn known() -> Revisions {
     [
-        ("e90a7b3c51d6", "one customer per address: fill email_key from email"),
-        ("27e5c8d90a14", "an index on the customer of an order"),
+        ("e90a7b3c51d6", "one customer per address: fill email_key from email", "b41d9e6c2f83"),
+        ("27e5c8d90a14", "an index on the customer of an order", "b41d9e6c2f83"),
     ]
-    .map(|(id, title)| (id.to_owned(), title.to_owned()))
+    .map(|(id, title, down)| {
+        let file = format!("versions/{id}_.py");
+        (id.to_owned(), Known { title: title.to_owned(), file, down: vec![down.to_owned()] })
+    })
     .into()
 }
 
@@ -243,14 +247,14 @@ fn the_overview_fits_every_terminal() {
 
 #[test]
 fn one_object_says_what_to_do_next() {
-    page("status-awaiting.txt", &status::one(&shop(), &titles(), look(110)));
-    page("status-awaiting-60.txt", &status::one(&shop(), &titles(), look(60)));
-    page("status-drifted.txt", &status::one(&ledger(), &titles(), look(110)));
-    page("status-failed.txt", &status::one(&contacts(), &titles(), look(110)));
-    page("status-target.txt", &status::one(&wrong_target(), &titles(), look(110)));
-    page("status-unseen.txt", &status::one(&unseen(), &titles(), look(110)));
-    snapshot("status-awaiting.md", &status::markdown(&shop(), &titles()));
-    snapshot("status-drifted.md", &status::markdown(&ledger(), &titles()));
+    page("status-awaiting.txt", &status::one(&shop(), &known(), look(110)));
+    page("status-awaiting-60.txt", &status::one(&shop(), &known(), look(60)));
+    page("status-drifted.txt", &status::one(&ledger(), &known(), look(110)));
+    page("status-failed.txt", &status::one(&contacts(), &known(), look(110)));
+    page("status-target.txt", &status::one(&wrong_target(), &known(), look(110)));
+    page("status-unseen.txt", &status::one(&unseen(), &known(), look(110)));
+    snapshot("status-awaiting.md", &summary::markdown(&shop(), &known()));
+    snapshot("status-drifted.md", &summary::markdown(&ledger(), &known()));
 }
 
 #[test]
