@@ -59,6 +59,7 @@ pub use replay::ReplayRequest;
 pub use report::{CatalogReport, Differences, Failure, Look, Report, ReportError, RunState, reported};
 pub use revision::{
     AUTHOR_DEADLINE, Author, Authored, ByHand, Merge, NextRevision, ReviewNote, RevisionFile, author_job,
+    author_program,
 };
 pub use run::{EndedRun, RunRequest, run_job, run_name};
 pub use scratch::Scratch;

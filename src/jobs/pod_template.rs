@@ -17,7 +17,7 @@ use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
 /// Where the runner is mounted.
-const PROGRAM_VOLUME: &str = "alembic-operator-runner";
+pub(super) const PROGRAM_VOLUME: &str = "alembic-operator-runner";
 const TLS_VOLUME: &str = "alembic-operator-tls";
 
 /// Why no pod can be made of what the user gave.

@@ -3,12 +3,17 @@
 
 use super::{
     JobInput,
+    config_maps::shared_owner,
     names::{author_job_name, label_value},
-    pod_template::{Payload, PodTemplateError, pod_template},
+    pod_template::{PROGRAM_VOLUME, Payload, PodTemplateError, pod_template},
+    program,
     task::{Action, Task},
 };
 use crate::api::{DatabaseMigration, LABEL_ACTION, LABEL_OBJECT};
-use k8s_openapi::api::batch::v1::{Job, JobSpec};
+use k8s_openapi::api::{
+    batch::v1::{Job, JobSpec},
+    core::v1::{ConfigMap, PodTemplateSpec},
+};
 use kube::{Resource, ResourceExt, api::ObjectMeta};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -99,13 +104,16 @@ pub fn author_job(input: JobInput, author: Author, asked_at: &str) -> Result<Job
     };
     let task = Task::new(object, action);
     let user = object.spec.pod_template.as_ref();
-    let template = pod_template(input, user, &labels(object), &Payload::Runner { task: &task }, Some(AUTHOR_DEADLINE))?;
+    let name = author_job_name(object, asked_at);
+    let payload = Payload::Runner { task: &task };
+    let mut template = pod_template(input, user, &labels(object), &payload, Some(AUTHOR_DEADLINE))?;
+    mount_own_program(&mut template, &name);
     Ok(Job {
         metadata: ObjectMeta {
-            name: Some(author_job_name(object, asked_at)),
+            name: Some(name),
             namespace: object.namespace(),
             labels: Some(labels(object)),
-            owner_references: Some(object.controller_owner_ref(&()).into_iter().collect()),
+            owner_references: Some(shared_owner(object).into_iter().collect()),
             ..ObjectMeta::default()
         },
         spec: Some(JobSpec {
@@ -118,6 +126,32 @@ pub fn author_job(input: JobInput, author: Author, asked_at: &str) -> Result<Job
         }),
         status: None,
     })
+}
+
+/// What a person made is nothing that the operator's own Jobs may run, so the program is not the one that they share.
+fn mount_own_program(template: &mut PodTemplateSpec, name: &str) {
+    let volumes = template.spec.iter_mut().flat_map(|spec| spec.volumes.iter_mut().flatten());
+    for volume in volumes.filter(|volume| volume.name == PROGRAM_VOLUME) {
+        if let Some(map) = &mut volume.config_map {
+            map.name = name.to_owned();
+        }
+    }
+}
+
+/// The ConfigMap with the program of such a Job, which goes with it.
+pub fn author_program(job: &Job) -> ConfigMap {
+    ConfigMap {
+        metadata: ObjectMeta {
+            name: job.metadata.name.clone(),
+            namespace: job.namespace(),
+            labels: job.metadata.labels.clone(),
+            owner_references: Some(job.owner_ref(&()).into_iter().collect()),
+            ..ObjectMeta::default()
+        },
+        data: Some(program::data()),
+        immutable: Some(true),
+        ..ConfigMap::default()
+    }
 }
 
 fn labels(object: &DatabaseMigration) -> BTreeMap<String, String> {
@@ -155,8 +189,14 @@ mod tests {
         assert_ne!(job.labels()["app.kubernetes.io/managed-by"], crate::api::MANAGER);
         let spec = job.spec.as_ref().unwrap();
         assert_eq!((spec.ttl_seconds_after_finished, spec.backoff_limit), (Some(KEPT), Some(0)));
-        assert_eq!(job.owner_references().len(), 1);
+        assert_eq!(job.owner_references()[0].block_owner_deletion, None);
         assert!(job.name_any().starts_with("shop-revision-"));
+        let mut made = job.clone();
+        made.metadata.uid = Some("0123".into());
+        let map = author_program(&made);
+        assert_eq!((map.name_any(), map.owner_references()[0].uid.as_str()), (job.name_any(), "0123"));
+        let volumes = json!(job.spec.unwrap().template.spec.unwrap().volumes);
+        assert_eq!(volumes[0]["configMap"]["name"], map.name_any(), "and not what the operator's own Jobs run");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::{
     api::{DatabaseMigration, DriftMode},
     jobs::{
         AUTHOR_DEADLINE, Author, Authored, CONTAINER, Ended, Frames, JobInput, Joiner, PodState, Trouble, author_job,
-        pod_state, program_config_map, reported,
+        author_program, pod_state, reported,
     },
     text::clean,
 };
@@ -113,10 +113,14 @@ impl Session {
         author: Author,
     ) -> anyhow::Result<Authored> {
         let job = author_job(JobInput { object, image, scratch: None }, author, &Timestamp::now().to_string())?;
-        cluster.provide(&program_config_map(object)).await?;
-        let name = cluster.create_job(&job).await?;
+        let job = cluster.create_job(&job).await?;
+        let name = job.name_any();
+        let work = async {
+            cluster.provide(&author_program(&job)).await?;
+            self.answer_of(cluster, &name).await
+        };
         let answer = tokio::select! {
-            answer = timeout(PATIENCE, self.answer_of(cluster, &name)) => match answer {
+            answer = timeout(PATIENCE, work) => match answer {
                 Ok(answer) => answer,
                 Err(_) => Err(anyhow!("Job {name} has not ended within {} s", PATIENCE.as_secs())),
             },
@@ -167,23 +171,16 @@ fn words_of(trouble: Trouble) -> String {
 }
 
 impl Cluster {
-    /// The runner's program, where the operator has not brought this version of it into the namespace yet.
+    /// The program of the Job, which its pod waits for.
     async fn provide(&self, map: &ConfigMap) -> anyhow::Result<()> {
-        if self.config_map(Some(&map.name_any())).await?.is_some() {
-            return Ok(());
-        }
         let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), &self.namespace);
-        match api.create(&PostParams::default(), map).await {
-            Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
-            Err(error) => Err(lacking(error, "create", "configmaps")),
-            Ok(_) => Ok(()),
-        }
+        let created = api.create(&PostParams::default(), map).await;
+        created.map(drop).map_err(|error| lacking(error, "create", "configmaps"))
     }
 
-    async fn create_job(&self, job: &Job) -> anyhow::Result<String> {
+    async fn create_job(&self, job: &Job) -> anyhow::Result<Job> {
         let api: Api<Job> = Api::namespaced(self.client.clone(), &self.namespace);
-        let created = api.create(&PostParams::default(), job).await;
-        created.map(|job| job.name_any()).map_err(|error| lacking(error, "create", "jobs.batch"))
+        api.create(&PostParams::default(), job).await.map_err(|error| lacking(error, "create", "jobs.batch"))
     }
 
     async fn delete_job(&self, name: &str) -> anyhow::Result<()> {
@@ -250,7 +247,7 @@ impl Cluster {
 fn lacking(error: kube::Error, verb: &str, resource: &str) -> anyhow::Error {
     match &error {
         kube::Error::Api(status) if status.code == 403 => anyhow!(
-            "you may not {verb} {resource} here ({}); a revision is written by a Job, which needs the rights to create and delete jobs, to read pods and pods/log, and to create configmaps (the cluster's role `edit` has them)",
+            "you may not {verb} {resource} here ({}); a revision is written by a Job, which needs the rights to create and delete jobs, to create configmaps, and to read pods and pods/log (the cluster's role `edit` has them)",
             clean(&status.message, 300)
         ),
         _ => told(error),

@@ -56,10 +56,10 @@ pub fn overview(objects: &[DatabaseMigration], namespaces: bool, look: Look) -> 
     let rows: Vec<Vec<Span>> = objects.iter().map(row).collect();
     let mut lines = table(&COLUMNS[skipped..], &rows, look.width);
     // Programs read the table alone.
-    if let (Some(width), Some(worst)) = (look.width, objects.iter().filter(|object| asks(object)).max_by_key(weight)) {
+    if let (Some(width), Some(worst)) = (look.width, objects.iter().filter(asks).max_by_key(weight)) {
         lines.push(Line::new());
         let line = Line::new().and(Tone::Bold, "Next:  ").text(command(worst, "status"));
-        let why = "  says what is wrong, and what to type";
+        let why = "  says what to do";
         lines.push(if line.width() + why.len() <= width { line.and(Tone::Faint, why) } else { line });
     }
     lines

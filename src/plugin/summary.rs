@@ -51,8 +51,8 @@ pub fn markdown(object: &DatabaseMigration, known: &Revisions) -> String {
     if let Some(plan) = &status.plan {
         let hazards = view::hazards_in_words(plan);
         let (direction, count) = (&plan.direction, plan.step_count);
-        out +=
-            &format!("\n**Not applied yet**: {direction} of {count} revisions by plan `{}`, {hazards}\n\n", plan.hash);
+        let word = if direction == "downgrade" { "Not rolled back yet" } else { "Not applied yet" };
+        out += &format!("\n**{word}**: {direction} of {count} revisions by plan `{}`, {hazards}\n\n", plan.hash);
         for step in &plan.steps {
             out += &item(false, &step.revision, &step.title, known);
         }
@@ -125,7 +125,8 @@ fn item(done: bool, id: &str, title: &str, known: &Revisions) -> String {
     let revision = known.get(id);
     let title = revision.map_or(title, |known| &known.title);
     let file = revision.map(|known| format!(" (`{}`)", known.file)).unwrap_or_default();
-    format!("- [{}] `{id}` {}{file}\n", if done { "x" } else { " " }, escaped(title))
+    let line = format!("- [{}] `{id}` {}", if done { "x" } else { " " }, escaped(title));
+    line.trim_end().to_owned() + &file + "\n"
 }
 
 /// What somebody should know who reads no further.

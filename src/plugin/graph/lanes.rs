@@ -115,7 +115,7 @@ fn described(line: Line, node: &Node, picture: &Picture, titles: usize, look: Lo
         (Mark::Pending | Mark::Target, None) => String::new(),
     };
     // What is said of it has its place at the right.
-    let room = look.width.map_or(titles, |width| width.saturating_sub(line.width() + 34).min(titles));
+    let room = look.width.map_or(titles, |width| width.saturating_sub(line.width() + 40).min(titles));
     let line = if room < 8 {
         line
     } else {

@@ -74,12 +74,11 @@ async fn a_revision_is_printed_with_what_to_check_and_its_job_is_deleted() {
         (&json!("revision"), &json!("orders"), &json!("f06d"))
     );
     let created = server.sent("POST");
-    // The program of this version, then the Job.
-    assert_eq!(
-        created.iter().map(|(path, _)| path.split('?').next().unwrap()).collect::<Vec<_>>(),
-        ["/api/v1/namespaces/demo/configmaps", JOBS]
-    );
-    let name = created[1].1["metadata"]["name"].as_str().unwrap().to_owned();
+    // The Job, then its program.
+    let paths: Vec<_> = created.iter().map(|(path, _)| path.split('?').next().unwrap()).collect();
+    assert_eq!(paths, [JOBS, "/api/v1/namespaces/demo/configmaps"]);
+    let name = created[0].1["metadata"]["name"].as_str().unwrap().to_owned();
+    assert_eq!(created[1].1["metadata"]["name"], name.as_str());
     assert_eq!(server.sent("DELETE")[0].0.split('?').next().unwrap(), format!("{JOBS}/{name}"));
 }
 
@@ -111,7 +110,7 @@ async fn a_right_that_is_missing_is_named() {
     server.forbids = true;
     let (code, _) = server.run("revision shop", None).await;
     let error = code.unwrap_err();
-    assert!(error.contains("you may not create configmaps") && error.contains("delete jobs"), "{error}");
+    assert!(error.contains("you may not create jobs.batch") && error.contains("delete jobs"), "{error}");
 }
 
 #[tokio::test(start_paused = true)]
