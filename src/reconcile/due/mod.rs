@@ -78,7 +78,7 @@ pub fn answers<'a, T>(
     let found = latest.as_ref().and_then(JobView::ended).map(read);
     let lasts = if matches!(found, Some(Ok(_))) { lasts.good } else { lasts.failed };
     let is_due = working.is_none() && latest.as_ref().is_none_or(|job| age(job, now) >= seconds(lasts));
-    Answers { found, latest, working, next: is_due.then(|| JobRecord { number, ..wanted }), obsolete }
+    Answers { found, latest, working, next: is_due.then_some(JobRecord { number, ..wanted }), obsolete }
 }
 
 /// Seconds since a Job ended.
