@@ -5,6 +5,7 @@ use crate::{
     backoff::WatchBackOff,
     error::{Class, Error},
     http::Synced,
+    index::{Indexed, inspection_keys, job_keys, pod_keys},
     reconcile::{Context, Process, Stores, Watched, clear_orphans, failed, reconcile, unreadable},
 };
 use futures::{
@@ -79,14 +80,19 @@ struct Scope {
 impl Scope {
     fn new(client: &Client, namespace: Option<&str>, process: Arc<Process>) -> Self {
         let made_here = format!("{LABEL_MANAGED_BY}={MANAGER}");
-        let (objects, object_watch, objects_filled) = watch(objects(client, namespace, process.clone()), |_| {});
+        let (objects, object_watch, objects_filled) =
+            watch(objects(client, namespace, process.clone()), |_| {}, |_| Vec::new());
+        let objects = objects.store().clone();
         process.metrics.watch(objects.clone());
         let (jobs, job_watch, jobs_filled) =
-            watch(events::<Job>(api(client, namespace), format!("{made_here},{LABEL_OBJECT}")), prune_job);
+            watch(events::<Job>(api(client, namespace), format!("{made_here},{LABEL_OBJECT}")), prune_job, job_keys);
         let (pods, pod_watch, pods_filled) =
-            watch(events::<Pod>(api(client, namespace), format!("{made_here},{LABEL_OBJECT}")), prune_pod);
-        let (inspections, inspection_watch, inspections_filled) =
-            watch(events::<ConfigMap>(api(client, namespace), format!("{made_here},{LABEL_INSPECTION}")), |_| {});
+            watch(events::<Pod>(api(client, namespace), format!("{made_here},{LABEL_OBJECT}")), prune_pod, pod_keys);
+        let (inspections, inspection_watch, inspections_filled) = watch(
+            events::<ConfigMap>(api(client, namespace), format!("{made_here},{LABEL_INSPECTION}")),
+            |_| {},
+            inspection_keys,
+        );
         let stores = Stores { jobs, pods, inspections, lists: [jobs_filled, pods_filled, inspections_filled] };
         let context = Arc::new(Context { client: client.clone(), stores, process });
         Self { context, objects, objects_filled, object_watch, job_watch, pod_watch, inspection_watch }
@@ -155,17 +161,20 @@ where
     watcher(api, watcher::Config::default().labels(&labels).page_size(PAGE))
 }
 
-/// A store, the stream that fills it as it is polled, and a token that is cancelled once the first list is in it
+/// A store with its index, the stream that fills both as it is polled, and a token that is cancelled once the first list is in it
 /// (`Store::wait_until_ready` wakes only the last of several waiters). What nobody reads is dropped before it is stored: managed
 /// fields decode to five times the size of everything else.
 fn watch<K>(
     events: impl Stream<Item = Result<watcher::Event<K>, watcher::Error>> + Send + 'static,
     prune: fn(&mut K),
-) -> (Store<K>, Watch<K>, CancellationToken)
+    keys: fn(&K) -> Vec<String>,
+) -> (Arc<Indexed<K>>, Watch<K>, CancellationToken)
 where
     K: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + 'static,
 {
     let (store, writer) = reflector::store();
+    let indexed = Arc::new(Indexed::new(store, keys));
+    let index = indexed.clone();
     let filled = CancellationToken::new();
     let fill = filled.clone();
     let stream = events
@@ -176,12 +185,14 @@ where
         })
         .reflect(writer)
         .inspect(move |event| {
-            if matches!(event, Ok(watcher::Event::InitDone)) {
+            let Ok(event) = event else { return };
+            index.follow(event);
+            if matches!(event, watcher::Event::InitDone) {
                 fill.cancel();
             }
         })
         .touched_objects();
-    (store, log_errors(stream).boxed(), filled)
+    (indexed, log_errors(stream).boxed(), filled)
 }
 
 /// Small first pages: the decoded list is what memory peaks at.

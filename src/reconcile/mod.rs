@@ -38,6 +38,7 @@ use crate::{
     backoff::BackOff,
     db::Prober,
     error::{Class, Error},
+    index::Indexed,
     lease::Claim,
     metrics::Metrics,
     notify::Notifier,
@@ -52,7 +53,7 @@ use k8s_openapi::{
 use kube::{
     Client, Resource, ResourceExt,
     core::{DeserializeGuard, error_boundary::InvalidObject},
-    runtime::{controller::Action, events::Recorder, reflector::Store},
+    runtime::{controller::Action, events::Recorder},
 };
 use std::{
     sync::Arc,
@@ -98,9 +99,9 @@ impl Context {
 
 /// The watched objects that the operator made, kept up to date by the controller's streams.
 pub struct Stores {
-    pub jobs: Store<Job>,
-    pub pods: Store<Pod>,
-    pub inspections: Store<ConfigMap>,
+    pub jobs: Arc<Indexed<Job>>,
+    pub pods: Arc<Indexed<Pod>>,
+    pub inspections: Arc<Indexed<ConfigMap>>,
     /// Cancelled once the first list of a store is in.
     pub lists: [CancellationToken; 3],
 }

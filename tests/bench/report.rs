@@ -63,7 +63,8 @@ fn read(folder: &Path) -> String {
             length => joiner.feed(&piece[..length]),
         }
     }
-    let parsed = joiner.finish().map_err(|e| e.to_string()).and_then(|json| Inspection::parse(&json).map_err(|e| e.to_string()));
+    let parsed =
+        joiner.finish().map_err(|e| e.to_string()).and_then(|json| Inspection::parse(&json).map_err(|e| e.to_string()));
     match parsed.map(Inspection::masked) {
         Ok(inspection) => {
             let object = DatabaseMigration::new("shop", Default::default());

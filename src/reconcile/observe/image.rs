@@ -2,12 +2,13 @@
 
 use super::jobs::payload;
 use crate::{
-    api::{DatabaseMigration, LABEL_ACTION, LABEL_INSPECTION, LABEL_MANAGED_BY, MANAGER, Problem, Reason},
+    api::{DatabaseMigration, LABEL_INSPECTION, LABEL_MANAGED_BY, MANAGER, Problem, Reason},
     call::call,
     error::Error,
+    index::inspection_key,
     jobs::{
-        InspectRequest, Inspected, Inspection, JobRecord, Kind, PodState, Request, inspect_frames, inspected_digest,
-        inspected_image, lacks_owner, pinned, pod_state, read_inspection,
+        InspectRequest, Inspected, Inspection, Kind, PodState, inspect_frames, inspected_digest, inspected_image,
+        lacks_owner, pinned, pod_state, read_inspection,
     },
     memory::Memory,
     reconcile::{
@@ -84,10 +85,8 @@ async fn stored(
     context: &Context,
     key: &str,
 ) -> Result<Option<(Arc<Inspected>, bool)>, Error> {
-    let namespace = object.namespace();
-    let mut maps = context.stores.inspections.state_filter(|map| {
-        map.namespace() == namespace && map.labels().get(LABEL_INSPECTION).is_some_and(|k| k == key)
-    });
+    let namespace = object.namespace().unwrap_or_default();
+    let mut maps = context.stores.inspections.with_key(&inspection_key(&namespace, key));
     let status = object.status.as_ref().and_then(|s| s.image.as_ref());
     let digest = status.and_then(|i| i.digest.as_ref());
     let recorded = status.and_then(|i| i.inspection.as_ref()).is_some_and(|id| id.starts_with(key));
@@ -112,23 +111,19 @@ async fn list(object: &DatabaseMigration, context: &Context, key: &str) -> Resul
 /// Whether a Job of another object inspects the same. One whose pod does not start is waited for only while it is young: what
 /// holds it up may be the other object's own Secret.
 fn others_are_at_it(object: &DatabaseMigration, context: &Context, key: &str) -> bool {
-    let namespace = object.namespace();
+    let namespace = object.namespace().unwrap_or_default();
     let now = context.now();
-    let at_it = context.stores.jobs.find(|job| {
-        job.namespace() == namespace
-            && job.labels().get(LABEL_ACTION).is_some_and(|action| action == Kind::Inspect.as_str())
-            && (job.creation_timestamp().is_some_and(|t| now.duration_since(t.0).as_secs() < WAIT_FOR_OTHERS) || works(job, context))
+    context.stores.jobs.with_key(&inspection_key(&namespace, key)).iter().any(|job| {
+        (job.creation_timestamp().is_some_and(|t| now.duration_since(t.0).as_secs() < WAIT_FOR_OTHERS)
+            || works(job, context))
             && job.status.as_ref().is_none_or(|s| s.conditions.is_none())
-            && matches!(JobRecord::of(job).map(|record| record.request), Some(Request::Inspect { inspection }) if inspection == key)
-    });
-    at_it.is_some()
+    })
 }
 
 /// Whether the container of its pod runs.
 fn works(job: &Job, context: &Context) -> bool {
     let Some(uid) = job.uid() else { return false };
-    let pod = context.stores.pods.find(|pod| pod.owner_references().iter().any(|owner| owner.uid == uid));
-    pod.is_some_and(|pod| pod_state(&pod) == PodState::Running)
+    context.stores.pods.with_key(&uid).iter().any(|pod| pod_state(pod) == PodState::Running)
 }
 
 async fn inspected(object: &DatabaseMigration, context: &Context, job: &JobView) -> Result<ImageView, Error> {

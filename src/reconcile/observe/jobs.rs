@@ -5,10 +5,10 @@ use crate::{
     api::{DatabaseMigration, LABEL_MANAGED_BY, LABEL_OBJECT, MANAGER, RunRecord},
     call::call,
     error::{Call, Error},
+    index::object_key,
     jobs::{
         CONTAINER, Ended, FrameError, Frames, JobRecord, Joiner, Kind, PodState, Trouble, initializing, is_finished,
-        is_made_here, is_replaced, is_slow, job_condition, label_value, pod_state, run_name, state_of_pod,
-        tells_why_stuck,
+        is_made_here, is_replaced, is_slow, job_condition, pod_state, run_name, state_of_pod, tells_why_stuck,
     },
     reconcile::{
         Context,
@@ -178,11 +178,8 @@ fn holder(state: &PodState, namespace: Option<&str>, context: &Context) -> Optio
 
 /// The Jobs that were made for an object, by their records: those of a run have no owner while it works.
 fn own_jobs(object: &DatabaseMigration, context: &Context) -> Vec<(Arc<Job>, JobRecord)> {
-    let namespace = object.namespace();
-    let label = label_value(&object.name_any());
-    let jobs = context.stores.jobs.state_filter(|job| {
-        job.namespace() == namespace && job.labels().get(LABEL_OBJECT).is_some_and(|value| *value == label)
-    });
+    let key = object_key(&object.namespace().unwrap_or_default(), &object.name_any());
+    let jobs = context.stores.jobs.with_key(&key);
     let own = |job: Arc<Job>| match JobRecord::of(&*job) {
         Some(record) => (Some(&record.uid) == object.metadata.uid.as_ref()).then_some((job, record)),
         None => {
@@ -211,7 +208,7 @@ async fn view(job: &Job, record: JobRecord, context: &Context) -> Result<JobView
 /// How far the newest pod of a Job has come, and which it is.
 async fn state(job: &Job, kind: Kind, context: &Context) -> Result<(PodState, Option<PodRef>), Error> {
     let uid = job.uid().unwrap_or_default();
-    let mut pods = context.stores.pods.state_filter(|pod| pod.owner_references().iter().any(|owner| owner.uid == uid));
+    let mut pods = context.stores.pods.with_key(&uid);
     if pods.is_empty() && is_finished(job) {
         // The watch of Jobs can be ahead of the watch of pods.
         pods = list_pods(&job.namespace().unwrap_or_default(), &job.name_any(), context).await?;
