@@ -2,13 +2,14 @@
 
 import json
 import re
+from typing import Any, List, Tuple
 from urllib.parse import quote, quote_plus, unquote
 
 
 class Secrets:
     """Every spelling of the password and the URL that an error message or a traceback may contain."""
 
-    GENERIC = [
+    GENERIC: List[Tuple[Any, Any]] = [
         # The scheme is bounded: without a bound, a long word without blanks takes time by the square of its length.
         (re.compile(r"([A-Za-z][A-Za-z0-9+.\-]{0,40}://)[^\s\"'<>]*@"), r"\1***@"),
         # A string stays one, and a statement keeps its end: what is left of SQL is read again.

@@ -4,6 +4,7 @@ import os
 import re
 import time
 from contextlib import contextmanager
+from typing import List
 
 from ..connect import driver_connection, execute, unpooled
 from ..lock import Lock
@@ -28,8 +29,8 @@ def steady(definition):
     words = [bare_name(word) for word in TOKEN.findall(definition) if not re.match(r"\s|--|/\*", word)]
     if [word.upper() for word in words[:2]] != ["CREATE", "TABLE"] or "(" not in words:
         return " ".join(words)
-    start, entries = words.index("("), [[]]
-    depth, end = 0, len(words)
+    entries: List[List[str]] = [[]]
+    start, depth, end = words.index("("), 0, len(words)
     for place in range(start, len(words)):
         word = words[place]
         depth += {"(": 1, ")": -1}.get(word, 0)

@@ -22,8 +22,10 @@ READS = re.compile(r".*\.(Session|sessionmaker|scoped_session|AsyncSession|inspe
                    r"get_indexes|get_foreign_keys|get_unique_constraints|get_current_revision|get_current_heads|raw_connection|autoload|autoload_with)$")
 BINDS = re.compile(r"(?!builtins\.bind$).*\.(get_bind|bind)$|.*get_context\(\)\.connection$")  # harmless as long as nothing is read through them
 ONLINE_ONLY = re.compile(r".*\.(is_offline_mode|as_sql)$")
-ANEW = re.compile(r"datetime\.(datetime\.|date\.)?(now|utcnow|today)$|.*\.(datetime|date)\.(now|utcnow|today)$|time\.time$|uuid\.uuid[14]$|os\.urandom$|(random|secrets)\.")
-ENVIRONMENT = re.compile(r"os\.(environ|getenv)\b|os\.(uname|getuid|geteuid|getlogin)$|os\.path\.(exists|lexists|isfile|isdir)$|.*\bPath\(\)(\..*)?\.(exists|is_file|is_dir)$|"
+ANEW = re.compile(r"datetime\.(datetime\.|date\.)?(now|utcnow|today)$|.*\.(datetime|date)\.(now|utcnow|today)$|time\.time$|uuid\.uuid[14]$|"
+                  r"os\.urandom$|(random|secrets)\.")
+ENVIRONMENT = re.compile(r"os\.(environ|getenv)\b|os\.(uname|getuid|geteuid|getlogin)$|os\.path\.(exists|lexists|isfile|isdir)$|"
+                         r".*\bPath\(\)(\..*)?\.(exists|is_file|is_dir)$|"
                          r"sys\.(modules|argv|flags|platform)\b|platform\.|getpass\.")
 FILE_READS = re.compile(r"(builtins|io|codecs)\.open$|.*\.(read_text|read_bytes)$|.*\bPath\(\)(\..*)?\.open$")
 WRITING_MODE = re.compile(r"(?=.*[wax+])[rwaxbtU+]{1,3}$")
@@ -74,7 +76,7 @@ class Names:
                     if isinstance(node, (ast.Name, ast.Attribute)) and id(node) not in inner:
                         call = calls.get(id(node))
                         found.append((self.full(node), self.written(node) + "()" * bool(call), node.lineno, call))
-                    elif text_of(node) == "as_sql":
+                    elif isinstance(node, ast.expr) and text_of(node) == "as_sql":
                         found.append((".as_sql", "'as_sql'", node.lineno, None))
                     elif isinstance(node, ast.Call):
                         found.extend((".%s" % word.arg, "%s=" % word.arg, node.lineno, None) for word in node.keywords
