@@ -3,7 +3,7 @@
 use super::{
     Dialect,
     statements::{Statement, split},
-    tokens::Kind,
+    tokens::{Kind, Token},
 };
 
 /// What stands in the place of a value: a string, so that the statement can still be parsed.
@@ -42,20 +42,52 @@ fn masked(statement: &Statement<'_>) -> String {
     }
     let (mut out, mut done) = (String::new(), first.start);
     let of_statement = |at: usize| at - first.start;
-    for token in statement.tokens {
+    for (place, token) in statement.tokens.iter().enumerate() {
         let value = match token.kind {
             Kind::Text => true,
-            Kind::Number => !matches!(token.text, "0" | "1"),
+            Kind::Number => !matches!(token.text, "0" | "1") && !is_size(&statement.tokens[..place]),
             _ => false,
         };
         if value {
-            out.push_str(&statement.sql[of_statement(done)..of_statement(token.start)]);
+            // SQLite's .5 are two tokens.
+            let dot = place.checked_sub(1).map(|before| &statement.tokens[before]);
+            let dot = dot.filter(|dot| dot.is(".") && token.kind == Kind::Number && dot.end() == token.start);
+            let start = dot.map_or(token.start, |dot| dot.start);
+            out.push_str(&statement.sql[of_statement(done)..of_statement(start)]);
             out.push_str(VALUE);
             done = token.end();
         }
     }
     out.push_str(&statement.sql[of_statement(done)..]);
     out
+}
+
+/// A number that follows these says how large a type is, or how many rows are taken: no string may stand there.
+fn is_size(before: &[Token<'_>]) -> bool {
+    const TYPES: &[&str] = &[
+        "BINARY",
+        "BIT",
+        "CHAR",
+        "CHARACTER",
+        "DATETIME",
+        "DECIMAL",
+        "FLOAT",
+        "INTERVAL",
+        "NCHAR",
+        "NUMERIC",
+        "NVARCHAR",
+        "TIME",
+        "TIMESTAMP",
+        "VARBINARY",
+        "VARCHAR",
+        "VARYING",
+    ];
+    match before {
+        [.., ty, open] if open.is("(") => TYPES.iter().any(|word| ty.is(word)),
+        [.., ty, open, _, comma] if open.is("(") && comma.is(",") => TYPES.iter().any(|word| ty.is(word)),
+        [.., word] => ["LIMIT", "OFFSET", "FIRST", "NEXT"].iter().any(|counts| word.is(counts)),
+        [] => false,
+    }
 }
 
 fn shows(statement: &Statement<'_>) -> bool {
@@ -79,6 +111,9 @@ mod tests {
             "UPDATE t SET a = '***' WHERE 1=1;\n\nDELETE FROM t;"
         );
         assert_eq!(mask("UPDATE t SET a = \"x\"", Dialect::MySql), "UPDATE t SET a = '***';");
+        assert_eq!(mask("SELECT .5, a.b", Dialect::Sqlite), "SELECT '***', a.b;");
+        let sized = "UPDATE t SET a = CAST(b AS NUMERIC(10, 2)) WHERE id IN (SELECT id FROM u LIMIT 500);";
+        assert_eq!(pg(sized), sized);
         assert_eq!(pg("SELECT set_config('a', 'b', 4)"), "SELECT set_config('***', '***', '***');");
     }
 

@@ -6,6 +6,7 @@ pub mod catalog;
 mod codes;
 mod cursor;
 mod functions;
+mod half_way;
 mod locks;
 mod mask;
 mod objects;

@@ -5,6 +5,7 @@ use super::{
     Code, Dialect, Input, Lock, Report, Severity,
     catalog::{Constraint, Relations, Table},
     cursor::Name,
+    half_way::HalfWay,
     objects::{Key, Objects},
     operation::Alteration,
     read::{Effect, Hazard, Kind, Reading, Subject},
@@ -27,7 +28,7 @@ pub(super) fn lint(input: &Input) -> Report {
     for (at, step) in steps.iter().enumerate() {
         walk.step(at, step);
     }
-    walk.half_way();
+    walk.found.extend(walk.half_way.told());
     report(input, &steps, walk.found)
 }
 
@@ -58,8 +59,7 @@ struct Walk<'a> {
     rebuild: Rebuild<'a>,
     together: Together<'a>,
     transaction: Transaction<'a>,
-    /// DDL that is not taken back together with the rest of its revision, and which of it changes what was there.
-    loose: Vec<(usize, bool)>,
+    half_way: HalfWay,
 }
 
 impl<'a> Walk<'a> {
@@ -84,7 +84,7 @@ impl<'a> Walk<'a> {
             together: Together::new(steps, &objects, &input.catalog),
             rebuild: Rebuild::new(input.dialect, effects),
             transaction: Transaction::default(),
-            loose: Vec::new(),
+            half_way: HalfWay::new(input.dialect),
             objects,
         }
     }
@@ -92,7 +92,7 @@ impl<'a> Walk<'a> {
     fn step(&mut self, at: usize, step: &'a Step) {
         let before = at.checked_sub(1).map(|before| &self.steps[before]);
         if before.is_none_or(|before| before.revision != step.revision || before.section != step.section) {
-            self.half_way();
+            self.found.extend(self.half_way.told());
         }
         if before.is_none_or(|before| before.section != step.section) {
             self.enters(before.map(|before| before.section), step.section);
@@ -377,54 +377,11 @@ impl<'a> Walk<'a> {
 
     /// Remembers what stays when a later statement of the revision fails.
     fn stays(&mut self, at: usize, reading: &Reading) {
-        let loose = match self.input.dialect {
-            Dialect::PostgreSql => self.transaction.seen && !self.transaction.open && !reading.only_reads(),
-            // Its transactions hold changes of tables too.
-            Dialect::Sqlite => reading.kind == Kind::Ddl && !self.transaction.open,
-            Dialect::MySql | Dialect::MariaDb => reading.kind == Kind::Ddl,
-        };
         let own = |name: &Name| name.name == self.version_table.name || self.objects.temporary(name);
-        let loose = loose && !reading.effects.iter().any(|e| matches!(e, Effect::Creates { temporary: true, .. }));
         let table = reading.table.as_ref();
-        if loose && !table.is_some_and(own) {
+        if self.half_way.commits(reading, &self.transaction) && !table.is_some_and(own) {
             let made = table.is_some_and(|table| self.own(table));
-            // Rows that are changed in batches, each committed by itself, may be changed again.
-            let batch = reading.kind == Kind::Data;
-            let makes = reading.effects.iter().any(|e| {
-                matches!(
-                    e,
-                    Effect::Creates { .. } | Effect::MayCreate(_) | Effect::CreatesObject(..) | Effect::Indexes { .. }
-                )
-            });
-            self.loose.push((at, !(made || makes || batch)));
+            self.half_way.stays(at, reading, made);
         }
-    }
-
-    /// F02, once for each revision.
-    fn half_way(&mut self) {
-        let loose = std::mem::take(&mut self.loose);
-        let Some((first, _)) = loose.first() else { return };
-        let autocommit = self.input.dialect == Dialect::PostgreSql;
-        if loose.len() < 2 && !autocommit {
-            return;
-        }
-        let changes = loose.iter().filter(|(_, changes)| *changes).count();
-        let sqlite = self.input.dialect == Dialect::Sqlite;
-        let many = changes > 1 && !sqlite;
-        let severity = match (many, autocommit || changes > 0) {
-            (true, _) => Severity::High,
-            (false, true) => Severity::Medium,
-            // Nothing that was there is half changed.
-            (false, false) => Severity::Low,
-        };
-        let count = loose.len();
-        let message = if autocommit {
-            format!("what runs outside of the transaction ({count} of its statements) stays when a later one fails")
-        } else {
-            format!(
-                "each of the revision's {count} changes of tables commits by itself and stays when a later one fails"
-            )
-        };
-        self.found.push((*first, Hazard { severity, ..Hazard::new(Code::F02, Subject::Nothing, message) }));
     }
 }
