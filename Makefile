@@ -28,7 +28,7 @@ test-unit: toolchain ## Test the Rust code (no cluster)
 	$(CARGO) test --locked --lib --bins --test golden --test oracle --test hostile --test lint
 
 .PHONY: test-faults
-test-faults: toolchain ## Sweep every write of every scenario with every fault, in memory (FAULTS=part of a name)
+test-faults: toolchain ## Sweep every write of every scenario with every fault, in memory (FAULTS=part of a name, SEED=of an earlier sweep)
 	$(CARGO) test --locked --test faults
 
 .PHONY: oracle

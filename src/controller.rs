@@ -1,12 +1,12 @@
 //! The watches that trigger passes, and the stores that they fill; does network I/O.
 
 use crate::{
-    api::{self, DatabaseMigration, LABEL_INSPECTION, LABEL_MANAGED_BY, LABEL_OBJECT, MANAGER},
+    api::{self, DatabaseMigration, LABEL_INSPECTION, LABEL_MANAGED_BY, LABEL_OBJECT, MANAGER, Watched},
     backoff::WatchBackOff,
     error::{Class, Error},
     http::Synced,
     index::{Indexed, inspection_keys, job_keys, pod_keys},
-    reconcile::{Context, Process, Stores, Watched, clear_orphans, failed, reconcile, unreadable},
+    reconcile::{Context, Process, Stores, clear_orphans, failed, reconcile, unreadable},
 };
 use futures::{
     FutureExt, Stream, StreamExt, TryStreamExt,

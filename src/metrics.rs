@@ -3,7 +3,10 @@
 mod objects;
 
 use self::objects::Objects;
-use crate::{api::RunStatus, error::Class, reconcile::Watched};
+use crate::{
+    api::{RunStatus, Watched},
+    error::Class,
+};
 use k8s_openapi::jiff::Timestamp;
 use kube::runtime::reflector::Store;
 use prometheus_client::{

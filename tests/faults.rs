@@ -1,8 +1,11 @@
 //! Sweeps over what can fail: every scenario once undisturbed, then once for each write that the operator makes and
-//! each fault that can befall it there. Each must end as the undisturbed one did. In memory, in virtual time.
+//! each fault that can befall it there. Each must end as the undisturbed one did. What is too much for that is tried by chance:
+//! two faults in one run, one watch behind the others, another version of the operator; and what others do to what is done every
+//! day must leave the database and the object in order. In memory, in virtual time.
 //!
 //! `STATES` is a file to write every state of a DatabaseMigration to instead, for `make test-gitops`.
 //! `FAULTS` is a part of the names of the points to try, such as `adoption/Crash/3`.
+//! `SEED` is that of an earlier run, which is printed; without it, the day is one.
 
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::panic)]
 
@@ -11,8 +14,10 @@ mod common;
 use common::{
     cluster::Cluster,
     conformance::{CASES, Server},
-    connection::Fault,
-    scenarios::{ALL, Scenario},
+    connection::{Fault, Strike},
+    others::{Deed, EVERY_DAY, Everyday},
+    points::{Dice, SWEEPS, Strikes, Sweep, of_others},
+    scenarios::{ALL, Extent, Scenario},
     states,
 };
 use futures::FutureExt;
@@ -20,6 +25,7 @@ use k8s_openapi::api::core::v1::Namespace;
 use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, BTreeSet},
+    future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
     process::ExitCode,
@@ -36,27 +42,48 @@ type End = BTreeMap<String, Value>;
 struct Outcome {
     end: End,
     writes: usize,
+    lease_requests: usize,
     /// Every state of a DatabaseMigration that was ever to be seen.
     states: Vec<Arc<Value>>,
 }
 
-fn run(scenario: &Scenario, fault: Option<(usize, Fault)>, replicas: usize) -> Result<Outcome, String> {
+/// Runs something on a cluster of its own, in virtual time.
+fn on_a_cluster<T, F: Future<Output = T>>(
+    strikes: &[Strike],
+    replicas: usize,
+    what: impl FnOnce(Arc<Cluster>) -> F,
+) -> Result<T, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
     let runtime = runtime.map_err(|error| error.to_string())?;
-    let attempt = || {
-        runtime.block_on(async {
-            let cluster = Cluster::start(fault, replicas);
-            (scenario.run)(cluster.clone()).await;
-            // Nothing is written any more once everything is done, by the operator that woke up late neither.
-            cluster.settled().await;
-            let at_rest = *cluster.store.work().borrow();
-            cluster.settled().await;
-            assert_eq!(*cluster.store.work().borrow(), at_rest, "a further pass writes");
-            let states = cluster.store.past("databasemigrations.alembic-operator.dev");
-            Outcome { end: cluster.end(), writes: cluster.writes(), states }
-        })
-    };
+    let attempt = || runtime.block_on(async { what(Cluster::start(strikes, replicas)).await });
     catch_unwind(AssertUnwindSafe(attempt)).map_err(|panic| text(&*panic))
+}
+
+fn run(scenario: &Scenario, strikes: &[Strike], replicas: usize) -> Result<Outcome, String> {
+    on_a_cluster(strikes, replicas, |cluster| async move {
+        (scenario.run)(cluster.clone()).await;
+        at_rest(&cluster).await;
+        let states = cluster.store.past("databasemigrations.alembic-operator.dev");
+        let (writes, lease_requests) = (cluster.writes(), cluster.lease_requests());
+        Outcome { end: cluster.end(), writes, lease_requests, states }
+    })
+}
+
+/// Nothing is written any more once everything is done, by the operator that woke up late neither.
+async fn at_rest(cluster: &Cluster) {
+    cluster.settled().await;
+    let before = *cluster.store.work().borrow();
+    cluster.settled().await;
+    assert_eq!(*cluster.store.work().borrow(), before, "a further pass writes");
+}
+
+/// What is done every day, with what others do meanwhile; what is wrong in the end, and how many writes it took.
+fn disturbed(everyday: &Everyday, deed: Option<Deed>, strikes: &[Strike]) -> Result<(Vec<String>, usize), String> {
+    on_a_cluster(strikes, 1, |cluster| async move {
+        everyday.run(cluster.clone()).await;
+        at_rest(&cluster).await;
+        (everyday.judge(&cluster, deed), cluster.writes())
+    })
 }
 
 fn text(panic: &(dyn std::any::Any + Send)) -> String {
@@ -90,55 +117,64 @@ fn differ(path: &str, expected: &Value, found: &Value, list: &mut Vec<String>) {
     }
 }
 
-/// A way to run every scenario, and what can befall the first operator on it.
-struct Sweep {
-    title: &'static str,
-    replicas: usize,
-    faults: &'static [Fault],
-}
-
-const SWEEPS: [Sweep; 2] = [
-    Sweep { title: "one operator", replicas: 1, faults: &Fault::ALL },
-    Sweep { title: "two, of which one leads", replicas: 2, faults: &Fault::OF_A_LEADER },
-];
-
-/// One fault at one write of one scenario.
+/// What befalls one run of a scenario.
 struct Point<'a> {
     sweep: &'a Sweep,
     scenario: &'a Scenario,
-    fault: Fault,
-    at: usize,
+    strikes: Strikes,
+}
+
+/// Such as `Crash/3`, or `Crash/3+Stale/9`.
+fn named(strikes: &[Strike]) -> String {
+    strikes.iter().map(|strike| format!("{:?}/{}", strike.fault, strike.at)).collect::<Vec<_>>().join("+")
 }
 
 impl Point<'_> {
     fn name(&self) -> String {
-        format!("{}/{}/{:?}/{}", self.sweep.title, self.scenario.name, self.fault, self.at)
+        format!("{}/{}/{}", self.sweep.title, self.scenario.name, named(&self.strikes))
     }
 
     /// What differs from the undisturbed end.
     fn attempt(&self, reference: &End) -> Vec<String> {
-        let mut outcome = match run(self.scenario, Some((self.at, self.fault)), self.sweep.replicas) {
+        let mut outcome = match run(self.scenario, &self.strikes, self.sweep.replicas) {
             Ok(outcome) => outcome,
             Err(panic) => return vec![panic],
         };
         let mut expected = reference.clone();
         // A request that was on its way for minutes can start one pod too many, which finds nothing to do.
-        if matches!(self.fault, Fault::Paused | Fault::Hang) {
+        if self.strikes.iter().any(|strike| matches!(strike.fault, Fault::Paused | Fault::Hang)) {
             forgive_late(&expected, &mut outcome.end);
         }
-        // Who came first is chance between two objects; what was done to the database is not.
-        if self.scenario.is_a_race {
-            for end in [&mut expected, &mut outcome.end] {
-                end.retain(|name, _| name.starts_with("database "));
+        for end in [&mut expected, &mut outcome.end] {
+            match self.scenario.extent {
+                // Who came first is chance between two objects; what was done to the database is not.
+                Extent::Race => end.retain(|name, _| name.starts_with("database ")),
+                Extent::Long => *end = outline(end),
+                Extent::Whole if self.sweep.loosely => *end = outline(end),
+                Extent::Whole => {}
             }
         }
         differences(&expected, &outcome.end)
     }
 }
 
+/// The databases, and what the objects say.
+fn outline(end: &End) -> End {
+    let ready = |object: &Value| {
+        let conditions = object["status"]["conditions"].as_array().into_iter().flatten();
+        conditions.filter(|c| c["type"] == "Ready").map(|c| c["reason"].clone()).collect::<Value>()
+    };
+    let part = |(name, value): (&String, &Value)| match name.split(' ').next() {
+        Some("database") => Some((name.clone(), value.clone())),
+        Some(resource) if resource.starts_with("databasemigrations") => Some((name.clone(), ready(value))),
+        _ => None,
+    };
+    end.iter().filter_map(part).collect()
+}
+
 fn forgive_late(expected: &End, found: &mut End) {
     const JOBS: &str = "Jobs ever created";
-    for action in ["inspect", "probe", "replay", "rehearse", "run", "backup", "verify"] {
+    for action in ["inspect", "probe", "compare", "replay", "rehearse", "run", "backup", "verify"] {
         let expected = expected.get(JOBS).and_then(|jobs| jobs[action].as_u64()).unwrap_or_default();
         if let Some(count) = found.get_mut(JOBS).and_then(|jobs| jobs.get_mut(action))
             && count.as_u64() == Some(expected + 1)
@@ -170,7 +206,7 @@ fn conformance(real: bool) -> Vec<String> {
 
 async fn server(real: bool, number: usize) -> Server {
     if !real {
-        let cluster = Cluster::start(None, 0);
+        let cluster = Cluster::start(&[], 0);
         return Server { client: cluster.client(), namespace: "conformance".to_owned() };
     }
     let client = kube::Client::try_default().await.unwrap_or_else(|error| panic!("no API server: {error}"));
@@ -191,63 +227,116 @@ fn main() -> ExitCode {
         return if unlike.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }
     match std::env::var_os("STATES") {
-        Some(path) => states::write(Path::new(&path), |scenario| run(scenario, None, 1).map(|outcome| outcome.states)),
+        Some(path) => states::write(Path::new(&path), |scenario| run(scenario, &[], 1).map(|outcome| outcome.states)),
         None => sweeps(),
     }
+}
+
+/// What was tried so far.
+struct Tried {
+    filter: String,
+    dice: Dice,
+    points: usize,
+    failures: Vec<String>,
 }
 
 fn sweeps() -> ExitCode {
     let filter = std::env::var("FAULTS").unwrap_or_default();
     let begun = Instant::now();
-    let mut failures = Vec::new();
-    let mut all = 0;
+    let mut tried = Tried { filter, dice: Dice::new(), points: 0, failures: Vec::new() };
+    println!("\nSEED={}", tried.dice.seed());
     for sweep in &SWEEPS {
-        println!("\n{}: {:?}", sweep.title, sweep.faults);
-        // Only what the filter can be about is run at all.
-        let wanted = |scenario: &&Scenario| {
-            let point = format!("{}/{}/", sweep.title, scenario.name);
-            filter.is_empty() || point.contains(&filter) || filter.contains(scenario.name)
-        };
-        for scenario in ALL.iter().filter(wanted) {
-            let reference = match run(scenario, None, sweep.replicas) {
-                Ok(outcome) => outcome,
-                Err(panic) => {
-                    failures.push(format!("{}/{} fails undisturbed: {panic}", sweep.title, scenario.name));
-                    continue;
-                }
-            };
-            let at_each = |at| sweep.faults.iter().map(move |fault| Point { sweep, scenario, fault: *fault, at });
-            let points: Vec<Point> = (1..=reference.writes).flat_map(at_each).collect();
-            let points: Vec<Point> = points.into_iter().filter(|point| point.name().contains(&filter)).collect();
-            if points.is_empty() {
-                continue;
-            }
-            let failed = try_all(&points, &reference.end);
-            all += points.len();
-            let verdict =
-                if failed.is_empty() { "ends the same".to_owned() } else { format!("{} DIFFER", failed.len()) };
-            println!("  {:38} {:3} writes, {:4} faults: {verdict}", scenario.name, reference.writes, points.len());
-            failures.extend(failed);
+        println!("\n{}", sweep.title);
+        for scenario in ALL {
+            tried.scenario(sweep, scenario);
         }
     }
+    println!("\n{OTHERS}");
+    for everyday in &EVERY_DAY {
+        tried.everyday(everyday);
+    }
+    let Tried { filter, points, failures, dice } = tried;
     for failure in failures.iter().take(if filter.is_empty() { 12 } else { usize::MAX }) {
         println!("\n{failure}");
     }
-    println!("\n{all} faults in {:.0} s, {} of them with another end", begun.elapsed().as_secs_f64(), failures.len());
-    if failures.is_empty() && all > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let took = begun.elapsed().as_secs_f64();
+    println!("\n{points} faults in {took:.0} s, {} of them with another end (SEED={})", failures.len(), dice.seed());
+    if failures.is_empty() && points > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Tries the points on every core.
-fn try_all(points: &[Point], reference: &End) -> Vec<String> {
+const OTHERS: &str = "others meanwhile";
+
+impl Tried {
+    /// Only what the filter can be about is run at all.
+    fn is_wanted(&self, title: &str, name: &str) -> bool {
+        let point = format!("{title}/{name}/");
+        self.filter.is_empty() || point.contains(&self.filter) || self.filter.contains(&point)
+    }
+
+    fn scenario(&mut self, sweep: &Sweep, scenario: &Scenario) {
+        if !self.is_wanted(sweep.title, scenario.name) {
+            return;
+        }
+        let begun = Instant::now();
+        let reference = match run(scenario, &[], sweep.replicas) {
+            Ok(outcome) => outcome,
+            Err(panic) => {
+                return self.failures.push(format!("{}/{} fails undisturbed: {panic}", sweep.title, scenario.name));
+            }
+        };
+        let strikes = (sweep.points)(scenario, reference.writes, reference.lease_requests, self.dice);
+        let points = strikes.into_iter().map(|strikes| Point { sweep, scenario, strikes });
+        let points: Vec<Point> = points.filter(|point| point.name().contains(&self.filter)).collect();
+        let failed = try_all(&points, |point| named_failure(&point.name(), point.attempt(&reference.end)));
+        self.tell(scenario.name, reference.writes, points.len(), failed, begun);
+    }
+
+    fn everyday(&mut self, everyday: &Everyday) {
+        if !self.is_wanted(OTHERS, everyday.name) {
+            return;
+        }
+        let begun = Instant::now();
+        let writes = match disturbed(everyday, None, &[]) {
+            Ok((wrong, writes)) if wrong.is_empty() => writes,
+            Ok((wrong, _)) => {
+                return self.failures.push(format!("{} is wrong undisturbed: {wrong:?}", everyday.name));
+            }
+            Err(panic) => return self.failures.push(format!("{} fails undisturbed: {panic}", everyday.name)),
+        };
+        let name = |strikes: &Strikes| format!("{OTHERS}/{}/{}", everyday.name, named(strikes));
+        let points = of_others(everyday.name, writes, self.dice);
+        let points: Vec<_> = points.into_iter().filter(|(_, strikes)| name(strikes).contains(&self.filter)).collect();
+        let failed = try_all(&points, |(deed, strikes)| {
+            let wrong = disturbed(everyday, Some(*deed), strikes).map_or_else(|panic| vec![panic], |(wrong, _)| wrong);
+            named_failure(&name(strikes), wrong)
+        });
+        self.tell(everyday.name, writes, points.len(), failed, begun);
+    }
+
+    fn tell(&mut self, name: &str, writes: usize, points: usize, failed: Vec<String>, begun: Instant) {
+        if points > 0 {
+            let verdict = if failed.is_empty() { "as it must".to_owned() } else { format!("{} DIFFER", failed.len()) };
+            let took = begun.elapsed().as_secs_f64();
+            println!("  {name:42} {writes:3} writes, {points:4} faults, {took:3.0} s: {verdict}");
+        }
+        self.points += points;
+        self.failures.extend(failed);
+    }
+}
+
+fn named_failure(name: &str, wrong: Vec<String>) -> Option<String> {
+    (!wrong.is_empty()).then(|| format!("{name}\n  {}", wrong.join("\n  ")))
+}
+
+/// Tries the points on every core; what is wrong with them.
+fn try_all<T: Sync>(points: &[T], attempt: impl Fn(&T) -> Option<String> + Sync) -> Vec<String> {
     let next = AtomicUsize::new(0);
     let failed = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for _ in 0..std::thread::available_parallelism().map_or(2, usize::from) {
             scope.spawn(|| {
                 while let Some(point) = points.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let differing = point.attempt(reference);
-                    if !differing.is_empty() {
-                        let text = format!("{}\n  {}", point.name(), differing.join("\n  "));
+                    if let Some(text) = attempt(point) {
                         failed.lock().unwrap_or_else(PoisonError::into_inner).push(text);
                     }
                 }

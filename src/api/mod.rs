@@ -17,6 +17,9 @@ pub use spec::*;
 pub use stages::*;
 pub use status::*;
 
+/// An object as it is watched: one that can't be read must not hold up the others.
+pub type Watched = kube::core::DeserializeGuard<DatabaseMigration>;
+
 /// On everything that the operator makes.
 pub const LABEL_MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 /// Value of that label, and the field manager of what the operator writes.

@@ -1,9 +1,10 @@
 //! The init container that copies the live schema to the scratch database of a rehearsal; builds objects only.
 
 use super::{
+    database_env::{ca_volume, libpq_tls_env, part_env, secret_env},
     job::JobInput,
     pod::COPY_CONTAINER,
-    pod_template::{PodTemplateError, ca_volume, libpq_tls_env, part_env, secret_env},
+    pod_template::PodTemplateError,
     scratch::{MARK, PASSWORD, Scratch},
 };
 use crate::{api::ValueFrom, db::CA_FILE};

@@ -5,6 +5,7 @@ mod backup;
 mod compare;
 mod config_maps;
 mod copy;
+mod database_env;
 #[cfg(test)]
 mod fixtures;
 mod frames;

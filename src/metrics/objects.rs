@@ -1,10 +1,7 @@
 //! Metrics of each object, made from the watched objects' status when somebody scrapes; no I/O. Nothing is kept, so an object that
 //! goes takes its metrics with it, and their number is bounded.
 
-use crate::{
-    api::{ConditionType, DatabaseMigration, RunResult},
-    reconcile::Watched,
-};
+use crate::api::{ConditionType, DatabaseMigration, RunResult, Watched};
 use k8s_openapi::jiff::Timestamp;
 use kube::{ResourceExt, runtime::reflector::Store};
 use prometheus_client::{

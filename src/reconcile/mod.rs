@@ -3,12 +3,15 @@
 mod act;
 mod checks;
 mod cnpg;
+mod context;
 mod decide;
 mod drift;
+mod drift_schedule;
 mod due;
 mod effects;
 mod facts;
 mod gates;
+mod inspections;
 mod log;
 mod observe;
 mod orphans;
@@ -25,99 +28,25 @@ mod unused;
 
 pub(crate) use checks::spec_problem;
 pub use checks::{Before, between, judge};
+pub use context::{Context, Process, Stores};
 pub use decide::{decide, rejected};
+pub use drift_schedule::DriftSchedule;
 pub use effects::{Decision, Effect, Next};
-pub use observe::{DriftSchedule, InspectionCache};
+pub use inspections::InspectionCache;
 pub use orphans::clear_orphans;
 pub use payloads::Payloads;
 pub use servers::Servers;
 
 use self::{checks::refused, facts::SchemaView};
 use crate::{
-    api::{DatabaseMigration, DatabaseMigrationStatus, Defaults},
-    backoff::BackOff,
-    db::Prober,
+    api::{DatabaseMigration, DatabaseMigrationStatus, Watched},
     error::{Class, Error},
-    index::Indexed,
-    lease::Claim,
-    metrics::Metrics,
-    notify::Notifier,
 };
-use k8s_openapi::{
-    api::{
-        batch::v1::Job,
-        core::v1::{ConfigMap, Pod},
-    },
-    jiff::Timestamp,
-};
-use kube::{
-    Client, Resource, ResourceExt,
-    core::{DeserializeGuard, error_boundary::InvalidObject},
-    runtime::{controller::Action, events::Recorder},
-};
+use kube::{Resource, ResourceExt, core::error_boundary::InvalidObject, runtime::controller::Action};
 use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use tokio_util::sync::CancellationToken;
-
-/// What the passes of one namespace work with, or of all.
-pub struct Context {
-    pub client: Client,
-    pub stores: Stores,
-    pub process: Arc<Process>,
-}
-
-/// What there is one of in the process.
-pub struct Process {
-    pub inspections: InspectionCache,
-    pub servers: Servers,
-    pub recorder: Recorder,
-    pub back_off: BackOff,
-    pub checks: DriftSchedule,
-    /// The room for what pods leave in their logs.
-    pub payloads: Payloads,
-    pub metrics: Arc<Metrics>,
-    pub notifier: Notifier,
-    /// Whether this process may still act.
-    pub claim: Claim,
-    pub prober: Box<dyn Prober>,
-    /// What the platform says for every object.
-    pub defaults: Option<Defaults>,
-    /// Whether only some may approve, as the chart's admission policies see to.
-    pub restricted: bool,
-    /// What time it is.
-    pub clock: fn() -> Timestamp,
-}
-
-impl Context {
-    /// What time it is.
-    pub fn now(&self) -> Timestamp {
-        (self.process.clock)()
-    }
-}
-
-/// The watched objects that the operator made, kept up to date by the controller's streams.
-pub struct Stores {
-    pub jobs: Arc<Indexed<Job>>,
-    pub pods: Arc<Indexed<Pod>>,
-    pub inspections: Arc<Indexed<ConfigMap>>,
-    /// Cancelled once the first list of a store is in.
-    pub lists: [CancellationToken; 3],
-}
-
-impl Stores {
-    /// Waits until every store holds its first list. A pass that looked into empty stores would take an active run
-    /// for none.
-    pub async fn filled(&self) {
-        for list in &self.lists {
-            list.cancelled().await;
-        }
-    }
-}
-
-/// An object as it is watched: one that can't be read must not hold up the others.
-pub type Watched = DeserializeGuard<DatabaseMigration>;
 
 /// One pass.
 pub async fn reconcile(object: &DatabaseMigration, context: &Context) -> Result<Action, Error> {

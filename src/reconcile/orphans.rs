@@ -1,9 +1,9 @@
 //! What is left over: Jobs of runs whose object is gone for good, as when somebody took its finalizer away, which nobody owns and
 //! which are deleted here once their pods have ended; and inspections that nobody uses. Does network I/O.
 
-use super::{Context, Watched, unused::clear_unused};
+use super::{context::Context, unused::clear_unused};
 use crate::{
-    api::{DatabaseMigration, LABEL_OBJECT},
+    api::{DatabaseMigration, LABEL_OBJECT, Watched},
     call::call,
     error::Error,
     jobs::{JobRecord, Kind, is_finished},

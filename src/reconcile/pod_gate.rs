@@ -1,6 +1,6 @@
 //! Keeps the ConfigMap by which pods of the application wait; does network I/O.
 
-use super::Context;
+use super::context::Context;
 use crate::{
     api::{DatabaseMigration, MANAGER},
     call::{call, refusal},

@@ -1,9 +1,9 @@
 //! Objects that can't be read as a whole, as one that an older CRD let through or a newer operator wrote: that is told, and
 //! nothing else is done about them, but that a deletion goes through. Does network I/O.
 
-use super::{Context, Watched, act::as_manager};
+use super::{act::as_manager, context::Context};
 use crate::{
-    api::{ConditionType, DatabaseMigration, FINALIZER, MANAGER, Reason},
+    api::{ConditionType, DatabaseMigration, FINALIZER, MANAGER, Reason, Watched},
     call::call,
     error::Error,
     jobs::{JobRecord, Kind, is_finished},

@@ -1,8 +1,9 @@
 //! Stored inspections that no object uses any more: each is up to a megabyte, and a new one comes with every image. Does network
 //! I/O.
 
-use super::{Context, Watched};
+use super::context::Context;
 use crate::{
+    api::Watched,
     call::call,
     error::Error,
     jobs::{inspected_image, inspection_key_of},

@@ -15,10 +15,31 @@ use tokio::{sync::watch, time::Instant};
 /// What one client sees: the present, or the past while its view is frozen.
 #[derive(Clone)]
 pub struct View {
-    /// Lists and watches show nothing newer than this.
-    pub frozen: watch::Receiver<Option<u64>>,
+    /// Lists and watches show nothing newer.
+    pub frozen: watch::Receiver<Option<Frozen>>,
     /// Each change ends the client's watches, as a restart of the API server does.
     pub restarts: watch::Receiver<u64>,
+}
+
+/// Where lists and watches stand still.
+#[derive(Clone, Copy, Debug)]
+pub struct Frozen {
+    /// They show nothing newer than this revision.
+    pub at: u64,
+    /// The one resource whose watches stand still, while its lists show the present; `None` means all, lists too.
+    pub only: Option<&'static str>,
+}
+
+impl Frozen {
+    /// The newest revision of a resource that a watch of it shows.
+    fn watched(this: Option<Self>, resource: &str) -> u64 {
+        this.filter(|frozen| frozen.only.is_none_or(|only| only == resource)).map_or(u64::MAX, |frozen| frozen.at)
+    }
+
+    /// The same of a list.
+    fn listed(this: Option<Self>) -> u64 {
+        this.filter(|frozen| frozen.only.is_none()).map_or(u64::MAX, |frozen| frozen.at)
+    }
 }
 
 /// Resources: path, group and version, kind.
@@ -233,7 +254,7 @@ fn matches(object: &Value, call: &Call) -> bool {
 }
 
 fn listed(store: &Store, view: &View, call: &Call) -> Response<Body> {
-    let at = view.frozen.borrow().unwrap_or(u64::MAX).min(store.revision());
+    let at = Frozen::listed(*view.frozen.borrow()).min(store.revision());
     let objects = store.list(call.resource.name, call.namespace.as_deref(), at);
     let items: Vec<Value> = objects.iter().filter(|o| matches(o, call)).map(|o| shown(o, call)).collect();
     let list = json!({
@@ -274,7 +295,8 @@ impl Watching {
                 let status = status(&Refusal(410, "Expired", "too old resource version".into()));
                 return Some((format!("{}\n", json!({ "type": "ERROR", "object": status })), false));
             }
-            let to = self.view.frozen.borrow_and_update().unwrap_or(u64::MAX).min(*self.news.borrow_and_update());
+            let newest = Frozen::watched(*self.view.frozen.borrow_and_update(), self.call.resource.name);
+            let to = newest.min(*self.news.borrow_and_update());
             let changes = self.store.changes(self.call.resource.name, self.sent, to);
             let lines: String = changes.iter().filter_map(|change| self.line(change)).collect();
             self.sent = self.sent.max(to);

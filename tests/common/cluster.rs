@@ -2,7 +2,8 @@
 //! databases, in virtual time; and starts, kills and restarts the operator itself. No network.
 
 use super::{
-    connection::{Connection, Fault},
+    connection::{Connection, Fault, Plan, Strike},
+    others,
     store::{Key, Store, seconds},
 };
 use alembic_operator::{
@@ -72,6 +73,8 @@ pub struct Database {
     /// Runs at work now, and the most there ever were.
     pub working: usize,
     pub most_working: usize,
+    /// Runs whose pod went away while they were at work.
+    pub killed: usize,
 }
 
 /// What the image behind a reference holds.
@@ -115,16 +118,17 @@ impl Drop for Cluster {
 }
 
 impl Cluster {
-    /// An empty cluster with some operators, of which the first meets a fault.
-    pub fn start(fault: Option<(usize, Fault)>, replicas: usize) -> Arc<Self> {
+    /// An empty cluster with some operators, of which the first meets faults.
+    pub fn start(strikes: &[Strike], replicas: usize) -> Arc<Self> {
         let store = Store::new(clock);
         let world = Arc::new(Mutex::new(World::default()));
         let kubelet = tokio::spawn(Kubelet { store: store.clone(), world: world.clone() }.work());
         let cluster = Arc::new(Self { store, world, operators: Mutex::default(), kubelet, replicas });
         for number in 0..replicas {
-            let connection = cluster.operator(fault.filter(|_| number == 0), None);
+            let plan = if number == 0 { Plan::new(strikes) } else { Arc::default() };
+            let connection = cluster.operator(plan, None);
             if number == 0 {
-                tokio::spawn(supervise(cluster.clone(), connection, fault));
+                tokio::spawn(supervise(cluster.clone(), connection));
             }
         }
         cluster
@@ -139,8 +143,8 @@ impl Cluster {
     }
 
     /// Starts one more operator process.
-    fn operator(&self, fault: Option<(usize, Fault)>, frozen: Option<u64>) -> Arc<Connection> {
-        let connection = Connection::new(self.store.clone(), fault, frozen);
+    fn operator(&self, plan: Arc<Plan>, frozen: Option<u64>) -> Arc<Connection> {
+        let connection = Connection::new(self.store.clone(), plan, frozen);
         let client = connection.client(NAMESPACE);
         let reporter = Reporter { controller: "alembic-operator".to_owned(), instance: None };
         let world = self.world.clone();
@@ -192,12 +196,17 @@ impl Cluster {
 
     /// A client of somebody else.
     pub fn client(&self) -> kube::Client {
-        Connection::new(self.store.clone(), None, None).client(NAMESPACE)
+        Connection::new(self.store.clone(), Arc::default(), None).client(NAMESPACE)
     }
 
     /// How many writes the first operator made.
     pub fn writes(&self) -> usize {
         self.operators().first().map_or(0, |(connection, _)| connection.writes())
+    }
+
+    /// How many requests about the Lease it made.
+    pub fn lease_requests(&self) -> usize {
+        self.operators().first().map_or(0, |(connection, _)| connection.lease_requests())
     }
 
     // ---- what a scenario says
@@ -390,6 +399,12 @@ impl Cluster {
             }
             let mut object = (*object).clone();
             timeless(&mut object);
+            // A gate outlives its object, and says what was so at some moment towards the end.
+            let of = key.name.strip_suffix("-gate").filter(|_| key.resource == "configmaps");
+            if of.is_some_and(|of| self.object(of).is_none()) {
+                object["data"] = Value::Null;
+                object["metadata"]["annotations"] = Value::Null;
+            }
             end.insert(format!("{} {}", key.resource, key.name), object);
         }
         let world = self.world();
@@ -401,36 +416,40 @@ impl Cluster {
     }
 }
 
-/// Restarts what died, and lets another one take over from what stands still.
-async fn supervise(cluster: Arc<Cluster>, first: Arc<Connection>, fault: Option<(usize, Fault)>) {
-    let Some((_, fault)) = fault else { return };
-    if !matches!(fault, Fault::Crash | Fault::CrashStale | Fault::Paused) {
-        return;
-    }
-    first.struck.notified().await;
-    match fault {
-        Fault::Paused => {
-            let second = cluster.operator(None, None);
+/// Restarts what died, and lets another one take over from what stands still. What comes after a process meets the rest of
+/// the plan.
+fn supervise(cluster: Arc<Cluster>, process: Arc<Connection>) -> BoxFuture<'static, ()> {
+    Box::pin(async move {
+        let Some(fault) = process.struck().await else { return };
+        if fault == Fault::Paused {
+            let second = cluster.operator(process.plan.clone(), None);
             cluster.settled().await;
-            first.wake.notify_one();
+            process.wake.notify_one();
             // The second one is told to go, as a leader that lost its lease.
             tokio::time::sleep(Duration::from_secs(60)).await;
             second.kill();
+            return supervise(cluster, process).await;
         }
-        _ => {
-            if let Some((_, task)) = cluster.operators().first() {
-                task.abort();
-            }
-            // The kubelet starts it again.
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            cluster.operator(None, (fault == Fault::CrashStale).then(|| first.before()));
+        if let Some((_, task)) = cluster.operators().iter().find(|(connection, _)| Arc::ptr_eq(connection, &process)) {
+            task.abort();
         }
-    }
+        if fault == Fault::OtherVersion {
+            others::another_version(&cluster.store);
+        }
+        // The kubelet starts it again.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let frozen = (fault == Fault::CrashStale).then(|| process.before());
+        let next = cluster.operator(process.plan.clone(), frozen);
+        supervise(cluster, next).await;
+    })
 }
 
 fn key(resource: &'static str, name: &str) -> Key {
     Key { resource, namespace: NAMESPACE.to_owned(), name: name.to_owned() }
 }
+
+/// A table that every database has, and that a revision may drop.
+const GOODS: &str = "public.goods";
 
 /// CloudNativePG's backups.
 const CNPG: &str = "backups.postgresql.cnpg.io";
@@ -537,7 +556,8 @@ impl Prober for Simulated {
             match world.databases.get(&name) {
                 Some(database) if !database.down => {
                     let one = || TableSize { rows: 1, ..TableSize::default() };
-                    Ok(database.tables.iter().map(|t| (t.clone(), one())).collect())
+                    let there = std::iter::once(GOODS.to_owned()).chain(database.tables.iter().cloned());
+                    Ok(there.map(|table| (table, one())).collect())
                 }
                 _ => Err(ProbeError::Unreachable { place, why: NoAnswer::Refused }),
             }
@@ -551,8 +571,7 @@ impl Simulated {
         let rows = database.rows.clone().unwrap_or_default();
         let of_revisions = rows.iter().map(|row| format!("of_{row}"));
         // What a revision may drop is there.
-        let names =
-            of_revisions.chain(database.tables.iter().cloned()).chain(std::iter::once("public.goods".to_owned()));
+        let names = of_revisions.chain(database.tables.iter().cloned()).chain(std::iter::once(GOODS.to_owned()));
         let objects = names.map(|name| ("table".to_owned(), name, String::new()));
         Schema { catalog: Catalog::new("postgresql 15".to_owned(), objects), rows, migrating: database.working > 0 }
     }
@@ -651,6 +670,10 @@ impl Kubelet {
             return;
         }
         tokio::time::sleep(Duration::from_millis(900)).await;
+        self.mounted(&pod_key, &pod).await;
+        if self.store.get(&pod_key).is_none() {
+            return self.failed(&job_key).await;
+        }
         let container = &pod["spec"]["containers"][0];
         let name = container["name"].clone();
         let reference = container["image"].as_str().unwrap_or_default().to_owned();
@@ -672,11 +695,37 @@ impl Kubelet {
         let left = self.run(container, &image, &pod_key).await;
         let ended = json!({ "terminated": { "exitCode": left.code, "reason": if left.code == 0 { "Completed" } else { "Error" },
             "message": left.message.to_string(), "finishedAt": seconds(clock()) } });
+        // A pod that somebody deletes has failed, whatever it did.
+        if self.store.get(&pod_key).is_none() {
+            return self.failed(&job_key).await;
+        }
         let phase = if left.code == 0 { "Succeeded" } else { "Failed" };
         self.tell(&pod_key, status(phase, ended), Some(left.log));
         tokio::time::sleep(Duration::from_millis(1200)).await;
         let kind = if left.code == 0 { "Complete" } else { "Failed" };
         self.tell(&job_key, json!({ "conditions": [{ "type": kind, "status": "True" }] }), None);
+    }
+
+    /// A pod starts once every ConfigMap that it mounts is there.
+    async fn mounted(&self, pod_key: &Key, pod: &Value) {
+        let volumes = pod["spec"]["volumes"].as_array().map_or(&[][..], Vec::as_slice);
+        let maps: Vec<Key> = volumes
+            .iter()
+            .filter_map(|v| v["configMap"]["name"].as_str())
+            .map(|name| key("configmaps", name))
+            .collect();
+        let mut news = self.store.news();
+        while self.store.get(pod_key).is_some() && maps.iter().any(|map| self.store.get(map).is_none()) {
+            if news.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// What the Job's controller says when a pod has failed; it makes no other one.
+    async fn failed(&self, job: &Key) {
+        tokio::time::sleep(Duration::from_millis(1200)).await;
+        self.tell(job, json!({ "conditions": [{ "type": "Failed", "status": "True" }] }), None);
     }
 
     /// An image by tag or by digest.
@@ -807,6 +856,7 @@ impl Kubelet {
         let Some(database) = world.databases.get_mut(database) else { return refused("ConnectFailed", "gone") };
         database.working -= 1;
         if !alive {
+            database.killed += 1;
             return refused("MigrationFailed", "killed");
         }
         let changed: Vec<&String> = end.symmetric_difference(&from).collect();

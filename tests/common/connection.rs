@@ -1,7 +1,8 @@
-//! One operator process's way to the API server, and the fault that befalls it at a chosen write. No network.
+//! One operator process's way to the API server, and the faults that befall it at chosen requests. No network.
 
 use super::{
-    api::{View, answer, is_write, refused},
+    api::{Frozen, View, answer, is_write, refused},
+    others::Deed,
     store::{Refusal, Store},
 };
 use axum::body::Body;
@@ -16,7 +17,7 @@ use std::{
 };
 use tokio::sync::{Notify, watch};
 
-/// What goes wrong at a write.
+/// What goes wrong at a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// The process dies when the write is stored and before the answer arrives.
@@ -31,6 +32,8 @@ pub enum Fault {
     Refused(u16),
     /// From the write on, lists and watches stand still for a while.
     Stale,
+    /// From the write on, the watch of one resource stands still for a while, as one that is behind the others.
+    Behind(&'static str),
     /// From the write on, watches miss what happens, and then have to begin anew.
     Missed,
     /// The API server is away for two minutes from the write on.
@@ -40,19 +43,42 @@ pub enum Fault {
     /// The write hangs; another process takes over and brings everything to its end, and only then is it stored. The
     /// first process works on all the while.
     Paused,
+    /// The process dies when the write is stored, and one of another version wrote into the status before the next begins.
+    OtherVersion,
+    /// Somebody else does something, so many seconds after the write.
+    Others(Deed, u64),
 }
 
 impl Fault {
     /// What can befall the leader of two.
     pub const OF_A_LEADER: [Self; 2] = [Self::Crash, Self::Hang];
 
-    /// Every fault of a process that works alone, each tried at every write.
-    pub const ALL: [Self; 14] = [
+    /// What can befall a request about the Lease.
+    pub const OF_A_LEASE: [Self; 9] = [
+        Self::Crash,
+        Self::LostAnswer(500),
+        Self::LostAnswer(409),
+        Self::Broken,
+        Self::Refused(500),
+        Self::Refused(409),
+        Self::Refused(404),
+        Self::Hang,
+        Self::Others(Deed::DeleteLease, 0),
+    ];
+
+    /// Resources that are watched, each by a stream of its own.
+    pub const WATCHED: [Self; 4] = [
+        Self::Behind("databasemigrations.alembic-operator.dev"),
+        Self::Behind("jobs.batch"),
+        Self::Behind("pods"),
+        Self::Behind("configmaps"),
+    ];
+
+    /// What befalls a process that works alone, each tried at every write.
+    pub const ALONE: [Self; 12] = [
         Self::Crash,
         Self::CrashStale,
         Self::LostAnswer(500),
-        Self::LostAnswer(504),
-        Self::LostAnswer(429),
         Self::LostAnswer(409),
         Self::Broken,
         Self::Refused(500),
@@ -63,24 +89,59 @@ impl Fault {
         Self::Away,
         Self::Paused,
     ];
+
+    /// Whether another process takes the place of the one that it befalls.
+    pub fn ends_the_process(self) -> bool {
+        matches!(self, Self::Crash | Self::CrashStale | Self::Paused | Self::OtherVersion)
+    }
+}
+
+/// What befalls a process, and at which of its requests.
+#[derive(Clone, Copy, Debug)]
+pub struct Strike {
+    /// Counts the writes from 1; with `lease`, the requests about the Lease.
+    pub at: usize,
+    pub fault: Fault,
+    pub lease: bool,
+}
+
+/// What befalls the first operator, and those that come after it.
+#[derive(Default)]
+pub struct Plan {
+    strikes: Vec<Strike>,
+    writes: AtomicUsize,
+    leases: AtomicUsize,
+}
+
+impl Plan {
+    pub fn new(strikes: &[Strike]) -> Arc<Self> {
+        Arc::new(Self { strikes: strikes.to_vec(), ..Self::default() })
+    }
+
+    /// Counts a request; what befalls it.
+    fn next(&self, lease: bool) -> Option<Fault> {
+        let count = if lease { &self.leases } else { &self.writes };
+        let at = count.fetch_add(1, Ordering::SeqCst) + 1;
+        self.strikes.iter().find(|strike| strike.lease == lease && strike.at == at).map(|strike| strike.fault)
+    }
 }
 
 const STALE: Duration = Duration::from_secs(5);
+/// How long one watch is behind the others.
+const BEHIND: Duration = Duration::from_secs(30);
 const AWAY: Duration = Duration::from_secs(120);
 const HANG: Duration = Duration::from_secs(40);
 
 /// The way of one process.
 pub struct Connection {
     store: Arc<Store>,
-    /// At which write what happens; the first is 1.
-    plan: Option<(usize, Fault)>,
-    writes: AtomicUsize,
+    pub plan: Arc<Plan>,
     dead: AtomicBool,
     away: AtomicBool,
-    frozen: watch::Sender<Option<u64>>,
+    frozen: watch::Sender<Option<Frozen>>,
     restarts: watch::Sender<u64>,
-    /// Told when the process has died or stands still.
-    pub struck: Notify,
+    /// What has made the process die or stand still.
+    struck: watch::Sender<Option<Fault>>,
     /// Told when it may go on.
     pub wake: Notify,
     before: Mutex<u64>,
@@ -89,17 +150,16 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// A way without a fault, or with one; `frozen` at first shows the past.
-    pub fn new(store: Arc<Store>, plan: Option<(usize, Fault)>, frozen: Option<u64>) -> Arc<Self> {
+    /// A way with what the plan says; `frozen` at first shows the past.
+    pub fn new(store: Arc<Store>, plan: Arc<Plan>, frozen: Option<u64>) -> Arc<Self> {
         let connection = Arc::new(Self {
             store,
             plan,
-            writes: AtomicUsize::new(0),
             dead: AtomicBool::new(false),
             away: AtomicBool::new(false),
-            frozen: watch::Sender::new(frozen),
+            frozen: watch::Sender::new(frozen.map(|at| Frozen { at, only: None })),
             restarts: watch::Sender::new(0),
-            struck: Notify::new(),
+            struck: watch::Sender::new(None),
             wake: Notify::new(),
             before: Mutex::default(),
             still: Mutex::default(),
@@ -112,7 +172,20 @@ impl Connection {
 
     /// How many writes went through it.
     pub fn writes(&self) -> usize {
-        self.writes.load(Ordering::SeqCst)
+        self.plan.writes.load(Ordering::SeqCst)
+    }
+
+    /// How many requests about the Lease did.
+    pub fn lease_requests(&self) -> usize {
+        self.plan.leases.load(Ordering::SeqCst)
+    }
+
+    /// Waits until the process dies or stands still, and tells by what.
+    pub async fn struck(&self) -> Option<Fault> {
+        let mut struck = self.struck.subscribe();
+        let fault = *struck.wait_for(Option::is_some).await.ok()?;
+        self.struck.send_replace(None);
+        fault
     }
 
     /// The store's revision right before the write of the fault.
@@ -138,7 +211,7 @@ impl Connection {
 
     /// Lists and watches show the present no longer, or again.
     pub fn freeze(&self, still: bool) {
-        self.frozen.send_replace(still.then(|| self.store.revision()));
+        self.frozen.send_replace(still.then(|| Frozen { at: self.store.revision(), only: None }));
     }
 
     fn thaw(self: Arc<Self>, after: Duration) {
@@ -162,14 +235,10 @@ impl Connection {
         if self.away.load(Ordering::SeqCst) {
             return Err(Failed("connection refused"));
         }
-        if !is_write(request.method()) || request.uri().path().contains("/leases") {
-            let answer = self.pass(request).await;
-            self.alive().await;
-            return Ok(answer);
-        }
-        let number = self.writes.fetch_add(1, Ordering::SeqCst) + 1;
-        match self.plan.filter(|(at, _)| *at == number) {
-            Some((_, fault)) => self.fail(fault, request).await,
+        let lease = request.uri().path().contains("/leases");
+        let counts = lease || is_write(request.method());
+        match counts.then(|| self.plan.next(lease)).flatten() {
+            Some(fault) => self.fail(fault, request).await,
             None => {
                 let answer = self.pass(request).await;
                 self.alive().await;
@@ -201,10 +270,10 @@ impl Connection {
         *self.before.lock().unwrap_or_else(PoisonError::into_inner) = before;
         let refusal = |code| Ok(refused(&Refusal(code, "Fault", "injected".into())));
         match fault {
-            Fault::Crash | Fault::CrashStale => {
+            Fault::Crash | Fault::CrashStale | Fault::OtherVersion => {
                 self.pass(request).await;
                 self.kill();
-                self.struck.notify_one();
+                self.struck.send_replace(Some(fault));
                 std::future::pending().await
             }
             Fault::LostAnswer(code) => {
@@ -217,12 +286,25 @@ impl Connection {
             }
             Fault::Refused(code) => refusal(code),
             Fault::Stale => {
-                self.frozen.send_replace(Some(before));
+                self.frozen.send_replace(Some(Frozen { at: before, only: None }));
                 self.clone().thaw(STALE);
                 Ok(self.pass(request).await)
             }
+            Fault::Behind(resource) => {
+                self.frozen.send_replace(Some(Frozen { at: before, only: Some(resource) }));
+                self.clone().thaw(BEHIND);
+                Ok(self.pass(request).await)
+            }
+            Fault::Others(deed, after) => {
+                let store = self.store.clone();
+                tokio::spawn(async move {
+                    tokio::time::sleep(Duration::from_secs(after)).await;
+                    deed.carry_out(&store);
+                });
+                Ok(self.pass(request).await)
+            }
             Fault::Missed => {
-                self.frozen.send_replace(Some(before));
+                self.frozen.send_replace(Some(Frozen { at: before, only: None }));
                 let connection = self.clone();
                 tokio::spawn(async move {
                     tokio::time::sleep(STALE).await;
@@ -253,7 +335,7 @@ impl Connection {
                 late.await.map_err(|_| Failed("connection reset by peer"))
             }
             Fault::Paused => {
-                self.struck.notify_one();
+                self.struck.send_replace(Some(fault));
                 let connection = self.clone();
                 // It is on its way even when nobody waits for the answer any more.
                 let late = tokio::spawn(async move {

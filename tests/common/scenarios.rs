@@ -13,17 +13,30 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 pub struct Scenario {
     pub name: &'static str,
     pub run: fn(Arc<Cluster>) -> BoxFuture<'static, ()>,
-    /// Whether it depends on who is faster how many runs there are.
-    pub is_a_race: bool,
+    pub extent: Extent,
 }
 
+/// How much of a scenario is tried and compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// All of it.
+    Whole,
+    /// It depends on who is faster how many runs there are, so that the databases alone are compared.
+    Race,
+    /// It goes on for so long that only some faults are tried.
+    Long,
+}
+
+/// What changed a database: direction, rows before, rows after.
+pub type Changes = &'static [(&'static str, &'static str, &'static str)];
+
 macro_rules! scenarios {
-    ($($name:literal => $function:ident $($race:ident)?,)*) => {
+    ($($name:literal => $function:ident $($extent:ident)?,)*) => {
         /// Every scenario.
         pub const ALL: &[Scenario] = &[$(Scenario {
             name: $name,
             run: |cluster| Box::pin($function(cluster)),
-            is_a_race: !stringify!($($race)?).is_empty(),
+            extent: [$(Extent::$extent,)? Extent::Whole][0],
         }),*];
     };
 }
@@ -37,8 +50,8 @@ scenarios! {
     "deletion during a run" => deletion,
     "deletion in the foreground during a run" => foreground_deletion,
     "the finalizer is taken away during a run" => orphaned,
-    "the Job of a run is deleted in the middle" => lost_run race,
-    "the baseline is deleted" => lost_baseline race,
+    "the Job of a run is deleted in the middle" => lost_run Race,
+    "the baseline is deleted" => lost_baseline Race,
     "the Secret leads to another database" => moved_database,
     "the database is emptied" => emptied_database,
     "the database is exchanged" => exchanged_database,
@@ -51,15 +64,17 @@ scenarios! {
     "adoption" => adoption,
     "stepwise" => stepwise,
     "two objects, one image" => two_objects,
-    "two objects, one database" => one_database race,
-    "two objects, one database without a lock" => one_lease race,
+    "two objects, one database" => one_database Race,
+    "two objects, one database without a lock" => one_lease Race,
     "probed by Jobs" => by_jobs,
     "an image that does not exist" => no_image,
     "many runs, few kept" => history,
+    "more runs and images than every list holds" => long_history Long,
+    "locked out for longer than the list of runs" => long_lock Long,
     "requested again" => requested,
     "an object that can't be read" => unreadable,
     "a Job of the same name" => foreign_job,
-    "suspended while the watch stands still" => stale_suspend race,
+    "suspended while the watch stands still" => stale_suspend Race,
     "drift, and a run over it" => drift,
     "drift that blocks" => blocking_drift,
     "drift from the history" => replayed_drift,
@@ -69,7 +84,7 @@ scenarios! {
     "a backup by Job before each run" => backup,
     "a backup that fails, then asked anew" => failing_backup,
     "a backup by CloudNativePG" => backup_by_cnpg,
-    "one backup for several attempts" => backup_once race,
+    "one backup for several attempts" => backup_once Race,
     "a backup that can't begin gives way" => change_during_backup,
     "not verified, then asked anew" => failing_verification,
     "not verified, and rolled back" => rolled_back,
@@ -81,7 +96,7 @@ fn rows(ids: &str) -> Option<BTreeSet<String>> {
 }
 
 /// A database at some rows, its Secret, and an image of three revisions.
-fn shop(cluster: &Cluster, at: Option<&str>) {
+pub(super) fn shop(cluster: &Cluster, at: Option<&str>) {
     cluster.image("shop:1", "a b c", "");
     cluster.database("app", |database| database.rows = at.and_then(rows));
     cluster.secret("db", "app", "secret");
@@ -448,6 +463,54 @@ async fn history(cluster: Arc<Cluster>) {
     ran(&cluster, &[("upgrade", "", "c"), ("downgrade", "c", "a"), ("upgrade", "a", "c"), ("downgrade", "c", "b")]);
 }
 
+/// Lists in the status hold ten: runs, images, steps.
+async fn long_history(cluster: Arc<Cluster>) {
+    shop(&cluster, Some("a"));
+    cluster.apply("shop", &json!({ "policy": { "downgrade": "Allow" }, "historyLimit": 1 }));
+    cluster.settled().await;
+    let mut revisions = "a b c".to_owned();
+    let mut made = vec![("upgrade".to_owned(), "a".to_owned(), "c".to_owned())];
+    for number in 1..=12 {
+        revisions = format!("{revisions} r{number}");
+        let image = format!("shop:r{number}");
+        cluster.image(&image, &revisions, "");
+        cluster.patch("shop", &json!({ "image": image }));
+        cluster.settled().await;
+        assert_eq!(cluster.reason("shop"), "AtTarget");
+        let before = made.last().map(|(_, _, to)| to.clone()).unwrap_or_default();
+        made.push(("upgrade".to_owned(), before, format!("r{number}")));
+    }
+    // An image of long ago lacks what is there now; the one that ran last leads back.
+    cluster.patch("shop", &json!({ "image": "shop:r1" }));
+    cluster.settled().await;
+    assert_eq!(cluster.reason("shop"), "AtTarget");
+    made.push(("downgrade".to_owned(), "r12".to_owned(), "r1".to_owned()));
+    let made: Vec<_> = made.iter().map(|(d, from, to)| (d.as_str(), from.as_str(), to.as_str())).collect();
+    ran(&cluster, &made);
+    let status = cluster.object("shop").and_then(|object| object.status).unwrap_or_default();
+    assert!(status.history.len() <= 10 && status.images.len() <= 10, "lists are bounded");
+}
+
+/// Runs that were refused push those that mattered out of the list.
+async fn long_lock(cluster: Arc<Cluster>) {
+    shop(&cluster, Some("a"));
+    cluster.image("shop:1", "a b", "");
+    cluster.apply("shop", &json!({ "timeouts": { "lock": "1s" } }));
+    cluster.settled().await;
+    cluster.database("app", |database| database.working = 1);
+    cluster.image("shop:2", "a b drop1", "");
+    cluster.patch("shop", &json!({ "image": "shop:2" }));
+    cluster.settled().await;
+    cluster.approve("shop");
+    let refused = || cluster.object("shop").and_then(|o| o.status).is_some_and(|s| s.recorded_runs() > 13);
+    cluster.wait("more runs than the list holds", refused).await;
+    cluster.database("app", |database| database.working = 0);
+    cluster.settled().await;
+    // The approval of the one plan stands.
+    assert_eq!(cluster.reason("shop"), "AtTarget");
+    ran(&cluster, &[("upgrade", "a", "b"), ("upgrade", "b", "drop1")]);
+}
+
 async fn requested(cluster: Arc<Cluster>) {
     shop(&cluster, Some("a"));
     cluster.apply("shop", &json!({}));
@@ -571,7 +634,7 @@ async fn replayed_drift(cluster: Arc<Cluster>) {
     ran(&cluster, &[("upgrade", "c", "e")]);
 }
 
-fn dump(when: &str) -> serde_json::Value {
+pub(super) fn dump(when: &str) -> serde_json::Value {
     let env = json!([{ "name": "DATABASE_URL", "valueFrom": { "secretKeyRef": { "name": "db", "key": "url" } } }]);
     let pod = json!({ "containers": [{ "name": "dump", "image": "dump:1", "env": env }] });
     json!({ "when": when, "job": { "template": { "spec": pod } } })

@@ -1,4 +1,5 @@
-//! What the operator found and did: the status of a `DatabaseMigration`. No I/O.
+//! What the operator found and did: the status of a `DatabaseMigration`. Words and fields of another version of the operator can
+//! be read: a word that nobody knows is taken for the most careful one, which is marked `other`. No I/O.
 
 mod drift;
 mod plan;
@@ -13,7 +14,7 @@ use crate::api::{Defaults, Reason};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::KubeSchema;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// What the operator found and did.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -67,7 +68,7 @@ pub struct DatabaseMigrationStatus {
     #[serde(flatten)]
     pub stages: StagesStatus,
     /// What the platform adds to the spec; absent where it adds nothing.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "defaults_or_none")]
     pub defaults: Option<Defaults>,
     /// The operator's memory of its runs.
     #[serde(default, skip_serializing_if = "is_default")]
@@ -103,6 +104,12 @@ impl DatabaseMigrationStatus {
     pub fn recorded_runs(&self) -> i64 {
         self.last_run.as_ref().map_or(0, |run| run.record.number)
     }
+}
+
+/// A newer version may enforce what this one does not know. Each pass writes them anew.
+fn defaults_or_none<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Defaults>, D::Error> {
+    let value = serde_json::Value::deserialize(value)?;
+    Ok(serde_json::from_value(value).unwrap_or_default())
 }
 
 /// What may still pass by itself.
@@ -211,23 +218,37 @@ pub struct ImageStatus {
 #[cfg(test)]
 mod newer_tests {
     use super::*;
-    use crate::api::{BackupMethod, StageResult};
+    use crate::api::{BackupMethod, DatabaseMigration, StageResult};
+    use kube::CustomResourceExt;
+    use serde_json::{Value, json};
 
-    /// An operator that was rolled back reads what the newer one wrote.
+    /// Something for everything that a schema has, as a newer version may write it: with other words and more fields.
+    fn novel(schema: &Value) -> Value {
+        match schema["type"].as_str() {
+            Some("object") => {
+                let properties = schema["properties"].as_object().into_iter().flatten();
+                let known = properties.map(|(name, schema)| (name.clone(), novel(schema)));
+                known.chain([("novelty".to_owned(), json!({ "n": 1 }))]).collect::<serde_json::Map<_, _>>().into()
+            }
+            Some("array") => json!([novel(&schema["items"])]),
+            Some("integer") => json!(1),
+            Some("boolean") => json!(true),
+            _ if schema["format"] == "date-time" => json!("2026-01-01T00:00:00Z"),
+            _ => json!("Novel"),
+        }
+    }
+
+    /// An operator that was rolled back reads what the newer one wrote, in every field that there is.
     #[test]
     fn words_of_a_newer_operator_are_read() {
-        let read = serde_json::from_value::<DatabaseMigrationStatus>(serde_json::json!({
-            "somethingNew": {"a": 1},
-            "lastRun": {"number": 1, "job": "j", "direction": "sideways", "image": "i", "planHash": "h", "generation": 1, "result": "Postponed"},
-            "backup": {"job": "b", "planHash": "h", "result": "Uploading", "method": "Velero"},
-            "drift": {"missing": 0, "unexpected": 0, "modified": 1, "objects": [{"change": "Renamed", "object": "table t"}]},
-            "plan": {"hash": "h", "direction": "upgrade", "steps": [{"revision": "a", "reversible": "Partly"}]},
-        }));
-        let status = read.unwrap();
+        let crd = json!(DatabaseMigration::crd());
+        let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"];
+        let status: DatabaseMigrationStatus = serde_json::from_value(novel(schema)).unwrap();
         assert_eq!(status.last_run.unwrap().result, RunResult::Lost);
         let backup = status.stages.backup.unwrap();
         assert_eq!((backup.stage.result, backup.method), (StageResult::Running, BackupMethod::Job));
         assert_eq!(status.drift.unwrap().objects[0].change, Change::Modified);
         assert_eq!(status.plan.unwrap().steps[0].reversible, Reversible::Unknown);
+        assert_eq!(status.defaults, None);
     }
 }

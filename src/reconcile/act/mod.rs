@@ -5,7 +5,7 @@ mod config_maps;
 mod jobs;
 mod lease;
 
-use super::{Context, effects::Effect, plan::plan_name};
+use super::{context::Context, effects::Effect, plan::plan_name};
 use crate::{
     api::{DatabaseMigration, DatabaseMigrationStatus, FINALIZER, MANAGER},
     call::{call, refusal},

@@ -1,5 +1,6 @@
 //! The judgements of `decide`, each a small pure function over what was observed; no I/O.
 
+mod adopt;
 mod approval;
 mod backup;
 mod before;
@@ -17,6 +18,7 @@ mod spec;
 mod stage;
 mod verify;
 
+pub use adopt::{Unmanaged, adoption, unmanaged};
 pub use approval::{Approval, approval, approver};
 pub use backup::{backup_progress, backup_request, not_required};
 pub use before::Before;
@@ -25,8 +27,7 @@ pub use hazards::judge;
 pub use history::{may_be_stamped_over, restamp};
 pub use image::{accepted_drift, heads_condition, requested_at};
 pub use plan::{
-    Chosen, DatabaseId, Route, Unmanaged, adoption, between, choose, direction_name, empty_downgrades, plan_problem,
-    unmanaged, usable_graph,
+    Chosen, DatabaseId, Route, between, choose, direction_name, empty_downgrades, plan_problem, usable_graph,
 };
 pub use refusal::refused;
 pub use rehearsal::{WantedRehearsal, rehearsal_json, rehearsal_progress, rehearsal_status, wanted_rehearsal};

@@ -1,7 +1,9 @@
 //! Which check is due next, and what the Jobs have found that are made again and again; no I/O.
 
+mod needed;
 mod schema;
 
+pub use needed::{image_of_models, is_pending, needs_other_images, ran_before, version_table};
 pub use schema::{Due, Replay, comparison, reason, replay};
 
 use super::facts::{DatabaseView, JobView, ModelsView};

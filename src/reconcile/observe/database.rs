@@ -5,7 +5,7 @@ use crate::{
     call::call,
     db::{self, Catalog, Endpoint, ProbeError, Sizes, UrlError, VersionTable},
     error::Error,
-    reconcile::{Context, facts::DatabaseView, servers::Turn},
+    reconcile::{context::Context, facts::DatabaseView, servers::Turn},
 };
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, ResourceExt};

@@ -8,17 +8,16 @@ use crate::{
     index::inspection_key,
     jobs::{
         InspectRequest, Inspected, Inspection, Kind, PodState, inspect_frames, inspected_digest, inspected_image,
-        lacks_owner, pinned, pod_state, read_inspection,
+        lacks_owner, pinned, pod_state,
     },
-    memory::Memory,
     reconcile::{
-        Context,
+        context::Context,
         facts::{Facts, ImageView, JobView},
     },
 };
 use k8s_openapi::api::{batch::v1::Job, core::v1::ConfigMap};
 use kube::{Api, ResourceExt, api::ListParams};
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 /// Seconds for which an inspection of another object is waited for.
 const WAIT_FOR_OTHERS: i64 = 60;
@@ -151,37 +150,5 @@ async fn inspected(object: &DatabaseMigration, context: &Context, job: &JobView)
             Ok(ImageView::Reported { job: job.name.clone(), image })
         }
         Err(error) => failed(unreadable(error)),
-    }
-}
-
-/// Parsed inspections by the UID of their ConfigMap. These are immutable, so an entry never grows old.
-pub struct InspectionCache(Memory<Arc<Inspected>>);
-
-/// Bytes that they may take together; a graph of a thousand revisions takes about a megabyte.
-const MOST: u64 = 24 * 1024 * 1024;
-const UNUSED: Duration = Duration::from_secs(3600);
-
-impl Default for InspectionCache {
-    fn default() -> Self {
-        Self(Memory::weighing(MOST, UNUSED, |inspected| inspected.bytes()))
-    }
-}
-
-impl InspectionCache {
-    fn read(&self, map: &ConfigMap) -> Option<Arc<Inspected>> {
-        let uid = map.uid()?;
-        if let Some(found) = self.0.get(&uid) {
-            return Some(found);
-        }
-        let Some(inspected) = read_inspection(map) else {
-            tracing::warn!(
-                config_map = map.name_any(),
-                "a stored inspection can't be read; delete it to have it made again"
-            );
-            return None;
-        };
-        let inspected = Arc::new(inspected);
-        self.0.set(&uid, inspected.clone());
-        Some(inspected)
     }
 }

@@ -11,7 +11,7 @@ use crate::{
         is_made_here, is_replaced, is_slow, job_condition, pod_state, run_name, state_of_pod, tells_why_stuck,
     },
     reconcile::{
-        Context,
+        context::Context,
         facts::{ActiveRun, JobView, PodRef},
     },
     text,

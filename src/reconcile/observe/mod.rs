@@ -7,32 +7,26 @@ mod jobs;
 mod rehearsals;
 mod schema;
 
-pub use image::InspectionCache;
-pub use schema::DriftSchedule;
-
 use self::database::Located;
 
 use super::{
-    Context,
     checks::requested_at,
+    context::Context,
     due::{self, Lasts},
     facts::{DatabaseView, Facts, ImageView, ModelsView, SchemaView, ShownPlan},
     plan::{plan_hash, plan_name},
 };
 use crate::{
-    api::{DatabaseMigration, DriftMode, OnDrift, OnFailure},
+    api::{DatabaseMigration, DriftMode},
     call::call,
-    db::{ALEMBICS_WIDTH, VersionRows, VersionTable},
+    db::VersionRows,
     error::Error,
     jobs::{
-        CompareRequest, Inspected, Kind, ProbeRequest, compare_request, compared, is_made_here, probe_request, probed,
-        wanted,
+        CompareRequest, Kind, ProbeRequest, compare_request, compared, is_made_here, probe_request, probed, wanted,
     },
-    revisions::Target,
 };
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Api, ResourceExt};
-use std::{collections::BTreeSet, sync::Arc};
 
 /// Looks at everything that one decision needs, and at nothing more: while a run is active neither the image nor the
 /// database is touched.
@@ -66,7 +60,7 @@ pub async fn observe(object: &DatabaseMigration, context: &Context) -> Result<Fa
     facts.image = looked.image;
     facts.wanted = Some(wanted);
 
-    let table = version_table(object, &facts.image);
+    let table = due::version_table(object, &facts.image);
     match &located.endpoint {
         Some(server) => {
             facts.database = database::probe(object, context, server, &table).await;
@@ -75,7 +69,7 @@ pub async fn observe(object: &DatabaseMigration, context: &Context) -> Result<Fa
         }
         None => by_job(object, context, &located, &mut facts).await?,
     }
-    if is_pending(object, &facts) {
+    if due::is_pending(object, &facts) {
         if let Some(server) = &located.endpoint {
             facts.sizes = database::sizes(object, context, server, &table).await;
             if !matches!(facts.schema, SchemaView::Seen(_)) {
@@ -86,8 +80,10 @@ pub async fn observe(object: &DatabaseMigration, context: &Context) -> Result<Fa
         facts.shown_plan = shown_plan(object, context).await?;
     }
     by_models(object, context, &mut facts);
-    facts.remembered = remembered(object, context, &facts);
-    facts.ran = ran(object, context, &facts);
+    if due::needs_other_images(object, &facts) {
+        facts.remembered = image::remembered(object, context);
+    }
+    facts.ran = due::ran_before(object, &facts).and_then(|ran| image::inspected_as(context, object, ran));
     Ok(facts)
 }
 
@@ -136,7 +132,8 @@ fn by_models(object: &DatabaseMigration, context: &Context, facts: &mut Facts) {
         return;
     };
     let VersionRows::Rows(rows) = &snapshot.rows else { return };
-    let Some(image) = models_of(object, context, image, rows) else {
+    let before = || image::remembered(object, context);
+    let Some(image) = due::image_of_models(object, image, rows, before) else {
         facts.models = ModelsView::NotAtHeads;
         return facts.obsolete.extend(all);
     };
@@ -145,25 +142,6 @@ fn by_models(object: &DatabaseMigration, context: &Context, facts: &mut Facts) {
     facts.next_comparison = compared.next.clone().map(|record| CompareRequest { record, image: image.image.clone() });
     facts.obsolete.extend(compared.obsolete.clone());
     facts.models = compared.models();
-}
-
-/// The image whose models the tables should have: models are of the newest revision. While another one is to be deployed and
-/// drift would hold it up, that is the image from before.
-fn models_of(
-    object: &DatabaseMigration,
-    context: &Context,
-    image: &Arc<Inspected>,
-    rows: &BTreeSet<String>,
-) -> Option<Arc<Inspected>> {
-    let at_heads = |image: &Arc<Inspected>| {
-        image.graph.as_ref().is_ok_and(|graph| rows.iter().eq(&BTreeSet::from_iter(graph.heads())))
-    };
-    if at_heads(image) {
-        return Some(image.clone());
-    }
-    let blocks = object.spec.drift.on_drift == OnDrift::Block;
-    let known = if blocks { image::remembered(object, context) } else { Vec::new() };
-    known.into_iter().find(at_heads)
 }
 
 async fn shown_plan(object: &DatabaseMigration, context: &Context) -> Result<Option<ShownPlan>, Error> {
@@ -176,57 +154,4 @@ async fn shown_plan(object: &DatabaseMigration, context: &Context) -> Result<Opt
         hash: if is_made_here(&map) { plan_hash(&map) } else { String::new() },
     };
     Ok(map.map(shown))
-}
-
-/// Whether the rows are others than the target's: then somebody wants to know what the way there does.
-fn is_pending(object: &DatabaseMigration, facts: &Facts) -> bool {
-    let (ImageView::Stored(image) | ImageView::Reported { image, .. }, DatabaseView::Seen(snapshot)) =
-        (&facts.image, &facts.database)
-    else {
-        return false;
-    };
-    let (Ok(graph), Ok(target)) = (&image.graph, Target::parse(&object.spec.target_revision)) else { return false };
-    let there = snapshot.rows.clone().into_set();
-    // A verification that fails may lead back from the target.
-    object.spec.stages.verify.on_failure == OnFailure::Downgrade
-        || graph.resolve_target(&target).map_or(true, |target| BTreeSet::from_iter(target) != there)
-}
-
-/// The table that env.py uses, as far as it is known.
-fn version_table(object: &DatabaseMigration, image: &ImageView) -> VersionTable {
-    let inspected = match image {
-        ImageView::Stored(image) | ImageView::Reported { image, .. } => Some(&image.inspection),
-        _ => None,
-    };
-    let spec = &object.spec.database;
-    let name = spec.version_table.clone().or_else(|| inspected.map(|i| i.version_table.clone()));
-    let schema = spec.version_table_schema.clone().or_else(|| inspected.and_then(|i| i.version_table_schema.clone()));
-    let measure = inspected.is_some_and(|i| i.revisions.iter().any(|r| r.id.chars().count() > ALEMBICS_WIDTH));
-    VersionTable { schema, name: name.unwrap_or_else(|| "alembic_version".to_owned()), measure }
-}
-
-/// What has run matters where another image is to be compared with it.
-fn ran(object: &DatabaseMigration, context: &Context, facts: &Facts) -> Option<Arc<Inspected>> {
-    let (ImageView::Stored(image) | ImageView::Reported { image, .. }) = &facts.image else { return None };
-    let success = object.status.as_ref()?.runs.last_success.as_ref()?;
-    if success.run.image == image.image { None } else { image::inspected_as(context, object, &success.run.image) }
-}
-
-/// Other images matter only when this one does not know the live rows, or the target.
-fn remembered(object: &DatabaseMigration, context: &Context, facts: &Facts) -> Vec<Arc<Inspected>> {
-    let (ImageView::Stored(image) | ImageView::Reported { image, .. }, DatabaseView::Seen(snapshot)) =
-        (&facts.image, &facts.database)
-    else {
-        return Vec::new();
-    };
-    let known = match (&snapshot.rows, &image.graph) {
-        (VersionRows::Rows(rows), Ok(graph)) => rows.iter().all(|row| graph.contains(row)),
-        _ => true,
-    };
-    let target = Target::parse(&object.spec.target_revision).ok();
-    let found = match (&target, &image.graph) {
-        (Some(target), Ok(graph)) => graph.resolve_target(target).is_ok(),
-        _ => true,
-    };
-    if known && found { Vec::new() } else { image::remembered(object, context) }
 }

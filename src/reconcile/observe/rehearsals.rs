@@ -8,7 +8,8 @@ use crate::{
     error::{Call, Error},
     jobs::{Kind, Rehearsal, is_made_here, rehearsal_verdict},
     reconcile::{
-        Context, cnpg,
+        cnpg,
+        context::Context,
         facts::{CnpgView, Facts, RehearsalEnd, RehearsalView},
     },
     text,
