@@ -14,7 +14,7 @@ use crate::{
     api::{DatabaseMigration, MANAGER},
     backoff::BackOff,
     controller,
-    db::Network,
+    db::{AllowedHost, AllowedHosts, Network},
     http,
     lease::{Candidate, Claim, Led},
     metrics::Metrics,
@@ -75,6 +75,10 @@ struct RunArgs {
     /// How many connections at a time the operator opens to one database server.
     #[arg(long, env = "ALEMBIC_OPERATOR_PROBE_CONNECTIONS", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
     probe_connections: u16,
+    /// Database hosts that the operator connects to, separated by commas: networks (10.0.0.0/8), addresses, names, or all names
+    /// below one (*.example.com). Without any all are allowed, but for loopback and link-local addresses.
+    #[arg(long, env = "ALEMBIC_OPERATOR_ALLOW_HOSTS", value_name = "HOST", value_delimiter = ',')]
+    allow_hosts: Vec<AllowedHost>,
     /// A YAML file with settings for every object: `defaults`, a partial spec, and `enforce`, what no object can weaken.
     #[arg(long, env = "ALEMBIC_OPERATOR_DEFAULTS", value_name = "FILE")]
     defaults: Option<PathBuf>,
@@ -184,6 +188,7 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     let metrics = Arc::new(Metrics::new(args.metrics_objects, Timestamp::now));
     let reporter = Reporter { controller: MANAGER.to_owned(), instance: std::env::var("POD_NAME").ok() };
+    let hosts = Arc::new(AllowedHosts::new(args.allow_hosts.clone()));
     let (notifier, notices) = args.notices.start(&metrics)?;
     let process = |claim| {
         Arc::new(Process {
@@ -197,6 +202,7 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
             notifier,
             claim,
             prober: Box::new(Network),
+            hosts: hosts.clone(),
             defaults: defaults.clone(),
             restricted: args.approval_restricted,
             clock: Timestamp::now,

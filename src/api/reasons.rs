@@ -86,6 +86,7 @@ reasons! {
         InvalidSpec = "InvalidSpec": "Correct the field that the message names.",
         InvalidUrl = "InvalidUrl": "Correct the URL in the Secret: postgresql://user:password@host:5432/name or mysql+pymysql://…, special characters percent-encoded.",
         UnsupportedDialect = "UnsupportedDialect": "Use a database that this version supports: PostgreSQL, MySQL or MariaDB; SQLite with `spec.database.probe.mode: Job`; any other of SQLAlchemy's with `spec.database.lock: Lease` as well.",
+        HostNotAllowed = "HostNotAllowed": "Use a host that the operator may connect to (`allowHosts` of the chart), have it added, or set `spec.database.probe.mode: Job`: then a pod of the namespace connects.",
         TlsFailed = "TLSFailed": "Correct sslmode in the URL, or the server's certificate.",
         PermissionDenied = "PermissionDenied": "Grant the user CONNECT on the database and SELECT on the version table.",
         Forbidden = "Forbidden": "Give the operator the right that the message names: see the chart's values for rbac and watchNamespaces; or make room in the quota that it names.",

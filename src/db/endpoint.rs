@@ -1,12 +1,12 @@
 //! Where a database is, who asks, and how: what the operator's own connection needs of a URL or of a spec; no I/O.
 
 use super::{
-    UrlError,
+    AllowedHosts, UrlError,
     parameters::Parameters,
     url::{Url, decoded, dialect_of},
 };
 use secrecy::{ExposeSecret, SecretString};
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 /// The kind of database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,6 +83,8 @@ pub struct Endpoint {
     pub(super) ca: Option<Vec<u8>>,
     /// The namespace in which a name without a dot is looked up.
     namespace: Option<String>,
+    /// Which hosts may be asked, where somebody else chose them.
+    pub(super) allowed: Option<Arc<AllowedHosts>>,
 }
 
 impl fmt::Debug for Endpoint {
@@ -118,6 +120,7 @@ impl Endpoint {
             writable: given.writable,
             ca: None,
             namespace: None,
+            allowed: None,
         };
         endpoint.complete()
     }
@@ -155,6 +158,7 @@ impl Endpoint {
             writable: false,
             ca: None,
             namespace: None,
+            allowed: None,
         };
         endpoint.complete()
     }
@@ -188,6 +192,11 @@ impl Endpoint {
     /// As a pod of this namespace would look: there `db` is the Service of that name in the same namespace.
     pub fn seen_from(self, namespace: &str) -> Self {
         Self { namespace: Some(namespace.to_owned()), ..self }
+    }
+
+    /// Asks these hosts alone.
+    pub fn among(self, hosts: Arc<AllowedHosts>) -> Self {
+        Self { allowed: Some(hosts), ..self }
     }
 
     pub fn dialect(&self) -> Dialect {

@@ -51,6 +51,10 @@ impl UrlError {
 /// Why the version rows could not be read. `place` is host, port and database.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProbeError {
+    #[error(
+        "the operator may not connect to a host of {place}: it is none of the hosts that it was allowed, or at an address of the operator's own machine"
+    )]
+    NotAllowed { place: String },
     #[error("no answer from {place}: {why}")]
     Unreachable { place: String, why: NoAnswer },
     #[error("{place} did not answer within {seconds} s")]
@@ -103,7 +107,7 @@ pub enum NoAnswer {
 }
 
 impl NoAnswer {
-    fn of(error: &std::io::Error) -> Self {
+    pub(super) fn of(error: &std::io::Error) -> Self {
         use std::io::ErrorKind as Kind;
         match error.kind() {
             Kind::ConnectionRefused => Self::Refused,
@@ -201,6 +205,7 @@ impl ProbeError {
             | Self::Full { .. }
             | Self::NoRoom { .. }
             | Self::Unexpected { .. } => "DatabaseUnreachable",
+            Self::NotAllowed { .. } => "HostNotAllowed",
             Self::ReadOnly { .. } => "DatabaseReadOnly",
             Self::AuthFailed { .. } | Self::NoPassword { .. } => "AuthFailed",
             Self::TlsFailed { .. } => "TLSFailed",

@@ -5,6 +5,7 @@ mod budget;
 mod endpoint;
 mod error;
 mod fingerprint;
+mod hosts;
 mod mysql;
 mod parameters;
 mod postgres;
@@ -15,6 +16,7 @@ pub use baseline::{Baseline, TooLarge, fingerprint};
 pub use endpoint::{CA_FILE, Dialect, Endpoint, TlsMode};
 pub use error::{NoAnswer, ProbeError, UrlError};
 pub use fingerprint::{ALGORITHM, Catalog, Definition, Exclude, Fingerprint, Incomparable, Objects, compare};
+pub use hosts::{AllowedHosts, Entry as AllowedHost};
 pub use rows::RowFault;
 pub use url::{dialect_name, dialect_of, scheme_of, secret_texts};
 
@@ -226,7 +228,13 @@ async fn first_of<'a, T>(
     let parts = u32::try_from(endpoint.servers.len()).unwrap_or(u32::MAX).max(1);
     let mut failed = None;
     for server in &endpoint.servers {
-        match in_time(endpoint, timeout / parts, connect(server)).await {
+        let connected = async {
+            if let Some(hosts) = &endpoint.allowed {
+                hosts.check(&endpoint.address(server), server.port, &endpoint.place()).await?;
+            }
+            connect(server).await
+        };
+        match in_time(endpoint, timeout / parts, connected).await {
             Err(error) if error.is_of_one_server() => failed = Some(error),
             result => return result,
         }

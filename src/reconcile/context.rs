@@ -2,7 +2,13 @@
 
 use super::{drift_schedule::DriftSchedule, inspections::InspectionCache, payloads::Payloads, servers::Servers};
 use crate::{
-    api::Defaults, backoff::BackOff, db::Prober, index::Indexed, lease::Claim, metrics::Metrics, notify::Notifier,
+    api::Defaults,
+    backoff::BackOff,
+    db::{AllowedHosts, Prober},
+    index::Indexed,
+    lease::Claim,
+    metrics::Metrics,
+    notify::Notifier,
 };
 use k8s_openapi::{
     api::{
@@ -36,6 +42,8 @@ pub struct Process {
     /// Whether this process may still act.
     pub claim: Claim,
     pub prober: Box<dyn Prober>,
+    /// Which database hosts it connects to.
+    pub hosts: Arc<AllowedHosts>,
     /// What the platform says for every object.
     pub defaults: Option<Defaults>,
     /// Whether only some may approve, as the chart's admission policies see to.

@@ -153,6 +153,12 @@ def test_restricted_approval_is_in_the_policies_and_told_to_the_operator():
         assert binding["matchResources"]["namespaceSelector"]["matchExpressions"][0]["values"] == ["shop"]
 
 
+def test_hosts_are_handed_on():
+    hosts = ["10.0.0.0/8", "*.databases.svc"]
+    [container] = pod(render(allowHosts=hosts))["containers"]
+    assert "--allow-hosts=10.0.0.0/8,*.databases.svc" in container["args"]
+
+
 def test_the_dashboard_asks_for_metrics_that_there_are():
     objects = render(metrics={"dashboard": {"enabled": True}})
     (config,) = [each for (kind, name), each in objects.items() if kind == "ConfigMap" and name.endswith("-dashboard")]

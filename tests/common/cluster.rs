@@ -160,6 +160,7 @@ impl Cluster {
                 notifier: Notifier::default(),
                 claim,
                 prober: Box::new(Simulated(world.clone())),
+                hosts: Arc::default(),
                 defaults: world.lock().unwrap_or_else(PoisonError::into_inner).defaults.clone(),
                 restricted: false,
                 clock,

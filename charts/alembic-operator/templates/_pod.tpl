@@ -42,6 +42,9 @@ containers:
       {{- end }}
       - --concurrency={{ .Values.concurrency }}
       - --probe-connections={{ .Values.probeConnections }}
+      {{- with .Values.allowHosts }}
+      - --allow-hosts={{ join "," . }}
+      {{- end }}
       - --metrics-objects={{ .Values.metrics.objects }}
       {{- if include "alembic-operator.shared" . }}
       - --defaults=/etc/alembic-operator/defaults.yaml

@@ -42,7 +42,10 @@ pub async fn endpoint(object: &DatabaseMigration, context: &Context) -> Result<R
     };
     let by_job = database.probe.mode == ProbeMode::Job;
     let namespace = object.namespace().unwrap_or_default();
-    let endpoint = located.endpoint.filter(|_| !by_job).map(|endpoint| endpoint.seen_from(&namespace));
+    let endpoint = located
+        .endpoint
+        .filter(|_| !by_job)
+        .map(|endpoint| endpoint.seen_from(&namespace).among(context.process.hosts.clone()));
     let located = Located { endpoint, ..located };
     let Some(tls) = &database.tls else { return Ok(Ok(located)) };
     let pem = secrets.value(&tls.ca_from.secret_key_ref).await?;
