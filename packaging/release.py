@@ -2,7 +2,7 @@
 """release [--arch ARCH…] makes every file of a release in dist/ and publishes nothing; `make release-dry-run` calls it.
 
 The machine's own architecture is built by cargo as it is; with --zig, and for others, cargo-zigbuild builds for an older glibc. Another
-architecture needs Rust's target (`rustup target add`)."""
+architecture needs Rust's target (`rustup target add`). With --built the programs are there already."""
 import argparse
 import datetime
 import hashlib
@@ -48,8 +48,13 @@ def has_target(arch):
     return (pathlib.Path(output("rustc", "--print", "sysroot")) / "lib" / "rustlib" / sbom.TARGETS[arch]).exists()
 
 
-def build(arch, zig):
+def build(arch, zig, built):
     """The programs for an architecture."""
+    if built:
+        lacking = [name for name in programs() if not (built / name).is_file()]
+        if lacking:
+            raise SystemExit(f"{built} lacks {', '.join(lacking)}")
+        return [built / name for name in programs()]
     if arch == NATIVE and not zig:
         run("cargo", "build", "--release", "--locked", "--bins")
         return [TARGET / "release" / name for name in programs()]
@@ -116,7 +121,10 @@ def main():
     arguments.add_argument("--image", default="alembic-operator", help="the image's name, without a tag")
     arguments.add_argument("--url", default="RELEASE_URL", help="where the files of the release will be")
     arguments.add_argument("--zig", action="store_true", help="build every architecture with zig")
+    arguments.add_argument("--built", type=pathlib.Path, help="a folder with the programs for this machine, made before")
     wanted = arguments.parse_args()
+    if wanted.built and wanted.arch != [NATIVE]:
+        raise SystemExit(f"--built has the programs for {NATIVE} alone")
     version = manifest()["package"]["version"]
     seconds = int(output("git", "show", "-s", "--format=%ct", "HEAD"))
     created = datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -124,7 +132,7 @@ def main():
     DIST.mkdir()
     layout, plugins = image.Layout(labels(version, created), created), {}
     for arch in wanted.arch:
-        binaries = build(arch, wanted.zig)
+        binaries = build(arch, wanted.zig, wanted.built)
         archives = {binary.name: archive(version, arch, binary) for binary in binaries}
         plugins |= {arch: file for name, file in archives.items() if name == "kubectl-dbmigration"}
         size = layout.add(arch, [binary for binary in binaries if binary.name == "alembic-operator"])
