@@ -293,14 +293,18 @@ pub(super) fn identified(
     let down = plan.direction == Direction::Downgrade;
     let sql: Vec<Option<&String>> =
         plan.steps.iter().map(|step| image.revision(step).and_then(|r| r.script(down).sha256.as_ref())).collect();
+    // Where not all of the SQL is known, what runs is in the image beside the revision files: in helpers, and in env.py.
+    let is_seen = |step: &String| image.revision(step).is_some_and(|r| r.script(down).opaque.is_empty());
+    let unseen = (!plan.steps.iter().all(is_seen)).then(|| image.digest.as_ref().unwrap_or(&image.image));
     let identity = serde_json::json!([
-        3,
+        4,
         direction,
         plan.from,
         plan.targets,
         plan.end,
         digest,
         sql,
+        unseen,
         turn,
         database.place,
         database.identity
