@@ -161,7 +161,7 @@ impl Actor<'_> {
         is_made_here(there) && JobRecord::of(there).is_some_and(|record| Some(record.uid) == self.object.uid())
     }
 
-    fn jobs(&self) -> Api<Job> {
+    pub(super) fn jobs(&self) -> Api<Job> {
         Api::namespaced(self.context.client.clone(), &self.namespace)
     }
 }

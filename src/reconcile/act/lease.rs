@@ -4,7 +4,7 @@
 
 use super::{Actor, gone};
 use crate::{
-    api::ANNOTATION_LEASE,
+    api::{ANNOTATION_LEASE, LockKind},
     call::{call, refusal},
     error::Error,
 };
@@ -57,16 +57,19 @@ impl Actor<'_> {
 
     /// Gives another sign of the Lease of a run that works. One that can't be given holds nothing up: the Job lives.
     pub(super) async fn keep_lease(&self, job: &str) {
-        if let Some(lease) = self.lease_of(job)
-            && let Err(error) = self.take_lease(&lease, job).await
-        {
-            tracing::warn!(object = self.object.name_any(), lease, %error, "the Lease is not renewed");
+        let kept = match self.lease_of(job).await {
+            Ok(Some(lease)) => self.take_lease(&lease, job).await,
+            Ok(None) => Ok(()),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = kept {
+            tracing::warn!(object = self.object.name_any(), job, %error, "the Lease is not renewed");
         }
     }
 
     /// Gives the Lease of an ended run back, where it is still that run's.
     pub(super) async fn give_lease_back(&self, job: &str) -> Result<(), Error> {
-        let Some(name) = self.lease_of(job) else { return Ok(()) };
+        let Some(name) = self.lease_of(job).await? else { return Ok(()) };
         let leases = self.leases();
         let Some(lease) = call(&format!("get Lease {name}"), leases.get_opt(&name)).await? else { return Ok(()) };
         let holder = lease.spec.as_ref().and_then(|spec| spec.holder_identity.as_deref());
@@ -90,10 +93,17 @@ impl Actor<'_> {
         }
     }
 
-    /// The Lease that a Job was made under.
-    fn lease_of(&self, job: &str) -> Option<String> {
-        let job = self.context.stores.jobs.get(&ObjectRef::new(job).within(&self.namespace))?;
-        job.annotations().get(ANNOTATION_LEASE).cloned()
+    /// The Lease that a Job was made under. The watch may not know the Job yet, and the run has ended nevertheless: then the
+    /// API server itself is asked.
+    async fn lease_of(&self, job: &str) -> Result<Option<String>, Error> {
+        if let Some(seen) = self.context.stores.jobs.get(&ObjectRef::new(job).within(&self.namespace)) {
+            return Ok(seen.annotations().get(ANNOTATION_LEASE).cloned());
+        }
+        if self.object.spec.database.lock != LockKind::Lease {
+            return Ok(None);
+        }
+        let live = call(&format!("get Job {job}"), self.jobs().get_metadata_opt(job)).await?;
+        Ok(live.and_then(|job| job.annotations().get(ANNOTATION_LEASE).cloned()))
     }
 
     fn held_by(&self, holder: String, before: LeaseSpec) -> LeaseSpec {
