@@ -166,7 +166,9 @@ def test_an_image_that_does_not_exist(space, push):
 def test_a_volume_that_comes_later(space, shop):
     """The kubelet tells in an event alone why a pod on a node does not start."""
     volume = {"name": "settings", "configMap": {"name": "app-settings"}}
-    app = space.migration(shop["1"], podTemplate={"spec": {"volumes": [volume]}})
+    # The kubelet waits for those volumes alone that a container mounts.
+    container = {"name": "alembic", "volumeMounts": [{"name": "settings", "mountPath": "/settings"}]}
+    app = space.migration(shop["1"], podTemplate={"spec": {"volumes": [volume], "containers": [container]}})
     app.wait("PodStuck", seconds=60)
     assert "app-settings" in app.message() and app.condition("Reconciling")["status"] == "True"
     apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "app-settings", "namespace": space.name}, "data": {}})
