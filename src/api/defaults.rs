@@ -158,17 +158,17 @@ mod tests {
     fn the_object_wins_where_it_says_something() {
         let shared = defaults(
             json!({ "policy": { "downgrade": "Allow", "approval": { "mode": "OnHazard", "threshold": "Low" } },
-                "timeouts": { "lock": "5s", "run": "1h" }, "database": { "env": ["URL"] } }),
+                "timeouts": { "lock": "5s", "run": "1h" }, "database": { "urlEnv": ["URL"] } }),
             &[],
         );
         let own = json!({ "image": "shop:1", "policy": { "downgrade": "Deny" }, "timeouts": { "lock": "1s" },
-            "database": { "env": ["A", "B"] } });
+            "database": { "urlEnv": ["A", "B"] } });
         let spec = shared.under(own);
         assert_eq!(
             spec,
             json!({ "image": "shop:1",
                 "policy": { "downgrade": "Deny", "approval": { "mode": "OnHazard", "threshold": "Low" } },
-                "timeouts": { "lock": "1s", "run": "1h" }, "database": { "env": ["A", "B"] } })
+                "timeouts": { "lock": "1s", "run": "1h" }, "database": { "urlEnv": ["A", "B"] } })
         );
     }
 

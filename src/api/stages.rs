@@ -127,7 +127,7 @@ pub struct Verify {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]
     pub image: Option<String>,
-    /// What it starts; exit code 0 is a success. It gets the URL in the variables of database.env as the Secret has it, and
+    /// What it starts; exit code 0 is a success. It gets the URL in the variables of database.urlEnv as the Secret has it, and
     /// with database.connection its parts in ALEMBIC_OPERATOR_DB_DIALECT, _HOST, _PORT, _NAME, _USERNAME and _PASSWORD.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(min = 1, max = 64), inner(length(max = 16384)))]

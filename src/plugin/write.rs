@@ -106,7 +106,7 @@ impl First {
     pub fn yaml(&self) -> Result<String, serde_yaml::Error> {
         let mut database = json!({ "urlFrom": { "secretKeyRef": { "name": self.url.secret, "key": self.url.key } } });
         if self.url.variable != "DATABASE_URL" {
-            database["env"] = json!([self.url.variable]);
+            database["urlEnv"] = json!([self.url.variable]);
         }
         let mut spec = json!({ "image": self.image, "targetRevision": self.target, "database": database });
         if let Some(pod) = &self.pod {

@@ -32,7 +32,7 @@ pub struct Database {
     /// sqlalchemy.url, for an env.py that reads only alembic.ini.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), inner(length(max = 128), regex(pattern = r"^[A-Za-z_][A-Za-z0-9_]*$")))]
-    pub env: Vec<String>,
+    pub url_env: Vec<String>,
 
     /// SQLAlchemy driver to put into the URL when it names none: postgresql://… with `psycopg` becomes
     /// postgresql+psycopg://….
@@ -81,7 +81,7 @@ impl Database {
 
     /// The variables that carry the URL, with the default filled in.
     pub fn env_names(&self) -> Vec<String> {
-        if self.env.is_empty() { vec!["DATABASE_URL".to_owned()] } else { self.env.clone() }
+        if self.url_env.is_empty() { vec!["DATABASE_URL".to_owned()] } else { self.url_env.clone() }
     }
 }
 
