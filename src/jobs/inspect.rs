@@ -9,6 +9,7 @@ use super::{
     pod_template::PodTemplateError,
     report::{Report, RunState, no_report, reason_of_class},
     task::Action,
+    users_pod::users_pod,
 };
 use crate::{
     api::{DatabaseMigration, LockKind, Problem, Reason, RunResult},
@@ -53,7 +54,7 @@ pub fn inspection_key(object: &DatabaseMigration, dialect: &str) -> String {
         super::program::name(),
         spec.image,
         spec.alembic,
-        spec.pod_template,
+        users_pod(spec),
         spec.database.env_names(),
         spec.database.driver,
         spec.database.version_table,

@@ -7,6 +7,7 @@ use super::{
     pod_template::{Payload, PodTemplateError, pod_template},
     scratch::Scratch,
     task::{Action, Task},
+    users_pod::users_pod,
 };
 use crate::api::{ANNOTATION_RECORD, DatabaseMigration, LABEL_ACTION, LABEL_MANAGED_BY, LABEL_OBJECT, MANAGER};
 use k8s_openapi::api::{
@@ -49,9 +50,9 @@ pub(super) fn runner_job(
 ) -> Result<Job, PodTemplateError> {
     let task = Task::new(input.object, action);
     let task = if input.scratch.is_some() { task.on_scratch() } else { task };
-    let user = input.object.spec.pod_template.as_ref();
+    let user = users_pod(&input.object.spec);
     let payload = Payload::Runner { task: &task };
-    let template = pod_template(input, user, &labels(input.object, record.kind()), &payload, deadline)?;
+    let template = pod_template(input, user.as_ref(), &labels(input.object, record.kind()), &payload, deadline)?;
     job(input.object, record, template)
 }
 

@@ -30,6 +30,7 @@ mod run;
 mod scratch;
 mod stuck;
 mod task;
+mod users_pod;
 mod verify;
 
 pub use backup::{BACKUP_FIELD, BackupRequest, cnpg_backup, cnpg_object};
@@ -66,6 +67,7 @@ pub use run::{EndedRun, RunRequest, run_job, run_name};
 pub use scratch::Scratch;
 pub use stuck::{START_DEADLINE, initializing, is_slow, tells_why_stuck};
 pub use task::{Action, ConnectionTask, History, Limit, Reads, Run, Source, Task};
+pub use users_pod::users_pod;
 pub use verify::{VERIFY_FIELD, VerifyRequest};
 
 use crate::api::RunRecord;

@@ -234,6 +234,7 @@ fn merge_lists(base: &mut Vec<Value>, over: Vec<Value>) {
 mod tests {
     use super::*;
     use crate::jobs::task::{Action, USERNAME_ENV};
+    use crate::jobs::users_pod;
 
     fn pod(spec: Value) -> Result<PodTemplateSpec, PodTemplateError> {
         let object: DatabaseMigration = serde_json::from_value(json!({
@@ -244,7 +245,7 @@ mod tests {
         let task = Task::new(&object, Action::Inspect);
         pod_template(
             JobInput { object: &object, image: "shop@sha256:ab", scratch: None },
-            object.spec.pod_template.as_ref(),
+            users_pod(&object.spec).as_ref(),
             &BTreeMap::new(),
             &Payload::Runner { task: &task },
             None,

@@ -8,6 +8,7 @@ use super::{
     pod_template::{PROGRAM_VOLUME, Payload, PodTemplateError, pod_template},
     program,
     task::{Action, Task},
+    users_pod::users_pod,
 };
 use crate::api::{DatabaseMigration, LABEL_ACTION, LABEL_OBJECT};
 use k8s_openapi::api::{
@@ -103,10 +104,10 @@ pub fn author_job(input: JobInput, author: Author, asked_at: &str) -> Result<Job
         Author::Merge(merge) => Action::Merge(merge),
     };
     let task = Task::new(object, action);
-    let user = object.spec.pod_template.as_ref();
+    let user = users_pod(&object.spec);
     let name = author_job_name(object, asked_at);
     let payload = Payload::Runner { task: &task };
-    let mut template = pod_template(input, user, &labels(object), &payload, Some(AUTHOR_DEADLINE))?;
+    let mut template = pod_template(input, user.as_ref(), &labels(object), &payload, Some(AUTHOR_DEADLINE))?;
     mount_own_program(&mut template, &name);
     Ok(Job {
         metadata: ObjectMeta {

@@ -4,6 +4,7 @@ use super::{
     JobInput, JobRecord, JobRequest, Kind,
     job::{job, labels},
     pod_template::{Payload, PodTemplateError, pod_template},
+    users_pod::users_pod,
 };
 use crate::api::DatabaseMigration;
 use k8s_openapi::api::batch::v1::Job;
@@ -32,10 +33,10 @@ impl JobRequest for VerifyRequest {
     fn job(&self, object: &DatabaseMigration) -> Result<Option<Job>, PodTemplateError> {
         let verify = &object.spec.stages.verify;
         let deadline = i64::try_from(self.timeout.as_secs().max(1)).unwrap_or(i64::MAX);
-        let user = verify.pod_template.as_ref().or(object.spec.pod_template.as_ref());
+        let user = verify.pod_template.clone().or_else(|| users_pod(&object.spec));
         let input = JobInput { object, image: &self.image, scratch: None };
         let payload = Payload::Command { command: &verify.command, args: &verify.args };
-        let template = pod_template(input, user, &labels(object, Kind::Verify), &payload, Some(deadline))?;
+        let template = pod_template(input, user.as_ref(), &labels(object, Kind::Verify), &payload, Some(deadline))?;
         job(object, &self.record, template).map(Some)
     }
 }

@@ -72,8 +72,7 @@ def test_a_project_run_by_poetry(space, push):
     # The image's own Python has the packages, and the root file system may be read-only.
     env = [{"name": name, "value": value} for name, value in
            {"POETRY_VIRTUALENVS_CREATE": "false", "POETRY_CACHE_DIR": "/tmp/poetry", "HOME": "/tmp"}.items()]
-    migration = space.migration(image, alembic={"command": ["poetry", "run", "python3"]},
-                                podTemplate={"spec": {"containers": [{"name": "alembic", "env": env}]}})
+    migration = space.migration(image, alembic={"command": ["poetry", "run", "python3"]}, env=env)
     migration.wait_ready()
     assert space.rows() == [A]
 

@@ -93,6 +93,17 @@ fn kustomized(schema: &serde_json::Value, path: &str, places: &mut Vec<(&'static
         places.extend(OF_A_POD.iter().map(|(kind, end)| (*kind, format!("{path}/{end}"))));
         return;
     }
+    // The short forms of a container's fields.
+    let short = |form: &str, end: &str| path.ends_with(form).then(|| format!("{path}/{end}"));
+    let open = schema["x-kubernetes-preserve-unknown-fields"] == true;
+    for (form, kind, end) in [
+        ("/env", "Secret", "valueFrom/secretKeyRef/name"),
+        ("/env", "ConfigMap", "valueFrom/configMapKeyRef/name"),
+        ("/envFrom", "Secret", "secretRef/name"),
+        ("/envFrom", "ConfigMap", "configMapRef/name"),
+    ] {
+        places.extend(short(form, end).filter(|_| open).map(|path| (kind, path)));
+    }
     for (name, field) in schema["properties"].as_object().into_iter().flatten() {
         kustomized(field, &format!("{path}/{name}"), places);
     }

@@ -15,7 +15,7 @@ pub use alembic::{Adopt, AdoptVerify, Alembic};
 pub use backup::{BackupJob, BackupTemplate, CnpgBackup, CnpgMethod};
 pub use database::{Connection, Database, Dialect, LockKind, Part, Probe, ProbeMode, SecretKey, Tls, ValueFrom};
 pub use drift::{Drift, DriftMode, OnDrift};
-pub use pod::{ImagePullPolicy, PodMetadata, PodTemplate};
+pub use pod::{ImagePullPolicy, PodMetadata, PodShorthands, PodTemplate};
 pub use policy::{AllowedHazard, ApprovalMode, ApprovalPolicy, DowngradePolicy, HazardPolicy, Policy};
 pub use run::{Retry, Strategy, Timeouts};
 
@@ -195,8 +195,12 @@ pub struct DatabaseMigrationSpec {
     #[schemars(range(min = 1, max = 100))]
     pub history_limit: Option<i32>,
 
-    /// Labels, annotations and pod spec fields to merge into the Jobs' pods: resources, service account, pull
-    /// secrets, volumes, node placement, security context, sidecars.
+    /// Variables, service account, pull secrets and resources of the Jobs' pods.
+    #[serde(flatten)]
+    pub pod: PodShorthands,
+
+    /// Labels, annotations and pod spec fields to merge into the Jobs' pods, over the short forms beside it: volumes,
+    /// node placement, security context, sidecars.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod_template: Option<PodTemplate>,
 }

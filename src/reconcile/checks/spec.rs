@@ -2,7 +2,7 @@
 
 use crate::{
     api::{DatabaseMigrationSpec, DowngradePolicy, OnFailure, Problem, Reason, When, duration_problem},
-    jobs::{BACKUP_FIELD, POD_TEMPLATE_FIELD, VERIFY_FIELD, check_pod_template},
+    jobs::{BACKUP_FIELD, POD_TEMPLATE_FIELD, VERIFY_FIELD, check_pod_template, users_pod},
     revisions::Target,
 };
 
@@ -16,8 +16,11 @@ pub fn spec_problem(spec: &DatabaseMigrationSpec) -> Option<Problem> {
 }
 
 fn pod_template_problem(spec: &DatabaseMigrationSpec) -> Option<Problem> {
+    let whole = users_pod(spec);
     let templates = [
         (POD_TEMPLATE_FIELD, spec.pod_template.as_ref().map(|template| &template.spec)),
+        // The template alone is right by now.
+        ("spec.env, envFrom or resources", whole.as_ref().map(|template| &template.spec)),
         (VERIFY_FIELD, spec.stages.verify.pod_template.as_ref().map(|template| &template.spec)),
         (BACKUP_FIELD, spec.stages.backup.job.as_ref().map(|job| &job.template.spec)),
     ];
