@@ -85,7 +85,7 @@ def test_env_py_that_shows_its_url(pg_project, pg):
     pg_project.env(setup="raise ValueError(repr(os.environ['DATABASE_URL']) + ' PGPASSWORD=hunter2 ' + %r)" % PASSWORD)
     env = pg_project.folder / "migrations" / "env.py"
     env.write_text("import os\n" + env.read_text())
-    outcome = pg_project.inspect().failed("EnvPyFailed", "PGPASSWORD=***", "ValueError: '***'")
+    outcome = pg_project.inspect().failed("EnvPyFailed", "PGPASSWORD='***'", "ValueError: '***'")
     assert "hunter2" not in outcome.error["message"]
 
 

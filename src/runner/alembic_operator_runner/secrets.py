@@ -15,7 +15,7 @@ class Secrets:
         # A string stays one, and a statement keeps its end: what is left of SQL is read again.
         (re.compile(r"((?:PG|MYSQL_|DB_)?PASS(?:WORD|WD)?|MYSQL_PWD)(\s*=\s*|\s+)(?:'(?:[^']|'')*'|(\")[^\"]*\")", re.I),
          lambda found: found[1] + found[2] + ("\"***\"" if found[3] else "'***'")),
-        (re.compile(r"((?:PG|MYSQL_|DB_)?PASS(?:WORD|WD)|MYSQL_PWD)(\s*=\s*)[^\s'\";]+", re.I), r"\1\2'***'"),
+        (re.compile(r"((?:PG|MYSQL_|DB_)?PASS(?:WORD|WD)|MYSQL_PWD)(\s*=\s*)(?:[^\s'\";]|;(?=\S))+", re.I), r"\1\2'***'"),
     ]
 
     def __init__(self):
