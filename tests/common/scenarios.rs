@@ -428,6 +428,8 @@ async fn unused_inspection(cluster: Arc<Cluster>) {
     cluster.settled().await;
     let stored = || cluster.end().keys().filter(|name| name.contains("alembic-inspection")).count();
     assert_eq!(stored(), 2);
+    // Each is kept for an hour in any case.
+    tokio::time::sleep(Duration::from_secs(3600)).await;
     cluster.wait("one of them has gone", || stored() == 1).await;
     assert_eq!(cluster.reason("shop"), "AtTarget");
     ran(&cluster, &[("upgrade", "", "c")]);
