@@ -11,7 +11,7 @@ use crate::{
 use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
 use kube::{
     Api, Resource, ResourceExt,
-    api::{DeleteParams, DynamicObject, Patch, PostParams, Preconditions},
+    api::{DeleteParams, DynamicObject, ListParams, Patch, PostParams, Preconditions},
 };
 use serde_json::json;
 
@@ -63,14 +63,22 @@ impl Actor<'_> {
             }),
             ..DeleteParams::background()
         };
+        let pods: Api<Pod> = Api::namespaced(self.context.client.clone(), &self.namespace);
         let version = match &unstarted.pod {
             Some(pod) => {
-                let pods: Api<Pod> = Api::namespaced(self.context.client.clone(), &self.namespace);
                 let what = format!("delete pod {}", pod.name);
                 gone(call(&what, pods.delete(&pod.name, &as_seen(&pod.uid, Some(&pod.version)))).await)?;
                 None
             }
-            None => Some(unstarted.version.as_str()),
+            None => {
+                // The watch of pods may be behind that of Jobs: one may be at work by now.
+                let own = ListParams::default().labels(&format!("batch.kubernetes.io/job-name={}", unstarted.name));
+                let live = call(&format!("list the pods of {}", unstarted.name), pods.list_metadata(&own)).await?;
+                if !live.items.is_empty() {
+                    return Err(Error::Stale(unstarted.name.clone()));
+                }
+                Some(unstarted.version.as_str())
+            }
         };
         let what = format!("delete Job {}", unstarted.name);
         gone(call(&what, self.jobs().delete(&unstarted.name, &as_seen(&unstarted.uid, version))).await)
