@@ -63,6 +63,24 @@ pub(super) struct Column {
     pub loses_letters: bool,
 }
 
+impl Column {
+    /// A column of which no more is said than its name and its type.
+    pub fn new(name: String, ty: Type, filled: Filled) -> Self {
+        Self {
+            name,
+            ty,
+            not_null: false,
+            primary_key: false,
+            unique: false,
+            default: Default::Nothing,
+            filled,
+            references: false,
+            checked: false,
+            loses_letters: false,
+        }
+    }
+}
+
 /// The DEFAULT of a column.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Default {

@@ -12,18 +12,8 @@ use crate::lint::{
 pub(super) fn read(mut at: Cursor<'_>) -> Option<Column> {
     let name = at.part()?;
     let ty = Type::read(&mut at);
-    let mut column = Column {
-        filled: if ty.name == "serial" && at.dialect.is_mysql() { Filled::Numbered } else { Filled::No },
-        name,
-        ty,
-        not_null: false,
-        primary_key: false,
-        unique: false,
-        default: Default::Nothing,
-        references: false,
-        checked: false,
-        loses_letters: false,
-    };
+    let filled = if ty.name == "serial" && at.dialect.is_mysql() { Filled::Numbered } else { Filled::No };
+    let mut column = Column::new(name, ty, filled);
     while !at.is_done() {
         clause(&mut at, &mut column);
     }

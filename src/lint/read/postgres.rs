@@ -167,18 +167,9 @@ fn action(action: &AlterTableAction, to: &mut Vec<Operation>, out: &mut Reading)
 
 fn add_column(add: &ast::AddColumn) -> Operation {
     let ty = type_of(add.ty());
-    let mut column = Column {
-        name: add.column_name().and_then(|name| part_of(&name)).unwrap_or_default(),
-        filled: if ty.is_serial() { Filled::Numbered } else { Filled::No },
-        ty,
-        not_null: false,
-        primary_key: false,
-        unique: false,
-        default: Default::Nothing,
-        references: false,
-        checked: false,
-        loses_letters: false,
-    };
+    let name = add.column_name().and_then(|name| part_of(&name)).unwrap_or_default();
+    let filled = if ty.is_serial() { Filled::Numbered } else { Filled::No };
+    let mut column = Column::new(name, ty, filled);
     for constraint in add.constraints() {
         match constraint {
             ast::Constraint::DefaultConstraint(default) => column.default = default_of(&default),

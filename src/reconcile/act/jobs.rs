@@ -6,12 +6,12 @@ use crate::{
     call::{call, refusal},
     error::{Call, Error},
     jobs::{BackupRequest, JobInput, JobRecord, JobRequest, cnpg_object, is_made_here, program_config_map, run_job},
-    reconcile::{cnpg, effects::Unstarted, gates::Start},
+    reconcile::{cnpg, effects::Unstarted, gates::Start, observe::list_pods},
 };
 use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
 use kube::{
     Api, Resource, ResourceExt,
-    api::{DeleteParams, DynamicObject, ListParams, Patch, PostParams, Preconditions},
+    api::{DeleteParams, DynamicObject, Patch, PostParams, Preconditions},
 };
 use serde_json::json;
 
@@ -40,10 +40,7 @@ impl Actor<'_> {
         }
         if self.object.spec.database.lock == LockKind::Lease {
             // Taken before the Job was made, it may have run out since.
-            let there = call(&format!("get Job {name}"), self.jobs().get_metadata_opt(name)).await?;
-            if let Some(lease) = there.as_ref().and_then(|job| job.annotations().get(ANNOTATION_LEASE)) {
-                self.take_lease(lease, name).await?;
-            }
+            self.renew_lease(name).await?;
         }
         let patch = Patch::Merge(json!({ "metadata": { "ownerReferences": null }, "spec": { "suspend": false } }));
         match call(&format!("release Job {name}"), self.jobs().patch_metadata(name, &as_manager(), &patch)).await {
@@ -72,9 +69,7 @@ impl Actor<'_> {
             }
             None => {
                 // The watch of pods may be behind that of Jobs: one may be at work by now.
-                let own = ListParams::default().labels(&format!("batch.kubernetes.io/job-name={}", unstarted.name));
-                let live = call(&format!("list the pods of {}", unstarted.name), pods.list_metadata(&own)).await?;
-                if !live.items.is_empty() {
+                if !list_pods(&self.namespace, &unstarted.name, self.context).await?.is_empty() {
                     return Err(Error::Stale(unstarted.name.clone()));
                 }
                 Some(unstarted.version.as_str())

@@ -57,13 +57,16 @@ impl Actor<'_> {
 
     /// Gives another sign of the Lease of a run that works. One that can't be given holds nothing up: the Job lives.
     pub(super) async fn keep_lease(&self, job: &str) {
-        let kept = match self.lease_of(job).await {
-            Ok(Some(lease)) => self.take_lease(&lease, job).await,
-            Ok(None) => Ok(()),
-            Err(error) => Err(error),
-        };
-        if let Err(error) = kept {
+        if let Err(error) = self.renew_lease(job).await {
             tracing::warn!(object = self.object.name_any(), job, %error, "the Lease is not renewed");
+        }
+    }
+
+    /// Takes the Lease of a Job once more, if it was made under one.
+    pub(super) async fn renew_lease(&self, job: &str) -> Result<(), Error> {
+        match self.lease_of(job).await? {
+            Some(lease) => self.take_lease(&lease, job).await,
+            None => Ok(()),
         }
     }
 

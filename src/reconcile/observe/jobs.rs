@@ -272,7 +272,8 @@ fn as_its_job(job: &Job, kind: Kind, state: PodState) -> PodState {
     }
 }
 
-async fn list_pods(namespace: &str, job: &str, context: &Context) -> Result<Vec<Arc<Pod>>, Error> {
+/// The pods of a Job as they are now: the watch may be behind.
+pub async fn list_pods(namespace: &str, job: &str, context: &Context) -> Result<Vec<Arc<Pod>>, Error> {
     let api: Api<Pod> = Api::namespaced(context.client.clone(), namespace);
     let selector =
         ListParams::default().labels(&format!("{LABEL_MANAGED_BY}={MANAGER},batch.kubernetes.io/job-name={job}"));

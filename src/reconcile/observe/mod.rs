@@ -7,6 +7,8 @@ mod jobs;
 mod rehearsals;
 mod schema;
 
+pub use jobs::list_pods;
+
 use self::database::Located;
 
 use super::{
