@@ -75,7 +75,9 @@ def test_secrets_are_read_by_name_alone(plain):
 
 
 def test_nothing_is_made_unasked(plain):
-    assert kinds(plain) == {"ServiceAccount", "Deployment", "Service", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding", "CustomResourceDefinition"}
+    approval = {"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}
+    rights = {"ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"}
+    assert kinds(plain) == {"Deployment", "Service", "CustomResourceDefinition"} | rights | approval
 
 
 def deployment_of(objects):
@@ -84,8 +86,9 @@ def deployment_of(objects):
 
 
 def test_one_namespace_needs_no_right_elsewhere():
-    objects = objects_of({"watchNamespaces": ["shop", "billing"], "rbac": {"aggregate": False}})
-    assert not {"ClusterRole", "ClusterRoleBinding"} & {each["kind"] for each in objects}
+    """And who has no rights in the cluster can install it, beside a CRD that is there."""
+    objects = objects_of({"watchNamespaces": ["shop", "billing"], "rbac": {"aggregate": False}, "approval": {"restrict": False}, "crds": {"install": False}})
+    assert all("namespace" in each["metadata"] for each in objects), {each["kind"] for each in objects}
     roles = {each["metadata"]["namespace"]: each["rules"] for each in objects if each["kind"] == "Role"}
     own = roles.pop(deployment_of(objects)["metadata"]["namespace"])
     assert list(roles) == ["shop", "billing"] and [rule["resources"] for rule in own] == [["leases"]]
@@ -99,7 +102,6 @@ EVERYTHING = {
     "podDisruptionBudget": {"enabled": True},
     "networkPolicy": {"enabled": True, "ingressFrom": [{"namespaceSelector": {}}]},
     "topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "DoNotSchedule"}],
-    "approval": {"restrict": True},
     "metrics": {"serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}}, "podMonitor": {"enabled": True},
                 "prometheusRule": {"enabled": True, "runbookBase": "https://docs.example.com/"}},
 }
@@ -141,8 +143,12 @@ def test_settings_for_every_object_are_mounted():
 
 
 def test_restricted_approval_is_in_the_policies_and_told_to_the_operator():
-    assert "--approval-restricted" not in pod(render())["containers"][0]["args"]
-    objects = render(approval={"restrict": True, "trustedUsers": ["kueue"]}, watchNamespaces=["shop"])
+    """They are there without being asked for."""
+    free = render(approval={"restrict": False})
+    assert "--approval-restricted" not in pod(free)["containers"][0]["args"]
+    assert not any("approv" in name or kind.startswith("ValidatingAdmissionPolicy") for kind, name in free)
+    assert ("ClusterRole", "alembic-operator-approver") in render()
+    objects = render(approval={"trustedUsers": ["kueue"]}, watchNamespaces=["shop"])
     assert "--approval-restricted" in pod(objects)["containers"][0]["args"]
     own = "system:serviceaccount:alembic-operator:alembic-operator"
     policies = {name: each["spec"] for (kind, name), each in objects.items() if kind == "ValidatingAdmissionPolicy"}
