@@ -3,7 +3,10 @@
 
 use super::{ProbeError, error::NoAnswer};
 use ipnet::IpNet;
-use std::{net::IpAddr, str::FromStr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    str::FromStr,
+};
 
 /// The hosts that may be asked. Without any entry all are, but for addresses that never are a database of somebody else's:
 /// loopback, link-local (where clouds have their metadata), unspecified and multicast.
@@ -56,14 +59,15 @@ impl AllowedHosts {
         Self(entries)
     }
 
-    /// Refuses a host that is not allowed. `address` is what is looked up for it, at the moment of asking: a name may lead
-    /// elsewhere each time.
-    pub(super) async fn check(&self, address: &str, port: u16, place: &str) -> Result<(), ProbeError> {
-        let found = tokio::net::lookup_host((address, port))
+    /// The addresses of a host that is allowed. `name` is what is looked up for it, at the moment of asking: a name may lead
+    /// elsewhere each time, so only these addresses may be connected to.
+    pub(super) async fn addresses(&self, name: &str, port: u16, place: &str) -> Result<Vec<SocketAddr>, ProbeError> {
+        let found = tokio::net::lookup_host((name, port))
             .await
             .map_err(|error| ProbeError::Unreachable { place: place.to_owned(), why: NoAnswer::of(&error) })?;
-        let addresses: Vec<IpAddr> = found.map(|found| found.ip()).collect();
-        if self.allow(address, &addresses) { Ok(()) } else { Err(ProbeError::NotAllowed { place: place.to_owned() }) }
+        let found: Vec<SocketAddr> = found.collect();
+        let addresses: Vec<IpAddr> = found.iter().map(SocketAddr::ip).collect();
+        if self.allow(name, &addresses) { Ok(found) } else { Err(ProbeError::NotAllowed { place: place.to_owned() }) }
     }
 
     /// Whether a host may be asked, by its name and every address that it has: which of them is used is not known.
@@ -169,12 +173,16 @@ mod tests {
 
     #[tokio::test]
     async fn a_host_is_looked_up_when_it_is_asked() {
-        let told = AllowedHosts::default().check("localhost", 5432, "localhost:5432/app").await;
+        let told = AllowedHosts::default().addresses("localhost", 5432, "localhost:5432/app").await;
         assert_eq!(told, Err(ProbeError::NotAllowed { place: "localhost:5432/app".to_owned() }));
         // As the resolver reads it, this is 127.0.0.1.
-        let told = AllowedHosts::default().check("2130706433", 5432, "2130706433:5432/app").await;
+        let told = AllowedHosts::default().addresses("2130706433", 5432, "2130706433:5432/app").await;
         assert!(matches!(told, Err(ProbeError::NotAllowed { .. } | ProbeError::Unreachable { .. })), "{told:?}");
         let own = AllowedHosts::new(vec!["127.0.0.0/8".parse().unwrap(), "::1".parse().unwrap()]);
-        assert_eq!(own.check("localhost", 5432, "localhost:5432/app").await, Ok(()));
+        let found = own.addresses("localhost", 5432, "localhost:5432/app").await.unwrap();
+        assert!(
+            !found.is_empty() && found.iter().all(|each| each.ip().is_loopback() && each.port() == 5432),
+            "{found:?}"
+        );
     }
 }

@@ -9,6 +9,7 @@ mod hosts;
 mod mysql;
 mod parameters;
 mod postgres;
+mod relay;
 mod rows;
 mod url;
 
@@ -21,6 +22,7 @@ pub use rows::RowFault;
 pub use url::{dialect_name, dialect_of, scheme_of, secret_texts};
 
 use futures::future::BoxFuture;
+use relay::Way;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     time::Duration,
@@ -223,16 +225,21 @@ fn counted(tables: Vec<TableRow>) -> Sizes {
 async fn first_of<'a, T>(
     endpoint: &'a Endpoint,
     timeout: Duration,
-    connect: impl Fn(&'a endpoint::Server) -> BoxFuture<'a, Result<T, ProbeError>>,
+    connect: impl Fn(&'a endpoint::Server, Way) -> BoxFuture<'a, Result<T, ProbeError>>,
 ) -> Result<T, ProbeError> {
     let parts = u32::try_from(endpoint.servers.len()).unwrap_or(u32::MAX).max(1);
     let mut failed = None;
     for server in &endpoint.servers {
         let connected = async {
-            if let Some(hosts) = &endpoint.allowed {
-                hosts.check(&endpoint.address(server), server.port, &endpoint.place()).await?;
-            }
-            connect(server).await
+            let way = match &endpoint.allowed {
+                Some(hosts) => {
+                    let place = endpoint.place();
+                    let addresses = hosts.addresses(&endpoint.address(server), server.port, &place).await?;
+                    Way::to(endpoint.dialect, &addresses, &place).await?
+                }
+                None => Way::default(),
+            };
+            connect(server, way).await
         };
         match in_time(endpoint, timeout / parts, connected).await {
             Err(error) if error.is_of_one_server() => failed = Some(error),

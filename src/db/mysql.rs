@@ -5,6 +5,7 @@ use super::{
     endpoint::Server,
     error::Failure,
     fingerprint::Reading,
+    relay::Way,
     rows::{limited, version_rows},
     shown,
 };
@@ -64,10 +65,10 @@ async fn session<T>(
 
 /// The first server that answers.
 async fn connect(endpoint: &Endpoint, table: &VersionTable, timeout: Duration) -> Result<MySqlConnection, ProbeError> {
-    let connect = |server| async move {
-        options(endpoint, server).connect().await.map_err(|error| explain(error.into(), endpoint, table))
+    let connect = |server, way| async move {
+        options(endpoint, server, way).connect().await.map_err(|error| explain(error.into(), endpoint, table))
     };
-    super::first_of(endpoint, timeout, |server| Box::pin(connect(server))).await
+    super::first_of(endpoint, timeout, |server, way| Box::pin(connect(server, way))).await
 }
 
 async fn read_sizes(connection: &mut MySqlConnection, timeout: Duration) -> Result<Vec<(String, i64)>, sqlx::Error> {
@@ -164,7 +165,7 @@ async fn begin(connection: &mut MySqlConnection, timeout: Duration) -> Result<St
     connection.fetch_one("SELECT VERSION()").await?.try_get(0)
 }
 
-fn options(endpoint: &Endpoint, server: &Server) -> MySqlConnectOptions {
+fn options(endpoint: &Endpoint, server: &Server, way: Way) -> MySqlConnectOptions {
     let options = MySqlConnectOptions::new()
         .host(&endpoint.address(server))
         .port(server.port)
@@ -184,6 +185,10 @@ fn options(endpoint: &Endpoint, server: &Server) -> MySqlConnectOptions {
         .timezone(None);
     let options = match &endpoint.ca {
         Some(pem) => options.ssl_ca_from_pem(pem.clone()),
+        None => options,
+    };
+    let options = match way.0 {
+        Some(socket) => options.socket(socket),
         None => options,
     };
     options.disable_statement_logging()

@@ -5,6 +5,7 @@ use super::{
     endpoint::Server,
     error::Failure,
     fingerprint::Reading,
+    relay::Way,
     rows::{limited, version_rows},
     shown,
 };
@@ -89,12 +90,17 @@ async fn steady_schema(
 
 /// The first server that answers, and takes writes where that is asked for.
 async fn connect(endpoint: &Endpoint, table: &VersionTable, timeout: Duration) -> Result<PgConnection, ProbeError> {
-    super::first_of(endpoint, timeout, |server| Box::pin(connect_to(server, endpoint, table))).await
+    super::first_of(endpoint, timeout, |server, way| Box::pin(connect_to(server, way, endpoint, table))).await
 }
 
-async fn connect_to(server: &Server, endpoint: &Endpoint, table: &VersionTable) -> Result<PgConnection, ProbeError> {
+async fn connect_to(
+    server: &Server,
+    way: Way,
+    endpoint: &Endpoint,
+    table: &VersionTable,
+) -> Result<PgConnection, ProbeError> {
     let told = |error: sqlx::Error| explain(error.into(), endpoint, table);
-    let mut connection = options(endpoint, server).connect().await.map_err(told)?;
+    let mut connection = options(endpoint, server, way).connect().await.map_err(told)?;
     if !endpoint.writable {
         return Ok(connection);
     }
@@ -146,7 +152,7 @@ fn begin(timeout: Duration) -> String {
     BEGIN.replace("{milliseconds}", &timeout.as_millis().to_string())
 }
 
-fn options(endpoint: &Endpoint, server: &Server) -> PgConnectOptions {
+fn options(endpoint: &Endpoint, server: &Server, way: Way) -> PgConnectOptions {
     let options = PgConnectOptions::new_without_pgpass()
         .host(&endpoint.address(server))
         .port(server.port)
@@ -167,6 +173,10 @@ fn options(endpoint: &Endpoint, server: &Server) -> PgConnectOptions {
         .extra_float_digits(None);
     let options = match &endpoint.ca {
         Some(pem) => options.ssl_root_cert_from_pem(pem.clone()),
+        None => options,
+    };
+    let options = match way.0 {
+        Some(socket) => options.socket(socket),
         None => options,
     };
     options.disable_statement_logging()
