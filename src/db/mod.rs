@@ -3,18 +3,18 @@
 mod baseline;
 mod budget;
 mod endpoint;
+mod engines;
 mod error;
 mod fingerprint;
 mod hosts;
-mod mysql;
 mod parameters;
-mod postgres;
 mod relay;
 mod rows;
 mod url;
 
 pub use baseline::{Baseline, TooLarge, fingerprint};
 pub use endpoint::{CA_FILE, Dialect, Endpoint, TlsMode};
+pub use engines::catalog_queries;
 pub use error::{NoAnswer, ProbeError, UrlError};
 pub use fingerprint::{ALGORITHM, Catalog, Definition, Exclude, Fingerprint, Incomparable, Objects, compare};
 pub use hosts::{AllowedHosts, Entry as AllowedHost};
@@ -24,7 +24,7 @@ pub use url::{dialect_name, dialect_of, scheme_of, secret_texts};
 use futures::future::BoxFuture;
 use relay::Way;
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap},
     time::Duration,
 };
 
@@ -170,35 +170,17 @@ impl Prober for Network {
 /// Reads the version rows. The whole look takes `timeout` at the most, and the server gives up by itself soon after
 /// the client does. The connection is never used again, least of all after a timeout.
 pub async fn probe(endpoint: &Endpoint, table: &VersionTable, timeout: Duration) -> Result<Snapshot, ProbeError> {
-    let look = async {
-        match endpoint.dialect {
-            Dialect::Postgresql => postgres::probe(endpoint, table, timeout).await,
-            Dialect::Mysql | Dialect::Mariadb => mysql::probe(endpoint, table, timeout).await,
-        }
-    };
-    in_time(endpoint, timeout, look).await
+    in_time(endpoint, timeout, engines::probe(endpoint, table, timeout)).await
 }
 
 /// Reads every object of the schema, in `timeout` at the most; the version table is none of them.
 pub async fn schema(endpoint: &Endpoint, table: &VersionTable, timeout: Duration) -> Result<Schema, ProbeError> {
-    let look = async {
-        match endpoint.dialect {
-            Dialect::Postgresql => postgres::schema(endpoint, table, timeout).await,
-            Dialect::Mysql | Dialect::Mariadb => mysql::schema(endpoint, table, timeout).await,
-        }
-    };
-    in_time(endpoint, timeout, look).await
+    in_time(endpoint, timeout, engines::schema(endpoint, table, timeout)).await
 }
 
 /// Reads about how many rows each table has, in `timeout` at the most.
 async fn sizes(endpoint: &Endpoint, table: &VersionTable, timeout: Duration) -> Result<Sizes, ProbeError> {
-    let look = async {
-        match endpoint.dialect {
-            Dialect::Postgresql => postgres::sizes(endpoint, table, timeout).await,
-            Dialect::Mysql | Dialect::Mariadb => mysql::sizes(endpoint, table, timeout).await,
-        }
-    };
-    in_time(endpoint, timeout, look).await
+    in_time(endpoint, timeout, engines::sizes(endpoint, table, timeout)).await
 }
 
 /// What `work` finds on a connection, which is never used again.
@@ -259,28 +241,6 @@ async fn in_time<T>(
         Err(_) => Err(ProbeError::Timeout { place: endpoint.place(), seconds: timeout.as_secs() }),
     }
 }
-
-/// The catalog queries of a dialect by the server that they are for, with `:version_table` and `:version_schema` as
-/// SQLAlchemy has parameters: for the runner, where the operator does not look by itself.
-pub fn catalog_queries(dialect: &str) -> BTreeMap<&'static str, String> {
-    // A parameter that only a comment names would be one too many.
-    let bare = |query: &str| -> String { query.split_inclusive('\n').filter(|line| !line.starts_with("--")).collect() };
-    let named = |query: &str| bare(query).replace("$1", ":version_table").replace("$2", ":version_schema");
-    let of_mysql = |mariadb| bare(&mysql::catalog_query(mariadb)).replace("{version_table}", ":version_table");
-    match dialect {
-        "postgresql" => BTreeMap::from([("postgresql", named(postgres::CATALOG))]),
-        "mysql" | "mariadb" => BTreeMap::from([
-            ("mysql", of_mysql(false)),
-            ("mariadb", of_mysql(true)),
-            ("sequence", mysql::SEQUENCE.to_owned()),
-        ]),
-        "sqlite" => BTreeMap::from([("sqlite", named(SQLITE_CATALOG))]),
-        _ => BTreeMap::new(),
-    }
-}
-
-/// SQLite is never opened by the operator: its file is in a volume of the application's.
-const SQLITE_CATALOG: &str = include_str!("sql/sqlite_catalog.sql");
 
 /// The version table, fit to be shown.
 fn shown(table: &VersionTable) -> String {

@@ -1,6 +1,6 @@
 //! The look at a PostgreSQL database; does network I/O.
 
-use super::{
+use crate::db::{
     Catalog, Endpoint, ProbeError, Schema, Sizes, Snapshot, TlsMode, VersionRows, VersionTable,
     endpoint::Server,
     error::Failure,
@@ -15,19 +15,19 @@ use sqlx::{
     AssertSqlSafe, ConnectOptions, Executor, Row,
     postgres::{PgConnectOptions, PgConnection, PgSslMode},
 };
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 /// The only transaction. Everything is set for the transaction alone, so that a pooler's session is given back as it was.
-const BEGIN: &str = include_str!("sql/postgres_begin.sql");
-const READ_ROWS: &str = include_str!("sql/postgres_read_rows.sql");
-const WIDTH: &str = include_str!("sql/postgres_width.sql");
-const OTHER_TABLES: &str = include_str!("sql/postgres_other_tables.sql");
-const PREPARE: &str = include_str!("sql/postgres_catalog_settings.sql");
-pub const CATALOG: &str = include_str!("sql/postgres_catalog.sql");
-const RUNNING: &str = include_str!("sql/postgres_running.sql");
-const SIZES: &str = include_str!("sql/postgres_sizes.sql");
-const READ_ONLY: &str = include_str!("sql/postgres_read_only.sql");
-const IDENTITY: &str = include_str!("sql/postgres_identity.sql");
+const BEGIN: &str = include_str!("../sql/postgres_begin.sql");
+const READ_ROWS: &str = include_str!("../sql/postgres_read_rows.sql");
+const WIDTH: &str = include_str!("../sql/postgres_width.sql");
+const OTHER_TABLES: &str = include_str!("../sql/postgres_other_tables.sql");
+const PREPARE: &str = include_str!("../sql/postgres_catalog_settings.sql");
+const CATALOG: &str = include_str!("../sql/postgres_catalog.sql");
+const RUNNING: &str = include_str!("../sql/postgres_running.sql");
+const SIZES: &str = include_str!("../sql/postgres_sizes.sql");
+const READ_ONLY: &str = include_str!("../sql/postgres_read_only.sql");
+const IDENTITY: &str = include_str!("../sql/postgres_identity.sql");
 
 /// SQLSTATE undefined_table: neither the table nor, where one is named, its schema has to be there.
 const NO_TABLE: &str = "42P01";
@@ -54,7 +54,12 @@ pub async fn schema(endpoint: &Endpoint, table: &VersionTable, timeout: Duration
 /// About how many rows each table has.
 pub async fn sizes(endpoint: &Endpoint, table: &VersionTable, timeout: Duration) -> Result<Sizes, ProbeError> {
     let sizes = session(endpoint, table, timeout, async |c: &mut PgConnection| Ok(read_sizes(c, timeout).await?)).await;
-    sizes.map(super::counted)
+    sizes.map(crate::db::counted)
+}
+
+/// The queries of the schema, for the runner.
+pub fn catalog_queries() -> BTreeMap<&'static str, String> {
+    BTreeMap::from([("postgresql", super::named(CATALOG))])
 }
 
 /// What `work` finds on a connection of its own.
@@ -65,7 +70,7 @@ async fn session<T>(
     work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, Failure>,
 ) -> Result<T, ProbeError> {
     let connection = connect(endpoint, table, timeout).await?;
-    super::on(connection, work).await.map_err(|failure| explain(failure, endpoint, table))
+    crate::db::on(connection, work).await.map_err(|failure| explain(failure, endpoint, table))
 }
 
 /// The schema, read again where objects went while it was read.
@@ -90,7 +95,7 @@ async fn steady_schema(
 
 /// The first server that answers, and takes writes where that is asked for.
 async fn connect(endpoint: &Endpoint, table: &VersionTable, timeout: Duration) -> Result<PgConnection, ProbeError> {
-    super::first_of(endpoint, timeout, |server, way| Box::pin(connect_to(server, way, endpoint, table))).await
+    crate::db::first_of(endpoint, timeout, |server, way| Box::pin(connect_to(server, way, endpoint, table))).await
 }
 
 async fn connect_to(
@@ -108,7 +113,7 @@ async fn connect_to(
     if read_only { Err(ProbeError::ReadOnly { place: endpoint.place() }) } else { Ok(connection) }
 }
 
-async fn read_sizes(connection: &mut PgConnection, timeout: Duration) -> Result<Vec<super::TableRow>, sqlx::Error> {
+async fn read_sizes(connection: &mut PgConnection, timeout: Duration) -> Result<Vec<crate::db::TableRow>, sqlx::Error> {
     connection.execute(AssertSqlSafe(begin(timeout))).await?;
     sqlx::query_as(SIZES).persistent(false).fetch_all(connection).await
 }

@@ -1,6 +1,6 @@
 //! The look at a MySQL or MariaDB database; does network I/O.
 
-use super::{
+use crate::db::{
     Catalog, Endpoint, ProbeError, Schema, Sizes, Snapshot, TlsMode, VersionRows, VersionTable,
     endpoint::Server,
     error::Failure,
@@ -15,19 +15,19 @@ use sqlx::{
     AssertSqlSafe, ConnectOptions, Executor, Row,
     mysql::{MySqlConnectOptions, MySqlConnection, MySqlDatabaseError, MySqlSslMode},
 };
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 /// Limits for the session, which ends with the look; each server heeds the comment that is meant for it.
-const BEGIN: &str = include_str!("sql/mysql_begin.sql");
-const READ_ROWS: &str = include_str!("sql/mysql_read_rows.sql");
-const WIDTH: &str = include_str!("sql/mysql_width.sql");
-const OTHER_TABLES: &str = include_str!("sql/mysql_other_tables.sql");
-const CATALOG: &str = include_str!("sql/mysql_catalog.sql");
-const RUNNING: &str = include_str!("sql/mysql_running.sql");
-const SIZES: &str = include_str!("sql/mysql_sizes.sql");
-const READ_ONLY: &str = include_str!("sql/mysql_read_only.sql");
-const IDENTITY: &str = include_str!("sql/mysql_identity.sql");
-pub const SEQUENCE: &str = include_str!("sql/mariadb_sequence.sql");
+const BEGIN: &str = include_str!("../sql/mysql_begin.sql");
+const READ_ROWS: &str = include_str!("../sql/mysql_read_rows.sql");
+const WIDTH: &str = include_str!("../sql/mysql_width.sql");
+const OTHER_TABLES: &str = include_str!("../sql/mysql_other_tables.sql");
+const CATALOG: &str = include_str!("../sql/mysql_catalog.sql");
+const RUNNING: &str = include_str!("../sql/mysql_running.sql");
+const SIZES: &str = include_str!("../sql/mysql_sizes.sql");
+const READ_ONLY: &str = include_str!("../sql/mysql_read_only.sql");
+const IDENTITY: &str = include_str!("../sql/mysql_identity.sql");
+const SEQUENCE: &str = include_str!("../sql/mariadb_sequence.sql");
 
 /// ER_NO_SUCH_TABLE
 const NO_TABLE: u16 = 1146;
@@ -49,7 +49,13 @@ pub async fn schema(endpoint: &Endpoint, table: &VersionTable, timeout: Duration
 pub async fn sizes(endpoint: &Endpoint, table: &VersionTable, timeout: Duration) -> Result<Sizes, ProbeError> {
     let sizes = async |c: &mut MySqlConnection| Ok(read_sizes(c, timeout).await?);
     let sizes = session(endpoint, table, timeout, sizes).await?;
-    Ok(super::counted(sizes.into_iter().map(|(table, rows)| (table, rows, Vec::new())).collect()))
+    Ok(crate::db::counted(sizes.into_iter().map(|(table, rows)| (table, rows, Vec::new())).collect()))
+}
+
+/// The queries of the schema, for the runner; MariaDB has some of its own.
+pub fn catalog_queries() -> BTreeMap<&'static str, String> {
+    let of = |mariadb| super::bare(&catalog_query(mariadb)).replace("{version_table}", ":version_table");
+    BTreeMap::from([("mysql", of(false)), ("mariadb", of(true)), ("sequence", SEQUENCE.to_owned())])
 }
 
 /// What `work` finds on a connection of its own.
@@ -60,7 +66,7 @@ async fn session<T>(
     work: impl AsyncFnOnce(&mut MySqlConnection) -> Result<T, Failure>,
 ) -> Result<T, ProbeError> {
     let connection = connect(endpoint, table, timeout).await?;
-    super::on(connection, work).await.map_err(|failure| explain(failure, endpoint, table))
+    crate::db::on(connection, work).await.map_err(|failure| explain(failure, endpoint, table))
 }
 
 /// The first server that answers.
@@ -68,7 +74,7 @@ async fn connect(endpoint: &Endpoint, table: &VersionTable, timeout: Duration) -
     let connect = |server, way| async move {
         options(endpoint, server, way).connect().await.map_err(|error| explain(error.into(), endpoint, table))
     };
-    super::first_of(endpoint, timeout, |server, way| Box::pin(connect(server, way))).await
+    crate::db::first_of(endpoint, timeout, |server, way| Box::pin(connect(server, way))).await
 }
 
 async fn read_sizes(connection: &mut MySqlConnection, timeout: Duration) -> Result<Vec<(String, i64)>, sqlx::Error> {
@@ -127,7 +133,7 @@ async fn read_catalog(
 }
 
 /// What the two servers have under different names is put in its place; the version table is not.
-pub fn catalog_query(mariadb: bool) -> String {
+fn catalog_query(mariadb: bool) -> String {
     let differing = if mariadb {
         [
             ("{expression}", "''"),
