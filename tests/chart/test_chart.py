@@ -159,6 +159,16 @@ def test_restricted_approval_is_in_the_policies_and_told_to_the_operator():
         assert binding["matchResources"]["namespaceSelector"]["matchExpressions"][0]["values"] == ["shop"]
 
 
+@pytest.mark.parametrize("approval, strictness", [({}, 2), ({"mode": "Auto"}, 0), ({"threshold": "Critical"}, 1), ({"mode": "OnHazard", "threshold": "Low"}, 4),
+                                                  ({"mode": "Always"}, 5)])
+def test_what_an_object_demands_is_more_than_the_defaults_do(approval, strictness):
+    """Or it could be deleted and created again without its demands."""
+    objects = render(defaults={"policy": {"approval": approval}} if approval else {})
+    variables = {each["name"]: each["expression"] for each in objects["ValidatingAdmissionPolicy", "alembic-operator-approval"]["spec"]["variables"]}
+    assert variables["demands"].startswith(f"variables.strictness > {strictness} ")
+    assert f"orValue('{approval.get('mode', 'OnHazard')}')" in variables["mode"] and f": '{approval.get('threshold', 'High')}')" in variables["threshold"]
+
+
 def test_hosts_are_handed_on():
     hosts = ["10.0.0.0/8", "*.databases.svc"]
     [container] = pod(render(allowHosts=hosts))["containers"]

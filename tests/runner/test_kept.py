@@ -103,6 +103,38 @@ def test_what_writes_under_a_word_that_reads(pg_project, pg, statement, committe
     assert outcome.error["committed"] is committed is outcome.error["changed"] and ("half" in pg.tables()) is committed
 
 
+def function(name, does):
+    return "CREATE FUNCTION %s() RETURNS int LANGUAGE plpgsql AS 'BEGIN %s; RETURN 1; END'" % (name, does)
+
+
+@pytest.mark.parametrize("statement, committed", [("SELECT writes()", True), ("SELECT Reads(), random(), now()", False), ("SELECT * FROM seen", True),
+                                                  ("VALUES (writes())", True), ("SELECT * FROM goods FOR UPDATE", False)])
+@pytest.mark.parametrize("release, within", [(ENDS[0], ""), (ENDS[1], ""), (ENDS[1], "commit")])
+def test_a_function_that_writes_is_told_by_what_it_did(pg_project, pg, release, statement, committed, within):
+    """On a connection in AUTOCOMMIT, and before a commit of the revision's own."""
+    for made in ("CREATE TABLE goods (id INTEGER)", function("writes", "INSERT INTO goods VALUES (7)"), function("reads", "PERFORM 1"),
+                 "CREATE VIEW seen AS SELECT writes()"):
+        pg.execute(made)
+    if not within:
+        pg_project.env(before=AUTOCOMMIT.replace("connectable = connectable", "connection = connection"))
+    pg_project.revision("r1", None, "pass")
+    pg_project.upgrade([], ["r1"], ["r1"], ["r1"]).done()  # or the transaction would have written the version table
+    commit = ["with op.get_context().autocommit_block(): pass"] if within else []
+    pg_project.revision("r2", "r1", ["op.execute(%r)" % statement, *commit, "BROKEN"])
+    outcome = pg_project.upgrade(["r1"], ["r2"], ["r2"], ["r2"]).failed("MigrationFailed")
+    assert outcome.error["committed"] is committed is bool(pg.query("SELECT * FROM goods")), outcome.message
+
+
+@pytest.mark.parametrize("statement, committed", [("SELECT writes()", True), ("SELECT * FROM seen", True), ("SELECT COUNT(*) FROM goods", False)])
+def test_a_function_of_mariadb_counts_as_writing(mariadb_project, mariadb, statement, committed):
+    for made in ("CREATE TABLE goods (id INTEGER)", "CREATE VIEW seen AS SELECT 1 AS one",
+                 "DELIMITER //\nCREATE FUNCTION writes() RETURNS int DETERMINISTIC BEGIN INSERT INTO goods VALUES (7); RETURN 1; END//"):
+        mariadb.execute(made)
+    mariadb_project.revision("r1", None, ["op.execute(%r)" % statement, "with op.get_context().autocommit_block(): pass", "BROKEN"])
+    outcome = mariadb_project.upgrade([], ["r1"], ["r1"], ["r1"]).failed("MigrationFailed")
+    assert outcome.error["committed"] is committed, outcome.message
+
+
 @pytest.mark.parametrize("body, committed", [
     (["CREATE TABLE half (id INTEGER)", "with op.get_context().autocommit_block(): op.execute('CREATE TABLE within (id INTEGER)')", "BROKEN"], True),
     (["from sqlalchemy.orm import Session", "session = Session(op.get_bind())", "session.execute(__import__('sqlalchemy').text('CREATE TABLE half (id INTEGER)'))",

@@ -6,7 +6,7 @@ from .connect import driver_connection
 from .engines import engine_of
 
 COMMENTS = re.compile(r"\s*(--[^\n]*(\n|$)|/\*.*?\*/|#[^\n]*(\n|$))*\s*", re.S)
-# SELECT INTO makes a table, and EXPLAIN ANALYZE does what it explains.
+# SELECT INTO makes a table, and EXPLAIN ANALYZE does what it explains. What a function does that is called is asked of the engine.
 READING = re.compile(r"(SELECT\b(?!.*\bINTO\b)|EXPLAIN\b(?!.*\bANALY[SZ]E\b)|(SHOW|SET|DESC|DESCRIBE|PRAGMA|VALUES|TABLE)\b)", re.I | re.S)
 ROLLBACK = re.compile(r"ROLLBACK\b(?!.*\bTO\b)", re.I)
 # Outside a transaction something of these stays when they fail.
@@ -21,6 +21,11 @@ def bare(statement):
 
 def is_several(statement):
     return ";" in statement.strip().rstrip(";")
+
+
+def reads(statement):
+    """Whether it is one statement, and begins with a word that reads."""
+    return bool(READING.match(statement)) and not is_several(statement)
 
 
 class Statements:
@@ -46,6 +51,7 @@ class Statements:
         self.restore = None
         self.held = None  # whether a transaction was open before the running statement
         self.mark = None  # the server's name for the running transaction
+        self.doubt = None  # what the engine knew before the running statement, which reads by its word and may write
         for name, function in (("before_cursor_execute", self.begun), ("after_cursor_execute", self.ended), ("commit", self.committing),
                                ("rollback", self.rolling_back)):
             event.listen(Engine, name, function)
@@ -79,20 +85,21 @@ class Statements:
 
     def begun(self, connection, _cursor, statement, _parameters, _context, _many):
         statement = bare(statement)
-        several, reading = is_several(statement), READING.match(statement)
-        own = self.is_own(connection)
+        reading, own = reads(statement), self.is_own(connection)
+        self.doubt = self.engine.doubt(connection, statement) if reading and self.inside else None
         if own:
             self.held = self.engine.in_transaction(connection)
-            if self.mark is None and (several or not reading):
+            if self.mark is None and not reading:
                 self.mark = self.engine.mark(connection)
         # Of several in one string the first ones may be done when the last one fails.
-        self.changed |= several
+        self.changed |= is_several(statement)
         if KEEPING.match(statement) and self.engine.commits_by_itself(connection):
             self.changed = self.committed = True
             self.kept.append(statement[:2000])
             if own:
                 self.restore = self.engine.lift_limits(connection)
-        self.risked = self.inside and not reading and self.engine.commits_by_itself(connection)
+        writes = not reading or self.doubt is not None
+        self.risked = self.inside and writes and self.engine.commits_by_itself(connection)
         self.tell()
 
     def ended(self, connection, _cursor, statement, _parameters, _context, _many):
@@ -103,7 +110,8 @@ class Statements:
     def note_end(self, connection, statement):
         self.set_back(connection)
         statement = bare(statement)
-        if READING.match(statement) and not is_several(statement):
+        doubt, self.doubt = self.doubt, None
+        if reads(statement) and not (doubt is not None and self.engine.has_written(connection, doubt)):
             return
         self.changed = True
         if not self.inside:

@@ -1,5 +1,6 @@
 """What the engines have in common: the questions that each answers in its own way. No I/O."""
 
+import re
 from contextlib import contextmanager
 from typing import Any, Optional
 
@@ -62,6 +63,14 @@ class Engine:
     def after_failure(self, connection):
         """Makes what in_transaction says true again after a statement that failed."""
 
+    def doubt(self, connection, statement):
+        """Something to know again by whether a statement that reads by its word has written, as a function may that it calls; None where it
+        calls none. Asked before it runs."""
+
+    def has_written(self, connection, doubt):
+        """Whether it has. Asked after it ended well."""
+        return True
+
     def mark(self, connection):
         """The server's name for the running transaction; None where there is none, or no use for one."""
 
@@ -104,6 +113,17 @@ class Engine:
     def read_objects(self, context, queries, connection):
         """The rows of the operator's query: kind, name and definition of each object of the schema."""
         return rows_as_text(connection, queries[self.server(context.dialect)], version_table=context.version_table)
+
+
+WORD = re.compile(r"[^\W\d]\w*")
+MOST_WORDS = 500
+
+
+def words_of(statement):
+    """The words of a statement as a list of literals, as they are written and as a server folds them; None where they are too many."""
+    words = set(WORD.findall(statement))
+    words |= {word.lower() for word in words}
+    return ", ".join("'%s'" % word for word in sorted(words)) if 0 < len(words) <= MOST_WORDS else None
 
 
 def rows_as_text(connection, query, **parameters):

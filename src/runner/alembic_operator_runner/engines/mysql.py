@@ -9,7 +9,7 @@ from ..lock import Lock
 from ..observe import ServerObserver
 from ..problems import refused
 from ..texts import plain
-from .base import Engine
+from .base import Engine, words_of
 
 DEADLOCK = 1213
 
@@ -131,6 +131,15 @@ class Mysql(Engine):
 
     def commits_by_itself(self, connection):
         return True  # as nearly every statement that changes a table does
+
+    # Its own word on whether it writes is advice to the server, and binds nobody; a view may call one.
+    FUNCTIONS = "information_schema.routines WHERE routine_type = 'FUNCTION' AND routine_schema <> 'sys'"
+    VIEWS = "information_schema.views WHERE table_schema NOT IN ('sys', 'mysql', 'information_schema', 'performance_schema')"
+
+    def doubt(self, connection, statement):
+        words = words_of(statement)
+        named = " AND (routine_name IN (%s) OR EXISTS (SELECT 1 FROM %s AND table_name IN (%s)))" % (words, self.VIEWS, words) if words else ""
+        return answers_on_driver(connection, "SELECT 1 FROM %s%s LIMIT 1" % (self.FUNCTIONS, named))
 
     def commits_before_failing(self, error):
         return DEADLOCK not in getattr(error, "args", ())  # which rolls all of it back

@@ -8,7 +8,7 @@ from ..lock import Lock
 from ..observe import ServerObserver
 from ..pooler import check_pooler
 from ..problems import refused
-from .base import Engine, rows_as_text
+from .base import Engine, rows_as_text, words_of
 
 GATE_TABLES = 2000  # a server's table of locks has room for some thousands
 
@@ -156,6 +156,23 @@ class Postgresql(Engine):
             except Exception:
                 pass
         return None
+
+    # The number of the running transaction, once it has written, and the one before which all have ended.
+    NUMBERS = "COALESCE(CAST(pg_catalog.txid_current_if_assigned() AS text), '') || ' ' || pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot())"
+    # What a function must be by its own word if it writes, and views, whose functions have no name in the statement.
+    WRITERS = ("EXISTS (SELECT 1 FROM pg_catalog.pg_proc WHERE provolatile = 'v' AND proparallel = 'u' AND proname IN (%s)) OR EXISTS ("
+               "SELECT 1 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+               " WHERE c.relkind = 'v' AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND c.relname IN (%s))")
+
+    def doubt(self, connection, statement):
+        words = words_of(statement)
+        named = self.WRITERS % (words, words) if words else "true"
+        return answers_on_driver(connection, "SELECT CASE WHEN %s THEN %s END" % (named, self.NUMBERS))
+
+    def has_written(self, connection, doubt):
+        """Measured; where that is not possible, it has: the transaction had written before, or others write beside a connection in AUTOCOMMIT."""
+        number, ended = (answers_on_driver(connection, "SELECT " + self.NUMBERS) or "? ?").split(" ")
+        return ended != doubt.split(" ")[1] if is_autocommit(connection) else bool(number)
 
     def mark(self, connection):
         return None if is_autocommit(connection) else answers_on_driver(connection, "SELECT pg_catalog.txid_current()")
