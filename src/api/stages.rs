@@ -283,6 +283,42 @@ pub struct RehearsalStatus {
     /// What the downgrade left behind, or did not bring back.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub residue: Vec<String>,
+    /// What it saw the steps execute whose SQL is not known beforehand. Their hazards count in place of O01.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub executed: Option<ExecutedStatus>,
+}
+
+/// What opaque steps executed in a rehearsal; rehearsal.sql in the plan's ConfigMap has the statements.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ExecutedStatus {
+    /// The steps of which every statement was seen.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub revisions: Vec<String>,
+    /// Those of them that read rows of tables, of which there were none: with rows they may execute more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reading: Vec<String>,
+    /// All hazards in these statements, allowed or not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hazards: Vec<ExecutedHazard>,
+}
+
+/// A hazard in what a step executed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ExecutedHazard {
+    /// Its code, such as D02.
+    pub code: String,
+    /// `low`, `medium`, `high` or `critical`.
+    pub severity: String,
+    /// The revision.
+    pub revision: String,
+    /// The table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table: Option<String>,
+    /// The statement in one line, cut, its values masked.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub statement: String,
+    /// Why it is one.
+    pub message: String,
 }
 
 /// A step as it ran on the scratch database.

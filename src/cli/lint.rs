@@ -143,7 +143,7 @@ fn of_project(args: &LintArgs, folder: &Path) -> anyhow::Result<(Report, String)
     let live = server.map(|name| live(name, &image.inspection.version_table)).transpose()?;
     let before = live.as_ref().map(Live::before).unwrap_or_default();
     let allowed: Vec<AllowedHazard> = args.allow.iter().map(allowed).collect();
-    Ok((judge(&chosen, &allowed, &before, false).report, folder.display().to_string()))
+    Ok((judge(&chosen, &allowed, &before, false, None).report, folder.display().to_string()))
 }
 
 fn allowed(allow: &Allow) -> AllowedHazard {

@@ -27,6 +27,7 @@ const FILES: &[(&str, &str)] = files![
     "alembic_operator_runner/engines/postgresql.py",
     "alembic_operator_runner/engines/sqlite.py",
     "alembic_operator_runner/errors.py",
+    "alembic_operator_runner/executed.py",
     "alembic_operator_runner/frames.py",
     "alembic_operator_runner/inspection.py",
     "alembic_operator_runner/limits.py",

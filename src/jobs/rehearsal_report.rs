@@ -12,6 +12,7 @@ const MAX_IRREVERSIBLE: usize = 500;
 const MAX_ROWS: usize = 80;
 /// Of a step.
 const MAX_LOCKS: usize = 20;
+const MAX_STATEMENTS: usize = 20_000;
 /// Of a phase.
 const MAX_LEAVES: usize = 20;
 const MAX_NAME: usize = 200;
@@ -66,6 +67,15 @@ pub struct RehearsedStep {
     pub rewritten: Option<Vec<String>>,
     /// Whether statements committed by themselves, so that a lock may have been missed.
     pub sampled: bool,
+    /// What it executed, without the values of parameters; none where not all of it was heard. Only of the plan's own way.
+    #[serde(default)]
+    pub executed: Option<Vec<String>>,
+    /// Why not all of it was heard.
+    #[serde(default)]
+    pub unseen: Option<String>,
+    /// It looked at rows of tables, or at what a statement on them gave back.
+    #[serde(default)]
+    pub reads: bool,
 }
 
 /// The strongest lock that a step took on a table.
@@ -148,6 +158,10 @@ impl RehearsedStep {
     fn check(&mut self) -> Result<(), RehearsalError> {
         within(self.locks.as_ref().map_or(0, Vec::len), MAX_LOCKS, "locks")?;
         within(self.rewritten.as_ref().map_or(0, Vec::len), MAX_LOCKS, "tables")?;
+        within(self.executed.as_ref().map_or(0, Vec::len), MAX_STATEMENTS, "statements")?;
+        if let Some(why) = &mut self.unseen {
+            shorten(why, MAX_NAME);
+        }
         shorten(&mut self.revision, MAX_REVISION);
         self.seconds = duration(self.seconds)?;
         for lock in self.locks.iter_mut().flatten() {
@@ -190,6 +204,7 @@ mod tests {
             "phases": [{"name": "upgrade", "seconds": 0.2, "omitted": 0, "differences": 1,
                         "leaves": [{"change": "Unexpected", "object": "index public.goods_name_idx"}],
                         "steps": [{"revision": "c", "seconds": 0.012, "rewritten": ["public.goods"], "sampled": false,
+                                   "executed": ["DROP TABLE goods"], "unseen": null, "reads": true,
                                    "locks": [{"table": "public.goods", "mode": "AccessExclusiveLock", "ms": 11}]}]}],
         })
     }
@@ -207,6 +222,7 @@ mod tests {
         assert_eq!(phase.leaves.as_ref().unwrap()[0].change, Change::Unexpected);
         let step = &phase.steps[0];
         assert_eq!((step.seconds, step.locks.as_ref().unwrap()[0].ms), (0.012, 11));
+        assert_eq!((step.executed.as_deref(), step.reads), (Some(&["DROP TABLE goods".to_owned()][..]), true));
     }
 
     #[test]
@@ -246,6 +262,7 @@ mod tests {
             ("/phases/0/leaves", MAX_LEAVES),
             ("/phases/0/steps/0/locks", MAX_LOCKS),
             ("/phases/0/steps/0/rewritten", MAX_LOCKS),
+            ("/phases/0/steps/0/executed", MAX_STATEMENTS),
             ("/irreversible", MAX_IRREVERSIBLE),
             ("/rows", MAX_ROWS),
         ] {

@@ -14,7 +14,7 @@ pub struct Allow {
 
 impl Allow {
     /// Whether it is about a hazard of this kind in this revision. A prefix of an id is enough, as for a target.
-    pub(super) fn allows(&self, code: Code, revision: Option<&str>) -> bool {
+    pub fn allows(&self, code: Code, revision: Option<&str>) -> bool {
         let meant = |wanted: &String| revision.is_some_and(|id| !wanted.is_empty() && id.starts_with(wanted.as_str()));
         self.code == code && self.revision.as_ref().is_none_or(meant)
     }

@@ -2,8 +2,11 @@
 
 use super::{
     Code, Dialect, Severity,
-    read::{Effect, Hazard, Kind, Reading, Subject},
+    effect::Effect,
+    hazard::Hazard,
+    reading::{Kind, Reading},
     report::Found,
+    subject::Subject,
     transaction::Transaction,
 };
 

@@ -5,8 +5,10 @@ mod allow;
 pub mod catalog;
 mod codes;
 mod cursor;
+mod effect;
 mod functions;
 mod half_way;
+mod hazard;
 mod locks;
 mod mask;
 mod objects;
@@ -16,6 +18,7 @@ mod parsers;
 mod parts;
 mod plan;
 mod read;
+mod reading;
 mod rebuild;
 mod report;
 mod rules;
@@ -23,6 +26,7 @@ mod said;
 mod squawk;
 mod statements;
 mod steps;
+mod subject;
 mod together;
 mod tokens;
 mod transaction;
@@ -93,6 +97,14 @@ impl Severity {
     }
 }
 
+impl std::str::FromStr for Severity {
+    type Err = ();
+
+    fn from_str(word: &str) -> Result<Self, ()> {
+        [Self::Low, Self::Medium, Self::High, Self::Critical].into_iter().find(|it| it.as_str() == word).ok_or(())
+    }
+}
+
 impl fmt::Display for Severity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
@@ -116,6 +128,9 @@ pub struct Fact {
     pub severity: Severity,
     pub revision: String,
     pub message: String,
+    pub table: Option<String>,
+    /// The statement that it is about, where there is one.
+    pub statement: String,
 }
 
 /// What to look at, in the order in which it runs.

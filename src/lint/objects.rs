@@ -1,10 +1,6 @@
 //! What a plan makes, drops and renames: what it made itself can't lose anybody's rows or block anybody; no I/O.
 
-use super::{
-    Dialect,
-    cursor::Name,
-    read::{Effect, Subject},
-};
+use super::{Dialect, cursor::Name, effect::Effect, subject::Subject};
 use std::collections::{HashMap, HashSet};
 
 /// A name with its schema.

@@ -4,8 +4,8 @@
 use super::{
     Lock,
     cursor::Name,
-    parts::{Column, Constraint, ConstraintKind, Default, Dropped, Filled, Filter, Online, Using},
-    read::{CONSTRAINT, Effect, Subject},
+    parts::{Column, Constraint, ConstraintKind, Dropped, Filter, Online, Using},
+    subject::Subject,
     types::Type,
 };
 
@@ -283,48 +283,9 @@ impl Alteration {
     pub fn subject(&self) -> Subject {
         self.table.clone().map_or_else(|| self.about.clone(), Subject::Table)
     }
-
-    /// What the operations change for the statements after this one.
-    pub fn effects(&self) -> Vec<Effect> {
-        let Some(table) = &self.table else { return Vec::new() };
-        self.operations.iter().flat_map(|operation| effects(table, operation)).collect()
-    }
 }
 
 /// A constraint's name with its table's before it.
 pub(super) fn constraint_name(table: &Name, name: &str) -> Name {
     Name { schema: Some(table.to_string()), name: name.to_lowercase() }
-}
-
-fn effects(table: &Name, operation: &Operation) -> Vec<Effect> {
-    let table = table.clone();
-    match operation {
-        Operation::AddColumn { column, perhaps: false } => {
-            let empty = column.is_empty();
-            let defaulted = column.not_null && column.default != Default::Nothing && column.filled == Filled::No;
-            vec![Effect::AddsColumn { table, column: column.name.clone(), empty, defaulted }]
-        }
-        Operation::RenameColumn { from, to: Some(to) } => {
-            vec![Effect::RenamesColumn { table, from: from.clone(), to: to.clone() }]
-        }
-        Operation::RenameTable { to: Some(to) } => {
-            let schema = to.schema.clone().or_else(|| table.schema.clone());
-            vec![Effect::Renames { from: table, to: Name { schema, name: to.name.clone() } }]
-        }
-        Operation::MoveTable { schema: Some(schema) } => {
-            let to = Name { schema: Some(schema.clone()), name: table.name.clone() };
-            vec![Effect::Renames { from: table, to }]
-        }
-        Operation::AddConstraint { name, constraint } => {
-            let on = table.clone();
-            let unchecked =
-                (!constraint.validated && constraint.enforced).then(|| Effect::AddsUnchecked(table.clone()));
-            let check = name.clone().zip(constraint.not_null.clone());
-            let check = check.map(|(constraint, column)| Effect::Checks { table, constraint, column });
-            let made = name.clone().map(|name| Effect::Makes(CONSTRAINT, constraint_name(&on, &name)));
-            unchecked.into_iter().chain(check).chain(made).collect()
-        }
-        Operation::ValidateConstraint { name } => vec![Effect::Validates { table, constraint: name.clone() }],
-        _ => Vec::new(),
-    }
 }

@@ -4,8 +4,11 @@
 use super::{
     Code, Dialect, Severity,
     cursor::Name,
+    effect::{Copied, Effect},
+    hazard::Hazard,
     objects::{Key, Objects},
-    read::{Copied, Effect, Hazard, Reading, Subject},
+    reading::Reading,
+    subject::Subject,
 };
 use std::collections::{HashMap, HashSet};
 

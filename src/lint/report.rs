@@ -1,10 +1,6 @@
 //! Findings, those that are allowed, and allowances that allow nothing; no I/O.
 
-use super::{
-    Allow, Also, Code, Fact, Finding, Input, Report, Unused,
-    read::{Hazard, Subject},
-    steps::Step,
-};
+use super::{Allow, Also, Code, Fact, Finding, Input, Report, Unused, hazard::Hazard, steps::Step, subject::Subject};
 use std::collections::HashSet;
 
 /// Where a hazard was found: the statement's place in the plan.
@@ -103,8 +99,8 @@ fn of_fact(fact: &Fact) -> Finding {
         severity: fact.severity,
         revision: Some(fact.revision.clone()),
         line: 0,
-        statement: String::new(),
-        table: None,
+        statement: fact.statement.clone(),
+        table: fact.table.clone(),
         message: crate::text::clean(&fact.message, 400),
         advice: fact.code.advice(),
         also: Vec::new(),

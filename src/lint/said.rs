@@ -5,7 +5,8 @@ use super::{
     Dialect,
     catalog::Column,
     cursor::{Cursor, Name},
-    read::{self, Reading},
+    read,
+    reading::Reading,
     tokens::lex,
     types::Type,
 };

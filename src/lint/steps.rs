@@ -3,10 +3,14 @@
 use super::{
     Code, Dialect, Input, allow,
     cursor::Cursor,
+    effect::Effect,
+    hazard::Hazard,
     parsers::{self, Opinion},
-    read::{self, Effect, Hazard, Kind, Reading, Subject},
+    read,
+    reading::{Kind, Reading},
     said::{self, Said, Told},
     statements::{Statement, is_routine, split},
+    subject::Subject,
     tokens::{Comment, Kind as TokenKind, Token},
 };
 use crate::text;

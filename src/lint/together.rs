@@ -5,10 +5,12 @@ use super::{
     Code, Severity,
     catalog::Catalog,
     cursor::Name,
+    effect::Effect,
+    hazard::Hazard,
     objects::{Key, Objects},
-    read::{Effect, Hazard, Subject},
     said::Said,
     steps::Step,
+    subject::Subject,
 };
 use std::collections::HashMap;
 

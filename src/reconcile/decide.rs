@@ -5,6 +5,8 @@
 mod approval_tests;
 mod clean_up;
 #[cfg(test)]
+mod executed_tests;
+#[cfg(test)]
 mod history_tests;
 mod image;
 #[cfg(test)]
@@ -255,9 +257,15 @@ fn show_plan(
     }
     let mut map = Box::new(plan_config_map(object, plan));
     match &step.rehearsal {
-        Some(found) => map["data"]["rehearsal.json"] = json!(found),
+        Some(found) => {
+            map["data"]["rehearsal.json"] = json!(found.as_ref().map(|found| &found.json));
+            map["data"]["rehearsal.sql"] = json!(found.as_ref().and_then(|found| found.sql.as_ref()));
+        }
         // What stands there is about the plan before.
-        None if !same_plan => map["data"]["rehearsal.json"] = Value::Null,
+        None if !same_plan => {
+            map["data"]["rehearsal.json"] = Value::Null;
+            map["data"]["rehearsal.sql"] = Value::Null;
+        }
         None => {}
     }
     Some(Effect::ShowPlan { map, over: there.map(|there| there.version.clone()) })

@@ -121,6 +121,14 @@ pub const WHILE_ACTIVE: Duration = Duration::from_secs(15);
 /// How soon to look again at a Job without a pod: the API server's refusal is an event that is not watched.
 pub const WITHOUT_POD: Duration = Duration::from_secs(2);
 
+/// What the plan's ConfigMap says of a rehearsal.
+#[derive(Clone, Debug)]
+pub struct RehearsalShown {
+    pub json: String,
+    /// What opaque steps executed.
+    pub sql: Option<String>,
+}
+
 /// What one part of a decision adds to it.
 #[derive(Clone, Debug, Default)]
 pub struct Step {
@@ -130,7 +138,7 @@ pub struct Step {
     /// Done after it: what relies on the status being stored.
     pub after: Vec<Effect>,
     /// What the plan's ConfigMap is to say of a rehearsal, where that is news.
-    pub rehearsal: Option<Option<String>>,
+    pub rehearsal: Option<Option<RehearsalShown>>,
     /// Why nothing follows on this.
     pub stop: Option<Stop>,
 }

@@ -134,7 +134,7 @@ pub fn plan_config_map(object: &DatabaseMigration, chosen: &Chosen) -> Value {
     json!({
         "metadata": metadata,
         "data": {
-            "about": "The newest plan: plan.sql is what would run, undo.sql undoes it; plan.json has its steps and hazards, rehearsal.json how it ran on a scratch database. Values of data statements are masked.",
+            "about": "The newest plan: plan.sql is what would run, undo.sql undoes it; plan.json has its steps and hazards, rehearsal.json how it ran on a scratch database, rehearsal.sql what steps executed there whose SQL is not known beforehand. Values of data statements are masked.",
             "hash": chosen.hash,
             "plan.sql": format!("{}{}", weaker(object), sql(chosen, down, false)),
             "undo.sql": sql(chosen, !down, true),

@@ -2,8 +2,8 @@
 
 use super::{
     checks::{
-        Before, Chosen, Drift, Route, Unmanaged, adoption, choose, drift, judge, may_be_stamped_over, replaced,
-        replaced_problem, restamp, spec_problem, unmanaged, usable_graph,
+        Before, Chosen, Drift, Route, Unmanaged, adoption, choose, drift, executed, judge, may_be_stamped_over,
+        replaced, replaced_problem, restamp, spec_problem, unmanaged, usable_graph,
     },
     facts::{ActiveRun, DatabaseView, Facts, ImageView, JobView, SchemaView},
 };
@@ -154,7 +154,9 @@ pub fn judged(object: &DatabaseMigration, facts: &Facts, plan: Chosen) -> Chosen
         _ => facts.catalog.as_ref(),
     };
     let before = Before { snapshot, sizes: facts.sizes.as_ref(), schema };
-    let judged = judge(&plan, &object.spec.policy.hazards.allow, &before, facts.restricted);
+    let rehearsal = object.status.as_ref().and_then(|status| status.stages.rehearsal.as_ref());
+    let executed = executed(rehearsal, &facts.rehearsals, &plan, &before, facts.restricted);
+    let judged = judge(&plan, &object.spec.policy.hazards.allow, &before, facts.restricted, executed);
     Chosen { judged, ..plan }
 }
 

@@ -120,6 +120,8 @@ fn lists(status: &mut DatabaseMigrationStatus) {
     if let Some(rehearsal) = &mut status.stages.rehearsal {
         rehearsal.steps.clear();
         rehearsal.residue.clear();
+        // Without it the steps are ones that nobody can judge: somebody is asked.
+        rehearsal.executed = None;
     }
     if let Some(drift) = &mut status.drift {
         drift.objects.clear();

@@ -386,3 +386,47 @@ def test_sqlites_batch_mode_leaves_nothing(sqlite_project):
     payload = rehearse(project, "sqlite", ["r1"], ["r2"], ["r2"], source="dump").done().payload
     assert names(payload) == ["upgrade", "downgrade", "upgrade again"]
     assert [phase["leaves"] for phase in payload["phases"]] == [None, [], []], payload["phases"]
+
+
+def executed(payload, revision):
+    step, = (step for step in payload["phases"][0]["steps"] if step["revision"] == revision)
+    return step["executed"], step["unseen"], step["reads"]
+
+
+@pytest.mark.parametrize("release", ENDS)
+def test_what_a_step_executed(pg_project, pg, release):
+    """Its statements, with COMMIT and BEGIN where they stood, and without what it only read or wrote as a value."""
+    shop(pg_project)
+    looks = ["names = sa.inspect(op.get_bind()).get_table_names()", "if 'goods' in names: op.execute('ALTER TABLE goods ADD COLUMN note TEXT')"]
+    pg_project.revision("r2", "r1", ["import sqlalchemy as sa"] + looks, "ALTER TABLE goods DROP COLUMN note")
+    each = "for row in op.get_bind().execute(sa.text('SELECT id FROM goods')): op.execute('DROP TABLE other')"
+    given = """[op.get_bind().execute(sa.text("UPDATE goods SET name = :name, price = 3 WHERE name = 'a ? %'"), dict(name=name)) for name in 'ab']"""
+    pg_project.revision("r3", "r2", ["import sqlalchemy as sa", each, given])
+    pg_project.revision("r4", "r3", "op.get_bind().connection.cursor().execute('DROP TABLE other')", GOODS[1])
+    pg_project.revision("r5", "r4", BLOCK % "CREATE INDEX CONCURRENTLY by_name ON goods (name)", "DROP INDEX by_name")
+    payload = rehearse(pg_project, "postgresql", ["r1"], ["r5"], LINE[1:], history=["r1"]).done().payload
+    assert executed(payload, "r2") == (["ALTER TABLE goods ADD COLUMN note TEXT"], None, False)
+    assert executed(payload, "r3") == (["UPDATE goods SET name = '***', price = 3 WHERE name = 'a ? %'"], None, True)
+    assert executed(payload, "r4") == (None, "uses the driver's connection", False)
+    assert executed(payload, "r5") == (["COMMIT", "CREATE INDEX CONCURRENTLY by_name ON goods (name)", "BEGIN"], None, False)
+    assert not any("executed" in step for phase in payload["phases"][1:] for step in phase["steps"])
+
+
+@pytest.mark.parametrize("body, why", [
+    ("import subprocess; subprocess.call(['true'])", "starts or ends a process (subprocess.call()"),
+    ("import os; getattr(os, 'sys' + 'tem')('true')", "starts a process"),
+    ("[op.execute('CREATE TABLE t%d (a%s INTEGER)' % (number, 'x' * 9000)) for number in range(30)]", "it executed more than 200000 bytes of SQL"),
+])
+def test_a_step_that_can_not_be_heard(sqlite_project, body, why):
+    sqlite_project.tables("r1")
+    sqlite_project.revision("r2", "r1", body, None)
+    found = executed(rehearse(sqlite_project, "sqlite", [], ["r2"], ["r1", "r2"]).done().payload, "r2")
+    assert found[0] is None and found[1].startswith(why), found
+
+
+def test_the_batch_mode_of_sqlite_is_heard(sqlite_project):
+    sqlite_project.tables("r1")
+    sqlite_project.revision("r2", "r1", ["import sqlalchemy as sa", "with op.batch_alter_table('r1', recreate='always') as batch: batch.add_column(sa.Column('b', sa.Integer))"], None)
+    statements, unseen, reads = executed(rehearse(sqlite_project, "sqlite", [], ["r2"], ["r1", "r2"]).done().payload, "r2")
+    verbs = [statement.split()[0] for statement in statements]
+    assert verbs == ["CREATE", "INSERT", "DROP", "ALTER"] and (unseen, reads) == (None, False), statements

@@ -1,10 +1,6 @@
 //! Which tables are there: one that is not is nobody's, and where there is none nothing can be lost or locked; no I/O.
 
-use crate::lint::{
-    Code, Dialect, Severity,
-    cursor::Name,
-    read::{Hazard, Subject},
-};
+use crate::lint::{Code, Dialect, Severity, cursor::Name, hazard::Hazard, subject::Subject};
 use std::collections::HashSet;
 
 /// The tables and views of the database before the plan.

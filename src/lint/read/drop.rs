@@ -5,7 +5,7 @@ use crate::lint::{
     cursor::{Cursor, Name},
     operation::{Alteration, Operation},
     parts::Dropped,
-    rules::UNREAD,
+    subject::UNREAD,
 };
 
 /// Reads what follows DROP.

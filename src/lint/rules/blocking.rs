@@ -4,9 +4,10 @@ use super::{Context, breaking};
 use crate::lint::{
     Code, Dialect, Severity,
     cursor::Name,
+    hazard::Hazard,
     operation::Operation,
     parts::{Column, Constraint, ConstraintKind, Default, Filled, Filter, Using},
-    read::{Hazard, Subject, namespace},
+    subject::{Subject, namespace},
     types::{Answer, Type},
 };
 

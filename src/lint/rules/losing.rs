@@ -5,7 +5,7 @@ use crate::lint::{
     Code, Severity,
     operation::{Operation, constraint_name},
     parts::{ConstraintKind, Dropped, Filter, Using},
-    read::{CONSTRAINT, Subject, namespace},
+    subject::{CONSTRAINT, Subject, UNREAD, namespace},
     types::{Answer, Type, is_wide},
 };
 
@@ -75,9 +75,6 @@ pub(super) fn judge(operation: &Operation, at: &mut Context<'_>) {
         _ => rights(operation, at),
     }
 }
-
-/// A thing whose name can't be read goes all the same.
-pub(in crate::lint) const UNREAD: &str = "(its name can't be read)";
 
 fn drops(dropped: &Dropped, at: &mut Context<'_>) {
     let Dropped { kind, shown, thing, cascade, of_table: _ } = dropped;

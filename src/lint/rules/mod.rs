@@ -9,13 +9,12 @@ use super::{
     Code, Dialect, Severity,
     catalog::Table,
     cursor::Name,
+    hazard::Hazard,
     operation::{Alteration, Operation},
     parts::Online,
-    read::{CONSTRAINT, Hazard, Subject},
+    subject::{CONSTRAINT, Subject},
     types::{Change, Type, change},
 };
-
-pub(super) use losing::UNREAD;
 
 /// What an operation is judged by.
 struct Context<'a> {

@@ -1,8 +1,8 @@
 //! What a plan does to the data and to those who use it: its SQL, the hazards in it, and what can't be seen; no I/O.
 
-use super::{before::Before, plan::Chosen};
+use super::{before::Before, executed, plan::Chosen};
 use crate::{
-    api::{AllowedHazard, Reversible},
+    api::{AllowedHazard, ExecutedStatus, Reversible},
     jobs::{Implementation, Revision},
     lint::{
         Allow, Code, Dialect, Fact, Finding, Input, Relations, Report, Section, Severity, allows_of_revision, lint,
@@ -18,6 +18,10 @@ pub struct Judged {
     pub reversible: Vec<Reversible>,
     /// What revision files allow and may not.
     pub not_allowed: Vec<Allow>,
+    /// What a rehearsal of this plan saw its opaque steps execute.
+    pub executed: Option<ExecutedStatus>,
+    /// The worst that was said of these steps before.
+    pub unrehearsed: Option<Severity>,
 }
 
 impl Judged {
@@ -50,7 +54,14 @@ fn loses(code: Code) -> bool {
 }
 
 /// Judges a plan by what the database has before it. Whoever writes a revision file need not be somebody who may approve.
-pub fn judge(chosen: &Chosen, allowed: &[AllowedHazard], before: &Before, restricted: bool) -> Judged {
+/// What a rehearsal saw takes the place of what nobody could see before.
+pub fn judge(
+    chosen: &Chosen,
+    allowed: &[AllowedHazard],
+    before: &Before,
+    restricted: bool,
+    executed: Option<ExecutedStatus>,
+) -> Judged {
     let plan = &chosen.plan;
     let down = plan.direction == Direction::Downgrade;
     if !matches!(plan.direction, Direction::Upgrade | Direction::Downgrade) {
@@ -70,15 +81,26 @@ pub fn judge(chosen: &Chosen, allowed: &[AllowedHazard], before: &Before, restri
             Vec::new()
         }
     };
+    let mut unrehearsed = None;
     let report = match dialect {
         Some(dialect) => {
-            let mut input = input(&revisions, chosen, down, dialect, before);
+            let sql = |revision: &Revision| revision.script(down).text.clone().unwrap_or_default();
+            let mut input = input(&revisions, chosen, dialect, before, sql);
             let empty = input.catalog.relations == Relations::Nothing;
+            let seen = executed.as_ref();
             let each = revisions.iter().zip(&reversible);
-            input.facts = each.flat_map(|(revision, back)| facts(revision, *back, down, empty)).collect();
+            input.facts = each.flat_map(|(revision, back)| facts(revision, *back, down, empty, seen)).collect();
+            let opaque = revisions.iter().filter(|r| is_seen(seen, &r.id)).filter_map(|r| opaque(r, down, empty));
+            let counts = |fact: &Fact| !allows.iter().any(|allow| allow.allows(fact.code, Some(&fact.revision)));
+            unrehearsed = opaque.filter(counts).map(|fact| fact.severity).max();
             input.allows = allows;
             input.comments_allow = !restricted;
-            lint(&input).unwrap_or_else(|error| unread(&revisions, &error.to_string()))
+            let mut report = lint(&input).unwrap_or_else(|error| unread(&revisions, &error.to_string()));
+            // Facts have no line.
+            let old = |f: &Finding| f.line > 0 && f.revision.as_ref().is_some_and(|id| is_seen(seen, id));
+            report.findings.retain(|finding| !old(finding));
+            report.allowed.retain(|(finding, _)| !old(finding));
+            report
         }
         None => unread(&revisions, "the SQL of this dialect can't be read"),
     };
@@ -89,7 +111,7 @@ pub fn judge(chosen: &Chosen, allowed: &[AllowedHazard], before: &Before, restri
         let lossy = revisions.iter().zip(&mut reversible).filter(|(revision, _)| loses(&revision.id));
         lossy.for_each(|(_, reversible)| *reversible = Reversible::LosesData);
     }
-    Judged { report, reversible, not_allowed }
+    Judged { report, reversible, not_allowed, executed, unrehearsed }
 }
 
 /// Every step is one that nobody can judge.
@@ -114,25 +136,34 @@ fn of_spec(allowed: &AllowedHazard) -> Option<Allow> {
     Some(Allow { code, revision: allowed.revision.clone(), reason: allowed.reason.clone() })
 }
 
-fn input(revisions: &[&Revision], chosen: &Chosen, down: bool, dialect: Dialect, before: &Before) -> Input {
+/// The steps with the SQL of each, beside what the database has.
+pub(super) fn input(
+    revisions: &[&Revision],
+    chosen: &Chosen,
+    dialect: Dialect,
+    before: &Before,
+    sql: impl Fn(&Revision) -> String,
+) -> Input {
     let inspection = &chosen.image.inspection;
     let sizes = || before.sizes.into_iter().flatten();
-    let sql = revisions.iter().filter_map(|revision| revision.script(down).text.as_deref());
     let section = |revision: &&Revision| Section {
         revision: Some(revision.id.clone()),
-        sql: revision.script(down).text.clone().unwrap_or_default(),
+        sql: sql(revision),
         transactional: inspection.transactional_ddl,
     };
+    let sections: Vec<Section> = revisions.iter().map(section).collect();
+    let catalog =
+        before.catalog(dialect, sections.iter().map(|section| section.sql.as_str()), &inspection.version_table);
     Input {
         dialect,
-        sections: revisions.iter().map(section).collect(),
+        sections,
         facts: Vec::new(),
         rows: sizes().map(|(table, size)| (table.clone(), size.rows)).collect(),
         invalid_indexes: sizes()
             .filter(|(_, size)| !size.invalid_indexes.is_empty())
             .map(|(table, size)| (table.clone(), size.invalid_indexes.clone()))
             .collect(),
-        catalog: before.catalog(dialect, sql, &inspection.version_table),
+        catalog,
         allows: Vec::new(),
         comments_allow: true,
         version_table: inspection.version_table.clone(),
@@ -143,7 +174,8 @@ fn input(revisions: &[&Revision], chosen: &Chosen, down: bool, dialect: Dialect,
 fn lossy_downgrades(revisions: &[&Revision], chosen: &Chosen, dialect: Option<Dialect>) -> Vec<(String, String)> {
     let Some(dialect) = dialect else { return Vec::new() };
     let back: Vec<&Revision> = revisions.iter().rev().copied().collect();
-    let input = input(&back, chosen, true, dialect, &Before::default());
+    let sql = |revision: &Revision| revision.script(true).text.clone().unwrap_or_default();
+    let input = input(&back, chosen, dialect, &Before::default(), sql);
     let findings = lint(&input).map(|report| report.findings).unwrap_or_default();
     let lossy = findings.into_iter().filter(|f| loses(f.code));
     lossy.filter_map(|f| Some((f.revision?, f.message))).collect()
@@ -160,27 +192,52 @@ fn reversible(revision: &Revision, down: bool, lossy: &[(String, String)]) -> Re
     }
 }
 
-/// What is known of a step beside its SQL. In a database without tables it can lose nothing, whatever it does.
-fn facts(revision: &Revision, reversible: Reversible, down: bool, empty: bool) -> Vec<Fact> {
+fn fact(revision: &Revision, code: Code, severity: Severity, message: String) -> Fact {
+    Fact { code, severity, revision: revision.id.clone(), message, table: None, statement: String::new() }
+}
+
+/// What nobody sees of a step. In a database without tables it can lose nothing, whatever it does.
+fn opaque(revision: &Revision, down: bool, empty: bool) -> Option<Fact> {
     let script = revision.script(down);
-    let fact = |code: Code, severity: Severity, message: String| Fact {
-        code,
-        severity,
-        revision: revision.id.clone(),
-        message,
+    // Of a step without any SQL nobody knows what it drops.
+    let severity = if empty {
+        Severity::Low
+    } else if script.text.as_deref().is_some_and(|text| !text.trim().is_empty()) {
+        Code::O01.severity()
+    } else {
+        Severity::High
     };
-    let mut facts = Vec::new();
-    if !script.opaque.is_empty() {
-        // Of a step without any SQL nobody knows what it drops.
-        let severity = if empty {
-            Severity::Low
-        } else if script.text.as_deref().is_some_and(|text| !text.trim().is_empty()) {
-            Code::O01.severity()
-        } else {
-            Severity::High
-        };
-        facts.push(fact(Code::O01, severity, script.opaque.join("; ")));
+    (!script.opaque.is_empty()).then(|| fact(revision, Code::O01, severity, script.opaque.join("; ")))
+}
+
+fn is_seen(seen: Option<&ExecutedStatus>, id: &str) -> bool {
+    seen.is_some_and(|seen| seen.revisions.iter().any(|other| other == id))
+}
+
+/// The same of a step that was rehearsed: what it executed, and that with rows it may execute more.
+fn rehearsed(revision: &Revision, seen: &ExecutedStatus, empty: bool) -> Vec<Fact> {
+    let mut facts: Vec<Fact> = executed::facts(seen, &revision.id).collect();
+    if seen.reading.contains(&revision.id) && !empty {
+        let message =
+            "the rehearsal saw what it executes; but it reads rows, and there were none: here it may execute more";
+        facts.push(fact(revision, Code::O01, Severity::Medium, message.to_owned()));
     }
+    facts
+}
+
+/// What is known of a step beside its SQL.
+fn facts(
+    revision: &Revision,
+    reversible: Reversible,
+    down: bool,
+    empty: bool,
+    seen: Option<&ExecutedStatus>,
+) -> Vec<Fact> {
+    let fact = |code, severity, message| fact(revision, code, severity, message);
+    let mut facts = match seen.filter(|_| is_seen(seen, &revision.id)) {
+        Some(seen) => rehearsed(revision, seen, empty),
+        None => opaque(revision, down, empty).into_iter().collect(),
+    };
     if !down && reversible == Reversible::Irreversible {
         facts.push(fact(Code::I01, Code::I01.severity(), "its downgrade() is missing, empty or raises".to_owned()));
     }

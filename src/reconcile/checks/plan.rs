@@ -70,6 +70,11 @@ impl Chosen {
     pub fn dangerous(&self) -> bool {
         self.judged.report.worst().is_some_and(|worst| worst >= Severity::High)
     }
+
+    /// The same before anybody saw what it executes: a rehearsal must not be the reason why none is asked for.
+    pub fn dangerous_unrehearsed(&self) -> bool {
+        self.dangerous() || self.judged.unrehearsed.is_some_and(|worst| worst >= Severity::High)
+    }
 }
 
 /// What a plan's hash names the database by: an approval, a backup or a rehearsal for one means nothing for another.

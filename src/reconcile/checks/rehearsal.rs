@@ -3,7 +3,8 @@
 use super::plan::{Chosen, from_base};
 use crate::{
     api::{
-        DatabaseMigration, DurationField, Problem, Reason, RehearsalSource, RehearsalStatus, RehearsalStep, StageStatus,
+        DatabaseMigration, DurationField, ExecutedStatus, Problem, Reason, RehearsalSource, RehearsalStatus,
+        RehearsalStep, StageStatus,
     },
     jobs::{
         History, Inspected, JobRecord, Limit, LockTaken, Origin, PodState, Progress, Rehearsal, RehearseRequest,
@@ -25,7 +26,7 @@ const LEFT_BEHIND: usize = 10;
 /// Tables of a step in the status.
 const TABLES: usize = 5;
 /// Bytes of all steps in the ConfigMap, which the plan needs too.
-const MAX_STEPS: usize = 150_000;
+const MAX_STEPS: usize = 110_000;
 
 /// A rehearsal that must have passed before a run.
 #[derive(Clone, Debug)]
@@ -44,7 +45,7 @@ pub fn wanted_rehearsal(
 ) -> Option<Result<WantedRehearsal, Problem>> {
     let plan = &chosen.plan;
     let migrates = matches!(plan.direction, Direction::Upgrade | Direction::Downgrade);
-    if !migrates || !object.spec.stages.rehearsal.when.applies(chosen.dangerous()) {
+    if !migrates || !object.spec.stages.rehearsal.when.applies(chosen.dangerous_unrehearsed()) {
         return None;
     }
     Some(asked(object, chosen, facts, requested_at))
@@ -136,6 +137,7 @@ pub fn rehearsal_status(
     running: StageStatus,
     found: Option<&Rehearsal>,
     verdict: &Result<(), String>,
+    executed: Option<ExecutedStatus>,
     now: Timestamp,
 ) -> RehearsalStatus {
     let phases = found.map(|found| found.phases.as_slice()).unwrap_or_default();
@@ -144,6 +146,7 @@ pub fn rehearsal_status(
         reversible: found.map(|found| found.reversible),
         steps: phases.iter().flat_map(|phase| steps(phase, TABLES)).take(STEPS).collect(),
         residue: phases.iter().flat_map(residue).take(LEFT_BEHIND).collect(),
+        executed,
     }
 }
 
@@ -205,6 +208,9 @@ mod tests {
             locks: Some(vec![lock; 20]),
             rewritten: Some(vec![name; 20]),
             sampled: false,
+            executed: None,
+            unseen: None,
+            reads: false,
         };
         let phase = |name: &str| RehearsedPhase {
             name: name.into(),

@@ -8,8 +8,10 @@ use crate::{
     },
     jobs::{Kind, Progress, Rehearsal},
     reconcile::{
-        checks::{WantedRehearsal, rehearsal_json, rehearsal_progress, rehearsal_status, wanted_rehearsal},
-        effects::{Next, Note, Step},
+        checks::{
+            WantedRehearsal, executed_sql, rehearsal_json, rehearsal_progress, rehearsal_status, wanted_rehearsal,
+        },
+        effects::{Next, Note, RehearsalShown, Step},
         facts::Facts,
     },
 };
@@ -64,9 +66,13 @@ fn is_recorded(memory: &DatabaseMigrationStatus, ask: &WantedRehearsal) -> bool 
 fn ended(ctx: &Ctx, ask: &WantedRehearsal, running: StageStatus, outcome: &Result<(), String>) -> Step {
     let view = ctx.facts.rehearsals.iter().find(|view| view.job.name == ask.name);
     let found: Option<&Rehearsal> = view.and_then(|view| view.end.as_ref()).and_then(|end| end.found.as_ref());
-    let status = rehearsal_status(running, found, outcome, ctx.now);
+    let executed = ctx.plan.judged.executed.clone();
+    let status = rehearsal_status(running, found, outcome, executed, ctx.now);
     let mut step = Step::default().note(note(status));
-    step.rehearsal = Some(found.map(rehearsal_json));
+    step.rehearsal = Some(found.map(|found| RehearsalShown {
+        json: rehearsal_json(found),
+        sql: Some(executed_sql(found, ctx.plan)).filter(|sql| !sql.is_empty()),
+    }));
     match outcome {
         Ok(()) => step.event(false, "RehearsalSucceeded", &format!("plan {}", ctx.plan.hash), Some(ask.name.clone())),
         Err(_) => step,

@@ -4,9 +4,9 @@ use super::*;
 use crate::{
     api::{
         BackupMethod, BackupStatus, CancelledRun, Change, ConditionType, DatabaseStatus, Defaults, DriftStatus,
-        DriftedObject, Enforce, HazardStatus, ImageStatus, Pending, PlanStatus, PlanStep, RehearsalStatus,
-        RehearsalStep, Reversible, RunApproval, RunRecord, RunResult, RunStatus, RunsStatus, StageResult, StagesStatus,
-        SucceededRun, UnfinishedRun, VerifyStatus, Waiting,
+        DriftedObject, Enforce, ExecutedHazard, ExecutedStatus, HazardStatus, ImageStatus, Pending, PlanStatus,
+        PlanStep, RehearsalStatus, RehearsalStep, Reversible, RunApproval, RunRecord, RunResult, RunStatus, RunsStatus,
+        StageResult, StagesStatus, SucceededRun, UnfinishedRun, VerifyStatus, Waiting,
     },
     reconcile::status::shown_rows,
 };
@@ -145,6 +145,11 @@ fn rehearsal() -> RehearsalStatus {
         reversible: Some(false),
         steps: (0..10).map(|_| step()).collect(),
         residue: some(10, || wide(200)),
+        executed: Some(ExecutedStatus {
+            revisions: some(40, || "r".repeat(120)),
+            reading: some(40, || "r".repeat(120)),
+            hazards: vec![ExecutedHazard::default(); 10],
+        }),
     }
 }
 

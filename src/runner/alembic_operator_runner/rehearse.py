@@ -7,6 +7,7 @@ from .blame import problem_of_run
 from .catalog import catalog_differences, read_catalog
 from .engines import engine_of
 from .errors import error_text, error_trace
+from .executed import Recorder
 from .frames import emit_frames, flush_standard_streams
 from .outcome import error_of, settle
 from .problems import Problem, Stopped, refused
@@ -31,6 +32,7 @@ class Phase(Run):
         self.before = None
         self.after = None
         self.observer = None
+        self.recorder = None
         self.measured = []
         self.went = False
         self.started = time.monotonic()
@@ -46,6 +48,8 @@ class Phase(Run):
         if self.name != "history":
             self.observer = engine_of(context.dialect).observer(context, self.lock)
             self.before = self.read_schema(context)
+            if self.order is None:
+                self.recorder = Recorder(context, self.lock)
         self.started = time.monotonic()
 
     def read_schema(self, context):
@@ -65,7 +69,7 @@ class Phase(Run):
     def checked_plan(self, rows):
         plan = super().checked_plan(rows) if self.order is None else self.ordered_plan()
         for step in plan:
-            step.migration_fn = self.observed(step.revision.revision, step.migration_fn)
+            step.migration_fn = self.observed(step.revision, step.migration_fn)
         return plan
 
     def ordered_plan(self):
@@ -74,7 +78,7 @@ class Phase(Run):
         make = MigrationStep.upgrade_from_script if self.task["direction"] == "upgrade" else MigrationStep.downgrade_from_script
         return [make(self.script.revision_map, self.script.get_revision(revision)) for revision in self.order]
 
-    def observed(self, revision, function):
+    def observed(self, script, function):
         def step(*arguments, **options):
             self.went = True
             if self.observer is None:
@@ -82,11 +86,20 @@ class Phase(Run):
                 return
             self.observer.begin()
             started = time.monotonic()
-            function(*arguments, **options)
+            executed = self.recorded(script, function, arguments, options)
             seconds = round(time.monotonic() - started, 3)
-            self.measured.append(dict(self.observer.end(), revision=revision, seconds=seconds))
+            self.measured.append(dict(self.observer.end(), revision=script.revision, seconds=seconds, **executed))
 
         return step
+
+    def recorded(self, script, function, arguments, options):
+        """What the step executed, on the plan's own way."""
+        if self.recorder is None:
+            function(*arguments, **options)
+            return {}
+        self.recorder.begin(script, self.task["direction"])
+        function(*arguments, **options)
+        return self.recorder.end()
 
     def all_done(self, context):
         if self.name != "history":
