@@ -39,6 +39,8 @@ pub const ANNOTATION_REQUESTED_AT: &str = "alembic-operator.dev/requestedAt";
 pub const ANNOTATION_ACCEPT_DRIFT: &str = "alembic-operator.dev/accept-drift";
 /// The hash of a plan that may run, as `spec.policy.approvedPlan`.
 pub const ANNOTATION_APPROVE: &str = "alembic-operator.dev/approve";
+/// What stands in the message of a plan that waits, before the command that approves it.
+pub const TO_APPROVE: &str = "; to approve it: ";
 /// The hash of a plan that must not run.
 pub const ANNOTATION_REJECT: &str = "alembic-operator.dev/reject";
 /// Why a plan was approved or rejected, in somebody's own words.

@@ -23,6 +23,11 @@ pub fn annotation(name: &str, value: Option<&str>) -> Value {
     json!({ "metadata": { "annotations": { name: value } } })
 }
 
+fn not_inspected(object: &DatabaseMigration) -> anyhow::Error {
+    let state = State::of(object);
+    anyhow!("the image was not inspected yet ({}: {})", state.word, state.message)
+}
+
 impl Session {
     /// The image of the spec as it was inspected; the newest that is known where that one is not.
     pub(super) async fn image(&mut self, object: &DatabaseMigration) -> anyhow::Result<Inspected> {
@@ -31,16 +36,12 @@ impl Session {
         if images.is_empty() {
             images = cluster.inspections(object, true).await?;
         }
-        let state = State::of(object);
-        images
-            .into_iter()
-            .next()
-            .ok_or_else(|| anyhow!("the image was not inspected yet ({}: {})", state.word, state.message))
+        images.into_iter().next().ok_or_else(|| not_inspected(object))
     }
 
     pub(super) async fn graph(&mut self, args: GraphArgs) -> anyhow::Result<u8> {
         let object = self.object(&args.name).await?;
-        let image = self.image(&object).await?;
+        let image = self.cluster().await?.acting_image(&object).await?.ok_or_else(|| not_inspected(&object))?;
         let hazards = match self.document(&object).await {
             Ok(document) => document.hazards,
             Err(_) => status_of(&object).plan.as_ref().map(|plan| plan.hazards.clone()).unwrap_or_default(),

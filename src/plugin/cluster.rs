@@ -146,6 +146,18 @@ impl Cluster {
         Ok(found.into_iter().map(|(_, image)| image).collect())
     }
 
+    /// The image that an object's plan is for: that of the spec, or, where it lacks a row of the database, the newest earlier one that
+    /// has them all. A downgrade runs in that one.
+    pub async fn acting_image(&self, object: &DatabaseMigration) -> anyhow::Result<Option<Inspected>> {
+        let own = self.inspections(object, false).await?.into_iter().next();
+        if own.as_ref().is_some_and(|image| super::graph::knows_all(image, object)) {
+            return Ok(own);
+        }
+        let mut earlier = self.inspections(object, true).await?;
+        let found = earlier.iter().position(|image| super::graph::knows_all(image, object));
+        Ok(found.map(|at| earlier.swap_remove(at)).or(own).or(earlier.into_iter().next()))
+    }
+
     /// The Jobs that were made for an object.
     pub async fn jobs(&self, object: &DatabaseMigration) -> anyhow::Result<Vec<Job>> {
         let api: Api<Job> = Api::namespaced(self.client.clone(), &self.namespace);

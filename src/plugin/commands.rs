@@ -12,8 +12,10 @@ use super::{
     document::PlanDocument,
     drift, history, manifest,
     out::Out,
-    plan, status, summary, version,
-    view::{State, status_of},
+    plan, status, summary,
+    text::Line,
+    version,
+    view::{State, Verdict, status_of},
     wait, which_job, why,
 };
 use crate::{api::DatabaseMigration, jobs::CONTAINER};
@@ -136,8 +138,11 @@ impl Session {
     async fn known(&mut self, object: &DatabaseMigration, output: StatusOutput) -> summary::Revisions {
         let Ok(cluster) = self.cluster().await else { return summary::Revisions::new() };
         // What a run went through may be in an earlier image alone.
-        let all = output == StatusOutput::Md;
-        summary::revisions(&cluster.inspections(object, all).await.unwrap_or_default())
+        if output == StatusOutput::Md {
+            return summary::revisions(&cluster.inspections(object, true).await.unwrap_or_default());
+        }
+        let image = cluster.acting_image(object).await.ok().flatten();
+        summary::revisions(image.as_slice())
     }
 
     async fn status_of_all(&mut self, args: &StatusArgs) -> anyhow::Result<u8> {
@@ -185,7 +190,12 @@ impl Session {
 
     async fn plan(&mut self, args: PlanArgs) -> anyhow::Result<u8> {
         let object = self.object(&args.name).await?;
-        let document = self.document(&object).await?;
+        let document = match self.document(&object).await {
+            Err(_) if object.status.as_ref().is_some_and(|status| status.plan.is_none()) => {
+                return self.no_plan(&object);
+            }
+            read => read?,
+        };
         match args.output {
             PlanOutput::Text => self.out.lines(&plan::page(&object, &document, self.out.look()))?,
             PlanOutput::Md => self.out.text(&plan::markdown(&object, &document))?,
@@ -194,6 +204,16 @@ impl Session {
             PlanOutput::Json => self.out.text(&(document.json + "\n"))?,
         }
         Ok(0)
+    }
+
+    /// At its target an object needs no plan; elsewhere it lacks one for a reason.
+    fn no_plan(&mut self, object: &DatabaseMigration) -> anyhow::Result<u8> {
+        let State { word, message, verdict, .. } = State::of(object);
+        if verdict == Verdict::Ready {
+            self.out.notes(&[Line::new().text(format!("nothing to run: {word}, {message}"))])?;
+            return Ok(0);
+        }
+        bail!("there is no plan: {word}: {message}\nNext:  {}", status::command(object, "status"))
     }
 
     async fn say(&mut self, say: Say, args: SayArgs) -> anyhow::Result<u8> {

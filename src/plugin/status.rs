@@ -44,7 +44,7 @@ pub fn overview(objects: &[DatabaseMigration], namespaces: bool, look: Look) -> 
             Span::plain(object.namespace().unwrap_or_default()),
             Span::new(Tone::Bold, object.name_any()),
             State::of(object).span(),
-            Span::plain(view::rows(status.current.as_deref(), "?")),
+            Span::plain(view::database(object)),
             Span::plain(view::target(object)),
             view::steps(&status),
             view::risk(&status),
@@ -153,8 +153,12 @@ fn places(object: &DatabaseMigration, status: &DatabaseMigrationStatus, titles: 
         },
         _ => line,
     };
-    let current = status.current.as_deref().unwrap_or("not known yet");
-    let database = line("database").and(Tone::Name, clean(current, 120));
+    let current = match (State::of(object).reason(), status.current.as_deref()) {
+        (Some(Reason::DatabaseUnmanaged), _) => "no version row".to_owned(),
+        (_, Some(current)) => clean(current, 120),
+        (_, None) => "not known yet".to_owned(),
+    };
+    let database = line("database").and(Tone::Name, current);
     let target = view::target(object);
     let mut wanted = line("target").and(Tone::Name, target.clone());
     let unknown = State::of(object).reason() == Some(Reason::UnknownTarget);

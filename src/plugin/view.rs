@@ -3,7 +3,8 @@
 use super::text::{Span, Tone};
 use crate::{
     api::{
-        ConditionType, DatabaseMigration, DatabaseMigrationStatus, PlanStatus, Reason, ReasonKind, RunResult, RunStatus,
+        ConditionType, DatabaseMigration, DatabaseMigrationStatus, PlanStatus, Reason, ReasonKind, RunResult,
+        RunStatus, TO_APPROVE,
     },
     text::{clean, short_image},
 };
@@ -90,6 +91,8 @@ impl State {
     }
 
     fn new(word: &str, message: &str, verdict: Verdict, since: Option<Timestamp>) -> Self {
+        // The plugin has a command of its own for it.
+        let message = message.split(TO_APPROVE).next().unwrap_or(message);
         Self { word: clean(word, 64), message: clean(message, 2000), verdict, since }
     }
 
@@ -157,6 +160,14 @@ pub fn drifted_objects(status: &DatabaseMigrationStatus) -> i32 {
 /// Revisions in one line, short enough for a column.
 pub fn rows(text: Option<&str>, fallback: &str) -> String {
     super::text::cut(&clean(text.filter(|text| !text.is_empty()).unwrap_or(fallback), 200), 25)
+}
+
+/// The revision that the database is at, where anybody knows it.
+pub fn database(object: &DatabaseMigration) -> String {
+    match State::of(object).reason() {
+        Some(Reason::DatabaseUnmanaged) => "no version row".to_owned(),
+        _ => rows(status_of(object).current.as_deref(), "?"),
+    }
 }
 
 /// The target's revision, or what the spec asks for where that means none.

@@ -163,6 +163,13 @@ impl Picture {
     }
 }
 
+/// Whether an image has every revision that the database is at, and those that it should be at.
+pub fn knows_all(image: &Inspected, object: &DatabaseMigration) -> bool {
+    let Some(status) = &object.status else { return true };
+    let mut wanted = status.current_revisions.iter().chain(&status.target_revisions);
+    image.graph.as_ref().is_ok_and(|graph| wanted.all(|revision| graph.contains(revision)))
+}
+
 /// A row that the image has no file for.
 fn ghost(row: &str) -> Node {
     Node {

@@ -67,6 +67,18 @@ fn a_downgrade_and_a_row_that_the_image_does_not_know() {
 }
 
 #[test]
+fn after_a_revert_an_earlier_image_has_the_picture() {
+    let older = image(&[("a10c44fd2b91", &[], "customers and products")]);
+    let mut object = shop();
+    assert!(knows_all(&demo(), &object) && !knows_all(&older, &object));
+    object.status.as_mut().unwrap().target_revisions = vec!["a10c44fd2b91".into()];
+    assert!(
+        knows_all(&demo(), &object) && !knows_all(&older, &object),
+        "the database is at what the older image lacks"
+    );
+}
+
+#[test]
 fn five_hundred_revisions_are_drawn_at_once() {
     let ids: Vec<String> = (0..520).map(|n| format!("{:012x}", (n as u64 + 1) * 7_919_777)).collect();
     let mut revisions: Vec<(String, Vec<String>)> = Vec::new();

@@ -189,6 +189,27 @@ async fn reads_need_no_more_than_the_role_view() {
 }
 
 #[tokio::test]
+async fn without_a_plan_the_reason_is_told() {
+    let server = Server::new();
+    let mut object = json!(super::contacts());
+    object["status"]["plan"] = Value::Null;
+    server.put(&format!("{OBJECTS}/shop"), object.clone());
+    let (code, _) = server.run("plan shop", None).await;
+    let error = code.unwrap_err();
+    assert!(
+        error.starts_with("there is no plan: MigrationFailed") && error.contains("Next:  kubectl dbmigration status"),
+        "{error}"
+    );
+    for condition in object["status"]["conditions"].as_array_mut().unwrap() {
+        let (status, reason) = if condition["type"] == "Ready" { ("True", "AtTarget") } else { ("False", "AtTarget") };
+        (condition["status"], condition["reason"]) = (json!(status), json!(reason));
+    }
+    server.put(&format!("{OBJECTS}/shop"), object);
+    let (code, text) = server.run("plan shop", None).await;
+    assert!(code == Ok(0) && text.starts_with("nothing to run: AtTarget"), "{code:?} {text}");
+}
+
+#[tokio::test]
 async fn an_approval_is_asked_for_and_names_the_plan() {
     let server = Server::new();
     let (code, text) = server.run("approve shop --reason CHG-4711 --no-follow", Some("8828\n")).await;

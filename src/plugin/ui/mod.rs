@@ -182,7 +182,7 @@ async fn picture(State(site): State<Arc<Site>>, Path((_, namespace, name)): Name
     let drawn = async {
         let cluster = site.in_namespace(&namespace);
         let object = cluster.object(&name).await?;
-        let image = cluster.inspections(&object, false).await?.into_iter().next();
+        let image = cluster.acting_image(&object).await?;
         let image = image.ok_or_else(|| anyhow::anyhow!("the image was not inspected yet"))?;
         let hazards = document(&cluster, &object).await.map(|plan| plan.hazards).unwrap_or_default();
         let picture = Picture::of(&object, &image, &hazards, false).map_err(|error| anyhow::anyhow!(error))?;

@@ -105,7 +105,7 @@ fn row(state: &State, object: &DatabaseMigration, look: Look) -> Markup {
         td { (namespace) }
         td { a href=(format!("./{namespace}/{name}/")) { (name) } }
         td class="state" { (span(&state.span())) }
-        td class="mono" { (view::rows(status.current.as_deref(), "?")) }
+        td class="mono" { (view::database(object)) }
         td class="mono" { (view::target(object)) }
         td class="number" { (span(&view::steps(&status))) }
         td { (span(&view::risk(&status))) }

@@ -4,7 +4,7 @@ use super::Chosen;
 use crate::{
     api::{
         ANNOTATION_APPROVE, ANNOTATION_REJECT, ApprovalMode, DatabaseMigration, DatabaseMigrationStatus, Problem,
-        Reason, RunApproval,
+        Reason, RunApproval, TO_APPROVE,
     },
     lint::Severity,
     revisions::Direction,
@@ -62,7 +62,7 @@ pub fn approval(object: &DatabaseMigration, chosen: &Chosen) -> Approval {
         object.namespace().unwrap_or_default(),
         object.name_any(),
     );
-    let message = format!("plan {hash} waits for approval, since {why}; to approve it: {command}");
+    let message = format!("plan {hash} waits for approval, since {why}{TO_APPROVE}{command}");
     match void(object) {
         Some((Void::Outdated, given)) => {
             told("Stale", format!("the approval of plan {given} is void: the plan is {hash} now"), &message)
