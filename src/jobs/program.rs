@@ -33,6 +33,7 @@ const FILES: &[(&str, &str)] = files![
     "alembic_operator_runner/limits.py",
     "alembic_operator_runner/lock.py",
     "alembic_operator_runner/look.py",
+    "alembic_operator_runner/look_only.py",
     "alembic_operator_runner/models.py",
     "alembic_operator_runner/next_revision.py",
     "alembic_operator_runner/observe.py",

@@ -4,7 +4,7 @@ use super::{
     revision::{Merge, NextRevision},
     scratch::MARK,
 };
-use crate::api::{DatabaseMigration, LockKind, Part};
+use crate::api::{DatabaseMigration, LockKind, Part, WritesAtStart};
 use kube::ResourceExt;
 use serde::Serialize;
 use std::{collections::BTreeMap, time::Duration};
@@ -32,6 +32,9 @@ pub struct Task {
     x: Vec<String>,
     flask_app: Option<String>,
     attributes: BTreeMap<String, String>,
+    /// Where a look may change what the application changes as it is loaded.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    writes_at_start: bool,
     url_env: Vec<String>,
     driver: Option<String>,
     connection: Option<ConnectionTask>,
@@ -184,6 +187,7 @@ impl Task {
             x: spec.alembic.x.clone(),
             flask_app: spec.alembic.flask_app.clone(),
             attributes: spec.alembic.attributes.clone(),
+            writes_at_start: spec.alembic.writes_at_start == WritesAtStart::Allow,
             url_env: spec.database.env_names(),
             driver: spec.database.driver.clone(),
             connection,

@@ -155,3 +155,82 @@ def test_a_downgrade_that_cannot_work_on_any_database(pg_project):
     for body in WORKING:
         pg_project.revision("r1", None, "pass", ["import sqlalchemy as sa", body])
         assert "broken" not in pg_project.inspect().done().payload["revisions"][0]["sql"]["downgrade"], body
+
+
+MIGRATES = """
+import os
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import create_engine
+def create_app():
+    if os.environ.get("MIGRATE") == "no":
+        return
+    config = Config("alembic.ini")
+    config.set_main_option("sqlalchemy.url", os.environ["DATABASE_URL"].replace("%", "%%"))
+    command.upgrade(config, "head")
+"""
+
+
+@pytest.mark.parametrize("release", [OLDEST_SQLALCHEMY, *ENDS])
+def test_an_application_that_migrates_as_it_starts(project, database, release):
+    project.tables("r1")
+    project.write("shop.py", MIGRATES)
+    task = {"attributes": {"shop": "shop:create_app()"}}
+    for action in ("inspect", "probe"):
+        outcome = project.start(action=action, **task).outcome()
+        outcome.failed("EnvPyFailed", "spec.alembic.attributes.shop", "CREATE TABLE", "in a look nothing is changed", "spec.env")
+        assert "r1'" not in outcome.error["message"] and database.tables() == set()
+    if release == ENDS[1]:
+        project.inspect(**task, writes_at_start=True).done()
+        database.execute("DROP TABLE r1")
+        database.execute("DROP TABLE alembic_version")
+    project.environ["MIGRATE"] = "no"
+    project.inspect(**task).done()
+    assert project.upgrade([], ["r1"], ["r1"], ["r1"], **task).done().rows == {"r1"}
+
+
+BY_ITSELF = {
+    "a schema": ("connection.execute(text('CREATE SCHEMA IF NOT EXISTS tenant')); connection.execute(text('SET search_path TO tenant')); connection.commit()", ""),
+    "tables that it misses": ("from sqlalchemy import Column, Integer, MetaData, Table; m = MetaData(); Table('made', m, Column('id', Integer)); "
+                              "m.create_all(connection); connection.commit()", ""),
+    "rows afterwards": ("pass", "with engine_from_config(config.get_section('alembic'), prefix='sqlalchemy.').begin() as c: "
+                                "c.execute(text('CREATE TABLE IF NOT EXISTS seeds (id INTEGER)')); c.execute(text('INSERT INTO seeds VALUES (1)'))"),
+}
+
+
+@pytest.mark.parametrize("what", BY_ITSELF)
+def test_what_env_py_makes_by_itself_is_left_out_of_a_look(pg_project, pg, what):
+    pg_project.tables("r1")
+    before, after = BY_ITSELF[what]
+    pg_project.env(before=before, after=after)
+    everything = "SELECT nspname FROM pg_namespace UNION ALL SELECT relname FROM pg_class"
+    there = sorted(pg.query(everything))
+    facts = pg_project.inspect().done().payload
+    assert pg_project.probe().done().message["look"]["rows"] == [] and sorted(pg.query(everything)) == there
+    assert pg_project.upgrade([], ["r1"], ["r1"], ["r1"], env_commits=facts["env_commits"]).done().rows == {"r1"}
+    assert len(sorted(pg.query(everything))) > len(there) + 1
+
+
+def test_rows_that_env_py_writes_before_the_migrations(pg_project, pg):
+    pg_project.tables("r1")
+    pg.execute("CREATE TABLE log (who TEXT)")
+    pg_project.env(before="connection.execute(text(\"WITH x AS (SELECT 1) INSERT INTO log VALUES ('s3cret')\"))")
+    outcome = pg_project.inspect().failed("EnvPyFailed", "in a look nothing is changed")
+    assert "s3cret" not in str(outcome.message) + outcome.stderr and pg.query("SELECT * FROM log") == []
+
+
+@pytest.mark.parametrize("statement, told", [
+    ("INSERT INTO users (name) VALUES ('x')", "INSERT INTO users"), ("\n  -- y\nCREATE TABLE  a.b (id int)", "CREATE TABLE a.b"), ("/* z */ UPDATE \"t\" SET a = 's3'", "UPDATE \"t\""),
+    ("CREATE SCHEMA IF NOT EXISTS app", "CREATE SCHEMA IF NOT EXISTS app"), ("DO $$ BEGIN END $$", "DO"), ("DELETE FROM t", "DELETE FROM t"), ("COPY t FROM STDIN", "COPY t FROM STDIN")])
+def test_a_statement_is_named_without_its_values(statement, told):
+    from alembic_operator_runner.look_only import OBJECTS, ROWS, named
+
+    assert named(statement) == told and bool(OBJECTS.match(statement)) != bool(ROWS.match(statement))
+
+
+@pytest.mark.parametrize("statement", ["SELECT 1", "SET search_path TO x", "CREATE TEMPORARY TABLE t (id int)", "PRAGMA journal_mode=WAL", "BEGIN IMMEDIATE", "COPY t TO STDOUT",
+                                       "WITH x AS (SELECT updated FROM y) SELECT * FROM x", "SHOW TABLES", "SELECT pg_advisory_lock(1)"])
+def test_a_statement_that_only_reads(statement):
+    from alembic_operator_runner.look_only import OBJECTS, ROWS
+
+    assert not OBJECTS.match(statement) and not ROWS.match(statement)

@@ -42,6 +42,20 @@ pub struct Alembic {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 32))]
     pub attributes: BTreeMap<String, String>,
+    /// What becomes of the changes that the application or env.py makes to the database by itself, while it is loaded for a look
+    /// (an inspection, a probe, a comparison). Refuse leaves out the making of schemas and tables, and refuses to write rows (the
+    /// default); Allow lets all of it through, for an application that can't be loaded otherwise, such as one that makes its
+    /// tables first.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub writes_at_start: WritesAtStart,
+}
+
+/// What becomes of changes that an application makes by itself as it is loaded for a look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum WritesAtStart {
+    #[default]
+    Refuse,
+    Allow,
 }
 
 /// What to do with a database that has tables and no version row, or rows that no history has any more.

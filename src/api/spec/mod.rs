@@ -11,7 +11,7 @@ pub(super) mod pod;
 mod policy;
 mod run;
 
-pub use alembic::{Adopt, AdoptVerify, Alembic};
+pub use alembic::{Adopt, AdoptVerify, Alembic, WritesAtStart};
 pub use backup::{BackupJob, BackupTemplate, CnpgBackup, CnpgMethod};
 pub use database::{Connection, Database, Dialect, LockKind, Part, Probe, ProbeMode, SecretKey, Tls, ValueFrom};
 pub use drift::{Drift, DriftMode, OnDrift};

@@ -5,6 +5,7 @@ import os
 import re
 from typing import Any
 
+from .blame import hint
 from .errors import error_text, error_trace
 from .problems import Problem
 
@@ -47,7 +48,7 @@ class Application:
 
             application = ScriptInfo(app_import_path=name).load_app()
         except BaseException as error:
-            raise Problem("EnvPyFailed", "the Flask application %s (spec.alembic.flaskApp) cannot be loaded: %s" % (name, error_text(error)),
+            raise Problem("EnvPyFailed", "the Flask application %s (spec.alembic.flaskApp) cannot be loaded: %s%s" % (name, error_text(error), hint(error)),
                           detail=error_trace(error))
         application.app_context().push()
         self.migrate = getattr(application, "extensions", {}).get("migrate")
@@ -88,7 +89,7 @@ class Application:
             for part in parts:
                 value = value() if part == "()" else value(config) if part == "(config)" else getattr(value, part)
         except BaseException as error:
-            raise Problem("EnvPyFailed", "spec.alembic.attributes.%s: %s: %s" % (name, written, error_text(error)), detail=error_trace(error))
+            raise Problem("EnvPyFailed", "spec.alembic.attributes.%s: %s: %s%s" % (name, written, error_text(error), hint(error)), detail=error_trace(error))
         if parts[-1].startswith("(") and hasattr(value, "in_transaction") and hasattr(value, "close"):
             self.connections.append(value)
         return value

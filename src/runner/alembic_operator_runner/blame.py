@@ -4,6 +4,7 @@ import os
 import re
 
 from .errors import chain, error_text, error_trace, frames_of, link_through
+from .look_only import LOOK_ONLY
 from .problems import Problem, refused
 
 ATTRIBUTES = "; the application's own command puts this on Alembic's Config: set spec.alembic.attributes"
@@ -73,7 +74,7 @@ def hint(error):
         if not re.search(pattern, text) or (words is ATTRIBUTES and not asks_config(error)):
             continue
         return words % os.getuid() if "%d" in words else words.replace("%%", "%")
-    return ""
+    return LOOK_ONLY.hint()
 
 
 def asks_config(error):

@@ -7,6 +7,7 @@ from .errors import error_text, error_trace
 from .frames import emit_frames, flush_standard_streams
 from .inspection import Inspection
 from .look import Look
+from .look_only import LOOK_ONLY
 from .models import Comparison
 from .next_revision import Merge, NextRevision
 from .outcome import error_of, settle
@@ -36,6 +37,8 @@ def drive(task, report, stopper, output):
         Rehearsal(task, report, stopper, url).perform(output)
         report.update(state="done")
         return
+    if task["action"] not in RUNNING and not task.get("writes_at_start"):
+        LOOK_ONLY.install()
     application, config, revisions = loaded(task, url)
     stoppable = task["action"] in RUNNING or task["action"] == "inspect"
     kinds = {"inspect": Inspection, "probe": Look, "compare": Comparison, "revision": NextRevision, "merge": Merge, "run": Run, "replay": Replay}

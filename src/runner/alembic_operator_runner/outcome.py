@@ -1,6 +1,8 @@
 """How env.py ended, and what is wrong with the work that was done inside it. Reads the rows back."""
 
 from .blame import problem_before_steps, problem_of_run
+from .errors import chain
+from .look_only import is_refusal
 from .problems import Problem
 from .run import Run
 
@@ -12,7 +14,8 @@ def error_of(work, config):
     except SystemExit as error:
         return work.error or (None if work.finished and not error.code else error)
     except BaseException as error:
-        return work.error or error
+        # What env.py writes after a look is none of it.
+        return work.error or (None if work.finished and any(is_refusal(link) for link in chain(error)) else error)
     return work.error
 
 

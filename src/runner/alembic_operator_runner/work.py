@@ -4,6 +4,7 @@ from typing import Any, Dict
 
 from .connect import driver_connection, is_autocommit
 from .engines import engine_of
+from .look_only import LOOK_ONLY
 from .place import check_place
 from .problems import Problem
 
@@ -139,3 +140,9 @@ class Reading(Work):
     """Work that goes no step and writes nothing."""
 
     options = {"dont_mutate": True, "destination_rev": "heads"}
+
+    def enter(self, context):
+        LOOK_ONLY.within_own_work(lambda: super(Reading, self).enter(context))
+
+    def migrations(self, rows, context):
+        return LOOK_ONLY.within_own_work(lambda: super(Reading, self).migrations(rows, context))
