@@ -14,7 +14,7 @@ mod url;
 
 pub use baseline::{Baseline, TooLarge, fingerprint};
 pub use endpoint::{CA_FILE, Dialect, Endpoint, TlsMode};
-pub use engines::catalog_queries;
+pub use engines::{catalog_queries, has_catalog};
 pub use error::{NoAnswer, ProbeError, UrlError};
 pub use fingerprint::{ALGORITHM, Catalog, Definition, Exclude, Fingerprint, Incomparable, Objects, compare};
 pub use hosts::{AllowedHosts, Entry as AllowedHost};

@@ -3,7 +3,7 @@
 use super::{
     checks::{BaselineOrigin, Compared, Drift, Look, NotCompared, Replayed, accepted_drift},
     effects::{Effect, Note, Step},
-    facts::{Facts, JobView, ModelsView, ReplayView, SchemaView, SeenSchema},
+    facts::{DatabaseView, Facts, JobView, ModelsView, ReplayView, SchemaView, SeenSchema},
     schema::{SchemaRecord, schema_name, shown},
     situation::World,
 };
@@ -12,7 +12,7 @@ use crate::{
         Change, ConditionType, DatabaseMigration, DatabaseMigrationStatus, DriftMode, DriftStatus, DriftedObject,
         OnDrift, Problem, Reason,
     },
-    db::Exclude,
+    db::{Exclude, has_catalog},
     jobs::{Differences, PodState},
 };
 use std::{collections::BTreeSet, sync::Arc};
@@ -77,11 +77,20 @@ pub fn blocking_drift(object: &DatabaseMigration, (status, reason, message): &Dr
 /// Why no run may start over a schema that nobody looked at in this very pass.
 pub fn unseen_drift(object: &DatabaseMigration, facts: &Facts, rows: &BTreeSet<String>) -> Option<Problem> {
     let drift = &object.spec.drift;
+    if engine_without_catalog(facts).is_some() {
+        return None;
+    }
     let looked = matches!(&facts.schema, SchemaView::Seen(seen) if seen.schema.rows == *rows);
     let relies = drift.on_drift == OnDrift::Block && drift.mode.by_catalog();
     let message =
         "spec.drift.onDrift is Block, and the schema was not looked at right before the run: somebody migrates it";
     (relies && !looked).then(|| Problem::new(Reason::DriftUnknown, message))
+}
+
+/// The engine of the database, where no query reads its schema.
+fn engine_without_catalog(facts: &Facts) -> Option<&str> {
+    let DatabaseView::Seen(snapshot) = &facts.database else { return None };
+    Some(snapshot.dialect.as_str()).filter(|dialect| !has_catalog(dialect))
 }
 
 /// What differs, as the condition and the status tell it.
@@ -131,6 +140,13 @@ impl Judge<'_> {
     }
 
     fn schema(&self, rows: &BTreeSet<String>, at_target: bool) -> Step {
+        if let Some(engine) = engine_without_catalog(self.facts) {
+            let engine = crate::text::clean(engine, 32);
+            return unknown(
+                "NotApplicable",
+                &format!("schemas of {engine} cannot be compared; see spec.drift.mode: Models"),
+            );
+        }
         match &self.facts.schema {
             SchemaView::NotLooked => self.unless_compared("NotChecked", "the schema was not compared yet"),
             SchemaView::Failed(problem) => {
@@ -226,6 +242,10 @@ impl Judge<'_> {
         };
         step.then(match &self.facts.models {
             ModelsView::Compared(differences) => self.compared(differences),
+            // Of an engine whose dialect can't read tables nothing will ever be known.
+            ModelsView::Failed(problem) if problem.reason == Reason::UnsupportedDialect => {
+                unknown("NotApplicable", &problem.message)
+            }
             ModelsView::Failed(problem) => unknown(
                 "ProbeFailed",
                 &format!("the tables could not be compared with the models: {}", problem.message),

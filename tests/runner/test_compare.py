@@ -152,3 +152,36 @@ def test_begin_immediate_of_sqlite(sqlite_project, sqlite):
     from test_rehearsal import catalog
 
     assert "catalog_error" not in sqlite_project.probe(catalog=catalog("sqlite")).done().message["look"]
+
+
+ODD = """
+from alembic.ddl.sqlite import SQLiteImpl
+from sqlalchemy.dialects import registry
+from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
+class OddImpl(SQLiteImpl): __dialect__ = "odd"
+class Odd(SQLiteDialect_pysqlite):
+    name = "odd"
+    supports_statement_cache = True
+    def get_columns(self, *arguments, **options): raise ValueError("no catalog of columns")
+    get_multi_columns = get_columns
+import sys
+sys.modules["odd_dialect"] = sys.modules[__name__] if __name__ in sys.modules else type(sys)("odd_dialect")
+sys.modules["odd_dialect"].Odd = Odd
+registry.register("odd", "odd_dialect", "Odd")
+"""
+
+
+@pytest.mark.parametrize("release", ENDS)
+def test_a_dialect_that_does_not_read_tables(sqlite_project, sqlite, release):
+    """As DuckDB's, which asks a catalog of PostgreSQL's that the engine does not have."""
+    sqlite.execute("CREATE TABLE r1 (id INTEGER)")
+    sqlite_project.url = sqlite.url.replace("sqlite", "odd")
+    sqlite_project.env(setup=ODD + models_of("r1"))
+    outcome = sqlite_project.compare()
+    outcome.refused("UnsupportedDialect", "the dialect odd does not read tables", "no catalog of columns", "spec.drift.mode: Disabled")
+
+
+def test_a_hook_of_env_py_that_fails(sqlite_project, sqlite):
+    sqlite.execute("CREATE TABLE r1 (id INTEGER)")
+    sqlite_project.env(setup=models_of("r1") + "def hook(context, revision, directives): raise ValueError('not today')", options="process_revision_directives=hook")
+    sqlite_project.compare().failed("EnvPyFailed", "cannot be compared with the models", "not today")

@@ -44,6 +44,11 @@ pub fn catalog_queries(dialect: &str) -> BTreeMap<&'static str, String> {
     }
 }
 
+/// Whether the schema of a dialect can be read and compared.
+pub fn has_catalog(dialect: &str) -> bool {
+    !catalog_queries(dialect).is_empty()
+}
+
 /// A query without its comments: a parameter that only one of these names would be one too many.
 fn bare(query: &str) -> String {
     query.split_inclusive('\n').filter(|line| !line.starts_with("--")).collect()
@@ -62,11 +67,11 @@ mod tests {
     fn every_query_for_the_runner_is_complete() {
         for dialect in ["postgresql", "mysql", "mariadb", "sqlite"] {
             let queries = catalog_queries(dialect);
-            assert!(!queries.is_empty());
+            assert!(has_catalog(dialect));
             for query in queries.values() {
                 assert!(!query.contains("$1") && !query.contains("{version_table}"), "{query}");
             }
         }
-        assert!(catalog_queries("duckdb").is_empty());
+        assert!(!has_catalog("duckdb"));
     }
 }

@@ -675,6 +675,30 @@ fn drift_from_the_models_blocks_the_next_run() {
 }
 
 #[test]
+fn an_engine_whose_schema_nobody_can_read_holds_nothing_up() {
+    let mut object = object("head");
+    object.spec.drift.on_drift = crate::api::OnDrift::Block;
+    let told = |object: &DatabaseMigration, facts: &Facts| {
+        let decision = decide(object, facts, now());
+        let condition = decision.status.condition(ConditionType::Drifted).unwrap();
+        (condition.status.clone(), condition.reason.clone(), started(&decision).is_some())
+    };
+    let of = |rows: &str| {
+        let mut facts = stored("a b", rows);
+        if let DatabaseView::Seen(snapshot) = &mut facts.database {
+            snapshot.dialect = "duckdb".into();
+        }
+        facts
+    };
+    let unknown = |runs| ("Unknown".to_owned(), "NotApplicable".to_owned(), runs);
+    assert_eq!((told(&object, &of("b")), told(&object, &of("a"))), (unknown(false), unknown(true)));
+    object.spec.drift.mode = DriftMode::Models;
+    let mut facts = of("b");
+    facts.models = ModelsView::Failed(Problem::new(Reason::UnsupportedDialect, "it reads no tables"));
+    assert_eq!(told(&object, &facts), unknown(false));
+}
+
+#[test]
 fn a_downgrade_that_is_known_to_fail_is_refused_before_its_first_step() {
     let good = || json!({"text": "", "sha256": "0", "opaque": []});
     let bad = || json!({"text": null, "sha256": null, "opaque": ["it has no name"], "broken": "CompileError: it has no name"});

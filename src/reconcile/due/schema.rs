@@ -5,6 +5,7 @@ use crate::{
     api::{
         Change, ConditionType, DatabaseMigration, DatabaseMigrationStatus, DriftMode, DurationField, OnDrift, Problem,
     },
+    db::has_catalog,
     jobs::{Kind, ReplayRequest, reported},
     reconcile::{
         checks::{self, accepted_drift, requested_at},
@@ -63,6 +64,9 @@ pub fn replay(object: &DatabaseMigration, facts: &Facts, now: Timestamp) -> (Rep
 /// nothing to compare.
 pub fn reason(object: &DatabaseMigration, facts: &Facts, replay: &Replay) -> Option<String> {
     let DatabaseView::Seen(snapshot) = &facts.database else { return None };
+    if !has_catalog(&snapshot.dialect) {
+        return None;
+    }
     let of_replay = match replay {
         Replay::Wanted(wanted) => {
             let ended = wanted.ended.as_ref().map(|job| job.record.number);

@@ -1,6 +1,8 @@
 """The tables compared with the models of the project. Reads the user's database."""
 
-from .problems import refused
+from .engines import ENGINES
+from .errors import error_text, error_trace
+from .problems import Problem, refused
 from .texts import clean, listed
 from .work import Reading
 
@@ -39,9 +41,21 @@ def differences_of_models(context, work):
     command.update(dict.fromkeys(("message", "branch_label", "version_path", "rev_id", "depends_on")))
     autogenerate = RevisionContext(work.config, work.script, command)
     heads = tuple(script.revision for script in work.script.get_revisions("heads"))
-    autogenerate.run_autogenerate(heads, context)  # which of itself would not compare an adopted database that is below the heads
+    try:
+        autogenerate.run_autogenerate(heads, context)  # which of itself would not compare an adopted database that is below the heads
+    except Exception as error:
+        raise not_compared(error, context.dialect.name)
     scripts = autogenerate.generated_revisions[-1:]  # env.py may have taken it away
     return [difference(operation) for script in scripts for operations in script.upgrade_ops_list for operation in single(operations)]
+
+
+def not_compared(error, dialect):
+    """Why there is no comparison: the dialect of a rarer engine may not read what a table is made of."""
+    if dialect in ENGINES:
+        return Problem("EnvPyFailed", "the tables cannot be compared with the models, as `alembic check` would: %s" % error_text(error),
+                       detail=error_trace(error))
+    return refused("UnsupportedDialect", "the dialect %s does not read tables as a comparison with models needs it: %s; set spec.drift.mode: Disabled, and "
+                   "spec.adopt.verify: None where a database is adopted" % (dialect, error_text(error)), error_trace(error))
 
 
 def single(operations):
