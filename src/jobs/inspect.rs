@@ -7,7 +7,7 @@ use super::{
     names::short_hash,
     pinned::is_pinned,
     pod_template::PodTemplateError,
-    report::{Report, RunState, no_report, reason_of_class},
+    report::{Report, RunState, cut_short, no_report, reason_of_class},
     task::Action,
     users_pod::users_pod,
 };
@@ -103,10 +103,8 @@ pub fn inspect_frames(ended: &Ended, job: &str) -> Result<Frames, Problem> {
 }
 
 fn said(report: &Report, ended: &Ended) -> Problem {
-    let Some(failure) = &report.error else {
-        let why = ended.reason.as_deref().unwrap_or("without a word");
-        return Problem::new(Reason::PodFailed, format!("the pod ended ({why}) while it inspected the image"));
-    };
+    let Some(failure) = &report.error else { return cut_short(ended, "while it inspected the image") };
+    let late = if ended.timed_out { "its time was up: " } else { "" };
     let detail = failure.detail.as_deref().map(|d| format!("\n{d}")).unwrap_or_default();
-    Problem::new(reason_of_class(&failure.class), format!("{}{detail}", failure.message))
+    Problem::new(reason_of_class(&failure.class), format!("{late}{}{detail}", failure.message))
 }

@@ -1,6 +1,6 @@
 //! What the state of a Job's pod means; no I/O.
 
-use super::{CONTAINER, Kind, Report, ReportError};
+use super::{CONTAINER, Kind, Report, ReportError, stuck::trouble};
 use crate::{
     api::{Problem, Reason},
     text::{clean, clean_end},
@@ -19,19 +19,6 @@ pub(super) const DISRUPTED: &str = "DisruptionTarget";
 
 /// The kubelet's word for a pod whose time is up.
 const DEADLINE_EXCEEDED: &str = "DeadlineExceeded";
-
-/// Reasons with which the kubelet waits for an image.
-const PULL_REASONS: [&str; 6] = [
-    "ErrImagePull",
-    "ImagePullBackOff",
-    "InvalidImageName",
-    "ErrImageNeverPull",
-    "ImageInspectError",
-    "RegistryUnavailable",
-];
-/// Reasons with which it can't make the container.
-const CREATE_REASONS: [&str; 4] =
-    ["CreateContainerConfigError", "CreateContainerError", "RunContainerError", "CreatePodSandboxError"];
 
 /// How far a pod has come.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -201,32 +188,6 @@ fn ended_container(container: &ContainerStatus, ended: &ContainerStateTerminated
     }
 }
 
-/// Any container of the pod can hold it up: the user's sidecars and init containers too.
-fn trouble(pod: &Pod) -> Option<Trouble> {
-    let status = pod.status.as_ref()?;
-    let containers = status.init_container_statuses.iter().flatten().chain(status.container_statuses.iter().flatten());
-    for container in containers {
-        let Some(waiting) = container.state.as_ref().and_then(|s| s.waiting.as_ref()) else { continue };
-        let reason = waiting.reason.as_deref().unwrap_or_default();
-        let text = format!("{reason}: {}", waiting.message.as_deref().unwrap_or("no message"));
-        let text = format!("container {}: {}", container.name, clean(&text, 400));
-        if PULL_REASONS.contains(&reason) {
-            return Some(Trouble::ImagePull(text));
-        }
-        if CREATE_REASONS.contains(&reason) {
-            return Some(Trouble::Rejected(text));
-        }
-    }
-    let unschedulable =
-        status.conditions.iter().flatten().find(|c| {
-            c.type_ == "PodScheduled" && c.status == "False" && c.reason.as_deref() == Some("Unschedulable")
-        })?;
-    Some(Trouble::Unschedulable(format!(
-        "the pod can't be scheduled: {}",
-        clean(unschedulable.message.as_deref().unwrap_or("no message"), 400)
-    )))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -287,20 +248,6 @@ mod tests {
         let problem = ended.failed_before().unwrap();
         assert_eq!(problem.reason, Reason::InitContainerFailed);
         assert!(problem.message.starts_with("init container wait-for-db ended with exit code 143"), "{problem:?}");
-    }
-
-    #[test]
-    fn what_holds_a_pod_up_is_named() {
-        let pull = state(container(json!({"waiting": {"reason": "ImagePullBackOff", "message": "not found"}})));
-        assert!(matches!(pull, PodState::Blocked(Trouble::ImagePull(m)) if m.contains("not found")));
-        let config = state(container(
-            json!({"waiting": {"reason": "CreateContainerConfigError", "message": "secret \"x\" not found"}}),
-        ));
-        assert!(matches!(config, PodState::Blocked(Trouble::Rejected(m)) if m.contains("secret")));
-        assert_eq!(state(container(json!({"waiting": {"reason": "ContainerCreating"}}))), PodState::Waiting);
-        let full = state(json!({"phase": "Pending", "conditions": [
-            {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes"}]}));
-        assert!(matches!(full, PodState::Blocked(Trouble::Unschedulable(m)) if m.contains("0/1 nodes")));
     }
 
     #[test]

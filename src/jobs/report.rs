@@ -164,8 +164,20 @@ pub fn reported(ended: &Ended) -> Result<Report, Problem> {
     match report.error {
         Some(failure) => Err(Problem::new(reason_of_class(&failure.class), failure.message)),
         None if report.state == RunState::Done => Ok(report),
-        None => Err(Problem::new(Reason::PodFailed, "the Job ended before it had read anything")),
+        None => Err(cut_short(ended, "before it had read anything")),
     }
+}
+
+/// Why a Job that only reads was ended before it had anything to say.
+pub(super) fn cut_short(ended: &Ended, when: &str) -> Problem {
+    let why = ended.reason.as_deref().filter(|why| !why.is_empty()).unwrap_or("without a word");
+    let code = ended.exit_code.map(|code| format!(", exit code {code}")).unwrap_or_default();
+    Problem::new(Reason::PodFailed, format!("the pod ended ({why}{code}) {when}{}", of_memory(why)))
+}
+
+/// What helps where the kubelet's word is that a container took too much memory.
+pub(super) fn of_memory(why: &str) -> &'static str {
+    if why == "OOMKilled" { "; spec.resources.limits.memory is what it may take" } else { "" }
 }
 
 /// Why a Job that only reads left no report.
@@ -207,7 +219,9 @@ pub fn pod_failed(ran: bool, code: i32, why: &str, error: &ReportError, message:
         (false, None) => {
             format!("the container could not be started ({why}); check spec.alembic.command and workingDir")
         }
-        (true, _) => format!("the container ended with exit code {code} ({why}): {error}; see the Job's log"),
+        (true, _) => {
+            format!("the container ended with exit code {code} ({why}): {error}; see the Job's log{}", of_memory(why))
+        }
     }
 }
 
@@ -223,6 +237,20 @@ mod tests {
         .unwrap();
         assert_eq!((report.state, report.running.as_deref(), report.started), (RunState::Running, Some("b"), true));
         assert_eq!(report.frames, None);
+    }
+
+    #[test]
+    fn a_job_that_is_ended_while_it_reads_says_why() {
+        let of = |why: &str, code: i32, message: &str| {
+            let (reason, message) = (Some(why.to_owned()), Some(message.to_owned()));
+            reported(&Ended { message, ran: true, exit_code: Some(code), reason, ..Ended::default() }).unwrap_err()
+        };
+        let told = of("OOMKilled", 137, r#"{"state":"starting"}"#).message;
+        assert!(told.starts_with("the pod ended (OOMKilled, exit code 137) before"), "{told}");
+        assert!(told.ends_with("spec.resources.limits.memory is what it may take"), "{told}");
+        let told = of("OOMKilled", 137, "").message;
+        assert!(told.contains("exit code 137 (OOMKilled)") && told.contains("limits.memory"), "{told}");
+        assert!(!of("Error", 2, "").message.contains("memory"));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::{
     Ended, JobInput, JobRecord, ReportError, Request, Run,
     job::runner_job,
     pod_template::PodTemplateError,
-    report::{Failure, Report, RunState, pod_failed, reason_of_class},
+    report::{Failure, Report, RunState, of_memory, pod_failed, reason_of_class},
     task::Action,
 };
 use crate::{
@@ -164,7 +164,7 @@ const PARTIAL: &str = "; what it did before stays, as this database (or an autoc
 fn killed(record: &RunRecord, report: &Report, ended: &Ended, arrived: Option<bool>) -> Verdict {
     let why = ended.reason.clone().unwrap_or_else(|| "without a word".to_owned());
     if !report.started {
-        return interrupted(format!("the pod ended ({why}) before it began anything"));
+        return interrupted(format!("the pod ended ({why}) before it began anything{}", of_memory(&why)));
     }
     if arrived == Some(true) {
         return succeeded();
@@ -180,7 +180,8 @@ fn killed(record: &RunRecord, report: &Report, ended: &Ended, arrived: Option<bo
         reason: Some(if rolled_back { Reason::MigrationFailed } else { Reason::PartiallyApplied }),
         revision: report.running.clone(),
         message: Some(format!(
-            "the pod was ended ({why}) while {step} was running; its statement may still run in the database: see that it has stopped and what it left, then ask for a retry with the annotation alembic-operator.dev/requestedAt"
+            "the pod was ended ({why}) while {step} was running{}; its statement may still run in the database: see that it has stopped and what it left, then ask for a retry with the annotation alembic-operator.dev/requestedAt",
+            of_memory(&why)
         )),
     }
 }

@@ -1,8 +1,35 @@
-//! What keeps a pod that is on a node from starting there; no I/O.
+//! What keeps a pod from starting; no I/O.
 
 use super::{Trouble, pod::COPY_CONTAINER, scratch::SERVER};
-use k8s_openapi::{api::core::v1::Pod, jiff::Timestamp};
+use crate::text::{clean, clean_end};
+use k8s_openapi::{
+    api::core::v1::{ContainerStatus, Pod},
+    jiff::Timestamp,
+};
 use std::time::Duration;
+
+/// Reasons with which the kubelet waits for an image.
+const PULL_REASONS: [&str; 7] = [
+    "ErrImagePull",
+    "ImagePullBackOff",
+    "InvalidImageName",
+    "ErrImageNeverPull",
+    "ImageInspectError",
+    "RegistryUnavailable",
+    "SignatureValidationFailed",
+];
+/// Reasons with which it can't make the container.
+const CREATE_REASONS: [&str; 7] = [
+    "CreateContainerConfigError",
+    "CreateContainerError",
+    "RunContainerError",
+    "CreatePodSandboxError",
+    "PreCreateHookError",
+    "PreStartHookError",
+    "PostStartHookError",
+];
+/// The reason with which it waits before it starts a container once more: in a pod of a Job, that of a sidecar.
+const RESTARTED: &str = "CrashLoopBackOff";
 
 /// How long a pod may take to start. After that it is given up, and another one is tried.
 pub const START_DEADLINE: Duration = Duration::from_secs(15 * 60);
@@ -22,6 +49,43 @@ const STUCK_REASONS: [&str; 5] =
 /// Whether an event tells why a pod does not start.
 pub fn tells_why_stuck(reason: &str) -> bool {
     STUCK_REASONS.contains(&reason)
+}
+
+/// What holds a pod up by its status. Any container of the pod can: the user's sidecars and init containers too.
+pub(super) fn trouble(pod: &Pod) -> Option<Trouble> {
+    let status = pod.status.as_ref()?;
+    let containers = status.init_container_statuses.iter().flatten().chain(status.container_statuses.iter().flatten());
+    for container in containers {
+        let Some(waiting) = container.state.as_ref().and_then(|s| s.waiting.as_ref()) else { continue };
+        let reason = waiting.reason.as_deref().unwrap_or_default();
+        let text = format!("{reason}: {}", waiting.message.as_deref().unwrap_or("no message"));
+        let text = format!("container {}: {}", container.name, clean(&text, 400));
+        if PULL_REASONS.contains(&reason) {
+            return Some(Trouble::ImagePull(text));
+        }
+        if CREATE_REASONS.contains(&reason) {
+            return Some(Trouble::Rejected(text));
+        }
+        if reason == RESTARTED {
+            return Some(Trouble::Stuck(restarted(container)));
+        }
+    }
+    let mut conditions = status.conditions.iter().flatten();
+    let unscheduled = conditions.find(|c| c.type_ == "PodScheduled" && c.status == "False")?;
+    let words = unscheduled.message.as_deref().or(unscheduled.reason.as_deref()).unwrap_or("no message");
+    Some(Trouble::Unschedulable(format!("the pod can't be scheduled: {}", clean(words, 400))))
+}
+
+/// A sidecar that ends again and again before the others may start: how it ended, and its last words.
+fn restarted(container: &ContainerStatus) -> String {
+    let (name, times) = (&container.name, container.restart_count);
+    let Some(ended) = container.last_state.as_ref().and_then(|last| last.terminated.as_ref()) else {
+        return format!("container {name} is started again and again ({times} times)");
+    };
+    let why = ended.reason.as_deref().map(|why| format!(" ({})", clean(why, 64))).unwrap_or_default();
+    let words = ended.message.as_deref().map(|words| clean_end(words.trim(), 300)).filter(|words| !words.is_empty());
+    let words = words.map(|words| format!(": {words}")).unwrap_or_default();
+    format!("container {name} ends with exit code {}{why}, {times} times so far{words}", ended.exit_code)
 }
 
 /// Where a pod is on its node and does not start: the init container of the user's that it has waited for, for a while.
@@ -70,6 +134,63 @@ mod tests {
         assert!(matches!(named, Some(Trouble::Initializing(words)) if words.contains("wait-for-db")));
         for (name, started) in [("wait-for-db", true), (COPY_CONTAINER, false), (SERVER, false)] {
             assert_eq!(initializing(&pod(init(name, started)), now), None, "{name}");
+        }
+    }
+
+    fn status(status: Value) -> Option<Trouble> {
+        trouble(&serde_json::from_value(json!({ "metadata": {}, "status": status })).unwrap())
+    }
+
+    fn waiting(kind: &str, name: &str, reason: &str, message: &str) -> Value {
+        json!({"phase": "Pending", kind: [{"name": name, "image": "i", "imageID": "", "ready": false, "restartCount": 3,
+            "state": {"waiting": {"reason": reason, "message": message}}, "lastState": {"terminated": {"exitCode": 1,
+            "reason": "Error", "message": "dial tcp: no route to host\n"}}}]})
+    }
+
+    #[test]
+    fn what_holds_a_pod_up_is_named() {
+        let (own, init) = ("containerStatuses", "initContainerStatuses");
+        let told = [
+            (
+                waiting(own, "alembic", "ImagePullBackOff", "not found"),
+                "ImagePull",
+                "container alembic: ImagePullBackOff: not found",
+            ),
+            (waiting(init, "wait", "ErrImagePull", "denied"), "ImagePull", "container wait: ErrImagePull: denied"),
+            (
+                waiting(own, "alembic", "CreateContainerConfigError", "secret \"x\" not found"),
+                "Rejected",
+                "secret \"x\" not found",
+            ),
+            (waiting(own, "alembic", "RunContainerError", "no such device"), "Rejected", "no such device"),
+            (
+                waiting(own, "logs", "PostStartHookError", "exit 3"),
+                "Rejected",
+                "container logs: PostStartHookError: exit 3",
+            ),
+            (
+                waiting(init, "sql-proxy", "CrashLoopBackOff", "back-off 40s"),
+                "Stuck",
+                "container sql-proxy ends with exit code 1 (Error), 3 times so far: dial tcp: no route to host",
+            ),
+            (
+                json!({"conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes"}]}),
+                "Unschedulable",
+                "can't be scheduled: 0/1 nodes",
+            ),
+            (
+                json!({"conditions": [{"type": "PodScheduled", "status": "False", "reason": "SchedulingGated",
+                       "message": "Scheduling is blocked due to non-empty scheduling gates"}]}),
+                "Unschedulable",
+                "non-empty scheduling gates",
+            ),
+        ];
+        for (given, kind, words) in told {
+            let found = format!("{:?}", status(given.clone()));
+            assert!(found.contains(kind) && found.replace("\\\"", "\"").contains(words), "{found}");
+        }
+        for reason in ["ContainerCreating", "PodInitializing"] {
+            assert_eq!(status(waiting(own, "alembic", reason, "")), None);
         }
     }
 }

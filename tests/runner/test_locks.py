@@ -127,7 +127,7 @@ def test_sigterm_before_the_first_step(sqlite_project):
     for runner in (sqlite_project.start_run("upgrade", *FIRST), sqlite_project.start(action="inspect")):
         assert runner.process.stdout.readline() == b"ready\n"
         runner.process.send_signal(signal.SIGTERM)
-        runner.outcome().refused("MigrationFailed", "stopped by SIGTERM before the first step")
+        runner.outcome().refused("RunInterrupted", "stopped by SIGTERM before the first step, at ", "migrations/env.py, line ", "time.sleep(30)")
 
 
 def test_sigterm_while_waiting_for_the_lock(pg_project):

@@ -82,11 +82,18 @@ def asks_config(error):
     return any("attributes" in frame.f_code.co_names or "'Config' object" in str(error) for frame in frames_of(error))
 
 
+def place_of(error):
+    """Where the project's own code was, or what it had called; empty where it had not begun."""
+    lines = error_trace(error).split("\n")[:-1]
+    own = [line for line in lines if "site-packages" not in line and not line.startswith(os.path.dirname(os.__file__))]
+    return ", at %s" % (own or lines)[-1] if lines else ""
+
+
 def problem_of_run(error, report, stopper, changed=True):
-    """The problem of an error after all checks of a run had passed, or of a signal at any time; `changed`: by the step before it failed."""
+    """The problem of an error after all checks of a run had passed, or of a signal at any time, also in a look; `changed`: by the step before it failed."""
     running, started = report.fields["running"], report.fields["started"]
     if stopper.stopped and not started:
-        return refused("MigrationFailed", "stopped by SIGTERM before the first step; nothing was changed")
+        return refused("RunInterrupted", "stopped by SIGTERM before the first step%s; nothing was changed" % place_of(error), error_trace(error))
     where = "during the step" if running else "after the last step" if started else "before the first step"
     message = "stopped by SIGTERM " + where if stopper.stopped else error_text(error) if running else where + ": " + error_text(error)
     kind = kind_of_failure(error) if running and not stopper.stopped else "MigrationFailed"
