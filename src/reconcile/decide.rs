@@ -5,7 +5,10 @@
 mod approval_tests;
 mod clean_up;
 #[cfg(test)]
+#[cfg(test)]
 mod executed_tests;
+#[cfg(test)]
+mod fixtures;
 #[cfg(test)]
 mod history_tests;
 mod image;
@@ -16,6 +19,8 @@ mod properties;
 mod run;
 #[cfg(test)]
 mod stage_tests;
+#[cfg(test)]
+mod state_tests;
 #[cfg(test)]
 mod tests;
 

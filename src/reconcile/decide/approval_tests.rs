@@ -1,7 +1,7 @@
 //! Which plans wait for whom, told by the conditions and by whether a run is started.
 
 use super::{
-    tests::{after, events, image_of, now, object, observed, reason, seen, showing, started},
+    fixtures::{after, events, image_of, now, object, observed, reason, seen, showing, started},
     *,
 };
 use crate::{

@@ -1,7 +1,7 @@
 //! What is decided about steps that nobody can see before a rehearsal has seen what they execute.
 
 use super::{
-    tests::{after, image_of, job, now, object, observed, reason, requested, seen, started},
+    fixtures::{after, image_of, job, now, object, observed, reason, requested, seen, started},
     *,
 };
 use crate::{

@@ -1,6 +1,6 @@
 //! Histories that were rewritten, and databases that were emptied or exchanged: found, named, and each with a way out.
 
-use super::tests::{after, image, image_of, now, object, observed, reason, seen, started};
+use super::fixtures::{after, image, image_of, now, object, observed, reason, seen, started};
 use super::*;
 use crate::{
     api::{Adopt, AdoptVerify, DowngradePolicy, RunRecord, RunsStatus, SucceededRun},

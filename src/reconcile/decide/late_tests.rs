@@ -1,6 +1,6 @@
 //! What may still pass by itself, and what is given up.
 
-use super::tests::{active, after, job, now, object, observed, reason, record, run, seen, started, stored};
+use super::fixtures::{active, after, job, now, object, observed, reason, record, run, seen, started, stored};
 use super::*;
 use crate::{
     jobs::Trouble,

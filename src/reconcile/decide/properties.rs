@@ -1,6 +1,6 @@
 //! Any spec, valid or not, over any state of the world: no panic, no run that was not asked for, and nothing left once the spec is corrected.
 
-use super::{tests::*, *};
+use super::{fixtures::*, *};
 use crate::{
     api::StageResult,
     db::VersionRows,
@@ -87,7 +87,7 @@ fn world() -> impl Strategy<Value = Facts> {
             snapshot.tables = tables;
         }
         observed.models = ModelsView::Comparing(None);
-        observed.active = run.map(super::tests::run);
+        observed.active = run.map(super::fixtures::run);
         observed
     })
 }

@@ -1,6 +1,6 @@
 //! What is decided about backups and verifications, told by the effects and the conditions.
 
-use super::{tests::*, *};
+use super::{fixtures::*, *};
 use crate::{
     api::{ANNOTATION_REQUESTED_AT, Backup, DowngradePolicy, OnFailure, RunRecord, StageResult, When},
     db::VersionRows,
@@ -148,7 +148,7 @@ fn only_what_can_lose_data_is_backed_up_on_hazard() {
     let mut object = backed_up(When::OnHazard);
     object.spec.policy.approval.mode = crate::api::ApprovalMode::Auto;
     let stored =
-        |rows: &str| observed(ImageView::Stored(super::approval_tests::dangerous("")), super::tests::seen(rows));
+        |rows: &str| observed(ImageView::Stored(super::approval_tests::dangerous("")), super::fixtures::seen(rows));
     let up = decide(&object, &stored("a"), now());
     assert!(started(&up).is_some() && condition(&up) == pair("False", "NotRequired"));
     object.spec.target_revision = "a".into();
@@ -254,7 +254,7 @@ fn a_failed_verification_holds_until_something_is_asked_anew() {
 
 fn with_downgrade(upgrade: Implementation, downgrade: Implementation) -> Facts {
     let mut observed = stored("a b", "b");
-    let image = super::tests::image("shop@sha256:1", "a b");
+    let image = super::fixtures::image("shop@sha256:1", "a b");
     let mut inspection: Inspection = image.inspection.clone();
     for revision in &mut inspection.revisions {
         (revision.upgrade, revision.downgrade) = (upgrade, downgrade);
