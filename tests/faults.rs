@@ -14,11 +14,11 @@ mod common;
 use common::{
     cluster::Cluster,
     conformance::{CASES, Server},
-    connection::{Fault, Strike},
     others::{Deed, EVERY_DAY, Everyday},
     points::{Dice, SWEEPS, Strikes, Sweep, of_others},
     scenarios::{ALL, Extent, Scenario},
     states,
+    strikes::{Counts, Fault, Strike},
 };
 use futures::FutureExt;
 use k8s_openapi::api::core::v1::Namespace;
@@ -41,8 +41,7 @@ type End = BTreeMap<String, Value>;
 /// What one run of a scenario came to.
 struct Outcome {
     end: End,
-    writes: usize,
-    lease_requests: usize,
+    counts: Counts,
     /// Every state of a DatabaseMigration that was ever to be seen.
     states: Vec<Arc<Value>>,
 }
@@ -64,8 +63,7 @@ fn run(scenario: &Scenario, strikes: &[Strike], replicas: usize) -> Result<Outco
         (scenario.run)(cluster.clone()).await;
         at_rest(&cluster).await;
         let states = cluster.store.past("databasemigrations.alembic-operator.dev");
-        let (writes, lease_requests) = (cluster.writes(), cluster.lease_requests());
-        Outcome { end: cluster.end(), writes, lease_requests, states }
+        Outcome { end: cluster.end(), counts: cluster.counts(), states }
     })
 }
 
@@ -82,7 +80,7 @@ fn disturbed(everyday: &Everyday, deed: Option<Deed>, strikes: &[Strike]) -> Res
     on_a_cluster(strikes, 1, |cluster| async move {
         everyday.run(cluster.clone()).await;
         at_rest(&cluster).await;
-        (everyday.judge(&cluster, deed), cluster.writes())
+        (everyday.judge(&cluster, deed), cluster.counts().writes)
     })
 }
 
@@ -284,11 +282,11 @@ impl Tried {
                 return self.failures.push(format!("{}/{} fails undisturbed: {panic}", sweep.title, scenario.name));
             }
         };
-        let strikes = (sweep.points)(scenario, reference.writes, reference.lease_requests, self.dice);
+        let strikes = (sweep.points)(scenario, reference.counts, self.dice);
         let points = strikes.into_iter().map(|strikes| Point { sweep, scenario, strikes });
         let points: Vec<Point> = points.filter(|point| point.name().contains(&self.filter)).collect();
         let failed = try_all(&points, |point| named_failure(&point.name(), point.attempt(&reference.end)));
-        self.tell(scenario.name, reference.writes, points.len(), failed, begun);
+        self.tell(scenario.name, reference.counts.writes, points.len(), failed, begun);
     }
 
     fn everyday(&mut self, everyday: &Everyday) {
@@ -304,7 +302,7 @@ impl Tried {
             Err(panic) => return self.failures.push(format!("{} fails undisturbed: {panic}", everyday.name)),
         };
         let name = |strikes: &Strikes| format!("{OTHERS}/{}/{}", everyday.name, named(strikes));
-        let points = of_others(everyday.name, writes, self.dice);
+        let points = of_others(everyday, writes, self.dice);
         let points: Vec<_> = points.into_iter().filter(|(_, strikes)| name(strikes).contains(&self.filter)).collect();
         let failed = try_all(&points, |(deed, strikes)| {
             let wrong = disturbed(everyday, Some(*deed), strikes).map_or_else(|panic| vec![panic], |(wrong, _)| wrong);

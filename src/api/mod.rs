@@ -33,6 +33,9 @@ pub const LABEL_ACTION: &str = "alembic-operator.dev/action";
 /// Label on the ConfigMaps that hold an inspected image.
 pub const LABEL_INSPECTION: &str = "alembic-operator.dev/inspection";
 
+/// Label on the Leases that stand for the lock of a database.
+pub const LABEL_LOCK: &str = "alembic-operator.dev/lock";
+
 /// A new value asks for a retry now; echoed in `status.lastHandledReconcileAt`.
 pub const ANNOTATION_REQUESTED_AT: &str = "alembic-operator.dev/requestedAt";
 /// The fingerprint of a schema that may stay as it is, as `spec.drift.acceptedFingerprint`.

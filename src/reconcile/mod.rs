@@ -4,6 +4,7 @@ mod act;
 mod checks;
 mod cnpg;
 mod context;
+mod database_lock;
 mod decide;
 mod drift;
 mod drift_schedule;

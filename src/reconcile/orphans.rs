@@ -1,7 +1,8 @@
 //! What is left over: Jobs of runs whose object is gone for good, as when somebody took its finalizer away, which nobody owns and
-//! which are deleted here once their pods have ended; and inspections that nobody uses. Does network I/O.
+//! which are deleted here once their pods have ended; Leases that nobody is left to give back; and inspections that nobody uses.
+//! Does network I/O.
 
-use super::{context::Context, unused::clear_unused};
+use super::{context::Context, database_lock::clear_expired, unused::clear_unused};
 use crate::{
     api::{DatabaseMigration, LABEL_OBJECT, Watched},
     call::call,
@@ -19,7 +20,7 @@ use std::{sync::Arc, time::Duration};
 /// They harm nobody, so there is no hurry.
 const EVERY: Duration = Duration::from_secs(120);
 
-/// Looks for it again and again, for as long as it is polled.
+/// Checks for it again and again, for as long as it is polled.
 pub async fn clear_orphans(context: Arc<Context>, objects: Store<Watched>) {
     context.stores.filled().await;
     loop {
@@ -30,6 +31,7 @@ pub async fn clear_orphans(context: Arc<Context>, objects: Store<Watched>) {
                 tracing::warn!(job = job.name_any(), %error, "the Job of an object that is gone is not deleted");
             }
         }
+        clear_expired(&context).await;
         clear_unused(&context, &objects).await;
     }
 }

@@ -2,129 +2,24 @@
 
 use super::{
     api::{Frozen, View, answer, is_write, refused},
-    others::Deed,
     store::{Refusal, Store},
+    strikes::{Counted, Counts, Fault, Plan},
 };
 use axum::body::Body;
 use http::{Request, Response};
 use kube::Client;
+use serde_json::Value;
 use std::{
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 use tokio::sync::{Notify, watch};
 
-/// What goes wrong at a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// The process dies when the write is stored and before the answer arrives.
-    Crash,
-    /// The same, and the next process at first sees the world as it was before the write.
-    CrashStale,
-    /// The write is stored, and the answer is this status code instead.
-    LostAnswer(u16),
-    /// The write is stored, and the connection breaks.
-    Broken,
-    /// The write is refused with this status code.
-    Refused(u16),
-    /// From the write on, lists and watches stand still for a while.
-    Stale,
-    /// From the write on, the watch of one resource stands still for a while, as one that is behind the others.
-    Behind(&'static str),
-    /// From the write on, watches miss what happens, and then have to begin anew.
-    Missed,
-    /// The API server is away for two minutes from the write on.
-    Away,
-    /// The process stands still before the write, for longer than a Lease lasts, and then goes on.
-    Hang,
-    /// The write hangs; another process takes over and brings everything to its end, and only then is it stored. The
-    /// first process works on all the while.
-    Paused,
-    /// The process dies when the write is stored, and one of another version wrote into the status before the next begins.
-    OtherVersion,
-    /// Somebody else does something, so many seconds after the write.
-    Others(Deed, u64),
-}
-
-impl Fault {
-    /// What can befall the leader of two.
-    pub const OF_A_LEADER: [Self; 2] = [Self::Crash, Self::Hang];
-
-    /// What can befall a request about the Lease.
-    pub const OF_A_LEASE: [Self; 9] = [
-        Self::Crash,
-        Self::LostAnswer(500),
-        Self::LostAnswer(409),
-        Self::Broken,
-        Self::Refused(500),
-        Self::Refused(409),
-        Self::Refused(404),
-        Self::Hang,
-        Self::Others(Deed::DeleteLease, 0),
-    ];
-
-    /// Resources that are watched, each by a stream of its own.
-    pub const WATCHED: [Self; 4] = [
-        Self::Behind("databasemigrations.alembic-operator.dev"),
-        Self::Behind("jobs.batch"),
-        Self::Behind("pods"),
-        Self::Behind("configmaps"),
-    ];
-
-    /// What befalls a process that works alone, each tried at every write.
-    pub const ALONE: [Self; 12] = [
-        Self::Crash,
-        Self::CrashStale,
-        Self::LostAnswer(500),
-        Self::LostAnswer(409),
-        Self::Broken,
-        Self::Refused(500),
-        Self::Refused(429),
-        Self::Refused(409),
-        Self::Stale,
-        Self::Missed,
-        Self::Away,
-        Self::Paused,
-    ];
-
-    /// Whether another process takes the place of the one that it befalls.
-    pub fn ends_the_process(self) -> bool {
-        matches!(self, Self::Crash | Self::CrashStale | Self::Paused | Self::OtherVersion)
-    }
-}
-
-/// What befalls a process, and at which of its requests.
-#[derive(Clone, Copy, Debug)]
-pub struct Strike {
-    /// Counts the writes from 1; with `lease`, the requests about the Lease.
-    pub at: usize,
-    pub fault: Fault,
-    pub lease: bool,
-}
-
-/// What befalls the first operator, and those that come after it.
-#[derive(Default)]
-pub struct Plan {
-    strikes: Vec<Strike>,
-    writes: AtomicUsize,
-    leases: AtomicUsize,
-}
-
-impl Plan {
-    pub fn new(strikes: &[Strike]) -> Arc<Self> {
-        Arc::new(Self { strikes: strikes.to_vec(), ..Self::default() })
-    }
-
-    /// Counts a request; what befalls it.
-    fn next(&self, lease: bool) -> Option<Fault> {
-        let count = if lease { &self.leases } else { &self.writes };
-        let at = count.fetch_add(1, Ordering::SeqCst) + 1;
-        self.strikes.iter().find(|strike| strike.lease == lease && strike.at == at).map(|strike| strike.fault)
-    }
-}
+/// The Lease that the operators elect their leader with.
+pub const ELECTION: &str = "alembic-operator";
 
 const STALE: Duration = Duration::from_secs(5);
 /// How long one watch is behind the others.
@@ -170,14 +65,9 @@ impl Connection {
         connection
     }
 
-    /// How many writes went through it.
-    pub fn writes(&self) -> usize {
-        self.plan.writes.load(Ordering::SeqCst)
-    }
-
-    /// How many requests about the Lease did.
-    pub fn lease_requests(&self) -> usize {
-        self.plan.leases.load(Ordering::SeqCst)
+    /// How many requests went through it.
+    pub fn counts(&self) -> Counts {
+        self.plan.counts()
     }
 
     /// Waits until the process dies or stands still, and tells by what.
@@ -235,9 +125,8 @@ impl Connection {
         if self.away.load(Ordering::SeqCst) {
             return Err(Failed("connection refused"));
         }
-        let lease = request.uri().path().contains("/leases");
-        let counts = lease || is_write(request.method());
-        match counts.then(|| self.plan.next(lease)).flatten() {
+        let (sorts, request) = sorted(request).await;
+        match self.plan.next(sorts) {
             Some(fault) => self.fail(fault, request).await,
             None => {
                 let answer = self.pass(request).await;
@@ -346,6 +235,25 @@ impl Connection {
             }
         }
     }
+}
+
+/// As what a request is counted. A Lease that is created has its name in the body alone.
+async fn sorted(request: Request<kube::client::Body>) -> (&'static [Counted], Request<kube::client::Body>) {
+    let write = is_write(request.method());
+    if !request.uri().path().contains("/leases") {
+        return (if write { &[Counted::Writes] } else { &[] }, request);
+    }
+    let (parts, body) = request.into_parts();
+    let bytes = body.collect_bytes().await.unwrap_or_default();
+    let body: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+    let named = parts.uri.path().rsplit('/').next() == Some(ELECTION);
+    let sorts: &[Counted] = match named || body["metadata"]["name"] == ELECTION {
+        true => &[Counted::Election],
+        false if write => &[Counted::Writes, Counted::Lock],
+        false if parts.uri.path().ends_with("/leases") => &[],
+        false => &[Counted::Lock],
+    };
+    (sorts, Request::from_parts(parts, bytes.into()))
 }
 
 /// A connection that broke.

@@ -8,6 +8,8 @@ pub mod connection;
 pub mod others;
 pub mod patch;
 pub mod points;
+pub mod restricted;
 pub mod scenarios;
 pub mod states;
 pub mod store;
+pub mod strikes;

@@ -3,7 +3,7 @@
 
 use super::{
     cluster::{Cluster, NAMESPACE},
-    scenarios::{Changes, dump, shop},
+    scenarios::{Changes, dump, leased, shop},
     store::Store,
 };
 use alembic_operator::api::MANAGER;
@@ -28,8 +28,8 @@ pub enum Deed {
 const OBJECTS: &str = "databasemigrations.alembic-operator.dev";
 
 impl Deed {
-    /// What is tried at each write of what is done every day.
-    pub const ALL: [Self; 6] = [
+    /// What is tried at each write of whatever is done every day.
+    const ALL: [Self; 6] = [
         Self::DeleteJobs,
         Self::DeletePods,
         Self::DeleteConfigMaps,
@@ -104,7 +104,7 @@ pub struct Everyday {
     ran: Changes,
 }
 
-pub const EVERY_DAY: [Everyday; 6] = [
+pub const EVERY_DAY: [Everyday; 7] = [
     Everyday { name: "an upgrade", set_up: |cluster| cluster.apply("shop", &json!({})), ran: &[("upgrade", "a", "c")] },
     Everyday {
         name: "backed up and verified",
@@ -130,6 +130,7 @@ pub const EVERY_DAY: [Everyday; 6] = [
         },
         ran: &[("upgrade", "a", "c")],
     },
+    Everyday { name: LEASED, set_up: |cluster| cluster.apply("shop", &leased()), ran: &[("upgrade", "a", "c")] },
     Everyday {
         name: "stepwise",
         set_up: |cluster| cluster.apply("shop", &json!({ "strategy": "Stepwise" })),
@@ -144,7 +145,15 @@ pub const EVERY_DAY: [Everyday; 6] = [
     },
 ];
 
+/// What is done under a Lease, which others may delete.
+const LEASED: &str = "an upgrade under a Lease";
+
 impl Everyday {
+    /// What others do to it.
+    pub fn deeds(&self) -> impl Iterator<Item = Deed> + use<> {
+        Deed::ALL.into_iter().chain((self.name == LEASED).then_some(Deed::DeleteLease))
+    }
+
     /// Goes on until it is done, or nothing more can be. Where something was lost, a person asks for it again.
     pub async fn run(&self, cluster: Arc<Cluster>) {
         shop(&cluster, Some("a"));
@@ -168,6 +177,7 @@ impl Everyday {
         let expected: Vec<_> =
             self.ran.iter().map(|(what, f, t)| ((*what).to_owned(), (*f).to_owned(), (*t).to_owned())).collect();
         let ends = deed.is_some_and(Deed::ends);
+        let locks = cluster.locks();
         let mut wrong = Vec::new();
         let mut must = |holds: bool, what: &str| {
             if !holds {
@@ -176,6 +186,7 @@ impl Everyday {
         };
         must(database.most_working <= 1 && database.working == 0, "one run at a time");
         must(made.iter().zip(&expected).all(|(made, expected)| **made == *expected), "each step once, in order");
+        must(locks.is_empty(), &format!("every Lease is given back, {locks:?}"));
         if ends {
             must(cluster.object("shop").is_none(), "the object is gone");
             must(database.killed == 0, "no run is killed by it");

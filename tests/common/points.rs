@@ -1,9 +1,9 @@
 //! Which faults are tried where: each at each write, and those that are too many for that by chance. No I/O but the clock.
 
 use super::{
-    connection::{Fault, Strike},
-    others::Deed,
+    others::{Deed, Everyday},
     scenarios::{Extent, Scenario},
+    strikes::{Counted, Counts, Fault, Strike},
 };
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
@@ -17,6 +17,8 @@ const VERSIONS: usize = 4;
 /// How many requests about the Lease are tried one by one, and how many of the later ones by chance.
 const FIRST_REQUESTS: usize = 6;
 const LATER_REQUESTS: usize = 2;
+/// At how many requests about the Lease of a database: as many as a run makes.
+const MOST_OF_A_LOCK: usize = 20;
 /// How many points of a long scenario are tried.
 const OF_A_LONG_ONE: usize = 12;
 /// Others do something up to this many seconds after a write, so that a run is at work for most of them.
@@ -56,23 +58,24 @@ pub type Strikes = Vec<Strike>;
 pub struct Sweep {
     pub title: &'static str,
     pub replicas: usize,
-    /// By the scenario, its writes and its requests about the Lease.
-    pub points: fn(&Scenario, usize, usize, Dice) -> Vec<Strikes>,
+    /// By the scenario and its requests when nothing befalls it.
+    pub points: fn(&Scenario, Counts, Dice) -> Vec<Strikes>,
     /// Whether only the databases and what the objects say in the end are compared.
     pub loosely: bool,
 }
 
-pub const SWEEPS: [Sweep; 6] = [
+pub const SWEEPS: [Sweep; 7] = [
     Sweep { title: "one operator", replicas: 1, points: each_fault, loosely: false },
     Sweep { title: "one operator, one watch behind", replicas: 1, points: one_behind, loosely: false },
     Sweep { title: "one operator, two faults", replicas: 1, points: pairs, loosely: false },
     Sweep { title: "one operator, after another version", replicas: 1, points: versions, loosely: true },
+    Sweep { title: "one operator, and the Lease of a database", replicas: 1, points: of_a_lock, loosely: false },
     Sweep { title: "two, of which one leads", replicas: 2, points: of_a_leader, loosely: false },
     Sweep { title: "two, and the Lease", replicas: 2, points: of_a_lease, loosely: false },
 ];
 
 fn at(at: usize, fault: Fault) -> Strike {
-    Strike { at, fault, lease: false }
+    Strike { at, of: Counted::Writes, fault }
 }
 
 /// A long scenario gets some of its points alone.
@@ -84,7 +87,7 @@ fn some(scenario: &Scenario, points: Vec<Strikes>, dice: Dice) -> Vec<Strikes> {
     (0..OF_A_LONG_ONE).map(chosen).collect()
 }
 
-fn each_fault(scenario: &Scenario, writes: usize, _: usize, dice: Dice) -> Vec<Strikes> {
+fn each_fault(scenario: &Scenario, Counts { writes, .. }: Counts, dice: Dice) -> Vec<Strikes> {
     let of = |write| {
         // Two ways to hear nothing of the same: one of them at each write.
         let lost = dice.one_of((scenario.name, "lost", write), &[Fault::LostAnswer(504), Fault::LostAnswer(429)]);
@@ -93,13 +96,13 @@ fn each_fault(scenario: &Scenario, writes: usize, _: usize, dice: Dice) -> Vec<S
     some(scenario, (1..=writes).flat_map(of).collect(), dice)
 }
 
-fn one_behind(scenario: &Scenario, writes: usize, _: usize, dice: Dice) -> Vec<Strikes> {
+fn one_behind(scenario: &Scenario, Counts { writes, .. }: Counts, dice: Dice) -> Vec<Strikes> {
     let first = 1 + dice.throw((scenario.name, "behind"), 2);
     let of = |write| vec![at(write, dice.one_of((scenario.name, "behind", write), &Fault::WATCHED))];
     some(scenario, (first..=writes).step_by(2).map(of).collect(), dice)
 }
 
-fn pairs(scenario: &Scenario, writes: usize, _: usize, dice: Dice) -> Vec<Strikes> {
+fn pairs(scenario: &Scenario, Counts { writes, .. }: Counts, dice: Dice) -> Vec<Strikes> {
     let all: Vec<Fault> = Fault::ALONE
         .into_iter()
         .chain(Fault::WATCHED)
@@ -123,32 +126,38 @@ fn pairs(scenario: &Scenario, writes: usize, _: usize, dice: Dice) -> Vec<Strike
     (0..wanted * 4).map(pair).filter(possible).take(wanted).collect()
 }
 
-fn versions(scenario: &Scenario, writes: usize, _: usize, dice: Dice) -> Vec<Strikes> {
+fn versions(scenario: &Scenario, Counts { writes, .. }: Counts, dice: Dice) -> Vec<Strikes> {
     let wanted = if scenario.extent == Extent::Long { 1 } else { VERSIONS };
     let of = |n| vec![at(1 + dice.throw((scenario.name, "version", n), writes), Fault::OtherVersion)];
     (0..wanted).map(of).collect()
 }
 
-fn of_a_leader(scenario: &Scenario, writes: usize, _: usize, dice: Dice) -> Vec<Strikes> {
+fn of_a_leader(scenario: &Scenario, Counts { writes, .. }: Counts, dice: Dice) -> Vec<Strikes> {
     let of = |write| Fault::OF_A_LEADER.map(|fault| vec![at(write, fault)]);
     some(scenario, (1..=writes).flat_map(of).collect(), dice)
 }
 
 /// The election is the same whatever is done.
-fn of_a_lease(scenario: &Scenario, _: usize, requests: usize, dice: Dice) -> Vec<Strikes> {
+fn of_a_lease(scenario: &Scenario, Counts { election, .. }: Counts, dice: Dice) -> Vec<Strikes> {
     if !["first upgrade", "deletion during a run"].contains(&scenario.name) {
         return Vec::new();
     }
-    let later = |n| FIRST_REQUESTS + 1 + dice.throw((scenario.name, "lease", n), requests.min(60));
-    let of = |at| Fault::OF_A_LEASE.map(|fault| vec![Strike { at, fault, lease: true }]);
+    let later = |n| FIRST_REQUESTS + 1 + dice.throw((scenario.name, "lease", n), election.min(60));
+    let of = |at| Fault::OF_A_LEASE.map(|fault| vec![Strike { at, of: Counted::Election, fault }]);
     (1..=FIRST_REQUESTS).chain((0..LATER_REQUESTS).map(later)).flat_map(of).collect()
 }
 
+/// Each request about the Lease of a database. Its writes are tried among all others too.
+fn of_a_lock(scenario: &Scenario, Counts { lock, .. }: Counts, dice: Dice) -> Vec<Strikes> {
+    let of = |at| Fault::OF_A_LEASE.map(|fault| vec![Strike { at, of: Counted::Lock, fault }]);
+    some(scenario, (1..=lock.min(MOST_OF_A_LOCK)).flat_map(of).collect(), dice)
+}
+
 /// What others do at each write of what is done every day.
-pub fn of_others(name: &str, writes: usize, dice: Dice) -> Vec<(Deed, Strikes)> {
+pub fn of_others(everyday: &Everyday, writes: usize, dice: Dice) -> Vec<(Deed, Strikes)> {
     let of = |write| {
-        Deed::ALL.map(|deed| {
-            let after = dice.throw((name, deed as usize, write), LATE);
+        everyday.deeds().map(move |deed| {
+            let after = dice.throw((everyday.name, deed as usize, write), LATE);
             (deed, vec![at(write, Fault::Others(deed, after as u64))])
         })
     };
