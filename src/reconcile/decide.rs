@@ -5,7 +5,6 @@
 mod approval_tests;
 mod clean_up;
 #[cfg(test)]
-#[cfg(test)]
 mod executed_tests;
 #[cfg(test)]
 mod fixtures;
