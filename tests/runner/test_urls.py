@@ -14,6 +14,7 @@ CASES = json.loads((RUNNER.parents[1] / "tests" / "fixtures" / "urls.json").read
 PROGRAM = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
+from alembic_operator_runner.problems import Problem
 from alembic_operator_runner.url import know_old_name, set_url
 from sqlalchemy.engine.url import make_url
 know_old_name()
@@ -24,7 +25,7 @@ for url in json.load(sys.stdin):
         known = make_url(set_url({"url_env": ["DATABASE_URL"]}, environ))
         args, given = known.get_dialect()().create_connect_args(known)
         own = make_url(environ["DATABASE_URL"]).get_dialect().name
-    except Exception as error:
+    except (Exception, Problem) as error:
         found.append("%s: %s" % (type(error).__name__, error))
         continue
     value = lambda *names: next((given[name] for name in names if name in given), None)
@@ -59,6 +60,13 @@ def test_the_table_says_what_sqlalchemy_does(environment, dialects):
         assert (found["dialect"].replace("mariadb", "mysql"), found["user"] or "", found["password"] or "", found["database"]) == (
             told["dialect"].replace("mariadb", "mysql"), told["user"], told.get("password", ""), told["database"]), case
         assert servers(found, told["dialect"]) == told["servers"], case
+
+
+def test_what_is_no_url_is_told_as_the_operator_tells_it():
+    cases = [case for case in CASES if "refused" in case and case.get("runner", True) and not re.match(r"\w[\w+.-]*://", case["url"])]
+    assert len(cases) > 5
+    for case, found in zip(cases, read(NEWEST, [case["url"] for case in cases])):
+        assert found.startswith("Problem: DATABASE_URL: this is ") and case["refused"] in found and "s3cret" not in found, (case, found)
 
 
 def test_the_name_that_platforms_still_write():

@@ -1,9 +1,19 @@
 """The database URL and the variables that carry it. Reads and writes the environment."""
 
+import re
 from urllib.parse import quote
 
-from .problems import unusable_task
+from .problems import Problem, unusable_task
 from .secrets import SECRETS
+
+URL = re.compile(r"[\w+.-]+://")
+FORMS = [  # of what stands in place of a URL; src/db/url.rs has the same
+    (r"jdbc:", "a JDBC URL; take another key of the Secret, or give the parts in spec.database.connection"),
+    (r"\w+=.*://", "a line of a .env file; leave out the variable's name and the equals sign"),
+    (r"psql ", "a psql command; take the URL alone"),
+    (r"cG9zdGdyZ|bXlzcWw|bWFyaWFkY", "encoded in base64 once too often (`data` of a Secret is encoded, `stringData` is not)"),
+    (r"host=|.* (host|dbname)=", "a connection string of key and value"),
+]
 
 
 def set_url(task, environ):
@@ -17,6 +27,8 @@ def set_url(task, environ):
             raise unusable_task("the variable %s, which carries the database URL, is not set" % names[0])
         SECRETS.add_url(environ[names[0]])
         url = plain(environ[names[0]])
+        if not URL.match(url):
+            raise Problem("InvalidUrl", "%s: this is %s; expected dialect+driver://user:password@host:port/database" % (names[0], form(url)))
     else:
         return None
     SECRETS.add_url(url)
@@ -32,6 +44,11 @@ def plain(text):
     """Without what gets around a URL on its way into a Secret: blanks and line breaks, and the quotes of a .env file."""
     text = text.strip()
     return text[1:-1].strip() if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'" else text
+
+
+def form(text):
+    """What it is in place of a URL, where that can be told."""
+    return next((words for pattern, words in FORMS if re.match(pattern, text, re.S)), "no database URL")
 
 
 def know_old_name():
