@@ -53,11 +53,8 @@ class Phase(Run):
         self.started = time.monotonic()
 
     def read_schema(self, context):
-        connection = self.lock.open()
-        try:
+        with engine_of(context.dialect).beside(context) as connection:
             return read_catalog(context, self.task["catalog"], connection)["objects"]
-        finally:
-            connection.close()
 
     def check_rows(self, rows):
         if set(rows) != set(self.task["from"]):
