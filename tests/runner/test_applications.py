@@ -145,6 +145,25 @@ if config.config_file_name is not None:
     assert project.upgrade([], ["r1"], ["r1"], ["r1"], **names).done().rows == {"r1"}
 
 
+PARSES = """
+import argparse, os, sys
+class Settings:
+    url = None
+    def __call__(self):
+        argparse.ArgumentParser().parse_args()  # as oslo.config's does
+        self.url = os.environ["DATABASE_URL"]
+CONF = Settings()
+"""
+
+
+def test_settings_that_read_a_command_line(project, database):
+    project.tables("r1")
+    project.write("shop.py", PARSES)
+    project.env(setup="import sys, shop; assert shop.CONF.url and sys.argv[1].startswith('--name'), sys.argv")
+    project.inspect().failed("EnvPyFailed", "AssertionError")
+    project.inspect(attributes={"settings": "shop:CONF()"}).done()
+
+
 SHARED = """
 from alembic import context
 connection = context.config.attributes.get("connection")
@@ -171,6 +190,8 @@ def test_attributes_that_are_none(sqlite_project):
     sqlite_project.tables("r1")
     sqlite_project.env(setup="config.attributes['connection']")
     sqlite_project.inspect().failed("EnvPyFailed", "KeyError: 'connection'", "spec.alembic.attributes")
+    sqlite_project.env(setup="try: config.shop_conf\nexcept AttributeError:\n    print('Use shop-db-manage.')\n    raise SystemExit(1)")
+    sqlite_project.inspect().failed("EnvPyFailed", "env.py called sys.exit(1) over AttributeError", "no attribute 'shop_conf'", "spec.alembic.attributes")
     sqlite_project.inspect(attributes={"connection": "shop"}).failed("InvalidSpec", "module:function(config)")
     sqlite_project.inspect(attributes={"connection": "gone:engine"}).failed("EnvPyFailed", "spec.alembic.attributes.connection", "No module named 'gone'")
 

@@ -3,6 +3,7 @@
 import importlib
 import os
 import re
+import sys
 from typing import Any
 
 from .blame import hint
@@ -83,13 +84,17 @@ class Application:
             raise Problem("InvalidSpec", "spec.alembic.attributes.%s: %r is not `module:name`, `module:function()` or `module:function(config)`"
                           % (name, written))
         parts = PART.findall(matched.group(2))
+        arguments = sys.argv[1:]
         try:
+            sys.argv[1:] = []  # Alembic's: what is called here reads those of its own command, and has none
             module = matched.group(1)
             value: Any = Offered(self.task.get("url")) if module == OFFERED else importlib.import_module(module)
             for part in parts:
                 value = value() if part == "()" else value(config) if part == "(config)" else getattr(value, part)
         except BaseException as error:
             raise Problem("EnvPyFailed", "spec.alembic.attributes.%s: %s: %s%s" % (name, written, error_text(error), hint(error)), detail=error_trace(error))
+        finally:
+            sys.argv[1:] = arguments
         if parts[-1].startswith("(") and hasattr(value, "in_transaction") and hasattr(value, "close"):
             self.connections.append(value)
         return value

@@ -48,7 +48,9 @@ def problem_before_steps(error, url, revisions):
     if connecting is not None:
         return Problem("ConnectFailed", "the database cannot be connected to: %s%s" % (error_text(connecting), hint(connecting)), detail=trace)
     if isinstance(error, SystemExit):
-        return Problem("EnvPyFailed", "env.py called sys.exit(%r)" % (error.code,), detail=trace)
+        why = next((link for link in chain(error) if isinstance(link, Exception)), None)  # that env.py handled by leaving
+        words = " over %s%s" % (error_text(why), hint(why)) if why is not None else ""
+        return Problem("EnvPyFailed", "env.py called sys.exit(%r)%s" % (error.code, words), detail=trace)
     return Problem("EnvPyFailed", "env.py failed: %s%s" % (error_text(error), hint(error)), detail=trace)
 
 
