@@ -79,7 +79,8 @@ release: $(BINARY)
 
 .PHONY: release-dry-run
 release-dry-run: toolchain ## Make every file of a release in dist/, and publish nothing (ARCH="amd64 arm64")
-	$(SUDO) packaging/release.py $(if $(ARCH),--zig --arch $(ARCH)) $(if $(IMAGE),--image $(IMAGE)) $(if $(URL),--url $(URL))
+	$(SUDO) packaging/release.py $(if $(ARCH),--zig --arch $(ARCH)) $(if $(IMAGE),--image $(IMAGE)) $(if $(URL),--url $(URL)) \
+	  $(if $(PLUGINS),--plugins $(PLUGINS))
 
 .PHONY: docs
 docs: toolchain ## Build the documentation into target/book

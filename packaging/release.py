@@ -24,8 +24,9 @@ TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 NATIVE = {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()]
 # The oldest glibc that the programs run on: Debian 11, RHEL 9.
 GLIBC = "2.31"
-ZIG, ZIGBUILD = "ziglang==0.17.1", "0.24.1"
+ZIG = ["ziglang==0.17.1", "cargo-zigbuild==0.24.1"]
 AIM = 30 << 20
+FOREIGN = {"aarch64-apple-darwin": ("darwin", "arm64"), "x86_64-apple-darwin": ("darwin", "amd64"), "x86_64-pc-windows-msvc": ("windows", "amd64")}
 
 
 def run(*command, **options):
@@ -60,22 +61,31 @@ def build(arch, zig, built):
         return [TARGET / "release" / name for name in programs()]
     if not has_target(arch):
         raise SystemExit(f"{arch}: Rust's target is not installed: rustup target add {sbom.TARGETS[arch]}")
-    run("tests/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", ZIG)
-    run("cargo", "install", "--quiet", "--locked", "--root", "target/tools", f"cargo-zigbuild@{ZIGBUILD}")
+    run("tests/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *ZIG)
     folder = output("tests/python", "-c", "import ziglang, os; print(os.path.dirname(ziglang.__file__))")
-    path = f"{ROOT}/target/tools/bin:{folder}:{os.environ['PATH']}"
+    programs = output("tests/python", "-c", "import sysconfig; print(sysconfig.get_path('scripts'))")
+    path = f"{programs}:{folder}:{os.environ['PATH']}"
     target = sbom.TARGETS[arch]
-    run("cargo", "zigbuild", "--release", "--locked", "--bins", "--target", f"{target}.{GLIBC}", env={**os.environ, "PATH": path})
+    run("cargo-zigbuild", "zigbuild", "--release", "--locked", "--bins", "--target", f"{target}.{GLIBC}", env={**os.environ, "PATH": path})
     return [TARGET / target / "release" / name for name in programs()]
 
 
-def archive(version, arch, binary):
+def archive(version, system, arch, binary):
     """One program with its licence, as krew and people take it."""
-    file = DIST / f"{binary.name}_{version}_linux_{arch}.tar.gz"
+    file = DIST / f"{binary.stem}_{version}_{system}_{arch}.tar.gz"
     with tarfile.open(file, "w:gz") as tar:
         for path in (binary, ROOT / "LICENSE"):
             tar.add(path, path.name)
     return file
+
+
+def foreign_plugins(folder):
+    """The plugin for other systems, which only they can link: a folder for each target."""
+    for target, (system, arch) in FOREIGN.items():
+        found = [path for path in (folder / target).glob("kubectl-dbmigration*") if path.suffix in ("", ".exe")]
+        if len(found) != 1:
+            raise SystemExit(f"{folder} lacks {target}/kubectl-dbmigration")
+        yield system, arch, found[0]
 
 
 def chart(version):
@@ -84,13 +94,15 @@ def chart(version):
     with open(DIST / "install.yaml", "w") as file:
         run("tests/cluster/helm", "template", "alembic-operator", "charts/alembic-operator", "--namespace", "alembic-operator",
             "--kube-version", "1.30.0", stdout=file)
-    shutil.copy(ROOT / "crds" / "alembic-operator.dev_databasemigrations.yaml", DIST / "crds.yaml")
+    texts = [path.read_text().removeprefix("---\n") for path in sorted((ROOT / "crds").glob("*.yaml"))]
+    (DIST / "crds.yaml").write_text("---\n".join(texts))
 
 
 def krew(version, archives, url):
     """The plugin's manifest for krew."""
-    platforms = [{"selector": {"matchLabels": {"os": "linux", "arch": arch}}, "uri": f"{url}/{file.name}", "sha256": sha256(file),
-                  "bin": "kubectl-dbmigration"} for arch, file in archives.items()]
+    platforms = [{"selector": {"matchLabels": {"os": system, "arch": arch}}, "uri": f"{url}/{file.name}", "sha256": sha256(file),
+                  "bin": "kubectl-dbmigration.exe" if system == "windows" else "kubectl-dbmigration"}
+                 for (system, arch), file in archives.items()]
     if platforms:
         plugin = {"apiVersion": "krew.googlecontainertools.github.com/v1alpha2", "kind": "Plugin", "metadata": {"name": "dbmigration"},
                   "spec": {"version": f"v{version}", "shortDescription": "Plan, approve and follow Alembic migrations",
@@ -121,6 +133,7 @@ def main():
     arguments.add_argument("--image", default="alembic-operator", help="the image's name, without a tag")
     arguments.add_argument("--url", default="RELEASE_URL", help="where the files of the release will be")
     arguments.add_argument("--zig", action="store_true", help="build every architecture with zig")
+    arguments.add_argument("--plugins", type=pathlib.Path, help="a folder with the kubectl plugin for macOS and Windows, by Rust's target")
     arguments.add_argument("--built", type=pathlib.Path, help="a folder with the programs for this machine, made before")
     wanted = arguments.parse_args()
     if wanted.built and wanted.arch != [NATIVE]:
@@ -133,14 +146,16 @@ def main():
     layout, plugins = image.Layout(labels(version, created), created), {}
     for arch in wanted.arch:
         binaries = build(arch, wanted.zig, wanted.built)
-        archives = {binary.name: archive(version, arch, binary) for binary in binaries}
-        plugins |= {arch: file for name, file in archives.items() if name == "kubectl-dbmigration"}
+        archives = {binary.name: archive(version, "linux", arch, binary) for binary in binaries}
+        plugins |= {("linux", arch): file for name, file in archives.items() if name == "kubectl-dbmigration"}
         size = layout.add(arch, [binary for binary in binaries if binary.name == "alembic-operator"])
         print(f"image for {arch}: {size / (1 << 20):.1f} MiB packed{'' if size < AIM else ', above the aim of 30'}")
         (DIST / f"sbom_{version}_linux_{arch}.cdx.json").write_text(json.dumps(sbom.bom(version, arch, created), indent=1) + "\n")
     name = DIST / f"alembic-operator_{version}_image.tar"
     print(f"image index {layout.write(name, f'{wanted.image}:{version}')}")
     chart(version)
+    if wanted.plugins:
+        plugins |= {(system, arch): archive(version, system, arch, binary) for system, arch, binary in foreign_plugins(wanted.plugins)}
     krew(version, plugins, wanted.url)
     shutil.copy(ROOT / "packaging" / "k9s.yaml", DIST / "k9s.yaml")
     for file in checksums():
