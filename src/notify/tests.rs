@@ -1,5 +1,7 @@
 //! What is notified of, and a webhook that refuses, hangs, answers late or is away.
 
+mod tls;
+
 use super::{
     event::{Happened, Kind, happened},
     send::{Format, Limits, SendError, Webhook},
