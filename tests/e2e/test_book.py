@@ -1,0 +1,86 @@
+"""The kubectl lines of the README and the book, as they are printed: in the test's own namespace, with an object that is called shop."""
+import concurrent.futures
+import os
+import pathlib
+import re
+import shlex
+
+from conftest import BINARY
+from harness import ROOT, eventually, run
+from node import inside, kubectl_command
+from lib import KUBECONFIG
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs" / "src").rglob("*.md"))]
+# What is not run here, and why.
+LEFT_OUT = {
+    r"patch configmap argocd-cm": "needs Argo CD; its own code reads the file in tests/gitops",
+    r"delete (crd|dbmigrations --all)": "would end every other test",
+    r"dbmigration revision": "tests/e2e/test_next_revision.py does it",
+}
+# These are only tried, as two pages may write the same. A Deployment is made, since the next line changes it.
+TRIED = re.compile(r"kubectl (-n \S+ )?(apply|create (?!deployment))")
+
+
+def printed(page):
+    """The command lines of a page's code blocks, those in several lines as one."""
+    fence, language, lines = False, "", []
+    for line in page.read_text().splitlines():
+        if found := re.match(r"\s*```(\w*)", line):
+            fence, language = not fence, found[1]
+        elif fence and language in ("", "text"):
+            lines.append(line.strip().removeprefix("$ "))
+    text = "\n".join(lines).replace("\\\n", " ")
+    return [line for line in text.splitlines() if line.startswith("kubectl ")]
+
+
+def test_every_command_of_the_book_works(space, shop, tmp_path):
+    migration = space.migration(shop["1"], name="shop", policy={"approval": {"mode": "Always"}}, drift={"interval": "5s"})
+    migration.approve(migration.wait("AwaitingApproval")["plan"]["hash"])
+    migration.merge({"metadata": {"labels": {"app": "shop"}}})
+    migration.wait_ready()
+    space.sql("CREATE INDEX hotfix ON orders (customer_id)")
+    migration.patch(image=shop["2"])
+    migration.wait("AwaitingApproval")
+    drift = eventually("the drift is seen", lambda: (d := migration.status.get("drift", {})).get("unexpected") and d, 30)
+
+    # A kubectl for this namespace, and the plugin beside it.
+    plugin = pathlib.Path(BINARY).with_name("kubectl-dbmigration")
+    own, ours = (shlex.join(map(str, [*command, "-n", space.name])) for command in (kubectl_command(), inside(plugin, f"--kubeconfig={KUBECONFIG}")))
+    kubectl = tmp_path / "kubectl"
+    kubectl.write_text(f'#!/bin/bash\nif [ "$1" = dbmigration ]; then shift; exec {ours} "$@"; fi\nexec {own} "$@"\n')
+    kubectl.chmod(0o755)
+    (tmp_path / "shop.yaml").write_text(re.search(r"```yaml\n(.*?)```", PAGES[0].read_text(), re.S)[1])
+    path = f"{tmp_path}:{os.environ['PATH']}"
+
+    plan, job = migration.status["plan"]["hash"], space.jobs("run")[0]["metadata"]["name"]
+    placeholders = [(r"(-n|--namespace)[ =](demo|shop)\b", rf"\1 {space.name}"), (r"\bshop-schema-\w+", drift["configMap"]),
+                    (r"/accept-drift=\S+", f"/accept-drift={drift['fingerprint']}"), (r"/approve=\S+", f"/approve={plan}"), (r"\bjob/NAME", f"job/{job}"),
+                    (r"dbmigration (history|drift) \w+", r"dbmigration \1 shop"), (r"(dbmigration approve .*)", r"\1 --yes --no-follow"), (r"--timeout=\w+", "--timeout=2m")]
+
+    def works(place, line):
+        for placeholder, here in placeholders:
+            line = re.sub(placeholder, here, line)
+        if TRIED.match(line):
+            line += " --dry-run=server"
+        done = run("env", "-C", tmp_path, f"PATH={path}", "bash", "-c", line, check=False)
+        # The plugin's exit code tells the state of what is shown; 2 is an error. The tests' platform adds no settings.
+        known = (0, 1, 3, 4) if " dbmigration " in line else (0,)
+        quiet = ".status.defaults" in line
+        return None if done.returncode in known and (done.stdout.strip() or quiet) else f"{place}: {line}\n{done.returncode} {done.stdout}{done.stderr}"
+
+    lines = [(page.relative_to(ROOT), line) for page in PAGES for line in printed(page)]
+    lines = [(page, line) for page, line in lines if not any(re.search(each, line) for each in LEFT_OUT)]
+    # First what shows a plan that waits, then what approves it, and then what waits for the end.
+    kinds = [lambda line: not says(line) and not waits(line), says, waits]
+    assert len(lines) > 40
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        failed = [each for kind in kinds for each in pool.map(lambda at: works(*at), [at for at in lines if kind(at[1])]) if each]
+    assert not failed, "\n".join(failed)
+
+
+def says(line):
+    return "annotate" in line or "dbmigration approve" in line
+
+
+def waits(line):
+    return line.startswith("kubectl wait")
