@@ -44,6 +44,10 @@ test-gitops: toolchain ## Test what Argo CD, Flux and Kustomize make of every st
 	STATES=$(CURDIR)/target/states.json $(CARGO) test --locked --quiet --test faults
 	STATES=$(CURDIR)/target/states.json tests/gitops/run
 
+.PHONY: test-flux
+test-flux: $(BINARY) ## Test with Flux's own kustomize-controller on the local cluster (no part of make test: compiling it takes minutes)
+	$(SUDO) $(PYTEST) tests/flux -v
+
 .PHONY: test-catalog
 test-catalog: $(BINARY) ## Test what a fingerprint finds, on PostgreSQL and MariaDB
 	$(SUDO) $(PYTEST) tests/catalog -q $(SIDE_BY_SIDE)
