@@ -33,6 +33,18 @@ def test_steps_changed(project, database, release):
     assert database.tables() == set()
 
 
+@pytest.mark.parametrize("rows, words", [(["r1", "r1"], "has the row r1 more than once"), (["r1", " "], "has a row without a revision")])
+def test_version_rows_that_alembic_would_fail_on(project, database, rows, words):
+    """As where a table has no primary key; Alembic notices after the step, which some databases can't roll back."""
+    project.tables("r1", "r2")
+    database.execute("CREATE TABLE alembic_version (version_num VARCHAR(32))")
+    for row in rows:
+        database.execute("INSERT INTO alembic_version VALUES ('%s')" % row)
+    project.upgrade(["r1"], ["r2"], ["r2"], ["r2"]).refused("InvalidVersionRows", "alembic_version", words)
+    project.probe().refused("InvalidVersionRows", words)
+    assert "r2" not in database.tables()
+
+
 def test_only_the_files_of_the_steps_count(sqlite_project):
     sqlite_project.tables("r1", "r2", "r3")
     sqlite_project.upgrade([], ["r1"], ["r1"], ["r1"]).done()

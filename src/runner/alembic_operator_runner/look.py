@@ -3,8 +3,7 @@
 from .catalog import read_catalog
 from .engines import engine_of
 from .errors import error_text
-from .problems import Problem
-from .texts import ROWS_LIMIT
+from .rows import MOST, check_version_rows
 from .work import Reading
 
 
@@ -26,15 +25,15 @@ class Look(Reading):
         inspector = sqlalchemy.inspect(connection)
         there = inspector.has_table(table.name, schema=table.schema) if hasattr(inspector, "has_table") else \
             connection.dialect.has_table(connection, table.name, schema=table.schema)
-        rows = sorted(str(row.version_num) for row in connection.execute(table.select())) if there else []
+        found = [row.version_num for row in connection.execute(table.select()).fetchmany(MOST + 1)] if there else []
+        check_version_rows(table, found)
+        rows = sorted(str(row) for row in found)
         others = [] if rows else [name for name in sorted(inspector.get_table_names()) if name != table.name]
         version = getattr(connection.dialect, "server_version_info", None) or ()
         columns = inspector.get_columns(table.name, schema=table.schema) if there else []
         widths = [getattr(column["type"], "length", None) for column in columns if column["name"] == "version_num"]
         look = {"column": widths[0] if widths else None, "dialect": context.dialect.name, "version": ".".join(str(part) for part in version),
-                "table": bool(there), "rows": rows[:ROWS_LIMIT * 4], "tables": others[:6]}
-        if len(rows) > ROWS_LIMIT * 4:
-            raise Problem("VersionTableMismatch", "the table %s has %d rows; it is not one of Alembic's" % (table.name, len(rows)))
+                "table": bool(there), "rows": rows, "tables": others[:6]}
         if self.task.get("catalog"):
             look.update(self.read_schema(context, rows))
         self.report.update(look=look)

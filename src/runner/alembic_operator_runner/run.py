@@ -10,6 +10,7 @@ from .models import check_models
 from .problems import Problem, refused
 from .project import cli_target
 from .revisions import first_line
+from .rows import check_version_rows
 from .scratch import check_scratch
 from .statements import Statements
 from .steps import computed_steps, steps_digest
@@ -47,6 +48,7 @@ class Run(Work):
         self.exclude_others()
         self.report.update(state="starting")
         rows = self.lock.rows()
+        check_version_rows(context._version, rows)
         self.check_rows(rows)
         self.plan = self.checked_plan(rows)
         if self.task.get("verify_models"):
