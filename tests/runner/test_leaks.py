@@ -51,6 +51,14 @@ def test_rows_in_errors_of_mariadb(mariadb_project, row):
     check(failing(mariadb_project, ROWS[row][0]))
 
 
+@pytest.mark.parametrize("convert", ["int(email)", "float(email)", "{}[email]", "datetime.date.fromisoformat(email)", "datetime.datetime.strptime(email, '%Y')",
+                                     "Color(email)", "uuid.UUID(email)"])
+def test_rows_in_errors_of_python(sqlite_project, convert):
+    """Of a revision that reads rows and converts what they hold."""
+    sqlite_project.revision("r1", None, ["import datetime, enum, uuid", "Color = enum.Enum('Color', 'red')", "email = 'bob@example.com'", convert])
+    check(sqlite_project.upgrade([], ["r1"], ["r1"], ["r1"]).failed("MigrationFailed", "Error"))
+
+
 SECRETS = {"STRIPE_API_KEY": "sk_live_wJalrXUtnFEMI/K7MDENG", "SESSION_SALT": "Zx81Qw3rTy4Uio9PasDf", "REDIS_URL": "redis://:hunter2hunter2@cache:6379/0",
            "GOOGLE_CREDENTIALS": '{"type": "service_account",\n "private_key": "MIIEvQIBADANBgkqhkiG9w0BAQ"}'}
 PIECES = ["wJalrXUtnFEMI", "Zx81Qw3rTy4Uio9PasDf", "hunter2hunter2", "MIIEvQIBADANBgkqhkiG9w0BAQ", "sk_live_w"]

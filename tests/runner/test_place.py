@@ -113,6 +113,10 @@ def test_databases_of_mariadb(mariadb_project, mariadb):
     is_refused(mariadb_project, "/elsewhere", "/shop")
     mariadb_project.env(setup=elsewhere(at_elsewhere(mariadb)))
     is_refused(mariadb_project, "/elsewhere")
+    back = "connection.execute(text('USE shop')); connection.commit(); connection.dialect.default_schema_name = 'shop'"
+    mariadb_project.env(setup=elsewhere(at_elsewhere(mariadb)), before=back)
+    assert mariadb_project.upgrade(*FIRST).done().rows == {"r1"}
+    mariadb_project.downgrade(["r1"], [], [], ["r1"]).done()
     mariadb_project.env(setup=elsewhere(mariadb.url.replace("127.0.0.1", "localhost")))
     mariadb_project.inspect().done()
     assert mariadb_project.upgrade(*FIRST).done().rows == {"r1"}

@@ -30,3 +30,10 @@ def test_what_is_wrong_is_told(sqlite_project):
     sqlite_project.probe(version_table="another").failed("VersionTableMismatch", "another")
     sqlite_project.env(before="raise RuntimeError('no settings')")
     sqlite_project.probe().failed("EnvPyFailed", "no settings")
+
+
+def test_rows_that_have_no_room_in_a_report(sqlite_project, sqlite):
+    sqlite_project.tables("r1")
+    sqlite.execute("CREATE TABLE alembic_version (version_num TEXT)")
+    sqlite.execute("INSERT INTO alembic_version VALUES " + ", ".join("('%s%d')" % ("x" * 253, number) for number in range(12)))
+    sqlite_project.probe().failed("VersionTableMismatch", "too long for the report of a Job")

@@ -9,7 +9,7 @@ import pytest
 from alembic_operator_runner.problems import Problem
 from alembic_operator_runner.report import Report
 from alembic_operator_runner.secrets import SECRETS, Secrets
-from alembic_operator_runner.texts import TEXT_LIMIT, clean
+from alembic_operator_runner.texts import NAME_LIMIT, TEXT_LIMIT, clean, json_size, shortened
 from alembic_operator_runner.url import built_url
 from project import RUNNER
 
@@ -39,6 +39,15 @@ def read(path):
     raw = path.read_bytes()
     assert len(raw) <= 4000
     return json.loads(raw.decode("utf-8"))
+
+
+@pytest.mark.parametrize("seen", [{"look": {"rows": ["x" * 253] * 16, "tables": []}}, {"drift": {"objects": [{"object": "😀" * 120}] * 12}}])
+def test_what_was_seen_fits_or_is_left_out(tmp_path, seen):
+    report = Report(str(tmp_path / "log"))
+    report.log = lambda *_, **__: None
+    report.update(state="done", **seen)
+    assert read(tmp_path / "log")["state"] == "done"
+    assert json_size(shortened("😀" * 500)) <= 2 * NAME_LIMIT
 
 
 def test_as_much_of_the_traceback_as_fits(tmp_path):

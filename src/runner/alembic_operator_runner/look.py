@@ -3,8 +3,12 @@
 from .catalog import read_catalog
 from .engines import engine_of
 from .errors import error_text
+from .problems import Problem
 from .rows import MOST, check_version_rows
+from .texts import beginning, json_size, shortened
 from .work import Reading
+
+ROWS_BYTES = 3000  # of all the rows in a report
 
 
 class Look(Reading):
@@ -33,7 +37,10 @@ class Look(Reading):
         columns = inspector.get_columns(table.name, schema=table.schema) if there else []
         widths = [getattr(column["type"], "length", None) for column in columns if column["name"] == "version_num"]
         look = {"column": widths[0] if widths else None, "dialect": context.dialect.name, "version": ".".join(str(part) for part in version),
-                "table": bool(there), "rows": rows, "tables": others[:6]}
+                "table": bool(there), "rows": rows, "tables": [shortened(name) for name in others[:6]]}
+        if sum(json_size(row) + 3 for row in rows) > ROWS_BYTES:
+            raise Problem("VersionTableMismatch", "the rows of the table %s are too long for the report of a Job; let the operator look by itself, with "
+                          "spec.database.probe.mode: InProcess" % table.name)
         if self.task.get("catalog"):
             look.update(self.read_schema(context, rows))
         self.report.update(look=look)
@@ -48,4 +55,4 @@ class Look(Reading):
                 return {}
             except Exception as failed:
                 error = failed
-        return {"catalog_error": error_text(error)[:300]}
+        return {"catalog_error": beginning(error_text(error)[:300], 600)}

@@ -3,7 +3,7 @@
 from .engines import ENGINES
 from .errors import error_text, error_trace
 from .problems import Problem, refused
-from .texts import clean, listed
+from .texts import listed, shortened
 from .work import Reading
 
 
@@ -19,7 +19,7 @@ class Comparison(Reading):
     def steps(self, rows, context):
         differences = differences_of_models(context, self)
         count = {change: sum(kind == change for kind, _ in differences) for change in ("Missing", "Unexpected", "Modified")}
-        objects = [{"change": kind, "object": clean(name)[:120]} for kind, name in differences[:10]]
+        objects = [{"change": kind, "object": shortened(name)} for kind, name in differences[:10]]
         self.report.update(drift=dict({change.lower(): number for change, number in count.items()}, objects=objects))
         for kind, name in differences:
             self.report.log("%s: %s" % (kind, name))

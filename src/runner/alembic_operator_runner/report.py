@@ -75,7 +75,8 @@ class Report:
 
 
 def fitted(fields):
-    """The message within its limit: the traceback gives way first, then the rows, then the message's end, then the ids."""
+    """The message within its limit: the traceback gives way first, then the rows, then the message's end, then the ids, then
+    what was seen."""
     fields = dict(fields)
     error = fields["error"] = dict(fields["error"]) if fields["error"] else None
     if fields["rows"] is not None and len(fields["rows"]) > ROWS_LIMIT:
@@ -91,4 +92,6 @@ def fitted(fields):
     if len(encoded(fields)) > MESSAGE_LIMIT:
         for holder, key in ((fields, "running"), (fields, "last_done"), (error or {}, "revision")):
             holder[key] = holder.get(key) and beginning(holder[key], 400)
+    if len(encoded(fields)) > MESSAGE_LIMIT:  # what is cut elsewhere, cut at last: half a message is none
+        fields["look"] = fields["drift"] = None
     return encoded(fields)

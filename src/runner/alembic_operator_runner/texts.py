@@ -37,7 +37,7 @@ def listed(ids):
 
 
 def shortened(name):
-    return clean(name)[:NAME_LIMIT]
+    return beginning(clean(name)[:NAME_LIMIT], 2 * NAME_LIMIT)
 
 
 def plain(value):

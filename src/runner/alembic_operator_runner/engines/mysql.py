@@ -14,14 +14,22 @@ from .base import Engine, words_of
 DEADLOCK = 1213
 
 
+def quoted(name):
+    return "`%s`" % name.replace("`", "``").replace(":", "\\:")
+
+
 class MysqlLock(Lock):
     def identify(self):
-        database = self.context.version_table_schema or execute(self.context.connection, "SELECT DATABASE()").scalar() or ""
+        self.database = plain(execute(self.context.connection, "SELECT DATABASE()").scalar())
+        database = self.context.version_table_schema or self.database
         digest = sha256(("%s.%s" % (database, self.context.version_table)).encode("utf-8")).hexdigest()[:40]
         self.key, self.guard = "alembic-operator:" + digest, "alembic-operator-guard:" + digest  # at most 64 characters
 
     def open(self):
+        """In the database of the migration's connection: env.py may have gone on to it with USE."""
         connection = super().open()
+        if self.database:
+            execute(connection, "USE %s" % quoted(self.database))
         execute(connection, "SET SESSION wait_timeout = 31536000")  # or the lock's idle session is ended during a long migration
         return connection
 
@@ -127,7 +135,7 @@ class Mysql(Engine):
     def adopt(self, connection, context):
         name = self.database(context)
         if name:
-            execute(connection, "USE `%s`" % name.replace("`", "``").replace(":", "\\:"))
+            execute(connection, "USE %s" % quoted(name))
 
     def commits_by_itself(self, connection):
         return True  # as nearly every statement that changes a table does
@@ -168,6 +176,5 @@ class Mysql(Engine):
         if self.server(context.dialect) == "mariadb":
             for entry in objects:
                 if entry[0] == "sequence":
-                    name = "`%s`" % entry[1].replace("`", "``")
-                    entry[2] = plain(execute(connection, queries["sequence"].replace("{sequence}", name.replace(":", "\\:"))).scalar())
+                    entry[2] = plain(execute(connection, queries["sequence"].replace("{sequence}", quoted(entry[1]))).scalar())
         return objects
