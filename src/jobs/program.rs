@@ -53,6 +53,7 @@ const FILES: &[(&str, &str)] = files![
     "alembic_operator_runner/report.py",
     "alembic_operator_runner/review.py",
     "alembic_operator_runner/revisions.py",
+    "alembic_operator_runner/rights.py",
     "alembic_operator_runner/rows.py",
     "alembic_operator_runner/run.py",
     "alembic_operator_runner/scratch.py",

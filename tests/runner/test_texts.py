@@ -130,3 +130,18 @@ def test_url_of_a_connection(parts, expected):
 @pytest.mark.parametrize("file", sorted(RUNNER.rglob("*.py")), ids=lambda file: str(file.relative_to(RUNNER)))
 def test_syntax_of_the_oldest_python(file):
     ast.parse(file.read_text(encoding="utf-8"), feature_version=(3, 7))
+
+
+def test_what_the_pod_s_user_may_not_read(tmp_path):
+    import os
+
+    from alembic_operator_runner.rights import hint_of_rights
+
+    file = tmp_path / "app" / "alembic.ini"
+    file.parent.mkdir()
+    file.touch()
+    shut = {str(tmp_path / "app"): os.X_OK, str(file): os.R_OK}
+    assert hint_of_rights(str(file), "", str(tmp_path / "gone" / "x")) == ""
+    for place, right in shut.items():
+        told = hint_of_rights(str(tmp_path), str(file), may=lambda path, asked, place=place, right=right: (path, asked) != (place, right))
+        assert "may not read %s: " % place in told and "runAsUser" in told

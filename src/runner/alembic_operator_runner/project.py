@@ -8,6 +8,7 @@ from .application import Application
 from .errors import error_text, error_trace
 from .problems import Problem
 from .revisions import Revisions
+from .rights import hint_of_rights
 from .task import RUNNING
 
 MINIMUM_ALEMBIC = (1, 6)
@@ -21,7 +22,7 @@ def import_alembic():
         version = alembic.__version__
     except ImportError as error:
         raise Problem("AlembicMissing", "Alembic cannot be imported in this image: %s; install it, or set spec.alembic.command "
-                      "to the interpreter that has it (this one is %s)" % (error_text(error), sys.executable))
+                      "to the interpreter that has it (this one is %s)%s" % (error_text(error), sys.executable, hint_of_rights(*sys.path)))
     except AttributeError:
         raise Problem("AlembicMissing", "`import alembic` finds %s, which is not Alembic; is Alembic installed for %s?"
                       % (list(getattr(alembic, "__path__", ["?"]))[:1], sys.executable))
@@ -84,7 +85,8 @@ def check_config(config, ini, section):
         return
     if not ini_found:
         beside = " and %s has no [tool.alembic]" % toml if toml and os.path.isfile(toml) else ""
-        raise Problem("ConfigNotFound", "no %s in %s%s; set spec.alembic.config or spec.alembic.workingDir%s" % (ini, os.getcwd(), beside, of_flask()))
+        raise Problem("ConfigNotFound", "no %s in %s%s; set spec.alembic.config or spec.alembic.workingDir%s%s"
+                      % (ini, os.getcwd(), beside, of_flask(), hint_of_rights(ini)))
     if not config.file_config.has_section(section):
         raise Problem("ConfigNotFound", "%s has no section [%s]; set spec.alembic.section" % (ini, section))
 
@@ -110,7 +112,7 @@ def load_script_directory(config):
         raise config_problem("the script directory cannot be found", error)
     env_py = os.path.join(os.path.abspath(str(script.dir)), "env.py")
     if not os.path.exists(env_py) and pyc_file_from_path(env_py) is None:
-        raise Problem("ConfigNotFound", "%s does not exist; is script_location right?" % env_py)
+        raise Problem("ConfigNotFound", "%s does not exist; is script_location right?%s" % (env_py, hint_of_rights(env_py)))
     return script
 
 

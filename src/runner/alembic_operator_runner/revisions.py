@@ -7,6 +7,7 @@ from typing import Any, Dict
 
 from .errors import error_text, error_trace, frames_of
 from .problems import Problem
+from .rights import hint_of_rights
 from .texts import clean, valid_text
 
 
@@ -78,7 +79,8 @@ class Revisions:
             return Problem("RevisionGraphInvalid", error_text(error).partition(": ")[2] or error_text(error))
         file = loading_file(error)
         if file is not None:
-            return Problem("RevisionFileFailed", "the revision file %s cannot be loaded: %s" % (file, error_text(error)),
+            rights = hint_of_rights(str(error.filename)) if isinstance(error, PermissionError) and error.filename else ""
+            return Problem("RevisionFileFailed", "the revision file %s cannot be loaded: %s%s" % (file, error_text(error), rights),
                            detail=error_trace(error))
         if isinstance(error, KeyError):
             return Problem("RevisionGraphInvalid", self._missing(error.args[0]))
