@@ -18,7 +18,7 @@ use crate::{
     http,
     lease::{Candidate, Claim, Led},
     metrics::Metrics,
-    reconcile::{DriftSchedule, InspectionCache, Payloads, Process, Servers},
+    reconcile::{DriftSchedule, InspectionCache, Limits, Line, Payloads, Process, Servers},
     telemetry::{self, LogFormat},
 };
 use anyhow::Context as _;
@@ -75,6 +75,12 @@ struct RunArgs {
     /// How many connections at a time the operator opens to one database server.
     #[arg(long, env = "ALEMBIC_OPERATOR_PROBE_CONNECTIONS", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
     probe_connections: u16,
+    /// How many runs are at work at a time; who waits for a place is Queued.
+    #[arg(long, env = "ALEMBIC_OPERATOR_MAX_RUNS", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..))]
+    max_runs: u16,
+    /// How many of them on one database server.
+    #[arg(long, env = "ALEMBIC_OPERATOR_MAX_RUNS_PER_SERVER", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..))]
+    max_runs_per_server: u16,
     /// Database hosts that the operator connects to, separated by commas: networks (10.0.0.0/8), addresses, names, or all names
     /// below one (*.example.com). Without any all are allowed, but for loopback and link-local addresses.
     #[arg(long, env = "ALEMBIC_OPERATOR_ALLOW_HOSTS", value_name = "HOST", value_delimiter = ',')]
@@ -190,10 +196,12 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
     let reporter = Reporter { controller: MANAGER.to_owned(), instance: std::env::var("POD_NAME").ok() };
     let hosts = Arc::new(AllowedHosts::new(args.allow_hosts.clone()));
     let (notifier, notices) = args.notices.start(&metrics)?;
+    let limits = Limits { all: args.max_runs.into(), server: args.max_runs_per_server.into() };
     let process = |claim| {
         Arc::new(Process {
             inspections: InspectionCache::default(),
             servers: Servers::new(args.probe_connections.into()),
+            line: Line::new(limits, metrics.clone()),
             recorder: Recorder::new(client.clone(), reporter.clone()),
             back_off: BackOff::default(),
             checks: DriftSchedule::default(),

@@ -6,10 +6,11 @@ use crate::{
     error::{Class, Error},
     http::Synced,
     index::{Indexed, inspection_keys, job_keys, pod_keys},
-    reconcile::{Context, Process, Stores, clear_orphans, failed, reconcile, unreadable},
+    reconcile::{Context, Process, Room, Stores, clear_orphans, failed, reconcile, unreadable},
 };
 use futures::{
     FutureExt, Stream, StreamExt, TryStreamExt,
+    channel::mpsc::{UnboundedReceiver, unbounded},
     future::{join_all, ready},
     stream::BoxStream,
 };
@@ -57,7 +58,10 @@ pub async fn run(
         tracing::info!("all watches have their first lists");
         synced.store(true, Ordering::Release);
     });
-    join_all(scopes.into_iter().map(|scope| scope.run(concurrency, stop.clone()))).await;
+    tokio::select! {
+        () = process.line.keep_moving(process.clock) => {}
+        _ = join_all(scopes.into_iter().map(|scope| scope.run(concurrency, stop.clone()))) => {}
+    }
 }
 
 /// The namespaces to watch, each once: two controllers would work on the same objects. `None` is all of them.
@@ -75,6 +79,8 @@ struct Scope {
     job_watch: Watch<Job>,
     pod_watch: Watch<Pod>,
     inspection_watch: Watch<ConfigMap>,
+    /// Objects that may start a run now.
+    calls: UnboundedReceiver<ObjectRef<Watched>>,
 }
 
 impl Scope {
@@ -93,9 +99,11 @@ impl Scope {
             |_| {},
             inspection_keys,
         );
+        let (call, calls) = unbounded();
+        process.line.watch(Room { jobs: jobs.clone(), pods: pods.clone(), objects: objects.clone(), call });
         let stores = Stores { jobs, pods, inspections, lists: [jobs_filled, pods_filled, inspections_filled] };
         let context = Arc::new(Context { client: client.clone(), stores, process });
-        Self { context, objects, objects_filled, object_watch, job_watch, pod_watch, inspection_watch }
+        Self { context, objects, objects_filled, object_watch, job_watch, pod_watch, inspection_watch, calls }
     }
 
     async fn run(self, concurrency: u16, stop: CancellationToken) {
@@ -107,8 +115,9 @@ impl Scope {
         let stopped = stop.clone();
         let passes = Controller::for_stream(objects, self.objects)
             .with_config(controller::Config::default().concurrency(concurrency))
-            .watches_stream(self.job_watch, |job| object_of(&job))
-            .watches_stream(self.pod_watch, |pod| object_of(&pod))
+            .watches_stream(self.job_watch.inspect(heard(&self.context)), |job| object_of(&job))
+            .watches_stream(self.pod_watch.inspect(heard(&self.context)), |pod| object_of(&pod))
+            .reconcile_on(self.calls)
             .graceful_shutdown_on(async move { stopped.cancelled().await })
             .run(guarded, failed, self.context)
             .for_each(|outcome| async move { log(outcome) });
@@ -117,6 +126,12 @@ impl Scope {
             () = orphans => {}
         }
     }
+}
+
+/// A Job or a pod that ends may free a place for a run.
+fn heard<K>(context: &Arc<Context>) -> impl FnMut(&K) + Send + 'static {
+    let process = context.process.clone();
+    move |_| process.line.heard()
 }
 
 fn api<K>(client: &Client, namespace: Option<&str>) -> Api<K>

@@ -2,7 +2,7 @@
 
 use crate::{
     api::{LABEL_ACTION, LABEL_INSPECTION, LABEL_OBJECT},
-    jobs::{JobRecord, Kind, Request},
+    jobs::{JobRecord, Kind, Request, has_begun, is_finished},
 };
 use k8s_openapi::api::{
     batch::v1::Job,
@@ -131,7 +131,10 @@ pub fn inspection_key(namespace: &str, key: &str) -> String {
     format!("inspection {namespace}/{key}")
 }
 
-/// The object that a Job is for, and what it inspects.
+/// The key of the Jobs of runs that have begun and are not finished.
+pub const AT_WORK: &str = "runs at work";
+
+/// The object that a Job is for, what it inspects, and whether it is a run at work.
 pub fn job_keys(job: &Job) -> Vec<String> {
     let namespace = job.namespace().unwrap_or_default();
     // The annotation has the object's whole name, which may be too long for a label.
@@ -142,7 +145,9 @@ pub fn job_keys(job: &Job) -> Vec<String> {
         Some(Request::Inspect { inspection }) => Some(inspection_key(&namespace, &inspection)),
         _ => None,
     };
-    object.into_iter().chain(inspection).collect()
+    let runs = job.labels().get(LABEL_ACTION).is_some_and(|action| action == Kind::Run.as_str());
+    let at_work = (runs && has_begun(job) && !is_finished(job)).then(|| AT_WORK.to_owned());
+    object.into_iter().chain(inspection).chain(at_work).collect()
 }
 
 /// The UIDs of the Jobs that a pod is of.

@@ -11,7 +11,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::runtime::reflector::Store;
 use prometheus_client::{
     encoding::text::encode,
-    metrics::{counter::Counter, family::Family, histogram::Histogram, info::Info},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
     registry::{Registry, Unit},
 };
 use std::{
@@ -28,6 +28,8 @@ pub struct Metrics {
     runs: Family<[(&'static str, String); 2], Counter>,
     run_seconds: Histogram,
     notifications: Family<[(&'static str, &'static str); 1], Counter>,
+    at_work: Gauge,
+    waiting: Gauge,
     objects: Arc<Objects>,
 }
 
@@ -74,9 +76,13 @@ impl Metrics {
         let notifications = Family::default();
         let help = "Notifications for the webhook, by what became of them";
         registry.register("notifications", help, notifications.clone());
+        let (at_work, waiting) = (Gauge::default(), Gauge::default());
+        registry.register("runs_at_work", "Runs whose pods have not ended", at_work.clone());
+        registry.register("runs_waiting", "Objects that wait for a place to run", waiting.clone());
         let objects = Arc::new(Objects::new(objects, clock));
         registry.register_collector(Box::new(objects.clone()));
-        Self { registry: Mutex::new(registry), passes, failures, seconds, runs, run_seconds, notifications, objects }
+        let registry = Mutex::new(registry);
+        Self { registry, passes, failures, seconds, runs, run_seconds, notifications, at_work, waiting, objects }
     }
 
     /// Tells of the objects of one more watch.
@@ -91,6 +97,12 @@ impl Metrics {
         if let (Some(started), Some(finished)) = (&run.started_at, &run.finished_at) {
             self.run_seconds.observe((finished.0.as_millisecond() - started.0.as_millisecond()).max(0) as f64 / 1000.0);
         }
+    }
+
+    /// How many runs are at work, and how many objects wait for one.
+    pub fn line(&self, at_work: usize, waiting: usize) {
+        self.at_work.set(i64::try_from(at_work).unwrap_or(i64::MAX));
+        self.waiting.set(i64::try_from(waiting).unwrap_or(i64::MAX));
     }
 
     /// Counts a notification that was `sent`, `failed` or `dropped`.
@@ -132,6 +144,7 @@ mod tests {
         let metrics = Metrics::default();
         metrics.passed(Duration::from_millis(3));
         metrics.failed(Class::Transient);
+        metrics.line(50, 7);
         metrics.ran(&RunStatus {
             record: RunRecord { direction: "upgrade".into(), ..RunRecord::default() },
             result: RunResult::Failed,
@@ -145,6 +158,8 @@ mod tests {
             "alembic_operator_build_info{version=",
             "alembic_operator_runs_total{direction=\"upgrade\",result=\"failed\"} 1",
             "alembic_operator_run_duration_seconds_count 0",
+            "alembic_operator_runs_at_work 50",
+            "alembic_operator_runs_waiting 7",
         ] {
             assert!(text.contains(line), "{line} in {text}");
         }

@@ -30,6 +30,8 @@ pub const MANAGER: &str = "alembic-operator";
 pub const LABEL_OBJECT: &str = "alembic-operator.dev/object";
 /// Label on Jobs and pods: the kind of Job (`jobs::Kind`).
 pub const LABEL_ACTION: &str = "alembic-operator.dev/action";
+/// Label on the Job of a run: a hash of the database's server, by which the runs on one server are counted.
+pub const LABEL_SERVER: &str = "alembic-operator.dev/server";
 /// Label on the ConfigMaps that hold an inspected image.
 pub const LABEL_INSPECTION: &str = "alembic-operator.dev/inspection";
 

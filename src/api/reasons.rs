@@ -52,6 +52,7 @@ reasons! {
         Probing = "Probing": "Wait: a Job reads the version table (`spec.database.probe.mode: Job`).",
         Rehearsing = "Rehearsing": "Wait: a Job runs the plan on a scratch database (`status.rehearsal`).",
         BackingUp = "BackingUp": "Wait: a backup is made before the run (`status.backup`).",
+        Queued = "Queued": "Wait: as many runs are at work as may be (`maxRuns`, `maxRunsPerServer` of the chart); the message has the place in the line.",
         Migrating = "Migrating": "Wait: a Job runs the upgrade; `kubectl logs job/NAME` shows it.",
         Adopting = "Adopting": "Wait: a Job writes the revision of `spec.adopt` into the version table.",
         Downgrading = "Downgrading": "Wait: a Job runs the downgrade; `kubectl logs job/NAME` shows it.",

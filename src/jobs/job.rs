@@ -134,6 +134,12 @@ pub fn is_finished(job: &Job) -> bool {
     job_condition(job, "Complete") || job_condition(job, "Failed")
 }
 
+/// Whether a Job may start its pod, or has ended.
+pub fn has_begun(job: &Job) -> bool {
+    let suspended = job.spec.as_ref().and_then(|spec| spec.suspend).unwrap_or(false);
+    !suspended || is_finished(job)
+}
+
 /// Whether a condition of a Job stands at True.
 pub fn job_condition(job: &Job, type_: &str) -> bool {
     let mut conditions = job.status.iter().flat_map(|s| s.conditions.iter().flatten());

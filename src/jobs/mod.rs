@@ -43,7 +43,7 @@ pub use copy::VersionTableName;
 pub use frames::{FrameError, Frames, Joiner, MAX_PAYLOAD, hex};
 pub use inspect::{InspectRequest, inspect_frames, inspection_key, wanted};
 pub use inspection::{Implementation, Inspected, Inspection, InspectionError, Revision};
-pub use job::{JobInput, JobRequest, is_finished, is_made_here, job_condition, own_metadata};
+pub use job::{JobInput, JobRequest, has_begun, is_finished, is_made_here, job_condition, own_metadata};
 pub use names::{label_value, own_name, short_hash};
 pub use pinned::pinned;
 pub use pod::{Ended, PodState, Trouble, is_replaced, pod_state, state_of_pod};

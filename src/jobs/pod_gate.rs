@@ -205,6 +205,7 @@ fn stays(reason: Reason) -> bool {
             | Reason::PlanOutdated
             | Reason::ImageChanged
             | Reason::RunInterrupted
+            | Reason::Queued
     )
 }
 

@@ -67,7 +67,11 @@ impl Stage {
             Reason::MigrationFailed | Reason::StatementTimeout | Reason::PartiallyApplied | Reason::RolledBack => {
                 Self::Run
             }
-            Reason::RunLost | Reason::RunInterrupted | Reason::TableLocked | Reason::DatabaseLocked => Self::Run,
+            Reason::RunLost
+            | Reason::RunInterrupted
+            | Reason::Queued
+            | Reason::TableLocked
+            | Reason::DatabaseLocked => Self::Run,
             Reason::Verifying | Reason::VerifyFailed => Self::Verify,
             Reason::AtTarget => Self::Ready,
             Reason::DriftBlocked | Reason::DriftUnknown if status.plan.is_none() => Self::Ready,

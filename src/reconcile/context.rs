@@ -1,6 +1,8 @@
 //! What a pass works with: the client, the watched objects, and what there is one of in the process. No I/O of its own.
 
-use super::{drift_schedule::DriftSchedule, inspections::InspectionCache, payloads::Payloads, servers::Servers};
+use super::{
+    drift_schedule::DriftSchedule, inspections::InspectionCache, line::Line, payloads::Payloads, servers::Servers,
+};
 use crate::{
     api::Defaults,
     backoff::BackOff,
@@ -32,6 +34,8 @@ pub struct Context {
 pub struct Process {
     pub inspections: InspectionCache,
     pub servers: Servers,
+    /// Who may start a run.
+    pub line: Line,
     pub recorder: Recorder,
     pub back_off: BackOff,
     pub checks: DriftSchedule,

@@ -3,6 +3,7 @@
 use super::{
     checks::DatabaseId,
     effects::{WHILE_ACTIVE, WITHOUT_POD},
+    line::Place,
 };
 use crate::{
     api::{Problem, RunRecord},
@@ -255,6 +256,10 @@ pub struct Facts {
     pub scheme: String,
     /// Host, port and name of the database, without secrets.
     pub place: String,
+    /// A hash of the database's server, where it has one.
+    pub server: Option<String>,
+    /// Whether a run may start now.
+    pub turn: Place,
     /// Jobs that nobody waits for any more.
     pub obsolete: Vec<String>,
     /// The probe that a Job has to make next.

@@ -13,6 +13,7 @@ mod effects;
 mod facts;
 mod gates;
 mod inspections;
+mod line;
 mod log;
 mod observe;
 mod orphans;
@@ -34,13 +35,18 @@ pub use decide::{decide, rejected};
 pub use drift_schedule::DriftSchedule;
 pub use effects::{Decision, Effect, Next};
 pub use inspections::InspectionCache;
+pub use line::{Limits, Line, Room};
 pub use orphans::clear_orphans;
 pub use payloads::Payloads;
 pub use servers::Servers;
 
-use self::{checks::refused, facts::SchemaView};
+use self::{
+    checks::refused,
+    facts::{Facts, SchemaView},
+    line::Asking,
+};
 use crate::{
-    api::{DatabaseMigration, DatabaseMigrationStatus, Watched},
+    api::{ConditionType, DatabaseMigration, DatabaseMigrationStatus, Reason, Watched},
     error::{Class, Error},
 };
 use kube::{Resource, ResourceExt, core::error_boundary::InvalidObject, runtime::controller::Action};
@@ -72,6 +78,7 @@ async fn pass(object: &DatabaseMigration, context: &Context) -> Result<Action, E
     let begun = Instant::now();
     let facts = observe::observe(object, context).await?;
     let decision = decide(object, &facts, context.now());
+    line_up(object, &facts, &decision, context);
     // First of all: an application of before must find what it needs once a run begins.
     if let Some(gate) = &decision.gate {
         pod_gate::keep(object, gate, context).await?;
@@ -85,6 +92,16 @@ async fn pass(object: &DatabaseMigration, context: &Context) -> Result<Action, E
     }
     context.process.metrics.passed(begun.elapsed());
     Ok(next_look(object, decision.next, context))
+}
+
+/// Who waits for a place stands in the line, and nobody else does. One that starts leaves it by taking the place.
+fn line_up(object: &DatabaseMigration, facts: &Facts, decision: &Decision, context: &Context) {
+    let line = &context.process.line;
+    if decision.status.has_reason(ConditionType::Ready, Reason::Queued) {
+        line.wait(&Asking::new(object, facts.server.as_deref()), context.now());
+    } else if !decision.effects.iter().any(|effect| matches!(effect, Effect::Start(_))) {
+        line.leave(&object.uid().unwrap_or_default());
+    }
 }
 
 /// A status was written: the log, the counters and the webhook hear of what has changed.

@@ -41,6 +41,8 @@ containers:
       - --leader-election
       {{- end }}
       - --concurrency={{ .Values.concurrency }}
+      - --max-runs={{ .Values.maxRuns }}
+      - --max-runs-per-server={{ .Values.maxRunsPerServer }}
       - --probe-connections={{ .Values.probeConnections }}
       {{- with .Values.allowHosts }}
       - --allow-hosts={{ join "," . }}

@@ -2,16 +2,17 @@
 
 use super::{Actor, as_manager, gone};
 use crate::{
-    api::{ANNOTATION_LEASE, LockKind},
+    api::{ANNOTATION_LEASE, LABEL_SERVER, LockKind},
     call::{call, refusal},
     error::{Call, Error},
     jobs::{BackupRequest, JobInput, JobRecord, JobRequest, cnpg_object, is_made_here, program_config_map, run_job},
-    reconcile::{cnpg, effects::Unstarted, gates::Start, observe::list_pods},
+    reconcile::{cnpg, effects::Unstarted, gates::Start, line::Asking, observe::list_pods},
 };
 use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
 use kube::{
     Api, Resource, ResourceExt,
     api::{DeleteParams, DynamicObject, Patch, PostParams, Preconditions},
+    runtime::reflector::ObjectRef,
 };
 use serde_json::json;
 
@@ -23,7 +24,24 @@ impl Actor<'_> {
         let image = request.run_record().image;
         let job = run_job(JobInput { object: self.object, image: &image, scratch: None }, request);
         let mut job = job.map_err(|e| self.internal("the run Job", &e))?;
-        if let Some(lease) = start.lease() {
+        if let Some(server) = start.server() {
+            job.labels_mut().insert(LABEL_SERVER.to_owned(), server.to_owned());
+        }
+        let line = &self.context.process.line;
+        let asking = Asking::new(self.object, start.server());
+        let reference = ObjectRef::new(&job.name_any()).within(&self.namespace);
+        if !line.take(&asking, reference, self.context.now()) {
+            return Err(Error::Stale(self.object.name_any()));
+        }
+        let made = self.make(job, start.lease()).await;
+        if made.is_err() {
+            line.give_back(&asking);
+        }
+        made
+    }
+
+    async fn make(&mut self, mut job: Job, lease: Option<&str>) -> Result<(), Error> {
+        if let Some(lease) = lease {
             self.take_lease(lease, &job.name_any()).await?;
             job.annotations_mut().insert(ANNOTATION_LEASE.to_owned(), lease.to_owned());
         }

@@ -4,7 +4,10 @@ use super::fixtures::{active, after, job, now, object, observed, reason, record,
 use super::*;
 use crate::{
     jobs::Trouble,
-    reconcile::facts::{ActiveRun, ImageView},
+    reconcile::{
+        facts::{ActiveRun, ImageView},
+        line::{By, Place, Taken},
+    },
 };
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::SignedDuration};
 
@@ -30,6 +33,18 @@ fn state(decision: &Decision) -> (String, &'static str) {
 
 fn is(reason: &str, state: &'static str) -> (String, &'static str) {
     (reason.to_owned(), state)
+}
+
+#[test]
+fn who_has_no_place_waits_and_starts_nothing() {
+    let mut facts = stored("a b", "a");
+    facts.turn = Place::Taken(Taken { place: 3, waiting: 40, by: By::All(50) });
+    let decision = decide(&object("head"), &facts, at(0));
+    assert_eq!(state(&decision), is("Queued", "InProgress"));
+    assert!(!decision.effects.iter().any(|effect| matches!(effect, Effect::Start(_))));
+    let message = &decision.status.condition(ConditionType::Ready).unwrap().message;
+    assert!(message.contains("number 3 of 40 in the line: 50 runs are at work"), "{message}");
+    assert!(decision.status.plan.is_some(), "the plan is shown meanwhile");
 }
 
 #[test]

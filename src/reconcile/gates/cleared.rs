@@ -8,11 +8,13 @@ pub struct Start {
     request: RunRequest,
     /// The Lease that it must hold, where the engine's own lock is not used.
     lease: Option<String>,
+    /// A hash of the database's server, where it has one.
+    server: Option<String>,
 }
 
 impl Start {
-    pub(super) fn new(request: RunRequest, lease: Option<String>) -> Self {
-        Self { request, lease }
+    pub(super) fn new(request: RunRequest, lease: Option<String>, server: Option<String>) -> Self {
+        Self { request, lease, server }
     }
 
     pub fn request(&self) -> &RunRequest {
@@ -21,6 +23,10 @@ impl Start {
 
     pub fn lease(&self) -> Option<&str> {
         self.lease.as_deref()
+    }
+
+    pub fn server(&self) -> Option<&str> {
+        self.server.as_deref()
     }
 
     /// The run as the status remembers it.

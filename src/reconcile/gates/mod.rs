@@ -22,6 +22,7 @@ use super::{
     drift::{Drifted, blocking_drift, unseen_drift},
     effects::{Next, Step},
     facts::{DatabaseView, Facts},
+    line::{By, Place, Taken},
     situation::World,
     size::rows_fit,
     status::summary,
@@ -97,7 +98,7 @@ impl Ctx<'_> {
 type Gate = fn(&Ctx) -> Step;
 
 /// What must hold before a run, in this order.
-const BEFORE_A_RUN: [(&str, Gate); 8] = [
+const BEFORE_A_RUN: [(&str, Gate); 9] = [
     ("the plan can run", plan_can_run),
     ("drift allows it", drift_allows_it),
     ("not suspended", not_suspended),
@@ -106,6 +107,7 @@ const BEFORE_A_RUN: [(&str, Gate); 8] = [
     ("rehearsed", rehearsal::rehearsed),
     ("approved", approval::approved),
     ("backed up", backup::backed_up),
+    ("has a place", has_a_place),
 ];
 
 /// What must hold before an object at its target is Ready, in this order.
@@ -177,4 +179,16 @@ fn not_suspended(ctx: &Ctx) -> Step {
     let Some(by) = ctx.object.suspended_by() else { return Step::default() };
     let next = Next::Interval(interval(ctx.object));
     Step::stop(Reason::Suspended, format!("suspended by {by}; {} waits", summary(ctx.plan)), next)
+}
+
+/// Who waits is called once a place is free, so that nobody has to ask.
+fn has_a_place(ctx: &Ctx) -> Step {
+    let Place::Taken(Taken { place, waiting, by }) = &ctx.facts.turn else { return Step::default() };
+    let who = match by {
+        By::All(limit) => format!("{limit} runs are at work, as many as may be"),
+        By::Server(limit) => format!("{limit} runs are at work on its database server, as many as may be"),
+        By::Earlier => "those before it are next".to_owned(),
+    };
+    let message = format!("{} waits, as number {place} of {waiting} in the line: {who}", summary(ctx.plan));
+    Step::stop(Reason::Queued, message, Next::Interval(interval(ctx.object)))
 }

@@ -31,7 +31,7 @@ pub(super) fn start(cleared: &Cleared) -> Step {
         Direction::Upgrade | Direction::None => Reason::Migrating,
     };
     let run = asked(ctx, record.transactional);
-    let start = Start::new(RunRequest::new(ctx.object, record, run), lease(ctx));
+    let start = Start::new(RunRequest::new(ctx.object, record, run), lease(ctx), ctx.facts.server.clone());
     Step::default()
         .before(Effect::Start(Box::new(start)))
         .after(Effect::Release(name.clone()))

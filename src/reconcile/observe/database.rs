@@ -22,6 +22,8 @@ pub struct Located {
     pub scheme: String,
     /// Host, port and name of the database, without secrets; a plan's hash names it.
     pub place: String,
+    /// Its server; a file has none.
+    pub server: Option<String>,
     hidden: Vec<SecretString>,
 }
 
@@ -82,7 +84,9 @@ impl Secrets<'_> {
 fn located(endpoint: Endpoint, mut hidden: Vec<SecretString>) -> Located {
     hidden.extend(endpoint.secret_texts());
     let place = endpoint.place();
-    Located { dialect: endpoint.dialect().to_string(), scheme: String::new(), place, endpoint: Some(endpoint), hidden }
+    let server = Some(endpoint.server());
+    let dialect = endpoint.dialect().to_string();
+    Located { dialect, scheme: String::new(), place, server, endpoint: Some(endpoint), hidden }
 }
 
 /// As the runner makes it of a URL that names no driver.
@@ -100,7 +104,8 @@ fn scheme(database: &Database, of_url: Option<String>) -> String {
 fn for_jobs(url: &SecretString, key: &SecretKey) -> Result<Located, Problem> {
     let dialect = db::dialect_name(url).ok_or_else(|| url_problem(&UrlError::Malformed, key))?;
     let place = place_of(url);
-    Ok(Located { endpoint: None, dialect, scheme: String::new(), place, hidden: db::secret_texts(url) })
+    let server = place.split('/').next().filter(|server| !server.is_empty()).map(str::to_owned);
+    Ok(Located { endpoint: None, dialect, scheme: String::new(), place, server, hidden: db::secret_texts(url) })
 }
 
 /// What tells a URL's database from others, without user and password.

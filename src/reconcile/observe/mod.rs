@@ -16,6 +16,7 @@ use super::{
     context::Context,
     due::{self, Lasts},
     facts::{DatabaseView, Facts, ImageView, ModelsView, SchemaView, ShownPlan},
+    line::Asking,
     plan::{plan_hash, plan_name},
 };
 use crate::{
@@ -24,7 +25,8 @@ use crate::{
     db::VersionRows,
     error::Error,
     jobs::{
-        CompareRequest, Kind, ProbeRequest, compare_request, compared, is_made_here, probe_request, probed, wanted,
+        CompareRequest, Kind, ProbeRequest, compare_request, compared, is_made_here, probe_request, probed, short_hash,
+        wanted,
     },
 };
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -53,6 +55,8 @@ pub async fn observe(object: &DatabaseMigration, context: &Context) -> Result<Fa
     hide(&mut facts, &located.secrets());
     facts.scheme = located.scheme.clone();
     facts.place = located.place.clone();
+    facts.server = located.server.as_ref().map(|server| short_hash(&[server], 16));
+    facts.turn = context.process.line.place(&Asking::new(object, facts.server.as_deref()), context.now());
     facts.cnpg = rehearsals::cnpg(object, context, &located).await?;
     facts.rehearsals = rehearsals::ended(object, context, &facts).await?;
     let wanted = wanted(object, &located.dialect, requested_at(object));

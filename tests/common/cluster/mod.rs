@@ -20,7 +20,7 @@ use alembic_operator::{
     controller,
     lease::{Candidate, Claim},
     notify::Notifier,
-    reconcile::{DriftSchedule, InspectionCache, Payloads, Process, Servers},
+    reconcile::{DriftSchedule, InspectionCache, Limits, Line, Payloads, Process, Servers},
 };
 use futures::future::BoxFuture;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
@@ -98,6 +98,8 @@ struct World {
     jobs: BTreeMap<String, usize>,
     /// The settings that operators start with.
     defaults: Option<Defaults>,
+    /// How many runs they let work at a time.
+    limits: Limits,
 }
 
 /// Everything that one scenario works with.
@@ -150,9 +152,14 @@ impl Cluster {
         let reporter = Reporter { controller: "alembic-operator".to_owned(), instance: None };
         let world = self.world.clone();
         let process = move |client: kube::Client, claim| {
+            let (limits, defaults) = {
+                let world = world.lock().unwrap_or_else(PoisonError::into_inner);
+                (world.limits, world.defaults.clone())
+            };
             Arc::new(Process {
                 inspections: InspectionCache::default(),
                 servers: Servers::new(8),
+                line: Line::new(limits, Arc::default()),
                 recorder: Recorder::new(client, reporter.clone()),
                 back_off: BackOff::seeded(7),
                 checks: DriftSchedule::default(),
@@ -162,7 +169,7 @@ impl Cluster {
                 claim,
                 prober: Box::new(Simulated(world.clone())),
                 hosts: Arc::default(),
-                defaults: world.lock().unwrap_or_else(PoisonError::into_inner).defaults.clone(),
+                defaults,
                 restricted: false,
                 clock,
             })

@@ -2,7 +2,10 @@
 
 use super::{Cluster, Database, Image, PATIENCE, hex, key, object};
 use crate::common::patch;
-use alembic_operator::api::{DatabaseMigration, Defaults, Enforce};
+use alembic_operator::{
+    api::{DatabaseMigration, Defaults, Enforce},
+    reconcile::Limits,
+};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -29,6 +32,11 @@ impl Cluster {
     pub fn defaults(&self, spec: &Value, enforce: &[Enforce]) {
         let spec = spec.as_object().cloned().unwrap_or_default();
         self.world().defaults = Some(Defaults { hash: "0123456789abcdef".to_owned(), spec, enforce: enforce.to_vec() });
+    }
+
+    /// How many runs may be at work at a time; before the first wait, too.
+    pub fn limits(&self, all: usize, server: usize) {
+        self.world().limits = Limits { all, server };
     }
 
     /// Changes a database, which is there from the first word about it.

@@ -3,9 +3,10 @@
 mod databases;
 mod drift;
 mod runs;
+mod scale;
 mod stages;
 
-use self::{databases::*, drift::*, runs::*, stages::*};
+use self::{databases::*, drift::*, runs::*, scale::*, stages::*};
 use super::cluster::Cluster;
 use alembic_operator::api::ConditionType;
 use futures::future::BoxFuture;
@@ -67,6 +68,7 @@ scenarios! {
     "adoption" => adoption,
     "stepwise" => stepwise,
     "two objects, one image" => two_objects,
+    "more objects than runs at a time" => queued Long,
     "two objects, one database" => one_database Race,
     "two objects, one database without a lock" => one_lease Race,
     "an upgrade and a downgrade under a Lease" => under_a_lease,
