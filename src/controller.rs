@@ -5,7 +5,7 @@ use crate::{
     backoff::WatchBackOff,
     error::{Class, Error},
     http::Synced,
-    index::{Indexed, inspection_keys, job_keys, pod_keys},
+    index::{Indexed, inspection_keys, job_keys, job_works, pod_keys, pod_works},
     reconcile::{Context, Process, Room, Stores, clear_orphans, failed, reconcile, unreadable},
 };
 use futures::{
@@ -32,7 +32,7 @@ use kube::{
         watcher,
     },
 };
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 use std::{collections::BTreeSet, fmt::Debug, panic::AssertUnwindSafe, sync::Arc, sync::atomic::Ordering};
 use tokio_util::sync::CancellationToken;
 
@@ -86,18 +86,22 @@ struct Scope {
 impl Scope {
     fn new(client: &Client, namespace: Option<&str>, process: Arc<Process>) -> Self {
         let made_here = format!("{LABEL_MANAGED_BY}={MANAGER}");
-        let (objects, object_watch, objects_filled) =
-            watch(objects(client, namespace, process.clone()), |_| {}, |_| Vec::new());
-        let objects = objects.store().clone();
+        let (objects, object_watch, objects_filled) = watch_objects(objects(client, namespace, process.clone()));
         process.metrics.watch(objects.clone());
-        let (jobs, job_watch, jobs_filled) =
-            watch(events::<Job>(api(client, namespace), format!("{made_here},{LABEL_OBJECT}")), prune_job, job_keys);
-        let (pods, pod_watch, pods_filled) =
-            watch(events::<Pod>(api(client, namespace), format!("{made_here},{LABEL_OBJECT}")), prune_pod, pod_keys);
+        let (jobs, job_watch, jobs_filled) = watch(
+            events::<Job>(api(client, namespace), format!("{made_here},{LABEL_OBJECT}")),
+            prune_job,
+            Indexed::new(job_keys, job_works),
+        );
+        let (pods, pod_watch, pods_filled) = watch(
+            events::<Pod>(api(client, namespace), format!("{made_here},{LABEL_OBJECT}")),
+            prune_pod,
+            Indexed::new(pod_keys, pod_works),
+        );
         let (inspections, inspection_watch, inspections_filled) = watch(
             events::<ConfigMap>(api(client, namespace), format!("{made_here},{LABEL_INSPECTION}")),
             |_| {},
-            inspection_keys,
+            Indexed::new(inspection_keys, |_| true),
         );
         let (call, calls) = unbounded();
         process.line.watch(Room { jobs: jobs.clone(), pods: pods.clone(), objects: objects.clone(), call });
@@ -155,7 +159,7 @@ fn objects(
         Some(namespace) => Api::namespaced_with(client.clone(), namespace, &kind),
         None => Api::all_with(client.clone(), &kind),
     };
-    let read = move |object| api::read(object, process.defaults.as_ref());
+    let read = move |object| Watched::new(api::read(object, process.defaults.as_ref()));
     events::<DynamicObject>(api, String::new()).map_ok(move |event| match event {
         watcher::Event::Apply(object) => watcher::Event::Apply(read(object)),
         watcher::Event::Delete(object) => watcher::Event::Delete(read(object)),
@@ -176,38 +180,51 @@ where
     watcher(api, watcher::Config::default().labels(&labels).page_size(PAGE))
 }
 
-/// A store with its index, the stream that fills both as it is polled, and a token that is cancelled once the first list is in it
-/// (`Store::wait_until_ready` wakes only the last of several waiters). What nobody reads is dropped before it is stored: managed
-/// fields decode to five times the size of everything else.
+/// The objects' store, which passes are made from, the stream that fills it as it is polled, and a token that is cancelled once the
+/// first list is in it (`Store::wait_until_ready` wakes only the last of several waiters).
+fn watch_objects(
+    events: impl Stream<Item = Result<watcher::Event<Watched>, watcher::Error>> + Send + 'static,
+) -> (Store<Watched>, Watch<Watched>, CancellationToken) {
+    let (store, writer) = reflector::store();
+    let filled = CancellationToken::new();
+    let stream = events.backoff(WatchBackOff::default()).reflect(writer).inspect(first_list(&filled)).touched_objects();
+    (store, log_errors(stream).boxed(), filled)
+}
+
+/// The same for what the operator makes. What nobody reads is dropped before it is stored: managed fields decode to five times the
+/// size of everything else.
 fn watch<K>(
     events: impl Stream<Item = Result<watcher::Event<K>, watcher::Error>> + Send + 'static,
     prune: fn(&mut K),
-    keys: fn(&K) -> Vec<String>,
+    indexed: Indexed<K>,
 ) -> (Arc<Indexed<K>>, Watch<K>, CancellationToken)
 where
-    K: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + 'static,
+    K: Resource<DynamicType = ()> + Clone + Serialize + DeserializeOwned + Debug + Send + Sync + 'static,
 {
-    let (store, writer) = reflector::store();
-    let indexed = Arc::new(Indexed::new(store, keys));
+    let indexed = Arc::new(indexed);
     let index = indexed.clone();
     let filled = CancellationToken::new();
-    let fill = filled.clone();
     let stream = events
         .backoff(WatchBackOff::default())
         .modify(move |object| {
-            object.managed_fields_mut().clear();
+            object.meta_mut().managed_fields = None;
             prune(object);
         })
-        .reflect(writer)
-        .inspect(move |event| {
-            let Ok(event) = event else { return };
-            index.follow(event);
-            if matches!(event, watcher::Event::InitDone) {
-                fill.cancel();
-            }
-        })
+        .inspect_ok(move |event| index.follow(event))
+        .inspect(first_list(&filled))
         .touched_objects();
     (indexed, log_errors(stream).boxed(), filled)
+}
+
+fn first_list<K>(
+    filled: &CancellationToken,
+) -> impl FnMut(&Result<watcher::Event<K>, watcher::Error>) + Send + 'static {
+    let filled = filled.clone();
+    move |event| {
+        if matches!(event, Ok(watcher::Event::InitDone)) {
+            filled.cancel();
+        }
+    }
 }
 
 /// Small first pages: the decoded list is what memory peaks at.
@@ -236,6 +253,12 @@ fn prune_job(job: &mut Job) {
 
 fn prune_pod(pod: &mut Pod) {
     pod.spec = None;
+    let Some(status) = &mut pod.status else { return };
+    (status.host_ip, status.host_ips, status.pod_ips, status.qos_class) = (None, None, None, None);
+    for container in status.container_statuses.iter_mut().chain(&mut status.init_container_statuses).flatten() {
+        (container.allocated_resources, container.allocated_resources_status) = (None, None);
+        (container.resources, container.user, container.volume_mounts) = (None, None, None);
+    }
 }
 
 /// Pods belong to Jobs, and the Job of a run has no owner while it works. The annotation has the object's whole name, which may
@@ -249,9 +272,9 @@ fn object_of(made: &impl ResourceExt) -> Option<ObjectRef<Watched>> {
 async fn guarded(object: Arc<Watched>, context: Arc<Context>) -> Result<Action, Error> {
     let what = object.name_any();
     let pass = async {
-        match &object.0 {
-            Ok(object) => reconcile(object, &context).await,
-            Err(error) => unreadable(&object, error, &context).await,
+        match object.read() {
+            Ok(whole) => reconcile(&whole, &context).await,
+            Err(error) => unreadable(&object, &error, &context).await,
         }
     };
     match AssertUnwindSafe(pass).catch_unwind().await {

@@ -3,122 +3,168 @@
 use crate::{
     api::{LABEL_ACTION, LABEL_INSPECTION, LABEL_OBJECT},
     jobs::{JobRecord, Kind, Request, has_begun, is_finished},
+    zlib,
 };
+use flate2::Compression;
 use k8s_openapi::api::{
     batch::v1::Job,
     core::v1::{ConfigMap, Pod},
 };
-use kube::{
-    Resource, ResourceExt,
-    runtime::{
-        reflector::{ObjectRef, Store},
-        watcher::Event,
-    },
-};
+use kube::{Resource, ResourceExt, runtime::watcher::Event};
+use serde::{Serialize, de::DeserializeOwned};
 use std::{
     collections::HashMap,
-    ops::Deref,
+    hash::{BuildHasher, RandomState},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-/// Where things stand in the store, by key.
-type Places<K> = HashMap<String, Vec<ObjectRef<K>>>;
+/// Bytes that a packed thing has unpacked: more than the API server takes.
+const MOST: u64 = 16 * 1024 * 1024;
 
-/// A store with an index. Its watch alone writes to both, to the store first; passes read.
-pub struct Indexed<K: Resource<DynamicType = ()> + Clone + 'static> {
-    store: Store<K>,
+/// Things by place, and found by their keys. Their watch alone writes to it; passes read. What is done with is kept packed: there
+/// are many of those, and each is read by the passes over its own object alone.
+pub struct Indexed<K> {
     keys: fn(&K) -> Vec<String>,
-    index: Mutex<Index<K>>,
+    /// Whether somebody may ask for it at any time.
+    works: fn(&K) -> bool,
+    hasher: RandomState,
+    all: Mutex<All<K>>,
 }
 
-struct Index<K: Resource<DynamicType = ()>> {
-    places: Places<K>,
+struct All<K> {
+    known: Known<K>,
     /// What a list that is not complete has brought so far.
-    listed: Places<K>,
+    listed: Known<K>,
 }
 
-impl<K: Resource<DynamicType = ()> + Clone + 'static> Indexed<K> {
-    /// A store, found in by these keys of what it holds.
-    pub fn new(store: Store<K>, keys: fn(&K) -> Vec<String>) -> Self {
-        Self { store, keys, index: Mutex::new(Index { places: HashMap::new(), listed: HashMap::new() }) }
-    }
+/// Namespace and name.
+type Place = Arc<str>;
 
-    /// The store itself.
-    pub fn store(&self) -> &Store<K> {
-        &self.store
+struct Known<K> {
+    things: HashMap<Place, Kept<K>>,
+    /// By the hash of a key: what has the same one by chance is told apart by its keys.
+    places: HashMap<u64, Vec<Place>>,
+}
+
+enum Kept<K> {
+    Whole(Arc<K>),
+    Packed(Box<[u8]>),
+}
+
+impl<K> Default for Known<K> {
+    fn default() -> Self {
+        Self { things: HashMap::new(), places: HashMap::new() }
+    }
+}
+
+impl<K: DeserializeOwned> Kept<K> {
+    fn read(&self) -> Option<Arc<K>> {
+        match self {
+            Self::Whole(thing) => Some(thing.clone()),
+            Self::Packed(packed) => serde_json::from_slice(&zlib::unpack(packed, MOST)?).ok().map(Arc::new),
+        }
+    }
+}
+
+impl<K> Indexed<K>
+where
+    K: Resource<DynamicType = ()> + Clone + Serialize + DeserializeOwned,
+{
+    /// A store, found in by these keys of what it holds.
+    pub fn new(keys: fn(&K) -> Vec<String>, works: fn(&K) -> bool) -> Self {
+        let all = All { known: Known::default(), listed: Known::default() };
+        Self { keys, works, hasher: RandomState::new(), all: Mutex::new(all) }
     }
 
     /// What has a key. The cost depends on nothing else that is watched.
     pub fn with_key(&self, key: &str) -> Vec<Arc<K>> {
-        let mut index = self.lock();
-        let Some(places) = index.places.get_mut(key) else { return Vec::new() };
+        let All { known: Known { things, places }, .. } = &mut *self.lock();
+        let hash = self.hasher.hash_one(key);
+        let Some(there) = places.get_mut(&hash) else { return Vec::new() };
         let mut found = Vec::new();
         // What has changed its keys is forgotten under the old ones here.
-        places.retain(|place| {
-            let there = self.store.get(place).filter(|there| (self.keys)(there).iter().any(|known| known == key));
-            let stays = there.is_some();
-            found.extend(there);
-            stays
+        there.retain(|place| {
+            let thing = things.get(place).and_then(Kept::read);
+            let keys = thing.iter().flat_map(|thing| (self.keys)(thing)).collect::<Vec<_>>();
+            found.extend(thing.filter(|_| keys.iter().any(|known| known == key)));
+            keys.iter().any(|known| self.hasher.hash_one(known.as_str()) == hash)
         });
-        if places.is_empty() {
-            index.places.remove(key);
+        if there.is_empty() {
+            places.remove(&hash);
         }
         found
     }
 
-    /// Follows the watch, once the store has followed it.
+    /// What has this name.
+    pub fn get(&self, namespace: &str, name: &str) -> Option<Arc<K>> {
+        self.lock().known.things.get(&*place(namespace, name)).and_then(Kept::read)
+    }
+
+    /// What works and is so.
+    pub fn at_work(&self, is_so: impl Fn(&K) -> bool) -> Vec<Arc<K>> {
+        let whole = |kept: &Kept<K>| match kept {
+            Kept::Whole(thing) => Some(thing.clone()),
+            Kept::Packed(_) => None,
+        };
+        self.lock().known.things.values().filter_map(whole).filter(|thing| is_so(thing)).collect()
+    }
+
+    /// Follows the watch.
     pub fn follow(&self, event: &Event<K>) {
-        let mut index = self.lock();
+        let All { known, listed } = &mut *self.lock();
         match event {
-            Event::Init => index.listed.clear(),
-            Event::InitApply(thing) => self.add(&mut index.listed, thing),
-            Event::InitDone => index.places = std::mem::take(&mut index.listed),
-            Event::Apply(thing) => self.add(&mut index.places, thing),
-            Event::Delete(thing) => self.remove(&mut index.places, thing),
+            Event::Init => *listed = Known::default(),
+            Event::InitApply(thing) => self.add(listed, thing),
+            Event::InitDone => *known = std::mem::take(listed),
+            Event::Apply(thing) => self.add(known, thing),
+            Event::Delete(thing) => self.remove(known, thing),
         }
     }
 
-    fn add(&self, places: &mut Places<K>, thing: &K) {
-        let place = place(thing);
+    fn add(&self, known: &mut Known<K>, thing: &K) {
+        let place = place_of(thing);
         for key in (self.keys)(thing) {
-            let known = places.entry(key).or_default();
-            if !known.contains(&place) {
-                known.push(place.clone());
+            let there = known.places.entry(self.hasher.hash_one(key.as_str())).or_default();
+            if !there.contains(&place) {
+                there.reserve_exact(1);
+                there.push(place.clone());
             }
         }
+        known.things.insert(place, self.kept(thing));
     }
 
-    fn remove(&self, places: &mut Places<K>, thing: &K) {
-        let place = place(thing);
-        for key in (self.keys)(thing) {
-            let Some(known) = places.get_mut(&key) else { continue };
-            known.retain(|other| *other != place);
-            if known.is_empty() {
-                places.remove(&key);
-            }
+    fn kept(&self, thing: &K) -> Kept<K> {
+        let pack = |thing: &K| zlib::pack(&serde_json::to_vec(thing).ok()?, Compression::fast()).ok();
+        match (self.works)(thing) {
+            true => Kept::Whole(Arc::new(thing.clone())),
+            false => pack(thing).map_or_else(|| Kept::Whole(Arc::new(thing.clone())), |p| Kept::Packed(p.into())),
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Index<K>> {
-        self.index.lock().unwrap_or_else(PoisonError::into_inner)
+    fn remove(&self, known: &mut Known<K>, thing: &K) {
+        let place = place_of(thing);
+        for key in (self.keys)(thing) {
+            let hash = self.hasher.hash_one(key.as_str());
+            let Some(there) = known.places.get_mut(&hash) else { continue };
+            there.retain(|other| *other != place);
+            if there.is_empty() {
+                known.places.remove(&hash);
+            }
+        }
+        known.things.remove(&place);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, All<K>> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl<K: Resource<DynamicType = ()> + Clone + 'static> Deref for Indexed<K> {
-    type Target = Store<K>;
-
-    fn deref(&self) -> &Store<K> {
-        &self.store
-    }
+fn place(namespace: &str, name: &str) -> Place {
+    format!("{namespace}/{name}").into()
 }
 
-/// Without version and UID: a name is a place in the store.
-fn place<K: Resource<DynamicType = ()>>(thing: &K) -> ObjectRef<K> {
-    let place = ObjectRef::new(&thing.name_any());
-    match thing.namespace() {
-        Some(namespace) => place.within(&namespace),
-        None => place,
-    }
+fn place_of<K: Resource<DynamicType = ()>>(thing: &K) -> Place {
+    place(&thing.namespace().unwrap_or_default(), &thing.name_any())
 }
 
 /// The key of the Jobs of an object.
@@ -161,10 +207,20 @@ pub fn inspection_keys(map: &ConfigMap) -> Vec<String> {
     map.labels().get(LABEL_INSPECTION).map(|key| inspection_key(&namespace, key)).into_iter().collect()
 }
 
+/// Whether a Job works, or is one that nobody owns though it has ended.
+pub fn job_works(job: &Job) -> bool {
+    !is_finished(job) || job.owner_references().is_empty()
+}
+
+/// Whether a pod has not ended.
+pub fn pod_works(pod: &Pod) -> bool {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    !matches!(phase, Some("Succeeded" | "Failed"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kube::runtime::reflector::store::{Writer, store};
     use serde_json::json;
 
     fn pod(name: &str, owner: &str) -> Pod {
@@ -173,19 +229,17 @@ mod tests {
             .unwrap()
     }
 
-    struct Watch(Indexed<Pod>, Writer<Pod>);
+    struct Watch(Indexed<Pod>);
 
     impl Watch {
         fn new(events: Vec<Event<Pod>>) -> Self {
-            let (reader, writer) = store();
-            let mut watch = Self(Indexed::new(reader, pod_keys), writer);
+            let mut watch = Self(Indexed::new(pod_keys, pod_works));
             watch.see(events);
             watch
         }
 
         fn see(&mut self, events: Vec<Event<Pod>>) {
             for event in events {
-                self.1.apply_watcher_event(&event);
                 self.0.follow(&event);
             }
         }
@@ -223,6 +277,29 @@ mod tests {
         // Another owner than before.
         watch.see(vec![Event::Apply(pod("a", "1")), Event::Apply(pod("a", "2"))]);
         assert_eq!((watch.names("1").len(), watch.names("2").len()), (0, 1));
-        assert_eq!(watch.0.lock().places.len(), 1);
+        let all = watch.0.lock();
+        assert_eq!((all.known.places.len(), all.known.things.len()), (1, 1));
+    }
+
+    #[test]
+    fn what_has_ended_is_packed_and_the_same_when_it_is_read() {
+        let mut ended = pod("a", "1");
+        ended.metadata.resource_version = Some("7".to_owned());
+        ended.status = serde_json::from_value(json!({ "phase": "Failed", "message": "x".repeat(4000) })).unwrap();
+        let watch = Watch::new(vec![
+            Event::Init,
+            Event::InitApply(ended.clone()),
+            Event::InitApply(pod("b", "1")),
+            Event::InitDone,
+        ]);
+        assert_eq!(*watch.0.get("shop", "a").unwrap(), ended);
+        assert_eq!(watch.names("1"), ["a", "b"]);
+        assert_eq!(watch.0.at_work(|_| true).len(), 1);
+        let bytes = |kept: &Kept<Pod>| match kept {
+            Kept::Packed(packed) => packed.len(),
+            Kept::Whole(_) => 0,
+        };
+        let all = watch.0.lock();
+        assert!((1..400).contains(&bytes(&all.known.things["shop/a"])) && bytes(&all.known.things["shop/b"]) == 0);
     }
 }

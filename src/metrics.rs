@@ -132,11 +132,8 @@ impl Metrics {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::{DatabaseMigration, RunRecord, RunResult};
-    use kube::{
-        core::DeserializeGuard,
-        runtime::{reflector, watcher},
-    };
+    use crate::api::{RunRecord, RunResult};
+    use kube::runtime::{reflector, watcher};
     use serde_json::json;
 
     #[test]
@@ -165,7 +162,7 @@ mod tests {
         }
     }
 
-    fn object(name: &str) -> DeserializeGuard<DatabaseMigration> {
+    fn object(name: &str) -> Watched {
         let condition = |type_: &str, status: &str, reason: &str| json!({ "type": type_, "status": status, "reason": reason, "message": "", "lastTransitionTime": "2026-11-26T20:56:00Z" });
         let object = json!({
             "apiVersion": "alembic-operator.dev/v1alpha1", "kind": "DatabaseMigration",
@@ -178,7 +175,7 @@ mod tests {
                 "lastRun": { "number": 1, "job": "j", "direction": "upgrade", "image": "i", "planHash": "h", "result": "Succeeded",
                     "generation": 1, "finishedAt": "2026-11-26T20:46:55Z" } },
         });
-        DeserializeGuard(Ok(serde_json::from_value(object).unwrap()))
+        serde_json::from_value(object).unwrap()
     }
 
     fn scraped(limit: usize, names: &[&str]) -> String {

@@ -8,6 +8,7 @@ mod schema;
 mod spec;
 mod stages;
 mod status;
+mod watched;
 
 pub use defaults::{Defaults, Enforce, read, read_effective};
 pub use duration::{DurationField, duration_problem, parse_duration};
@@ -16,9 +17,10 @@ pub use reasons::{Problem, Reason, ReasonKind};
 pub use spec::*;
 pub use stages::*;
 pub use status::*;
+pub use watched::Watched;
 
-/// An object as it is watched: one that can't be read must not hold up the others.
-pub type Watched = kube::core::DeserializeGuard<DatabaseMigration>;
+/// What the names of the operator's labels and annotations begin with.
+pub const ANNOTATION_PREFIX: &str = "alembic-operator.dev/";
 
 /// On everything that the operator makes.
 pub const LABEL_MANAGED_BY: &str = "app.kubernetes.io/managed-by";

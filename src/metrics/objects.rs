@@ -37,6 +37,12 @@ type Sample = (Labels, f64);
 /// What is told of each object: name, help, and how it is read.
 type Told = (&'static str, &'static str, fn(&DatabaseMigration, Timestamp) -> Vec<Sample>);
 
+/// The samples of an object, in the order of `TOLD`.
+type Samples = [Vec<Sample>; 9];
+
+/// Of an object whose status says nothing yet.
+const NOT_SEEN: &str = "NotSeen";
+
 const TOLD: [Told; 9] = [
     ("migration_info", "What an object is; the reason is that of its condition Ready.", info),
     ("migration_ready", "Whether the database is at its target, for this generation of the spec.", ready),
@@ -74,28 +80,36 @@ impl Objects {
 impl Collector for Objects {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
         let objects = self.all();
-        let readable: Vec<&DatabaseMigration> = objects.iter().filter_map(|object| object.0.as_ref().ok()).collect();
-        let mut counts: BTreeMap<String, i64> = BTreeMap::new();
-        for object in &readable {
-            *counts.entry(reason(object)).or_default() += 1;
+        let mut counts: BTreeMap<&str, i64> = BTreeMap::new();
+        for object in objects.iter().filter(|object| object.is_valid()) {
+            *counts.entry(object.reason().unwrap_or(NOT_SEEN)).or_default() += 1;
         }
         let help = "Number of DatabaseMigrations by the reason of their condition Ready.";
         let mut metric = encoder.encode_descriptor("migrations", help, None, MetricType::Gauge)?;
         for (reason, count) in counts {
-            gauge(&mut metric, &vec![("reason", reason)], count as f64)?;
+            gauge(&mut metric, &vec![("reason", crate::text::clean(reason, 64))], count as f64)?;
         }
         let now = (self.clock)();
-        for (name, help, read) in TOLD {
+        // Each is unpacked once, and none is held: a scrape costs little memory, whatever their number.
+        let told: Vec<(Labels, Samples)> = objects
+            .iter()
+            .filter_map(|o| o.read().ok())
+            .take(self.limit)
+            .map(|object| {
+                let names = vec![("namespace", object.namespace().unwrap_or_default()), ("name", object.name_any())];
+                (names, TOLD.map(|(_, _, read)| read(&object, now)))
+            })
+            .collect();
+        for (number, (name, help, _)) in TOLD.iter().enumerate() {
             if self.limit == 0 {
                 break;
             }
             let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
-            for object in readable.iter().take(self.limit) {
-                for (labels, value) in read(object, now) {
-                    let mut all: Labels =
-                        vec![("namespace", object.namespace().unwrap_or_default()), ("name", object.name_any())];
-                    all.extend(labels);
-                    gauge(&mut metric, &all, value)?;
+            for (names, samples) in &told {
+                for (labels, value) in &samples[number] {
+                    let mut all: Labels = names.clone();
+                    all.extend(labels.iter().cloned());
+                    gauge(&mut metric, &all, *value)?;
                 }
             }
         }
@@ -109,7 +123,7 @@ fn gauge(metric: &mut MetricEncoder<'_>, labels: &Labels, value: f64) -> Result<
 
 fn reason(object: &DatabaseMigration) -> String {
     let ready = object.status.as_ref().and_then(|status| status.condition(ConditionType::Ready));
-    ready.map_or_else(|| "NotSeen".to_owned(), |ready| crate::text::clean(&ready.reason, 64))
+    ready.map_or_else(|| NOT_SEEN.to_owned(), |ready| crate::text::clean(&ready.reason, 64))
 }
 
 /// Whether a condition is True and about the spec as it is.

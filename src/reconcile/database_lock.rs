@@ -98,7 +98,7 @@ pub fn other_under(name: &str, holder: &str, context: &Context) -> Option<String
         let first = other != holder && !is_finished(job) && (!waits || *other < *holder);
         (first && job.annotations().get(ANNOTATION_LEASE).is_some_and(|lease| lease == name)).then_some(other)
     };
-    let first = context.stores.jobs.state_filter(|job| holder_if_first(job).is_some());
+    let first = context.stores.jobs.at_work(|job| holder_if_first(job).is_some());
     first.iter().find_map(|job| holder_if_first(job))
 }
 

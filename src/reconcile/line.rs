@@ -6,7 +6,7 @@ mod tests;
 
 use crate::{
     api::{ConditionType, DatabaseMigration, LABEL_SERVER, Reason, Watched},
-    index::{AT_WORK, Indexed},
+    index::{AT_WORK, Indexed, pod_works},
     jobs::{has_begun, is_replaced},
     metrics::Metrics,
 };
@@ -94,7 +94,8 @@ struct Called {
 }
 
 struct Given {
-    job: ObjectRef<Job>,
+    /// Namespace and name.
+    job: (String, String),
     server: Option<String>,
     at: Timestamp,
 }
@@ -180,7 +181,7 @@ impl Room {
     fn at_work(&self) -> impl Iterator<Item = Arc<Job>> {
         let ended = |job: &Job| {
             let pods = self.pods.with_key(&job.uid().unwrap_or_default());
-            !pods.is_empty() && pods.iter().all(|pod| has_ended(pod) && !is_replaced(job, pod))
+            !pods.is_empty() && pods.iter().all(|pod| !pod_works(pod) && !is_replaced(job, pod))
         };
         self.jobs.with_key(AT_WORK).into_iter().filter(move |job| !ended(job))
     }
@@ -188,11 +189,6 @@ impl Room {
     fn has(&self, object: &ObjectRef<Watched>, uid: &str) -> bool {
         self.objects.get(object).is_some_and(|there| there.uid().as_deref() == Some(uid))
     }
-}
-
-fn has_ended(pod: &Pod) -> bool {
-    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
-    matches!(phase, Some("Succeeded" | "Failed"))
 }
 
 impl Line {
@@ -217,7 +213,7 @@ impl Line {
     }
 
     /// Takes a place for a Job, if there still is one. Of two passes that saw the same place one gets it.
-    pub fn take(&self, asking: &Asking, job: ObjectRef<Job>, now: Timestamp) -> bool {
+    pub fn take(&self, asking: &Asking, job: (String, String), now: Timestamp) -> bool {
         let mut state = self.state();
         if self.place_in(&mut state, asking, now) != Place::Free {
             return false;
@@ -346,7 +342,9 @@ fn at_work(rooms: &[Room], state: &mut State, own: Option<&str>, now: Timestamp)
     for job in rooms.iter().flat_map(Room::at_work) {
         at_work.add(job.labels().get(LABEL_SERVER).map(String::as_str));
     }
-    let seen = |job: &ObjectRef<Job>| rooms.iter().any(|room| room.jobs.get(job).is_some_and(|job| has_begun(&job)));
+    let seen = |(namespace, name): &(String, String)| {
+        rooms.iter().any(|room| room.jobs.get(namespace, name).is_some_and(|job| has_begun(&job)))
+    };
     state.given.retain(|_, given| now.duration_since(given.at) < UNSEEN && !seen(&given.job));
     for (_, given) in state.given.iter().filter(|(uid, _)| Some(uid.as_str()) != own) {
         at_work.add(given.server.as_deref());

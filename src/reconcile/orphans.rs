@@ -25,7 +25,7 @@ pub async fn clear_orphans(context: Arc<Context>, objects: Store<Watched>) {
     context.stores.filled().await;
     loop {
         tokio::time::sleep(EVERY).await;
-        let suspects = context.stores.jobs.state_filter(|job| suspect(job, &objects).is_some());
+        let suspects = context.stores.jobs.at_work(|job| suspect(job, &objects).is_some());
         for job in suspects {
             if let Err(error) = clear(&job, &context).await {
                 tracing::warn!(job = job.name_any(), %error, "the Job of an object that is gone is not deleted");

@@ -73,11 +73,11 @@ pub async fn let_go(object: &Watched, context: &Context) -> Result<(), Error> {
         let record = JobRecord::of(job);
         !is_finished(job) && record.is_some_and(|record| record.kind() == Kind::Run && record.uid == uid)
     };
-    if !object.finalizers().iter().any(|name| name == FINALIZER) || context.stores.jobs.find(works).is_some() {
+    if !object.finalizers().iter().any(|name| name == FINALIZER) || !context.stores.jobs.at_work(works).is_empty() {
         return Ok(());
     }
     let name = object.name_any();
-    let api: Api<Watched> = Api::namespaced(context.client.clone(), &object.namespace().unwrap_or_default());
+    let api: Api<DatabaseMigration> = Api::namespaced(context.client.clone(), &object.namespace().unwrap_or_default());
     let body = json!({
         "apiVersion": DatabaseMigration::api_version(&()),
         "kind": DatabaseMigration::kind(&()),

@@ -24,8 +24,16 @@ const YOUNG: i64 = 3600;
 
 /// Deletes them.
 pub async fn clear_unused(context: &Context, objects: &Store<Watched>) {
-    let maps = context.stores.inspections.state();
-    for map in unused(maps, &objects.state(), context.now()) {
+    let maps = context.stores.inspections.at_work(|_| true);
+    let mut uses = Uses::default();
+    for (number, object) in objects.state().iter().enumerate() {
+        uses.add(object);
+        // Unpacking thousands must not hold up passes.
+        if number % 100 == 99 {
+            tokio::task::yield_now().await;
+        }
+    }
+    for map in unused(maps, &uses, context.now()) {
         if let Err(error) = delete(&map, context).await {
             tracing::warn!(config_map = map.name_any(), %error, "an inspection that nobody uses is not deleted");
         }
@@ -46,30 +54,36 @@ async fn delete(map: &ConfigMap, context: &Context) -> Result<(), Error> {
     call(&format!("delete ConfigMap {name}"), api.delete(&name, &as_seen)).await.map(drop)
 }
 
+/// What objects use, by namespace.
+#[derive(Default)]
+struct Uses(HashMap<String, Used>);
+
 /// What the objects of a namespace use.
 #[derive(Default)]
-struct Uses<'a> {
-    images: BTreeSet<&'a str>,
-    keys: BTreeSet<&'a str>,
+struct Used {
+    images: BTreeSet<String>,
+    keys: BTreeSet<String>,
     /// One of them can't be read.
     unknown: bool,
 }
 
-/// The inspections that no object uses: neither as its image is inspected now, nor as the newest of an image that it remembers.
-fn unused(mut maps: Vec<Arc<ConfigMap>>, objects: &[Arc<Watched>], now: Timestamp) -> Vec<Arc<ConfigMap>> {
-    let mut namespaces: HashMap<String, Uses> = HashMap::new();
-    for object in objects {
-        let uses = namespaces.entry(object.namespace().unwrap_or_default()).or_default();
-        match &object.0 {
-            Err(_) => uses.unknown = true,
+impl Uses {
+    fn add(&mut self, object: &Watched) {
+        let used = self.0.entry(object.namespace().unwrap_or_default()).or_default();
+        match object.read() {
+            Err(_) => used.unknown = true,
             Ok(object) => {
-                let status = object.status.iter();
-                let image = status.clone().filter_map(|status| status.image.as_ref()?.inspection.as_deref());
-                uses.keys.extend(image.filter_map(|id| id.split('/').next()));
-                uses.images.extend(status.flat_map(|status| status.images.iter().map(String::as_str)));
+                let Some(status) = object.status else { return };
+                let image = status.image.and_then(|image| image.inspection);
+                used.keys.extend(image.and_then(|id| Some(id.split('/').next()?.to_owned())));
+                used.images.extend(status.images);
             }
         }
     }
+}
+
+/// The inspections that no object uses: neither as its image is inspected now, nor as the newest of an image that it remembers.
+fn unused(mut maps: Vec<Arc<ConfigMap>>, uses: &Uses, now: Timestamp) -> Vec<Arc<ConfigMap>> {
     maps.sort_by_key(|map| std::cmp::Reverse(map.creation_timestamp().map(|t| t.0)));
     let mut newest_of_image = BTreeSet::new();
     let mut newest_of_key = BTreeSet::new();
@@ -79,7 +93,7 @@ fn unused(mut maps: Vec<Arc<ConfigMap>>, objects: &[Arc<Watched>], now: Timestam
         let first_of_image = newest_of_image.insert((namespace.clone(), image.to_owned()));
         let first_of_key = newest_of_key.insert((namespace.clone(), key.to_owned()));
         let young = map.creation_timestamp().is_none_or(|at| now.duration_since(at.0).as_secs() < YOUNG);
-        let used = namespaces.get(&namespace).is_some_and(|uses| {
+        let used = uses.0.get(&namespace).is_some_and(|uses| {
             let remembered = uses.images.contains(image);
             uses.unknown || remembered && first_of_image || uses.keys.contains(key) && (remembered || first_of_key)
         });
@@ -92,7 +106,6 @@ fn unused(mut maps: Vec<Arc<ConfigMap>>, objects: &[Arc<Watched>], now: Timestam
 mod tests {
     use super::*;
     use crate::api::LABEL_INSPECTION;
-    use kube::core::DeserializeGuard;
     use serde_json::{Value, json};
 
     fn at(second: i64) -> Timestamp {
@@ -121,9 +134,9 @@ mod tests {
     }
 
     fn names(maps: &[Arc<ConfigMap>], objects: &[Value], now: i64) -> Vec<String> {
-        let read = |value: &Value| Arc::new(serde_json::from_value::<DeserializeGuard<_>>(value.clone()).unwrap());
-        let objects: Vec<Arc<Watched>> = objects.iter().map(read).collect();
-        unused(maps.to_vec(), &objects, at(now)).iter().map(|map| map.name_any()).collect()
+        let mut uses = Uses::default();
+        objects.iter().for_each(|value| uses.add(&serde_json::from_value(value.clone()).unwrap()));
+        unused(maps.to_vec(), &uses, at(now)).iter().map(|map| map.name_any()).collect()
     }
 
     #[test]

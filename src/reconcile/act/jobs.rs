@@ -12,7 +12,6 @@ use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
 use kube::{
     Api, Resource, ResourceExt,
     api::{DeleteParams, DynamicObject, Patch, PostParams, Preconditions},
-    runtime::reflector::ObjectRef,
 };
 use serde_json::json;
 
@@ -29,8 +28,8 @@ impl Actor<'_> {
         }
         let line = &self.context.process.line;
         let asking = Asking::new(self.object, start.server());
-        let reference = ObjectRef::new(&job.name_any()).within(&self.namespace);
-        if !line.take(&asking, reference, self.context.now()) {
+        let place = (self.namespace.clone(), job.name_any());
+        if !line.take(&asking, place, self.context.now()) {
             return Err(Error::Stale(self.object.name_any()));
         }
         let made = self.make(job, start.lease()).await;

@@ -8,7 +8,7 @@ use crate::{
     error::Error,
     reconcile::database_lock::{Standing, give_back, held_by, holder_of, leases, may_work, new_lease, other_under},
 };
-use kube::{ResourceExt, api::PostParams, runtime::reflector::ObjectRef};
+use kube::{ResourceExt, api::PostParams};
 
 impl Actor<'_> {
     /// Takes the Lease for a Job, or renews it. Somebody else's is taken over once it has expired and its Job is gone or has
@@ -66,7 +66,7 @@ impl Actor<'_> {
     /// The Lease that a Job was made under. The watch may not know the Job yet, and the run has ended nevertheless: then the
     /// API server itself is asked.
     async fn lease_of(&self, job: &str) -> Result<Option<String>, Error> {
-        if let Some(seen) = self.context.stores.jobs.get(&ObjectRef::new(job).within(&self.namespace)) {
+        if let Some(seen) = self.context.stores.jobs.get(&self.namespace, job) {
             return Ok(seen.annotations().get(ANNOTATION_LEASE).cloned());
         }
         if self.object.spec.database.lock != LockKind::Lease {

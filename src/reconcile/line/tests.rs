@@ -1,7 +1,7 @@
 //! Who is next, and what counts as a run at work; no network.
 
 use super::*;
-use crate::index::{job_keys, pod_keys};
+use crate::index::{job_keys, job_works, pod_keys, pod_works};
 use futures::channel::mpsc::{UnboundedReceiver, unbounded};
 use kube::{
     core::DeserializeGuard,
@@ -23,29 +23,34 @@ fn object(name: &str) -> DatabaseMigration {
     serde_json::from_value(json!({ "metadata": metadata, "spec": spec })).unwrap()
 }
 
-fn reference(name: &str) -> ObjectRef<Job> {
-    ObjectRef::new(name).within("shop")
+fn reference(name: &str) -> (String, String) {
+    ("shop".to_owned(), name.to_owned())
+}
+
+fn watched(name: &str) -> Watched {
+    Watched::new(DeserializeGuard(Ok(object(name))))
 }
 
 /// A line with the watches that it counts by.
 struct Hall {
     line: Line,
-    jobs: (Arc<Indexed<Job>>, Writer<Job>),
-    pods: (Arc<Indexed<Pod>>, Writer<Pod>),
+    jobs: Arc<Indexed<Job>>,
+    pods: Arc<Indexed<Pod>>,
     objects: Writer<Watched>,
     calls: UnboundedReceiver<ObjectRef<Watched>>,
 }
 
 impl Hall {
     fn new(all: usize, server: usize) -> Self {
-        let ((jobs, job_writer), (pods, pod_writer), (objects, object_writer)) = (store(), store(), store());
-        let (jobs, pods) = (Arc::new(Indexed::new(jobs, job_keys)), Arc::new(Indexed::new(pods, pod_keys)));
+        let (objects, object_writer) = store();
+        let (jobs, pods) = (Indexed::new(job_keys, job_works), Indexed::new(pod_keys, pod_works));
+        let (jobs, pods) = (Arc::new(jobs), Arc::new(pods));
         let (call, calls) = unbounded();
         let line = Line::new(Limits { all, server }, Arc::default());
         line.watch(Room { jobs: jobs.clone(), pods: pods.clone(), objects, call });
-        let mut hall = Self { line, jobs: (jobs, job_writer), pods: (pods, pod_writer), objects: object_writer, calls };
+        let mut hall = Self { line, jobs, pods, objects: object_writer, calls };
         for name in ["a", "b", "c", "d"] {
-            hall.objects.apply_watcher_event(&Event::Apply(DeserializeGuard(Ok(object(name)))));
+            hall.objects.apply_watcher_event(&Event::Apply(watched(name)));
         }
         hall
     }
@@ -69,22 +74,18 @@ impl Hall {
         self.line.wait(&Asking::new(&object(name), Some(server)), at(second));
     }
 
-    fn job(&mut self, name: &str, server: &str, suspended: bool) {
+    fn job(&self, name: &str, server: &str, suspended: bool) {
         let labels = json!({ crate::api::LABEL_ACTION: "run", LABEL_SERVER: server });
         let metadata = json!({ "name": name, "namespace": "shop", "uid": format!("job {name}"), "labels": labels });
         let job = json!({ "metadata": metadata, "spec": { "template": {}, "suspend": suspended } });
-        let event = Event::Apply(serde_json::from_value(job).unwrap());
-        self.jobs.1.apply_watcher_event(&event);
-        self.jobs.0.follow(&event);
+        self.jobs.follow(&Event::Apply(serde_json::from_value(job).unwrap()));
     }
 
-    fn pod(&mut self, job: &str, phase: &str) {
+    fn pod(&self, job: &str, phase: &str) {
         let owner = json!([{ "apiVersion": "batch/v1", "kind": "Job", "name": job, "uid": format!("job {job}") }]);
         let metadata = json!({ "name": job, "namespace": "shop", "ownerReferences": owner });
         let pod = json!({ "metadata": metadata, "status": { "phase": phase } });
-        let event = Event::Apply(serde_json::from_value(pod).unwrap());
-        self.pods.1.apply_watcher_event(&event);
-        self.pods.0.follow(&event);
+        self.pods.follow(&Event::Apply(serde_json::from_value(pod).unwrap()));
     }
 
     fn called(&mut self, second: i64) -> Vec<String> {
@@ -172,7 +173,7 @@ fn who_is_gone_or_wants_nothing_leaves_the_line() {
     hall.line.leave("a");
     assert_eq!(hall.called(1), ["b"]);
     let other = hall.line.state().line.len();
-    hall.objects.apply_watcher_event(&Event::Delete(DeserializeGuard(Ok(object("b")))));
+    hall.objects.apply_watcher_event(&Event::Delete(watched("b")));
     assert_eq!((hall.called(2).len(), other), (0, 2));
     hall.called(40);
     assert!(hall.line.state().since.is_empty());
@@ -202,7 +203,7 @@ fn a_thousand_all_come_to_their_turn() {
     let mut hall = Hall::new(50, 10);
     let names: Vec<String> = (0..1000).map(|n| format!("n{n:04}")).collect();
     for (n, name) in names.iter().enumerate() {
-        hall.objects.apply_watcher_event(&Event::Apply(DeserializeGuard(Ok(object(name)))));
+        hall.objects.apply_watcher_event(&Event::Apply(watched(name)));
         hall.waits(name, &format!("server {}", n % 7), n as i64 / 100);
     }
     let (mut second, mut done) = (20, Vec::new());

@@ -72,7 +72,7 @@ fn inspections_of(context: &Context, object: &DatabaseMigration, wanted: impl Fn
     let mut maps = context
         .stores
         .inspections
-        .state_filter(|map| map.namespace() == namespace && inspected_image(map).is_some_and(&wanted));
+        .at_work(|map| map.namespace() == namespace && inspected_image(map).is_some_and(&wanted));
     maps.sort_by_key(|map| std::cmp::Reverse(map.creation_timestamp().map(|t| t.0)));
     maps.iter().filter_map(|map| context.process.inspections.read(map)).collect()
 }

@@ -167,7 +167,7 @@ fn holder(state: &PodState, namespace: Option<&str>, context: &Context) -> Optio
         let status = pod.status.as_ref();
         status.is_some_and(|s| s.pod_ip.as_ref() == Some(&address) && s.phase.as_deref() == Some("Running"))
     };
-    let mut pods = context.stores.pods.state_filter(has_it).into_iter();
+    let mut pods = context.stores.pods.at_work(has_it).into_iter();
     let (pod, None) = (pods.next()?, pods.next()) else { return None };
     let object = pod.annotations().get(LABEL_OBJECT)?;
     match pod.namespace() {
