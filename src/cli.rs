@@ -19,6 +19,7 @@ use crate::{
     lease::{Candidate, Claim, Led},
     metrics::Metrics,
     reconcile::{DriftSchedule, InspectionCache, Limits, Line, Payloads, Process, Servers},
+    shard::Shard,
     telemetry::{self, LogFormat},
 };
 use anyhow::Context as _;
@@ -81,6 +82,9 @@ struct RunArgs {
     /// How many of them on one database server.
     #[arg(long, env = "ALEMBIC_OPERATOR_MAX_RUNS_PER_SERVER", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..))]
     max_runs_per_server: u16,
+    /// Work only on objects whose label `alembic-operator.dev/shard` has this value. Without it: only on those without the label.
+    #[arg(long, env = "ALEMBIC_OPERATOR_SHARD", value_name = "KEY", default_value = "", hide_default_value = true)]
+    shard: Shard,
     /// Database hosts that the operator connects to, separated by commas: networks (10.0.0.0/8), addresses, names, or all names
     /// below one (*.example.com). Without any all are allowed, but for loopback and link-local addresses.
     #[arg(long, env = "ALEMBIC_OPERATOR_ALLOW_HOSTS", value_name = "HOST", value_delimiter = ',')]
@@ -94,7 +98,8 @@ struct RunArgs {
     /// Only some may approve, as the chart's admission policies see to: comments in revision files allow no hazard.
     #[arg(long, env = "ALEMBIC_OPERATOR_APPROVAL_RESTRICTED")]
     approval_restricted: bool,
-    /// Work only while holding the Lease `alembic-operator` in the pod's namespace, for more than one replica.
+    /// Work only while holding the Lease `alembic-operator`, or `alembic-operator-KEY` of a shard, in the pod's namespace, for more
+    /// than one replica.
     #[arg(long, env = "ALEMBIC_OPERATOR_LEADER_ELECTION")]
     leader_election: bool,
     #[command(flatten)]
@@ -213,6 +218,7 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
             hosts: hosts.clone(),
             defaults: defaults.clone(),
             restricted: args.approval_restricted,
+            shard: args.shard.clone(),
             clock: Timestamp::now,
         })
     };
@@ -222,13 +228,14 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
     let server = tokio::spawn(http::serve(listener, metrics.clone(), synced.clone(), stop.clone()));
     tokio::spawn(stop_on_signal(stop.clone()));
     let settings = defaults.as_ref().map(|defaults| defaults.hash.as_str());
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), namespaces = ?args.namespaces, defaults = settings, "started");
+    let shard = args.shard.to_string();
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), namespaces = ?args.namespaces, shard, defaults = settings, "started");
     let work = |claim| {
         controller::run(client.clone(), &args.namespaces, process(claim), synced, args.concurrency, stop.clone())
     };
     if args.leader_election {
         let identity = std::env::var("POD_NAME").unwrap_or_else(|_| format!("process-{}", std::process::id()));
-        let candidate = Candidate::new(client.clone(), MANAGER, &identity, Timestamp::now);
+        let candidate = Candidate::new(client.clone(), &args.shard.named(MANAGER), &identity, Timestamp::now);
         anyhow::ensure!(candidate.lead(stop.clone(), work).await == Led::Done, "the leadership was lost");
     } else {
         work(Claim::default()).await;

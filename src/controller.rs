@@ -159,8 +159,9 @@ fn objects(
         Some(namespace) => Api::namespaced_with(client.clone(), namespace, &kind),
         None => Api::all_with(client.clone(), &kind),
     };
+    let selector = process.shard.selector();
     let read = move |object| Watched::new(api::read(object, process.defaults.as_ref()));
-    events::<DynamicObject>(api, String::new()).map_ok(move |event| match event {
+    events::<DynamicObject>(api, selector).map_ok(move |event| match event {
         watcher::Event::Apply(object) => watcher::Event::Apply(read(object)),
         watcher::Event::Delete(object) => watcher::Event::Delete(read(object)),
         watcher::Event::Init => watcher::Event::Init,

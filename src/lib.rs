@@ -19,6 +19,7 @@ pub mod notify;
 pub mod plugin;
 pub mod reconcile;
 pub mod revisions;
+pub mod shard;
 pub mod telemetry;
 pub mod text;
 pub mod zlib;

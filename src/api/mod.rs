@@ -34,6 +34,8 @@ pub const LABEL_OBJECT: &str = "alembic-operator.dev/object";
 pub const LABEL_ACTION: &str = "alembic-operator.dev/action";
 /// Label on the Job of a run: a hash of the database's server, by which the runs on one server are counted.
 pub const LABEL_SERVER: &str = "alembic-operator.dev/server";
+/// Label on an object: which operator works on it, as that one's `--shard` says.
+pub const LABEL_SHARD: &str = "alembic-operator.dev/shard";
 /// Label on the ConfigMaps that hold an inspected image.
 pub const LABEL_INSPECTION: &str = "alembic-operator.dev/inspection";
 

@@ -55,8 +55,8 @@ impl Watched {
     }
 
     /// The whole object.
-    pub fn read(&self) -> Result<DatabaseMigration, InvalidObject> {
-        let invalid = |error: String| InvalidObject { error, metadata: self.metadata.clone() };
+    pub fn read(&self) -> Result<DatabaseMigration, Box<InvalidObject>> {
+        let invalid = |error: String| Box::new(InvalidObject { error, metadata: self.metadata.clone() });
         match &self.kept {
             Kept::Packed(packed) => {
                 let json = zlib::unpack(packed, MOST).ok_or_else(|| invalid("it can't be unpacked".to_owned()))?;
@@ -177,7 +177,7 @@ mod tests {
         odd["spec"]["historyLimit"] = json!("many");
         let watched: Watched = serde_json::from_value(odd).unwrap();
         let error = watched.read().unwrap_err();
-        assert!(error.error.contains("invalid type") && !watched.is_valid(), "{}", error.error);
+        assert!(error.error.contains("many") && !watched.is_valid(), "{}", error.error);
         assert_eq!(watched.meta().finalizers.as_deref(), Some(&["a".to_owned()][..]));
     }
 }

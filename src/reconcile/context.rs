@@ -11,6 +11,7 @@ use crate::{
     lease::Claim,
     metrics::Metrics,
     notify::Notifier,
+    shard::Shard,
 };
 use k8s_openapi::{
     api::{
@@ -52,6 +53,8 @@ pub struct Process {
     pub defaults: Option<Defaults>,
     /// Whether only some may approve, as the chart's admission policies see to.
     pub restricted: bool,
+    /// Which objects it works on.
+    pub shard: Shard,
     /// What time it is.
     pub clock: fn() -> Timestamp,
 }

@@ -3,7 +3,7 @@
 
 use super::context::Context;
 use crate::{
-    api::Watched,
+    api::{DatabaseMigration, Watched, read},
     call::call,
     error::Error,
     jobs::{inspected_image, inspection_key_of},
@@ -11,7 +11,7 @@ use crate::{
 use k8s_openapi::{api::core::v1::ConfigMap, jiff::Timestamp};
 use kube::{
     Api, ResourceExt,
-    api::{DeleteParams, Preconditions},
+    api::{ApiResource, DeleteParams, DynamicObject, ListParams, Preconditions},
     runtime::reflector::Store,
 };
 use std::{
@@ -21,6 +21,8 @@ use std::{
 
 /// Seconds for which one is kept in any case: an object may be about to use it.
 const YOUNG: i64 = 3600;
+/// Objects that are listed at a time.
+const PAGE: u32 = 50;
 
 /// Deletes them.
 pub async fn clear_unused(context: &Context, objects: &Store<Watched>) {
@@ -33,11 +35,38 @@ pub async fn clear_unused(context: &Context, objects: &Store<Watched>) {
             tokio::task::yield_now().await;
         }
     }
-    for map in unused(maps, &uses, context.now()) {
+    let candidates = unused(maps, &uses, context.now());
+    if candidates.is_empty() {
+        return;
+    }
+    // Objects of other shards share them.
+    if let Err(error) = add_others(&candidates, &mut uses, context).await {
+        tracing::warn!(%error, "inspections that nobody uses are not deleted");
+        return;
+    }
+    for map in unused(candidates, &uses, context.now()) {
         if let Err(error) = delete(&map, context).await {
             tracing::warn!(config_map = map.name_any(), %error, "an inspection that nobody uses is not deleted");
         }
     }
+}
+
+/// The objects that this process does not watch, in the namespaces of these inspections.
+async fn add_others(maps: &[Arc<ConfigMap>], uses: &mut Uses, context: &Context) -> Result<(), Error> {
+    let kind = ApiResource::erase::<DatabaseMigration>(&());
+    let namespaces: BTreeSet<String> = maps.iter().filter_map(|map| map.namespace()).collect();
+    for namespace in namespaces {
+        let api: Api<DynamicObject> = Api::namespaced_with(context.client.clone(), &namespace, &kind);
+        let mut page = ListParams::default().labels(&context.process.shard.others()).limit(PAGE);
+        loop {
+            let list = call("list the objects of other shards", api.list(&page)).await?;
+            let next = list.metadata.continue_.clone().filter(|next| !next.is_empty());
+            list.items.into_iter().for_each(|object| uses.add(&Watched::new(read(object, None))));
+            let Some(next) = next else { break };
+            page = page.continue_token(&next);
+        }
+    }
+    Ok(())
 }
 
 async fn delete(map: &ConfigMap, context: &Context) -> Result<(), Error> {

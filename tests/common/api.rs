@@ -247,9 +247,11 @@ fn matches(object: &Value, call: &Call) -> bool {
     let equal = |part: &str| {
         part.split_once('=').map(|(name, value)| (name.to_owned(), value.trim_start_matches('=').to_owned()))
     };
-    parts(labels).iter().all(|part| match equal(part) {
-        Some((name, value)) => label(&name) == Some(&value),
-        None => label(part).is_some(),
+    parts(labels).iter().all(|part| match (part.strip_prefix('!'), part.split_once("!="), equal(part)) {
+        (Some(absent), _, _) => label(absent).is_none(),
+        (_, Some((name, value)), _) => label(name) != Some(value),
+        (_, _, Some((name, value))) => label(&name) == Some(&value),
+        (_, _, None) => label(part).is_some(),
     }) && parts(fields).iter().all(|part| equal(part).is_some_and(|(path, value)| field(&path) == value))
 }
 

@@ -41,6 +41,9 @@ containers:
       - --leader-election
       {{- end }}
       - --concurrency={{ .Values.concurrency }}
+      {{- with .Values.shard }}
+      - --shard={{ . }}
+      {{- end }}
       - --max-runs={{ .Values.maxRuns }}
       - --max-runs-per-server={{ .Values.maxRunsPerServer }}
       - --probe-connections={{ .Values.probeConnections }}

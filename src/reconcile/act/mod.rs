@@ -135,6 +135,8 @@ impl Actor<'_> {
             && live.metadata.generation == self.object.metadata.generation
             && live.annotations() == self.object.annotations()
             && live.metadata.deletion_timestamp.is_none()
+            // Another operator may work on it by now.
+            && self.context.process.shard.has(&live)
             && live.status == self.object.status;
         if same { Ok(()) } else { Err(Error::Stale(name)) }
     }

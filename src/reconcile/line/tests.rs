@@ -96,7 +96,7 @@ impl Hall {
 
 #[test]
 fn a_run_counts_from_its_place_to_the_end_of_its_pod() {
-    let mut hall = Hall::new(1, 1);
+    let hall = Hall::new(1, 1);
     assert!(hall.takes("a", "x", 0));
     assert_eq!(hall.place("b", "x", 0), (1, By::All(1)));
     assert_eq!(hall.asks("a", "x", 1), Place::Free, "a pass that repeats itself finds its own place");

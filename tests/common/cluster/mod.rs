@@ -21,6 +21,7 @@ use alembic_operator::{
     lease::{Candidate, Claim},
     notify::Notifier,
     reconcile::{DriftSchedule, InspectionCache, Limits, Line, Payloads, Process, Servers},
+    shard::Shard,
 };
 use futures::future::BoxFuture;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
@@ -147,11 +148,22 @@ impl Cluster {
 
     /// Starts one more operator process.
     fn operator(&self, plan: Arc<Plan>, frozen: Option<u64>) -> Arc<Connection> {
+        self.operator_of(Shard::default(), plan, frozen)
+    }
+
+    /// One that works on the objects of a shard, for as long as nobody takes it away.
+    pub fn shard(&self, key: &str) -> Arc<Connection> {
+        let shard = key.parse();
+        assert!(shard.is_ok(), "{key}");
+        self.operator_of(shard.unwrap_or_default(), Arc::default(), None)
+    }
+
+    fn operator_of(&self, shard: Shard, plan: Arc<Plan>, frozen: Option<u64>) -> Arc<Connection> {
         let connection = Connection::new(self.store.clone(), plan, frozen);
         let client = connection.client(NAMESPACE);
         let reporter = Reporter { controller: "alembic-operator".to_owned(), instance: None };
         let world = self.world.clone();
-        let process = move |client: kube::Client, claim| {
+        let process = move |client: kube::Client, shard, claim| {
             let (limits, defaults) = {
                 let world = world.lock().unwrap_or_else(PoisonError::into_inner);
                 (world.limits, world.defaults.clone())
@@ -171,6 +183,7 @@ impl Cluster {
                 hosts: Arc::default(),
                 defaults,
                 restricted: false,
+                shard,
                 clock,
             })
         };
@@ -180,7 +193,7 @@ impl Cluster {
             loop {
                 let work = |claim| {
                     let synced = Arc::new(AtomicBool::new(false));
-                    let process = process(client.clone(), claim);
+                    let process = process(client.clone(), shard.clone(), claim);
                     controller::run(client.clone(), &[], process, synced, 8, CancellationToken::new())
                 };
                 if !elects {

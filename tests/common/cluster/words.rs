@@ -102,6 +102,16 @@ impl Cluster {
         self.annotate(name, "requestedAt", value);
     }
 
+    /// Gives an object to the operator of a shard, or back to the one without.
+    pub fn move_to(&self, name: &str, shard: Option<&str>) {
+        let label = json!({ "metadata": { "labels": { "alembic-operator.dev/shard": shard } } });
+        let patched = self.store.update(&object(name), false, |object| {
+            patch::merge(object, &label);
+            Ok(())
+        });
+        assert!(patched.is_ok(), "{patched:?}");
+    }
+
     /// As a person approves the plan that the status shows.
     pub fn approve(&self, name: &str) {
         let plan = self.object(name).and_then(|object| object.status?.plan);

@@ -69,6 +69,7 @@ scenarios! {
     "stepwise" => stepwise,
     "two objects, one image" => two_objects,
     "more objects than runs at a time" => queued Long,
+    "two shards, a moved object, and a lost shard" => shards Long,
     "two objects, one database" => one_database Race,
     "two objects, one database without a lock" => one_lease Race,
     "an upgrade and a downgrade under a Lease" => under_a_lease,
