@@ -52,7 +52,7 @@ class LookOnly:
     def refuse(self, statement):
         from sqlalchemy.exc import NotSupportedError  # which no loop takes for a database that is not up yet
 
-        raise NotSupportedError(named(statement), None, ChangeRefused("a look changes nothing, and this is no statement of a look: %s" % named(statement)))
+        raise NotSupportedError(named(statement), None, ChangeRefused(named(statement)))
 
     def within_own_work(self, work):
         """Calls `work`, which is known to write nothing, or takes back what it writes."""
