@@ -4,7 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
 use alembic_operator::lint::{
-    Allow, Code, Dialect, Finding, Input, Lock, Report, Section, Severity, lint, locks, mask, output,
+    Allow, Code, Dialect, Fact, Finding, Input, Lock, Report, Section, Severity, lint, locks, mask,
+    output::{self, Places},
 };
 use proptest::prelude::*;
 use serde_json::Value;
@@ -252,6 +253,12 @@ fn the_old_column_resolves_doubts() {
     assert_eq!(judge("ALTER TABLE t ALTER n TYPE bigint USING n::bigint"), [(B06, High)]);
     assert_eq!(judge("ALTER TABLE t ALTER x TYPE varchar(20)"), [(D04, Critical), (B06, Critical), (F01, Critical)]);
     assert_eq!(judge("ALTER TABLE t ALTER n SET NOT NULL, ALTER x DROP NOT NULL"), []);
+    // A text is read or refused, and not cut.
+    let read = [(B06, High), (F01, High)];
+    assert_eq!(judge("ALTER TABLE t ALTER x TYPE jsonb USING x::jsonb"), read);
+    assert_eq!(judge("ALTER TABLE t ALTER a TYPE uuid USING a::uuid"), read);
+    assert_eq!(judge("ALTER TABLE t ALTER x TYPE date USING x::date")[0], (D04, Critical));
+    assert_eq!(judge("ALTER TABLE t ALTER x TYPE int USING left(x, 3)::int")[0], (D04, Critical));
     // What the SQL proves is not taken back.
     assert_eq!(
         judge("ALTER TABLE t ALTER a TYPE varchar(60) USING left(a, 3)"),
@@ -548,7 +555,8 @@ fn no_text_of_the_data_is_shown() {
     ] {
         for (dialect, ..) in CORPUS.into_iter().filter(|(d, ..)| *d == Dialect::PostgreSql || !sql.contains("$$")) {
             let report = lint(&Input::file(dialect, sql)).unwrap();
-            let shown = output::text(&report, "f") + &output::sarif(&report, "f").to_string();
+            let shown =
+                output::text(&report, &Places::file("f")) + &output::sarif(&report, &Places::file("f")).to_string();
             assert!(!shown.contains("hunter2"), "{shown}");
         }
     }
@@ -638,6 +646,35 @@ fn json_and_sarif_have_what_programs_read() {
     assert_eq!(result["locations"][0]["physicalLocation"]["region"]["startLine"], 2);
 }
 
+#[test]
+fn a_finding_of_a_project_is_in_the_file_of_its_revision() {
+    let fact = |id: &str| Fact {
+        code: Code::O04,
+        severity: Severity::Low,
+        revision: id.into(),
+        message: "merges".into(),
+        table: None,
+        statement: String::new(),
+    };
+    let sections = vec![section("a1", "\nDROP TABLE t")];
+    let input = Input { sections, facts: vec![fact("b2")], ..Input::file(Dialect::PostgreSql, "") };
+    let report = lint(&input).unwrap();
+    let file = |id: &str| (id.to_owned(), format!("db/versions/{id}.py"));
+    let places = Places { name: "db".into(), revisions: ["a1", "b2"].map(file).into() };
+    let text = output::text(&report, &places);
+    assert!(text.starts_with("db/versions/a1.py: critical D01 in revision a1"), "{text}");
+    assert!(text.contains("db/versions/b2.py: low O04 in revision b2: joins branches\n    why: merges"), "{text}");
+    assert_eq!(output::json(&report, &places)[1]["file"], "db/versions/b2.py");
+    let found = &output::sarif(&report, &places)["runs"][0]["results"][0]["locations"][0]["physicalLocation"];
+    assert_eq!(
+        (&found["artifactLocation"]["uri"], &found["region"]["startLine"]),
+        (&"db/versions/a1.py".into(), &1.into())
+    );
+    // A line counts from 1, also of what is about the whole file.
+    let sarif = output::sarif(&report, &Places::file("f")).to_string();
+    assert!(!sarif.contains("\"startLine\":0"), "{sarif}");
+}
+
 /// What a real server answered to the cases of the corpus (`tests/runner/test_lint_oracle.py`), by their SQL.
 fn answers() -> std::collections::HashMap<String, Value> {
     let lines = include_str!("lint/oracle_postgresql.jsonl").lines();
@@ -650,6 +687,7 @@ const DEPEND: &[&str] = &[
     "ALTER TABLE users ALTER age SET DATA TYPE integer USING age::integer;",
     "ALTER TABLE users SET LOGGED;",
     // Here each statement commits by itself.
+    "ALTER TABLE t ADD CONSTRAINT c CHECK (a IS NOT NULL) NOT VALID; ALTER TABLE t VALIDATE CONSTRAINT c; ALTER TABLE t ALTER a SET NOT NULL; ALTER TABLE t DROP CONSTRAINT c;",
     "ALTER TABLE users ADD CONSTRAINT n CHECK (name IS NOT NULL) NOT VALID; ALTER TABLE users VALIDATE CONSTRAINT n;\nALTER TABLE users ALTER COLUMN name SET NOT NULL;",
     "CREATE MATERIALIZED VIEW IF NOT EXISTS totals AS SELECT 1 AS id; CREATE UNIQUE INDEX i ON totals (id);",
 ];

@@ -6,7 +6,11 @@ mod project;
 use super::probe::{Live, live};
 use crate::{
     api::AllowedHazard,
-    lint::{Allow, Catalog, Dialect, Input, Report, Severity, lint, output},
+    jobs::Revision,
+    lint::{
+        Allow, Catalog, Dialect, Input, Report, Severity, lint,
+        output::{self, Places},
+    },
     reconcile::{between, judge},
     revisions::Target,
 };
@@ -14,9 +18,9 @@ use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use std::{
     collections::BTreeSet,
-    fs,
+    env, fs,
     io::{self, Read, Write},
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -91,7 +95,7 @@ pub fn execute(args: &LintArgs) -> anyhow::Result<u8> {
         Some(folder) => of_project(args, folder),
         None => of_file(args),
     };
-    let (report, name) = match judged {
+    let (report, places) = match judged {
         Ok(judged) => judged,
         Err(error) => {
             writeln!(io::stderr(), "Error: {error:#}")?;
@@ -99,16 +103,16 @@ pub fn execute(args: &LintArgs) -> anyhow::Result<u8> {
         }
     };
     let shown = match args.format {
-        Format::Text => output::text(&report, &name),
-        Format::Json => format!("{:#}\n", output::json(&report)),
-        Format::Sarif => format!("{:#}\n", output::sarif(&report, &name)),
+        Format::Text => output::text(&report, &places),
+        Format::Json => format!("{:#}\n", output::json(&report, &places)),
+        Format::Sarif => format!("{:#}\n", output::sarif(&report, &places)),
     };
     io::stdout().write_all(shown.as_bytes())?;
     let fails = args.fail_on.severity().is_some_and(|threshold| report.worst() >= Some(threshold));
     Ok(if fails { FOUND } else { 0 })
 }
 
-fn of_file(args: &LintArgs) -> anyhow::Result<(Report, String)> {
+fn of_file(args: &LintArgs) -> anyhow::Result<(Report, Places)> {
     let (Some(file), Some(dialect)) = (&args.file, args.dialect) else { anyhow::bail!("there is no file") };
     let sql = read(file)?;
     let live = args.url_env.as_deref().map(|name| live(name, &args.version_table)).transpose()?;
@@ -124,11 +128,11 @@ fn of_file(args: &LintArgs) -> anyhow::Result<(Report, String)> {
     input.version_table.clone_from(&args.version_table);
     input.allows.clone_from(&args.allow);
     let name = if file == "-" { "stdin" } else { file };
-    Ok((lint(&input)?, name.to_owned()))
+    Ok((lint(&input)?, Places::file(name)))
 }
 
 /// A project's revisions, judged as the operator does it.
-fn of_project(args: &LintArgs, folder: &Path) -> anyhow::Result<(Report, String)> {
+fn of_project(args: &LintArgs, folder: &Path) -> anyhow::Result<(Report, Places)> {
     let image = Arc::new(project::inspected(&args.project, folder, args.url_env.as_deref())?);
     let (from, to) = args.project.range.split_once(':').context("--range is FROM:TO, such as base:heads")?;
     let graph = image.graph.as_ref().map_err(|error| anyhow::anyhow!("{error}"))?;
@@ -143,8 +147,35 @@ fn of_project(args: &LintArgs, folder: &Path) -> anyhow::Result<(Report, String)
     let live = server.map(|name| live(name, &image.inspection.version_table)).transpose()?;
     let before = live.as_ref().map(Live::before).unwrap_or_default();
     let allowed: Vec<AllowedHazard> = args.allow.iter().map(allowed).collect();
-    Ok((judge(&chosen, &allowed, &before, false, None).report, folder.display().to_string()))
+    let scripts = chosen.revisions().next().map(|revision| scripts_of(folder, &revision.file)).unwrap_or_default();
+    let file = |revision: &Revision| (revision.id.clone(), from_here(&scripts, &revision.file));
+    let places = Places { name: folder.display().to_string(), revisions: chosen.revisions().map(file).collect() };
+    Ok((judge(&chosen, &allowed, &before, false, None).report, places))
 }
+
+/// A revision's file, as one would open it from here: its name is relative to the script directory.
+fn from_here(scripts: &Path, file: &str) -> String {
+    let path = scripts.join(file);
+    let here = env::current_dir().ok();
+    let near = here.as_deref().and_then(|here| path.strip_prefix(here).ok()).unwrap_or(&path);
+    near.display().to_string()
+}
+
+/// The script directory, as far as it can be found: the nearest folder that has this file.
+fn scripts_of(folder: &Path, file: &str) -> PathBuf {
+    let mut level = vec![folder.to_path_buf()];
+    for _ in 0..DEEP {
+        if let Some(found) = level.iter().find(|folder| folder.join(file).is_file()) {
+            return found.clone();
+        }
+        let inside = level.iter().flat_map(fs::read_dir).flatten().flatten().map(|entry| entry.path());
+        level = inside.filter(|path| path.is_dir()).collect();
+    }
+    folder.to_path_buf()
+}
+
+/// Levels of folders that are searched, as `app/db/migrations`.
+const DEEP: usize = 4;
 
 fn allowed(allow: &Allow) -> AllowedHazard {
     AllowedHazard {

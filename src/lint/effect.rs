@@ -51,6 +51,8 @@ pub(super) enum Effect {
         columns: Vec<String>,
     },
     Drops(Name),
+    /// A table of this connection alone, if there is one.
+    DropsTemporary(Name),
     Renames {
         from: Name,
         to: Name,

@@ -154,6 +154,9 @@ impl Objects {
                 self.others.insert((kind, self.key(name)));
             }
             Effect::Drops(table) => self.drops(table),
+            Effect::DropsTemporary(table) => {
+                self.temporary.remove(&table.name);
+            }
             Effect::Renames { from, to } => self.renames(from, to),
             Effect::AddsColumn { table, column, empty, defaulted } => {
                 let column = (self.key(table), column.to_lowercase());

@@ -3,27 +3,60 @@
 use super::{Code, Finding, Report, Severity};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
-use std::fmt::Write as _;
+use std::{collections::HashMap, fmt::Write as _};
+
+/// Where findings are: in the file that was read, or in those of a project's revisions.
+#[derive(Clone, Debug, Default)]
+pub struct Places {
+    pub name: String,
+    /// The files of revisions, by their ids. A line of their SQL is none of theirs.
+    pub revisions: HashMap<String, String>,
+}
+
+impl Places {
+    pub fn file(name: &str) -> Self {
+        Self { name: name.to_owned(), revisions: HashMap::new() }
+    }
+
+    fn of(&self, revision: Option<&String>) -> &str {
+        revision.and_then(|id| self.revisions.get(id)).unwrap_or(&self.name)
+    }
+
+    fn shown(&self, revision: Option<&String>, line: usize) -> String {
+        let file = self.of(revision);
+        if self.revisions.is_empty() { format!("{file}:{line}") } else { file.to_owned() }
+    }
+
+    fn line(&self, line: usize) -> usize {
+        if self.revisions.is_empty() { line.max(1) } else { 1 }
+    }
+}
 
 /// For people: one block for each finding, and a line that sums up.
-pub fn text(report: &Report, file: &str) -> String {
+pub fn text(report: &Report, places: &Places) -> String {
     let mut out = String::new();
     for finding in &report.findings {
         let Finding { code, severity, line, statement, message, advice, .. } = finding;
+        let place = places.shown(finding.revision.as_ref(), *line);
         let revision = finding.revision.as_ref().map(|r| format!(" in revision {r}")).unwrap_or_default();
         // A String takes all that is written to it.
-        let _ = writeln!(out, "{file}:{line}: {severity} {}{revision}: {}", code.as_str(), code.title());
-        let _ = writeln!(out, "    {statement}\n    why: {message}");
+        let _ = writeln!(out, "{place}: {severity} {}{revision}: {}", code.as_str(), code.title());
+        if !statement.is_empty() {
+            let _ = writeln!(out, "    {statement}");
+        }
+        let _ = writeln!(out, "    why: {message}");
         for also in &finding.also {
             let _ = writeln!(out, "    also {}: {}", also.code.as_str(), also.message);
         }
         let _ = writeln!(out, "    instead: {advice}\n");
     }
     for (finding, reason) in &report.allowed {
-        let _ = writeln!(out, "{file}:{}: {} allowed: {reason}", finding.line, finding.code.as_str());
+        let place = places.shown(finding.revision.as_ref(), finding.line);
+        let _ = writeln!(out, "{place}: {} allowed: {reason}", finding.code.as_str());
     }
     for unused in &report.unused {
-        let place = unused.line.map(|line| format!("{file}:{line}: ")).unwrap_or_default();
+        let place = |line| format!("{}: ", places.shown(unused.allow.revision.as_ref(), line));
+        let place = unused.line.map(place).unwrap_or_default();
         let _ = writeln!(out, "{place}nothing to allow: {} ({})", unused.allow.code.as_str(), unused.allow.reason);
     }
     out.push_str(&summary(report));
@@ -44,9 +77,10 @@ fn summary(report: &Report) -> String {
 }
 
 /// For programs: a list of findings that nobody allowed.
-pub fn json(report: &Report) -> Value {
+pub fn json(report: &Report, places: &Places) -> Value {
     let finding = |f: &Finding| {
         json!({
+            "file": places.of(f.revision.as_ref()),
             "code": f.code.as_str(),
             "severity": f.severity.as_str(),
             "line": f.line,
@@ -63,7 +97,7 @@ pub fn json(report: &Report) -> Value {
 }
 
 /// SARIF 2.1.0, for code scanning. What is allowed is in it as suppressed.
-pub fn sarif(report: &Report, file: &str) -> Value {
+pub fn sarif(report: &Report, places: &Places) -> Value {
     let rules = Code::ALL.iter().map(|code| {
         json!({
             "id": code.as_str(),
@@ -84,8 +118,8 @@ pub fn sarif(report: &Report, file: &str) -> Value {
             "level": level(finding.severity),
             "message": {"text": format!("{}: {} Instead: {}", finding.code.title(), whole(finding), finding.advice)},
             "locations": [{"physicalLocation": {
-                "artifactLocation": {"uri": uri(file)},
-                "region": {"startLine": finding.line},
+                "artifactLocation": {"uri": uri(places.of(finding.revision.as_ref()))},
+                "region": {"startLine": places.line(finding.line)},
             }}],
             "suppressions": suppressions,
         })

@@ -121,8 +121,8 @@ impl<'a> Walk<'a> {
         found.extend(self.called(reading));
         let bookkeeping = self.is_bookkeeping(at, step);
         let filled = self.filled(&found, reading);
-        let found = found.into_iter().filter_map(|hazard| self.together.counts(at, hazard, &self.objects));
-        let found: Vec<Hazard> = found.collect();
+        let (together, objects) = (&mut self.together, &self.objects);
+        let found: Vec<Hazard> = found.into_iter().filter_map(|hazard| together.counts(at, hazard, objects)).collect();
         let counted = found.into_iter().filter(|_| !bookkeeping).filter_map(|hazard| self.counts(hazard));
         let mut hazards: Vec<Hazard> = counted.collect();
         if reading.concurrently && self.transaction.open {

@@ -101,22 +101,30 @@ impl<'a> Rebuild<'a> {
     pub fn judge(&mut self, at: usize, reading: &Reading, objects: &Objects) -> Option<Vec<Hazard>> {
         let [Effect::Drops(table)] = &reading.effects[..] else { return None };
         let copy = self.copies.get(&objects.key(table))?;
-        let renamed = self.renames.get(&(copy.into, table)).is_some_and(|rename| *rename > at);
+        // The copy gets the table's name afterwards, or has it since the table got another one.
+        let rename = *self.renames.get(&(copy.into, table))?;
         let fresh = objects.made(&Subject::Table(copy.into.clone()));
-        if self.dialect != Dialect::Sqlite || !renamed || !fresh {
+        if self.dialect != Dialect::Sqlite || !fresh {
             return None;
         }
-        let hazards = self.hazards(table, copy, objects);
+        let moved = rename < at;
+        let mut hazards = self.hazards(table, if moved { copy.into } else { table }, copy, objects);
+        if moved {
+            let message = format!(
+                "foreign keys, views and triggers of others follow the rename to {table}, unless legacy_alter_table is on: they name what is gone"
+            );
+            hazards.push(Hazard::new(Code::C04, Subject::Table(table.clone()), message));
+        }
         self.only.insert(objects.key(copy.into));
         Some(hazards)
     }
 
-    fn hazards(&self, table: &Name, copy: &Copy<'_>, objects: &Objects) -> Vec<Hazard> {
+    fn hazards(&self, table: &Name, shown: &Name, copy: &Copy<'_>, objects: &Objects) -> Vec<Hazard> {
         let mut out = Vec::new();
         let mut add = |code, message| out.push(Hazard::new(code, Subject::Table(table.clone()), message));
         let kept = objects.columns(copy.into).unwrap_or_default().join(", ");
         let gone = if kept.is_empty() { String::new() } else { format!("; columns other than {kept} are gone") };
-        add(Code::B06, format!("{table} is copied to change it, and locked meanwhile{gone}"));
+        add(Code::B06, format!("{shown} is copied to change it, and locked meanwhile{gone}"));
         if self.foreign_keys {
             let why = "foreign_keys is on: rows of tables that refer to it are deleted by their ON DELETE CASCADE";
             add(Code::D07, format!("{table} is dropped while {why}"));

@@ -10,15 +10,19 @@ use super::{
     objects::{Key, Objects},
     said::Said,
     steps::Step,
-    subject::Subject,
+    subject::{CONSTRAINT, Subject},
 };
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Where a revision drops tables and makes things, by the statement's place.
 pub(super) struct Together<'a> {
     steps: &'a [Step],
     dropped: HashMap<Key, Vec<usize>>,
     made: HashMap<(&'static str, Key), Vec<usize>>,
+    /// Tables that get the rows of others.
+    filled: HashMap<Key, Vec<usize>>,
+    /// Constraints that were there before the plan, which drops them and makes others of their names.
+    replaced: HashSet<Key>,
     /// The tables of indexes, as far as the plan or the catalog tells.
     indexes: HashMap<Key, Name>,
 }
@@ -26,6 +30,7 @@ pub(super) struct Together<'a> {
 impl<'a> Together<'a> {
     pub fn new(steps: &'a [Step], objects: &Objects, catalog: &Catalog) -> Self {
         let (mut dropped, mut made) = (HashMap::<_, Vec<_>>::new(), HashMap::<_, Vec<_>>::new());
+        let mut filled = HashMap::<_, Vec<_>>::new();
         let mut indexes = HashMap::new();
         for (name, table) in &catalog.tables {
             let table_name = Name::parse(name);
@@ -46,6 +51,7 @@ impl<'a> Together<'a> {
                     Effect::CreatesObject(kind, name) | Effect::Makes(kind, name) => {
                         made.entry((*kind, objects.key(name))).or_default().push(at);
                     }
+                    Effect::Copies { into, .. } => filled.entry(objects.key(into)).or_default().push(at),
                     Effect::Indexes { table, index, .. } => {
                         indexes.insert(objects.key(index), table.clone());
                     }
@@ -53,7 +59,7 @@ impl<'a> Together<'a> {
                 }
             }
         }
-        Self { steps, dropped, made, indexes }
+        Self { steps, dropped, made, filled, replaced: HashSet::new(), indexes }
     }
 
     /// The first of these places that comes later in the same revision.
@@ -84,7 +90,11 @@ impl<'a> Together<'a> {
     }
 
     /// The hazard beside what else the revision does, or nothing where that says it all.
-    pub fn counts(&self, at: usize, mut hazard: Hazard, objects: &Objects) -> Option<Hazard> {
+    pub fn counts(&mut self, at: usize, mut hazard: Hazard, objects: &Objects) -> Option<Hazard> {
+        // Another table has the name, and the rows, before anybody else can see it.
+        if let (Code::C02, Subject::Table(table)) = (hazard.code, &hazard.subject) {
+            return self.later(at, self.filled.get(&objects.key(table))).is_none().then_some(hazard);
+        }
         if !matches!(hazard.code, Code::D05 | Code::D06 | Code::D08 | Code::B07) {
             return Some(hazard);
         }
@@ -96,12 +106,19 @@ impl<'a> Together<'a> {
         if table.is_some_and(|table| self.goes_later(at, &table, objects)) {
             return None;
         }
-        let (kind, name) = hazard.thing.clone().unwrap_or(("", Name::parse("")));
-        if kind.is_empty() || self.later(at, self.made.get(&(kind, objects.key(&name)))).is_none() {
-            return Some(hazard);
+        let Some((kind, name)) = hazard.thing.clone() else { return Some(hazard) };
+        let key = objects.key(&name);
+        let made = self.made.get(&(kind, key.clone()));
+        if self.later(at, made).is_none() {
+            // The plan's own, such as the CHECK by which SET NOT NULL reads no row.
+            let own = kind == CONSTRAINT && made.is_some_and(|places| places.iter().any(|place| *place < at));
+            return (hazard.code != Code::D06 || !own || self.replaced.contains(&key)).then_some(hazard);
         }
         match hazard.code {
-            Code::D06 => None,
+            Code::D06 => {
+                self.replaced.insert(key);
+                None
+            }
             Code::D05 => {
                 let message = format!("{name} is dropped and made again: clients may miss what it no longer is");
                 hazard = Hazard { code: Code::C04, severity: Severity::Medium, message, ..hazard };

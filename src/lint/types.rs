@@ -22,7 +22,7 @@ pub(super) struct Type {
     array: bool,
     /// Those of an ENUM or SET, as they are written.
     values: Vec<String>,
-    /// As it is said to people.
+    /// Without its size.
     pub name: String,
     /// With its size, in any order.
     pub full: String,
@@ -120,6 +120,11 @@ impl Type {
             _ => format!("{words}({})", arguments.iter().map(|t| t.text).collect::<String>()),
         };
         Self { kind, size, scale, array, values, name: words.to_owned(), full }
+    }
+
+    /// As it is said to people: with its size, and without the values of an ENUM.
+    pub fn shown(&self) -> &str {
+        if self.values.is_empty() { &self.full } else { &self.name }
     }
 
     /// PostgreSQL numbers its rows.

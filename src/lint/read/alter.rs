@@ -80,8 +80,11 @@ pub(super) fn read(mut at: Cursor<'_>) -> Reading {
             let what = "the whole view is written anew while its readers wait".to_owned();
             out.does(on, Operation::Rewrite { what }, dialect);
         }
-        "VIEW" | "MATERIALIZED VIEW" if at.at("AS") || at.mentions("DEFAULT") || at.at("SET") || at.at("RESET") => {}
-        "SEQUENCE" if !at.mentions("RESTART") => {}
+        "VIEW" | "MATERIALIZED VIEW" if at.at("AS") || at.at("ALTER") || at.at("SET") || at.at("RESET") => {}
+        "SEQUENCE" if at.mentions("RESTART") => {
+            out.does(on, Operation::RestartNumbers { name: shown }, dialect);
+        }
+        "SEQUENCE" => {}
         "DATABASE" | "SCHEMA" if at.dialect.is_mysql() && !at.mentions("ONLY") => {}
         _ => out.unclear(format!("ALTER {kind} {} is not known to be harmless", at.shown())),
     }

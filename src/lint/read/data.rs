@@ -67,8 +67,9 @@ pub(super) fn in_with(statement: &Cursor<'_>, out: &mut Reading) {
     }
     for place in 2..statement.tokens.len() {
         let opens = word(place - 1, "(") && (word(place - 2, "AS") || word(place - 2, "MATERIALIZED"));
-        if opens && WRITES.iter().any(|verb| word(place, verb)) {
-            out.holds(verb(until_closed(&Cursor::new(&statement.tokens[place..], statement.dialect)), DEPTH));
+        // It may have a WITH of its own before it.
+        if opens && (word(place, "WITH") || WRITES.iter().any(|verb| word(place, verb))) {
+            out.holds(verb(until_closed(&Cursor::new(&statement.tokens[place..], statement.dialect)), DEPTH - 1));
         }
     }
 }

@@ -12,11 +12,11 @@ use crate::lint::{
 pub(super) fn read(mut at: Cursor<'_>) -> Reading {
     let mut out = Reading::of(Kind::Ddl);
     if at.at("TEMPORARY") || at.at("PREPARE") {
-        // Tables and statements of this connection alone.
+        // Tables and statements of this connection alone; they end no transaction.
         at.skip();
-        for table in after_if_exists(&mut at).names() {
-            out.effects.push(Effect::Drops(table));
-        }
+        out.kind = Kind::Session;
+        let _ = at.eat_any(&["TABLE", "TABLES"]);
+        out.effects.extend(after_if_exists(&mut at).names().into_iter().map(Effect::DropsTemporary));
         return out;
     }
     let _ = at.eat("FOREIGN") && !at.at("DATA") || at.eat("ONLINE") || at.eat("OFFLINE");

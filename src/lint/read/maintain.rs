@@ -1,7 +1,7 @@
 //! Locks, maintenance, rights, and everything whose first word is not known; no I/O.
 
 use super::{Kind, Lock, Reading, Subject, about, is_postgres, object};
-use crate::lint::{Dialect, cursor::Cursor, operation::Operation};
+use crate::lint::{Dialect, cursor::Cursor, operation::Operation, tokens::Token};
 
 /// Statements that touch neither rows nor what they mean.
 const HARMLESS: &[&str] = &[
@@ -41,7 +41,12 @@ pub(super) fn read(mut at: Cursor<'_>) -> Reading {
     } else if at.eat("LOCK") {
         lock(at, &mut out);
     } else if at.eat("REINDEX") {
-        out.concurrently = at.mentions("CONCURRENTLY");
+        let options = at.clone().parentheses();
+        let mut named = at.clone();
+        let _ = named.parentheses();
+        named.skip();
+        out.concurrently =
+            options.is_some_and(|options| is_on(options, "CONCURRENTLY", at.dialect)) || named.at("CONCURRENTLY");
         if !out.concurrently && is_postgres(&at) {
             reindex(at, &mut out);
         }
@@ -72,11 +77,24 @@ fn reindex(mut at: Cursor<'_>, out: &mut Reading) {
     out.table = table;
 }
 
+/// One of the options in parentheses, and not switched off by its value.
+fn is_on(options: &[Token<'_>], name: &str, dialect: Dialect) -> bool {
+    Cursor::new(options, dialect)
+        .list()
+        .into_iter()
+        .any(|mut option| option.eat(name) && !option.at_any(&["FALSE", "OFF", "0", "'false'", "'off'"]))
+}
+
+/// Whoever is called so, with quotes or without.
+fn is_everybody(to: &Cursor<'_>) -> bool {
+    to.list().into_iter().any(|mut name| name.part().is_some_and(|name| name == "public"))
+}
+
 /// A grant takes nothing away; but what is everybody's is hardly meant.
 fn grant(at: &Cursor<'_>, out: &mut Reading) {
     if !is_postgres(at) {
         out.kind = Kind::Session;
-    } else if at.clauses(&["TO"]).get("TO").is_some_and(|to| to.mentions("PUBLIC")) {
+    } else if at.clauses(&["TO"]).get("TO").is_some_and(|to| is_everybody(&to)) {
         out.does(Subject::Nothing, Operation::GrantToAll { shown: at.shown() }, at.dialect);
     }
 }
@@ -107,7 +125,7 @@ fn mode(at: &Cursor<'_>) -> Lock {
 
 fn vacuum(mut at: Cursor<'_>, out: &mut Reading) {
     let full = match at.parentheses() {
-        Some(options) => Cursor::new(options, at.dialect).mentions("FULL"),
+        Some(options) => is_on(options, "FULL", at.dialect),
         None => at.eat("FULL"),
     };
     if full {

@@ -242,6 +242,10 @@ fn alter_column(alter: &ast::AlterColumn, to: &mut Vec<Operation>, out: &mut Rea
             }
         }
         O::ResetOptions(_) | O::SetOptionsList(_) | O::SetStatistics(_) | O::SetOptions(_) => Operation::Tune,
+        // They begin at 1, whatever rows there are, unless it says where.
+        O::AddGenerated(_) if !alter.syntax().descendants().any(|node| ast::SequenceOption::can_cast(node.kind())) => {
+            Operation::RestartNumbers { name }
+        }
         O::AddGenerated(_) | O::SetStorage(_) | O::SetCompression(_) | O::Inherit(_) | O::NoInherit(_) => {
             Operation::Define
         }

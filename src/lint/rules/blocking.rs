@@ -41,6 +41,9 @@ pub(super) fn judge(operation: &Operation, at: &mut Context<'_>) {
             if let Some(part) = part {
                 let message = format!("{part} is locked, and read for rows that do not fit the partition");
                 at.out.push(Hazard::new(Code::B07, Subject::Table(part.clone()), message));
+                let message = format!("it fails where a row of {part} does not fit the partition");
+                let hazard = Hazard::new(Code::F01, Subject::Table(part.clone()), message);
+                at.out.push(Hazard { severity: Severity::Medium, ..hazard });
             }
         }
         Operation::DetachPartition { waits: true } => at.add(Code::B07, "detaching a partition locks the whole table"),

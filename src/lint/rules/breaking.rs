@@ -164,7 +164,7 @@ fn alters(name: &str, ty: &Type, using: Using, at: &mut Context<'_>) {
         Answer::Yes | Answer::Perhaps => true,
     };
     if fails {
-        at.add(Code::F01, format!("it fails where a value of {name} does not fit {}", ty.name));
+        at.add(Code::F01, format!("it fails where a value of {name} does not fit {}", ty.shown()));
     }
     is_json(name, ty, at);
 }
@@ -185,7 +185,7 @@ fn redefines(old: &str, column: &Column, at: &mut Context<'_>) {
     let nullable = at.nullable(old);
     let tightens = column.not_null && nullable != Some(false) && !is_key(column, nullable);
     if (narrows && copies) || (tightens && !at.online.instant) {
-        at.add(Code::F01, format!("it fails where a value of {name} does not fit {}", column.ty.name));
+        at.add(Code::F01, format!("it fails where a value of {name} does not fit {}", column.ty.shown()));
     }
     if tightens {
         let unless = if nullable.is_none() { "is NOT NULL: if that is new, rows" } else { "becomes NOT NULL: rows" };

@@ -114,10 +114,10 @@ fn rights(operation: &Operation, at: &mut Context<'_>) {
 const LETTERS: &str = "letters that the character set lacks are lost or refused";
 
 fn narrows(name: &str, ty: &Type, using: Using, at: &mut Context<'_>) {
-    let becomes = format!("{name} becomes {}", ty.name);
+    let becomes = format!("{name} becomes {}", ty.shown());
     let narrows = at.change(name, ty).narrows;
     // Only a copy can change what a value is: without one MySQL refuses.
-    if at.online.instant || at.online.in_place {
+    if at.online.instant || at.online.in_place || (using != Using::Expression && at.reads_text(name, ty)) {
         return;
     }
     match (using, narrows) {

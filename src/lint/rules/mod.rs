@@ -13,7 +13,7 @@ use super::{
     operation::{Alteration, Operation},
     parts::Online,
     subject::{CONSTRAINT, Subject},
-    types::{Change, Type, change},
+    types::{Change, Kind, Type, change},
 };
 
 /// What an operation is judged by.
@@ -49,6 +49,13 @@ impl Context<'_> {
     /// Whether the column may be NULL, if that is known.
     fn nullable(&self, column: &str) -> Option<bool> {
         self.before?.column(column)?.nullable
+    }
+
+    /// PostgreSQL reads the old text as the new type, or refuses it: no value is less than it was.
+    fn reads_text(&self, column: &str, new: &Type) -> bool {
+        let text = |old: Type| matches!(old.kind, Kind::Text(_) | Kind::Varchar | Kind::Char | Kind::Citext);
+        let whole = matches!(new.kind, Kind::Int(_) | Kind::Bool | Kind::Uuid | Kind::Json | Kind::Jsonb | Kind::Inet);
+        self.dialect == Dialect::PostgreSql && whole && self.old_type(column).is_some_and(text)
     }
 
     fn change(&self, column: &str, new: &Type) -> Change {
