@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	argocd "github.com/argoproj/argo-cd/v3/pkg/apis/application/v1alpha1"
 	"k8s.io/apiextensions-apiserver/pkg/apis/apiextensions"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	structuralschema "k8s.io/apiextensions-apiserver/pkg/apiserver/schema"
@@ -88,11 +89,16 @@ func check(t *testing.T, kinds map[string]definition, from string, documents []b
 			continue
 		}
 		version, _ := object["apiVersion"].(string)
+		kind, _ := object["kind"].(string)
+		if into := argos(kind); into != nil && version == "argoproj.io/v1alpha1" {
+			if err := yaml.UnmarshalStrict(document, into); err != nil {
+				t.Errorf("%s: %v", from, err)
+			}
+		}
 		if !strings.HasPrefix(version, "alembic-operator.dev/") {
 			continue
 		}
 		count++
-		kind, _ := object["kind"].(string)
 		known, ok := kinds[kind]
 		if !ok {
 			t.Errorf("%s: there is no kind %q", from, kind)
@@ -104,6 +110,17 @@ func check(t *testing.T, kinds map[string]definition, from string, documents []b
 		}
 	}
 	return count
+}
+
+// What Argo CD itself reads an object of its own into.
+func argos(kind string) any {
+	switch kind {
+	case "Application":
+		return &argocd.Application{}
+	case "ApplicationSet":
+		return &argocd.ApplicationSet{}
+	}
+	return nil
 }
 
 func TestEveryExample(t *testing.T) {
