@@ -110,6 +110,10 @@ bench: $(BINARY) ## Measure against what a user would pick instead
 	$(SUDO) tests/cluster/up
 	$(SUDO) tests/python tests/bench/bench.py
 
+.PHONY: bench-scale
+bench-scale: toolchain ## Measure what 10,000 objects and their runs cost in memory
+	$(CARGO) bench --locked --quiet --bench stores
+
 .PHONY: crds
 crds: toolchain ## Generate the CRD, the reference pages and the chart's README
 	UPDATE=1 $(CARGO) test --locked --test golden

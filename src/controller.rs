@@ -100,7 +100,7 @@ impl Scope {
         );
         let (inspections, inspection_watch, inspections_filled) = watch(
             events::<ConfigMap>(api(client, namespace), format!("{made_here},{LABEL_INSPECTION}")),
-            |_| {},
+            |map| map.binary_data = None,
             Indexed::new(inspection_keys, |_| true),
         );
         let (call, calls) = unbounded();

@@ -8,7 +8,7 @@ pub mod controller;
 pub mod db;
 pub mod error;
 pub mod http;
-mod index;
+pub mod index;
 pub mod jobs;
 pub mod lease;
 pub mod lint;

@@ -17,7 +17,7 @@ use common::{
     others::{Deed, EVERY_DAY, Everyday},
     points::{Dice, SWEEPS, Strikes, Sweep, of_others},
     scenarios::{ALL, Extent, Scenario},
-    states,
+    soak, states,
     strikes::{Counts, Fault, Strike},
 };
 use futures::FutureExt;
@@ -249,6 +249,7 @@ fn sweeps() -> ExitCode {
             tried.scenario(sweep, scenario);
         }
     }
+    tried.soak();
     println!("\n{OTHERS}");
     for everyday in &EVERY_DAY {
         tried.everyday(everyday);
@@ -287,6 +288,22 @@ impl Tried {
         let points: Vec<Point> = points.filter(|point| point.name().contains(&self.filter)).collect();
         let failed = try_all(&points, |point| named_failure(&point.name(), point.attempt(&reference.end)));
         self.tell(scenario.name, reference.counts.writes, points.len(), failed, begun);
+    }
+
+    /// Releases go on for ever.
+    fn soak(&mut self) {
+        const NAME: &str = "many releases leave no more behind than few";
+        if !self.is_wanted("soak", NAME) {
+            return;
+        }
+        let begun = Instant::now();
+        let failed = match on_a_cluster(&[], 1, soak::soak) {
+            Ok((few, many)) if few == many => None,
+            Ok((few, many)) => Some(format!("soak/{NAME}\n  after few: {few:?}\n  after many: {many:?}")),
+            Err(panic) => Some(format!("soak/{NAME}\n  {panic}")),
+        };
+        println!("\nsoak");
+        self.tell(NAME, 0, 1, failed.into_iter().collect(), begun);
     }
 
     fn everyday(&mut self, everyday: &Everyday) {

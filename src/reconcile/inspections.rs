@@ -22,11 +22,14 @@ impl Default for InspectionCache {
 }
 
 impl InspectionCache {
+    /// What was read of a ConfigMap before.
+    pub fn known(&self, map: &ConfigMap) -> Option<Arc<Inspected>> {
+        self.0.get(&map.uid()?)
+    }
+
+    /// Reads a whole ConfigMap.
     pub fn read(&self, map: &ConfigMap) -> Option<Arc<Inspected>> {
         let uid = map.uid()?;
-        if let Some(found) = self.0.get(&uid) {
-            return Some(found);
-        }
         let Some(inspected) = read_inspection(map) else {
             tracing::warn!(
                 config_map = map.name_any(),

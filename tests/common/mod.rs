@@ -10,6 +10,7 @@ pub mod patch;
 pub mod points;
 pub mod restricted;
 pub mod scenarios;
+pub mod soak;
 pub mod states;
 pub mod store;
 pub mod strikes;

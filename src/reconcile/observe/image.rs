@@ -57,24 +57,52 @@ pub async fn look(
 }
 
 /// The inspections of the images that the object was inspected with, newest first.
-pub fn remembered(object: &DatabaseMigration, context: &Context) -> Vec<Arc<Inspected>> {
+pub async fn remembered(object: &DatabaseMigration, context: &Context) -> Result<Vec<Arc<Inspected>>, Error> {
     let images = object.status.as_ref().map_or(&[][..], |s| s.images.as_slice());
-    inspections_of(context, object, |image| images.iter().any(|known| known == image))
+    let mut remembered = Vec::new();
+    for map in inspections_of(context, object, |image| images.iter().any(|known| known == image)) {
+        remembered.extend(read(&map, context).await?);
+    }
+    Ok(remembered)
 }
 
 /// The newest inspection of one image.
-pub fn inspected_as(context: &Context, object: &DatabaseMigration, image: &str) -> Option<Arc<Inspected>> {
-    inspections_of(context, object, |known| known == image).into_iter().next()
+pub async fn inspected_as(
+    context: &Context,
+    object: &DatabaseMigration,
+    image: &str,
+) -> Result<Option<Arc<Inspected>>, Error> {
+    for map in inspections_of(context, object, |known| known == image) {
+        if let Some(inspected) = read(&map, context).await? {
+            return Ok(Some(inspected));
+        }
+    }
+    Ok(None)
 }
 
-fn inspections_of(context: &Context, object: &DatabaseMigration, wanted: impl Fn(&str) -> bool) -> Vec<Arc<Inspected>> {
+/// What a ConfigMap holds. The watch keeps no more of it than what tells it from others, so what was not read lately is asked for.
+async fn read(map: &ConfigMap, context: &Context) -> Result<Option<Arc<Inspected>>, Error> {
+    let inspections = &context.process.inspections;
+    if let Some(known) = inspections.known(map) {
+        return Ok(Some(known));
+    }
+    if map.binary_data.is_some() {
+        return Ok(inspections.read(map));
+    }
+    let name = map.name_any();
+    let api: Api<ConfigMap> = Api::namespaced(context.client.clone(), &map.namespace().unwrap_or_default());
+    let whole = call(&format!("get ConfigMap {name}"), api.get_opt(&name)).await?;
+    Ok(whole.filter(|whole| whole.uid() == map.uid()).and_then(|whole| inspections.read(&whole)))
+}
+
+fn inspections_of(context: &Context, object: &DatabaseMigration, wanted: impl Fn(&str) -> bool) -> Vec<Arc<ConfigMap>> {
     let namespace = object.namespace();
     let mut maps = context
         .stores
         .inspections
         .at_work(|map| map.namespace() == namespace && inspected_image(map).is_some_and(&wanted));
     maps.sort_by_key(|map| std::cmp::Reverse(map.creation_timestamp().map(|t| t.0)));
-    maps.iter().filter_map(|map| context.process.inspections.read(map)).collect()
+    maps
 }
 
 /// The stored inspection under a key: the one that the status names if it is there, else the newest. And whether the
@@ -96,8 +124,12 @@ async fn stored(
         maps = list(object, context, key).await?;
     }
     maps.sort_by_key(|map| std::cmp::Reverse((is_named(map), map.creation_timestamp().map(|t| t.0))));
-    let read = |map: &Arc<ConfigMap>| Some((context.process.inspections.read(map)?, lacks_owner(map.as_ref(), object)));
-    Ok(maps.iter().find_map(read))
+    for map in &maps {
+        if let Some(inspected) = read(map, context).await? {
+            return Ok(Some((inspected, lacks_owner(map.as_ref(), object))));
+        }
+    }
+    Ok(None)
 }
 
 async fn list(object: &DatabaseMigration, context: &Context, key: &str) -> Result<Vec<Arc<ConfigMap>>, Error> {

@@ -85,11 +85,13 @@ pub async fn observe(object: &DatabaseMigration, context: &Context) -> Result<Fa
         }
         facts.shown_plan = shown_plan(object, context).await?;
     }
-    by_models(object, context, &mut facts);
+    by_models(object, context, &mut facts).await?;
     if due::needs_other_images(object, &facts) {
-        facts.remembered = image::remembered(object, context);
+        facts.remembered = image::remembered(object, context).await?;
     }
-    facts.ran = due::ran_before(object, &facts).and_then(|ran| image::inspected_as(context, object, ran));
+    if let Some(ran) = due::ran_before(object, &facts) {
+        facts.ran = image::inspected_as(context, object, ran).await?;
+    }
     Ok(facts)
 }
 
@@ -129,25 +131,28 @@ async fn by_job(
 }
 
 /// The tables are compared with the models when the database is where these are: at the heads.
-fn by_models(object: &DatabaseMigration, context: &Context, facts: &mut Facts) {
+async fn by_models(object: &DatabaseMigration, context: &Context, facts: &mut Facts) -> Result<(), Error> {
     let all: Vec<String> = facts.of(Kind::Compare).map(|job| job.name.clone()).collect();
     if object.spec.drift.mode != DriftMode::Models {
-        return facts.obsolete.extend(all);
+        facts.obsolete.extend(all);
+        return Ok(());
     }
     let (ImageView::Stored(image), DatabaseView::Seen(snapshot)) = (&facts.image, &facts.database) else {
-        return;
+        return Ok(());
     };
-    let VersionRows::Rows(rows) = &snapshot.rows else { return };
-    let before = || image::remembered(object, context);
-    let Some(image) = due::image_of_models(object, image, rows, before) else {
+    let VersionRows::Rows(rows) = &snapshot.rows else { return Ok(()) };
+    let before = image::remembered(object, context).await?;
+    let Some(image) = due::image_of_models(object, image, rows, || before) else {
         facts.models = ModelsView::NotAtHeads;
-        return facts.obsolete.extend(all);
+        facts.obsolete.extend(all);
+        return Ok(());
     };
     let wanted = compare_request(object, &image.image, requested_at(object));
     let compared = due::answers(facts.of(Kind::Compare), wanted, compared, Lasts::models(object), context.now());
     facts.next_comparison = compared.next.clone().map(|record| CompareRequest { record, image: image.image.clone() });
     facts.obsolete.extend(compared.obsolete.clone());
     facts.models = compared.models();
+    Ok(())
 }
 
 async fn shown_plan(object: &DatabaseMigration, context: &Context) -> Result<Option<ShownPlan>, Error> {
