@@ -35,7 +35,7 @@ pub async fn clear_unused(context: &Context, objects: &Store<Watched>) {
             tokio::task::yield_now().await;
         }
     }
-    let candidates = unused(maps, &uses, context.now());
+    let candidates = unused(maps.clone(), &uses, context.now());
     if candidates.is_empty() {
         return;
     }
@@ -44,7 +44,8 @@ pub async fn clear_unused(context: &Context, objects: &Store<Watched>) {
         tracing::warn!(%error, "inspections that nobody uses are not deleted");
         return;
     }
-    for map in unused(candidates, &uses, context.now()) {
+    // All of them once more: which one is the newest of an image shows beside the others.
+    for map in unused(maps, &uses, context.now()) {
         if let Err(error) = delete(&map, context).await {
             tracing::warn!(config_map = map.name_any(), %error, "an inspection that nobody uses is not deleted");
         }
