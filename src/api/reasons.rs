@@ -123,7 +123,7 @@ reasons! {
         DatabaseReplaced = "DatabaseReplaced": "Let the URL lead to the database of the runs before; or set the annotation `alembic-operator.dev/requestedAt` to a new value to go on with this one.",
         DatabaseUnmanaged = "DatabaseUnmanaged": "Say in `spec.adopt.revision` which revision the tables are at; `base` if they are none of this project's.",
         AdoptionRefused = "AdoptionRefused": "Bring the tables to what the models say, correct `spec.adopt.revision`, or set `spec.adopt.verify: None`.",
-        DriftBlocked = "DriftBlocked": "Take back what was changed by hand, or accept it with `spec.drift.acceptedFingerprint`; `status.drift` says what it is.",
+        DriftBlocked = "DriftBlocked": "Undo what was changed by hand, or accept it with `spec.drift.acceptedFingerprint`; `status.drift` says what it is.",
         UnknownRevision = "UnknownRevision": "Something else wrote a revision that no image that the operator knows has: use the image that it came from, or say in `spec.adopt.from` and `spec.adopt.revision` which revision the schema is at.",
         InvalidVersionRows = "InvalidVersionRows": "Mend the version table as the message says: each revision once, and none without a name.",
         OverlappingRows = "OverlappingRows": "Remove the row that is an ancestor of another one from the version table.",

@@ -15,7 +15,7 @@ pub(super) enum Effect {
     Commit,
     Rollback,
     Savepoint(String),
-    /// What was done since this savepoint is taken back.
+    /// What was done since this savepoint is rolled back.
     RollbackTo(String),
     /// Where names without a schema are from now on.
     Schema(String),

@@ -10,7 +10,7 @@ use super::{
     transaction::Transaction,
 };
 
-/// The statements of a revision that are not taken back together with the rest of it.
+/// The statements of a revision that are not rolled back together with the rest of it.
 pub(super) struct HalfWay {
     dialect: Dialect,
     /// Each with its place, and whether it changes what was there.

@@ -112,7 +112,7 @@ fn by_revision(at: &Cursor<'_>) -> bool {
     written && at.eat("WHERE") && is_row(&mut at) && (at.is_done() || at.at("RETURNING"))
 }
 
-/// The revision that Alembic's comment names: what an upgrade applies, what a downgrade takes back.
+/// The revision that Alembic's comment names: what an upgrade applies, what a downgrade undoes.
 fn running(comment: &str) -> Option<String> {
     let text = comment.trim_start_matches(['-', '#', ' ']).strip_prefix("Running ")?;
     let (kind, ids) = text.split_once(' ')?;

@@ -102,7 +102,7 @@ pub fn agreed(hash: &str, typed: &str) -> Result<(), Unasked> {
     if typed.len() >= 4 && hash.starts_with(typed) { Ok(()) } else { Err(Unasked::Mistyped) }
 }
 
-/// The change of the object that says it. The other answer is taken back by the same change.
+/// The change of the object that says it. The other answer is withdrawn by the same change.
 pub fn patch(say: Say, hash: &str, reason: Option<&str>) -> Value {
     let other = match say {
         Say::Approve => Say::Reject,

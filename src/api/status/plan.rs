@@ -50,7 +50,7 @@ fn steps_or_none<'de, D: Deserializer<'de>>(value: D) -> Result<Vec<PlanStep>, D
 /// A step of a plan.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PlanStep {
-    /// The revision that it applies or takes back.
+    /// The revision that it applies or undoes.
     pub revision: String,
     /// The revision's message: the first line of its docstring.
     #[serde(default, skip_serializing_if = "String::is_empty")]

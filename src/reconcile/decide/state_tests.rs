@@ -244,3 +244,13 @@ fn files_that_a_revision_reads_are_in_the_hash_of_a_plan() {
     };
     assert_ne!(hash("1"), hash("2"));
 }
+
+#[test]
+fn a_schema_that_somebody_changes_right_now_is_checked_again_soon() {
+    let mut object = object("head");
+    object.spec.drift.on_drift = crate::api::OnDrift::Block;
+    object.spec.drift.interval = Some("6h".into());
+    let held = decide(&object, &stored("a b", "a"), now());
+    assert_eq!((reason(&held).as_str(), started(&held)), ("DriftUnknown", None));
+    assert!(matches!(held.next, Next::Interval(pause) if pause <= Duration::from_secs(30)), "{:?}", held.next);
+}
