@@ -5,10 +5,13 @@ use crate::{
     api::StageResult,
     db::VersionRows,
     jobs::{BackupRequest, Ended, JobInput, RunRequest, Trouble, run_job},
-    reconcile::{checks::spec_problem, facts::ModelsView},
+    reconcile::{
+        checks::spec_problem,
+        facts::{ImageView, ModelsView, SchemaView},
+    },
 };
 use kube::ResourceExt;
-use proptest::prelude::*;
+use proptest::{prelude::*, strategy::ValueTree};
 use serde_json::{Value, json};
 
 fn text() -> impl Strategy<Value = String> {
@@ -33,20 +36,62 @@ fn spec() -> impl Strategy<Value = Value> {
     ]);
     let limit = prop::sample::select(vec![i32::MIN, -1, 0, 1, 3, i32::MAX]);
     let words = (text(), text(), text(), text());
-    let times = (duration(), duration(), duration(), duration());
-    let choices = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
+    let times = prop::collection::vec(duration(), 12);
+    let choices = prop::collection::vec(0..5usize, 24);
     (words, times, choices, limit, template).prop_map(|(words, times, choices, limit, template)| {
+        let mut choices = choices.into_iter();
+        let mut one_of = |list: &[Value]| list[choices.next().unwrap_or_default() % list.len()].clone();
+        let whens = || [json!("Never"), json!("OnHazard"), json!("Always")];
+        let pod = json!({ "containers": [{ "name": "dump", "image": "i" }] });
         let mut spec = json!({
-            "image": words.0, "targetRevision": words.1, "historyLimit": limit, "suspend": choices.0,
-            "database": { "urlFrom": { "secretKeyRef": { "name": "s", "key": "k" } }, "versionTable": words.2,
-                "probe": { "interval": times.0, "timeout": times.1 } },
-            "timeouts": { "lock": times.2, "run": times.3 },
-            "policy": { "downgrade": if choices.1 { "Allow" } else { "Deny" } },
-            "strategy": if choices.2 { "Stepwise" } else { "Together" },
-            "drift": { "mode": if choices.3 { "Models" } else { "Disabled" } },
+            "image": words.0, "targetRevision": words.1, "historyLimit": limit,
+            "suspend": one_of(&[json!(false), json!(true)]),
+            "imagePullPolicy": one_of(&[json!("Always"), json!("Never"), json!("IfNotPresent")]),
+            "database": {
+                "urlFrom": { "secretKeyRef": { "name": "s", "key": "k" } }, "versionTable": words.2,
+                "versionTableSchema": one_of(&[json!(null), json!("app"), json!("")]),
+                "driver": one_of(&[json!(null), json!("psycopg"), json!("")]),
+                "lock": one_of(&[json!("Database"), json!("Lease")]),
+                "urlEnv": one_of(&[json!([]), json!(["DATABASE_URL"]), json!(["", "="])]),
+                "probe": { "mode": one_of(&[json!("InProcess"), json!("Job")]), "interval": times[0], "timeout": times[1] },
+            },
+            "alembic": {
+                "config": one_of(&[json!(null), json!("alembic.ini"), json!("")]),
+                "workingDir": one_of(&[json!(null), json!("/app"), json!("..")]),
+                "command": one_of(&[json!([]), json!(["uv", "run", "python"]), json!([""])]),
+            },
+            "timeouts": { "lock": times[2], "statement": times[3], "run": times[4] },
+            "policy": {
+                "downgrade": one_of(&[json!("Allow"), json!("Deny")]),
+                "approval": { "mode": one_of(&[json!("Auto"), json!("OnHazard"), json!("Always"), json!("Never")]) },
+                "approvedPlan": one_of(&[json!(null), json!(""), json!("0123456789abcdef")]),
+                "hazards": { "allow": one_of(&[json!([]), json!([{ "code": "D01", "revision": "a", "reason": "r" }])]) },
+            },
+            "strategy": one_of(&[json!("Stepwise"), json!("Together")]),
+            "drift": {
+                "mode": one_of(&[json!("Models"), json!("Disabled"), json!("Snapshot"), json!("Replay")]),
+                "onDrift": one_of(&[json!("Report"), json!("Block")]), "interval": times[5], "timeout": times[6],
+                "exclude": one_of(&[json!([]), json!(["table x*"]), json!([""])]),
+                "acceptedFingerprint": one_of(&[json!(null), json!("f")]),
+            },
+            "retry": { "limit": limit },
+            "rehearsal": { "when": one_of(&whens()), "source": one_of(&[json!("Dump"), json!("History")]) },
+            "scratch": { "image": one_of(&[json!(null), json!("postgres:15"), json!("")]) },
+            "backup": { "when": one_of(&whens()), "timeout": times[7] },
+            "verify": {
+                "when": one_of(&whens()), "timeout": times[8], "command": one_of(&[json!([]), json!(["./smoke"])]),
+                "onFailure": one_of(&[json!("Hold"), json!("Downgrade")]),
+            },
         });
-        if choices.4 {
-            spec["adopt"] = json!({ "revision": words.3 });
+        match one_of(&[json!(0), json!(1), json!(2)]).as_u64() {
+            Some(0) => spec["backup"]["job"] = json!({ "template": { "spec": pod } }),
+            Some(1) => spec["backup"]["cnpg"] = json!({ "cluster": "main" }),
+            _ => {}
+        }
+        match one_of(&[json!(0), json!(1), json!(2)]).as_u64() {
+            Some(0) => spec["adopt"] = json!({ "revision": words.3, "verify": "Models" }),
+            Some(1) => spec["adopt"] = json!({ "revision": words.3, "from": "a" }),
+            _ => {}
         }
         if !template.is_null() {
             spec["podTemplate"] = json!({ "spec": template });
@@ -79,17 +124,59 @@ fn world() -> impl Strategy<Value = Facts> {
     let rows = prop::collection::btree_set(prop::sample::select(vec!["a", "b", "c", "zz", ""]), 0..3);
     let tables = prop::collection::vec(Just("users".to_owned()), 0..2);
     let ids = prop::sample::select(vec!["", "a", "a b", "a b c"]);
-    (rows, tables, ids, prop::option::of(state()), 0..3u8).prop_map(|(rows, tables, ids, run, view)| {
-        let rows = VersionRows::Rows(rows.into_iter().map(str::to_owned).collect());
-        let mut observed = stored(ids, "");
-        if let DatabaseView::Seen(snapshot) = &mut observed.database {
-            snapshot.rows = if view == 0 { VersionRows::NoTable } else { rows };
-            snapshot.tables = tables;
-        }
-        observed.models = ModelsView::Comparing(None);
-        observed.active = run.map(super::fixtures::run);
-        observed
-    })
+    let views = (0..6u8, 0..8u8, 0..5u8, 0..4u8);
+    let odd = (prop::option::of(prop::sample::select(vec!["1", "2"])), any::<bool>());
+    (rows, tables, ids, prop::option::of(state()), state(), views, odd).prop_map(
+        |(rows, tables, ids, run, waiting, (database, image, models, schema), (identity, read_only))| {
+            let rows = VersionRows::Rows(rows.into_iter().map(str::to_owned).collect());
+            let mut observed = stored(ids, "");
+            if let DatabaseView::Seen(snapshot) = &mut observed.database {
+                snapshot.rows = if database == 0 { VersionRows::NoTable } else { rows };
+                snapshot.tables = tables;
+                snapshot.identity = identity.map(str::to_owned);
+                snapshot.read_only = read_only;
+            }
+            let problem = || Problem::new(Reason::DatabaseUnreachable, "away");
+            let at_work = || JobView { record: wanted().record, ..job(waiting.clone()) };
+            match database {
+                1 => observed.database = DatabaseView::Failed(problem()),
+                2 => observed.database = DatabaseView::Busy,
+                3 => observed.database = DatabaseView::Looking(None),
+                _ => {}
+            }
+            match image {
+                0 => observed.image = ImageView::Absent,
+                1 => observed.image = ImageView::InProgressElsewhere,
+                2 => observed.image = ImageView::InProgress(at_work()),
+                3 => observed.image = ImageView::Failed { job: at_work(), problem: problem() },
+                4 => {
+                    let image = super::fixtures::image("shop@sha256:1", ids);
+                    observed.image = ImageView::Reported { job: "shop-inspect".into(), image };
+                }
+                _ => {}
+            }
+            observed.models = match models {
+                0 => ModelsView::NotLooked,
+                1 => ModelsView::NotAtHeads,
+                2 => ModelsView::Failed(problem()),
+                _ => ModelsView::Comparing(None),
+            };
+            if schema == 0 {
+                observed.schema = SchemaView::Failed(problem());
+            }
+            observed.active = run.map(super::fixtures::run);
+            observed
+        },
+    )
+}
+
+/// Most specs are read: what nobody can read tries nothing.
+#[test]
+fn the_specs_that_are_tried_can_be_read() {
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let read = |runner: &mut _| spec().new_tree(runner).is_ok_and(|tree| with(&tree.current()).is_some());
+    let count = (0..200).filter(|_| read(&mut runner)).count();
+    assert!(count > 100, "{count} of 200");
 }
 
 fn with(spec: &Value) -> Option<DatabaseMigration> {
@@ -117,6 +204,13 @@ proptest! {
             prop_assert!(!deleted && !object.spec.suspend && spec_problem(&object.spec).is_none());
             prop_assert!(run.direction != "downgrade" || spec["policy"]["downgrade"] == "Allow");
             prop_assert!(record.from != record.to && record.to == run.end);
+            let rows_seen = matches!(observed.database, DatabaseView::Seen(_));
+            let known = matches!(observed.image, ImageView::Stored(_) | ImageView::Reported { .. });
+            prop_assert!(rows_seen && known);
+            if run.direction != "stamp" {
+                let mode = &spec["policy"]["approval"]["mode"];
+                prop_assert!(mode != "Always" && mode != "Never" && spec["rehearsal"]["when"] != "Always");
+            }
             let request = RunRequest::new(&object, record.clone(), run);
             let made = run_job(JobInput { object: &object, image: &record.image, scratch: None }, &request);
             prop_assert!(made.is_ok_and(|job| job.name_any().len() <= 63));
