@@ -48,7 +48,7 @@ pub fn held_by(holder: &str, mut lease: Lease, now: Timestamp) -> Lease {
     lease.labels_mut().insert(LABEL_LOCK.to_owned(), "database".to_owned());
     lease.spec = Some(LeaseSpec {
         lease_duration_seconds: Some(SECONDS),
-        acquire_time: before.acquire_time.clone().filter(|_| same).or_else(|| Some(MicroTime(now))),
+        acquire_time: before.acquire_time.clone().filter(|_| same).or(Some(MicroTime(now))),
         renew_time: Some(MicroTime(now)),
         lease_transitions: Some(transitions),
         holder_identity: Some(holder.to_owned()),
