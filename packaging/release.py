@@ -63,8 +63,8 @@ def build(arch, zig, built):
         raise SystemExit(f"{arch}: Rust's target is not installed: rustup target add {sbom.TARGETS[arch]}")
     run("tests/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *ZIG)
     folder = output("tests/python", "-c", "import ziglang, os; print(os.path.dirname(ziglang.__file__))")
-    programs = output("tests/python", "-c", "import sysconfig; print(sysconfig.get_path('scripts'))")
-    path = f"{programs}:{folder}:{os.environ['PATH']}"
+    scripts = output("tests/python", "-c", "import sysconfig; print(sysconfig.get_path('scripts'))")
+    path = f"{scripts}:{folder}:{os.environ['PATH']}"
     target = sbom.TARGETS[arch]
     run("cargo-zigbuild", "zigbuild", "--release", "--locked", "--bins", "--target", f"{target}.{GLIBC}", env={**os.environ, "PATH": path})
     return [TARGET / target / "release" / name for name in programs()]

@@ -17,8 +17,9 @@ LEFT_OUT = {
     r"delete (crd|dbmigrations --all)": "would end every other test",
     r"dbmigration revision": "tests/e2e/test_next_revision.py does it",
 }
-# These are only tried, as two pages may write the same. A Deployment is made, since the next line changes it.
-TRIED = re.compile(r"kubectl (-n \S+ )?(apply|create (?!deployment))")
+# These are only tried: two pages may write the same, and another shard would leave the object alone. A Deployment is made, since the next
+# line changes it.
+TRIED = re.compile(r"kubectl (-n \S+ )?(apply|label|create (?!deployment))")
 
 
 def printed(page):
