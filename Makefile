@@ -58,8 +58,7 @@ test-chart: ## Test what the chart renders and refuses
 	$(SUDO) $(PYTEST) tests/chart -q
 
 .PHONY: test-page
-test-page: toolchain ## Test the page of the kubectl plugin in a real Chromium (UPDATE=1 takes the book's pictures anew)
-	$(CARGO) build --locked --bin kubectl-dbmigration
+test-page: $(BINARY) ## Test the page of the kubectl plugin in a real Chromium (UPDATE=1 takes the book's pictures anew)
 	$(SUDO) $(PYTEST) tests/page -q
 
 .PHONY: test-e2e

@@ -22,7 +22,7 @@ import zlib
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-PLUGIN = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug" / "kubectl-dbmigration"
+PLUGIN = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release" / "kubectl-dbmigration"
 PICTURES = ROOT / "target" / "page"
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync", "--hide-scrollbars", "--enable-logging=stderr"]
