@@ -1,10 +1,11 @@
 //! What must be the same in the end, whatever happened on the way. No network.
 
 use super::{Cluster, PATIENCE, QUIET};
-use crate::common::connection::ELECTION;
+use alembic_operator::api::LABEL_LOCK;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use tokio::time::Instant;
+
 impl Cluster {
     /// Waits until nobody has written anything for a long while.
     pub async fn settled(&self) {
@@ -24,7 +25,8 @@ impl Cluster {
     pub fn end(&self) -> BTreeMap<String, Value> {
         let mut end = BTreeMap::new();
         for (key, object) in self.store.all() {
-            if key.resource.starts_with("events") || key.name == ELECTION {
+            let elects = key.resource.starts_with("leases") && object["metadata"]["labels"].get(LABEL_LOCK).is_none();
+            if key.resource.starts_with("events") || elects {
                 continue;
             }
             let mut object = (*object).clone();

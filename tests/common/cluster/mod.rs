@@ -15,7 +15,7 @@ use super::{
     strikes::{Counts, Fault, Plan, Strike},
 };
 use alembic_operator::{
-    api::Defaults,
+    api::{Defaults, LABEL_LOCK},
     backoff::BackOff,
     controller,
     lease::{Candidate, Claim},
@@ -200,7 +200,7 @@ impl Cluster {
                     return work(Claim::default()).await;
                 }
                 // A leader that has lost ends, and the kubelet starts it again.
-                let candidate = Candidate::new(client.clone(), ELECTION, &identity, clock);
+                let candidate = Candidate::new(client.clone(), &shard.named(ELECTION), &identity, clock);
                 candidate.lead(CancellationToken::new(), work).await;
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
@@ -229,8 +229,8 @@ impl Cluster {
     /// The Leases that stand for the lock of a database.
     pub fn locks(&self) -> Vec<String> {
         let leases = self.store.list("leases.coordination.k8s.io", None, u64::MAX);
-        let names = leases.iter().filter_map(|lease| lease["metadata"]["name"].as_str().map(str::to_owned));
-        names.filter(|name| name != ELECTION).collect()
+        let locks = leases.iter().filter(|lease| lease["metadata"]["labels"].get(LABEL_LOCK).is_some());
+        locks.filter_map(|lease| lease["metadata"]["name"].as_str().map(str::to_owned)).collect()
     }
 }
 
