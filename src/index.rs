@@ -2,7 +2,7 @@
 
 use crate::{
     api::{LABEL_ACTION, LABEL_INSPECTION, LABEL_OBJECT},
-    jobs::{JobRecord, Kind, Request, has_begun, is_finished},
+    jobs::{JobRecord, Kind, Request, has_begun, has_ended, is_finished},
     zlib,
 };
 use flate2::Compression;
@@ -214,8 +214,7 @@ pub fn job_works(job: &Job) -> bool {
 
 /// Whether a pod has not ended.
 pub fn pod_works(pod: &Pod) -> bool {
-    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
-    !matches!(phase, Some("Succeeded" | "Failed"))
+    !pod.status.as_ref().is_some_and(has_ended)
 }
 
 #[cfg(test)]

@@ -46,7 +46,7 @@ pub use inspection::{Implementation, Inspected, Inspection, InspectionError, Rev
 pub use job::{JobInput, JobRequest, has_begun, is_finished, is_made_here, job_condition, own_metadata};
 pub use names::{label_value, own_name, short_hash};
 pub use pinned::pinned;
-pub use pod::{Ended, PodState, Trouble, is_replaced, pod_state, state_of_pod};
+pub use pod::{Ended, PodState, Trouble, has_ended, is_replaced, pod_state, state_of_pod};
 pub use pod_gate::{GRAPH_FILE, GateGraph, GateWrite, PodGate, STATE_FILE};
 pub use pod_template::{FIELD as POD_TEMPLATE_FIELD, PodTemplateError, check as check_pod_template};
 pub use probe::{ProbeRequest, probe_request, probed};

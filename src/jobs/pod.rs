@@ -7,7 +7,7 @@ use crate::{
 };
 use k8s_openapi::api::{
     batch::v1::Job,
-    core::v1::{ContainerStateTerminated, ContainerStatus, Pod},
+    core::v1::{ContainerStateTerminated, ContainerStatus, Pod, PodStatus},
 };
 use k8s_openapi::jiff::Timestamp;
 
@@ -115,6 +115,11 @@ pub fn pod_state(pod: &Pod) -> PodState {
     }
 }
 
+/// Whether none of a pod's containers will run again.
+pub fn has_ended(status: &PodStatus) -> bool {
+    matches!(status.phase.as_deref(), Some("Failed" | "Succeeded"))
+}
+
 fn own_state(pod: &Pod) -> PodState {
     let Some(status) = &pod.status else { return PodState::Waiting };
     let container = status.container_statuses.iter().flatten().find(|c| c.name == CONTAINER);
@@ -123,7 +128,7 @@ fn own_state(pod: &Pod) -> PodState {
         return PodState::Ended(ended_container(container, ended, status.reason.as_deref()));
     }
     // Evicted, preempted or refused by the kubelet before the container ran.
-    if matches!(status.phase.as_deref(), Some("Failed" | "Succeeded")) {
+    if has_ended(status) {
         let reason = status.reason.as_deref().map(|r| clean(r, 64));
         let message = status.message.as_deref().map(|m| clean(m, 300));
         let reason = [reason, message].into_iter().flatten().collect::<Vec<_>>().join(": ");

@@ -3,7 +3,7 @@
 mod needed;
 mod schema;
 
-pub use needed::{image_of_models, is_pending, needs_other_images, ran_before, version_table};
+pub use needed::{image_of_models, is_pending, needs_older_models, needs_other_images, ran_before, version_table};
 pub use schema::{Due, Replay, comparison, reason, replay};
 
 use super::facts::{DatabaseView, JobView, ModelsView};

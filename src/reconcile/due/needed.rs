@@ -59,22 +59,23 @@ pub fn needs_other_images(object: &DatabaseMigration, facts: &Facts) -> bool {
     !known || target.is_ok_and(|target| graph.resolve_target(&target).is_err())
 }
 
-/// The image whose models the tables should have: models are of the newest revision. While another one is to be deployed and
-/// drift would hold it up, that is one of `before`.
+/// Whether the models of an image that ran before may be those that the tables should have: models are of the newest revision,
+/// and drift would hold up another image that is to be deployed.
+pub fn needs_older_models(object: &DatabaseMigration, image: &Inspected, rows: &BTreeSet<String>) -> bool {
+    object.spec.drift.on_drift == OnDrift::Block && !has_models_of(image, rows)
+}
+
+/// The image whose models the tables should have: the one that is to be deployed, or one of `before`.
 pub fn image_of_models(
-    object: &DatabaseMigration,
     image: &Arc<Inspected>,
     rows: &BTreeSet<String>,
-    before: impl FnOnce() -> Vec<Arc<Inspected>>,
+    before: Vec<Arc<Inspected>>,
 ) -> Option<Arc<Inspected>> {
-    let at_heads = |image: &Arc<Inspected>| {
-        image.graph.as_ref().is_ok_and(|graph| rows.iter().eq(&BTreeSet::from_iter(graph.heads())))
-    };
-    if at_heads(image) {
-        return Some(image.clone());
-    }
-    let before = if object.spec.drift.on_drift == OnDrift::Block { before() } else { Vec::new() };
-    before.into_iter().find(at_heads)
+    std::iter::once(image.clone()).chain(before).find(|image| has_models_of(image, rows))
+}
+
+fn has_models_of(image: &Inspected, rows: &BTreeSet<String>) -> bool {
+    image.graph.as_ref().is_ok_and(|graph| rows.iter().eq(&BTreeSet::from_iter(graph.heads())))
 }
 
 #[cfg(test)]
@@ -180,7 +181,8 @@ mod tests {
     fn models_are_those_of_the_rows() {
         let (old, new) = (image("shop@0", "a"), image("shop@1", "a b"));
         let name = |object: &DatabaseMigration, rows: &str| {
-            image_of_models(object, &new, &set(rows), || vec![old.clone()]).map(|image| image.image.clone())
+            let before = needs_older_models(object, &new, &set(rows)).then(|| old.clone());
+            image_of_models(&new, &set(rows), before.into_iter().collect()).map(|image| image.image.clone())
         };
         let mut object = object("head");
         assert_eq!(name(&object, "b").as_deref(), Some("shop@1"));

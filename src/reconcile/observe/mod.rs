@@ -141,8 +141,11 @@ async fn by_models(object: &DatabaseMigration, context: &Context, facts: &mut Fa
         return Ok(());
     };
     let VersionRows::Rows(rows) = &snapshot.rows else { return Ok(()) };
-    let before = image::remembered(object, context).await?;
-    let Some(image) = due::image_of_models(object, image, rows, || before) else {
+    let before = match due::needs_older_models(object, image, rows) {
+        true => image::remembered(object, context).await?,
+        false => Vec::new(),
+    };
+    let Some(image) = due::image_of_models(image, rows, before) else {
         facts.models = ModelsView::NotAtHeads;
         facts.obsolete.extend(all);
         return Ok(());
