@@ -11,7 +11,7 @@ pub use fingerprint::{FingerprintArgs, fingerprint};
 pub use lint::{LintArgs, execute as lint};
 
 use crate::{
-    api::{DatabaseMigration, MANAGER},
+    api::{DatabaseMigration, DatabaseMigrationSet, MANAGER},
     backoff::BackOff,
     controller,
     db::{AllowedHost, AllowedHosts, Network},
@@ -24,7 +24,10 @@ use crate::{
 };
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
-use k8s_openapi::{apiextensions_apiserver::pkg::apis::apiextensions::v1::JSON, jiff::Timestamp};
+use k8s_openapi::{
+    apiextensions_apiserver::pkg::apis::apiextensions::v1::{CustomResourceDefinition, JSON},
+    jiff::Timestamp,
+};
 use kube::{
     Client, CustomResourceExt,
     runtime::events::{Recorder, Reporter},
@@ -50,7 +53,7 @@ pub struct Cli {
 enum Command {
     /// Run the operator.
     Run(RunArgs),
-    /// Print the CustomResourceDefinition.
+    /// Print the CustomResourceDefinitions.
     Crd,
     /// Print the fingerprint of a database's schema, or how the schema differs from an earlier one (exit code 3).
     Fingerprint(fingerprint::FingerprintArgs),
@@ -116,7 +119,7 @@ impl Cli {
     /// Does what was asked.
     pub fn execute(self) -> anyhow::Result<ExitCode> {
         match self.command {
-            Command::Crd => print(&crd()?),
+            Command::Crd => print(&format!("{}---\n{}", crd()?, set_crd()?)),
             Command::Fingerprint(args) => fingerprint::execute(args),
             Command::Probe(args) => probe::execute(args),
             Command::Lint(args) => lint::execute(&args).map(ExitCode::from),
@@ -139,9 +142,17 @@ fn print(text: &str) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The CustomResourceDefinition as YAML.
+/// The CustomResourceDefinition of a DatabaseMigration as YAML.
 pub fn crd() -> Result<String, serde_yaml::Error> {
-    let mut crd = DatabaseMigration::crd();
+    definition(DatabaseMigration::crd())
+}
+
+/// The CustomResourceDefinition of a DatabaseMigrationSet as YAML.
+pub fn set_crd() -> Result<String, serde_yaml::Error> {
+    definition(DatabaseMigrationSet::crd())
+}
+
+fn definition(mut crd: CustomResourceDefinition) -> Result<String, serde_yaml::Error> {
     // kstatus takes an object without a status for one that is done: a pipeline that waits would go on before the operator
     // has seen it. No generation is -1.
     let schemas =

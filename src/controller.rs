@@ -4,6 +4,7 @@ use crate::{
     api::{self, DatabaseMigration, LABEL_INSPECTION, LABEL_MANAGED_BY, LABEL_OBJECT, MANAGER, Watched},
     backoff::WatchBackOff,
     error::{Class, Error},
+    fleet,
     http::Synced,
     index::{Indexed, inspection_keys, job_keys, job_works, pod_keys, pod_works},
     reconcile::{Context, Process, Room, Stores, clear_orphans, failed, reconcile, unreadable},
@@ -36,7 +37,8 @@ use serde::{Serialize, de::DeserializeOwned};
 use std::{collections::BTreeSet, fmt::Debug, panic::AssertUnwindSafe, sync::Arc, sync::atomic::Ordering};
 use tokio_util::sync::CancellationToken;
 
-type Watch<K> = BoxStream<'static, Result<K, watcher::Error>>;
+/// A watch whose errors have been told.
+pub type Watch<K> = BoxStream<'static, Result<K, watcher::Error>>;
 
 /// Runs until told to stop: one controller for each namespace, or one for the whole cluster when none is named.
 pub async fn run(
@@ -81,6 +83,7 @@ struct Scope {
     inspection_watch: Watch<ConfigMap>,
     /// Objects that may start a run now.
     calls: UnboundedReceiver<ObjectRef<Watched>>,
+    sets: fleet::Scope,
 }
 
 impl Scope {
@@ -107,7 +110,8 @@ impl Scope {
         process.line.watch(Room { jobs: jobs.clone(), pods: pods.clone(), objects: objects.clone(), call });
         let stores = Stores { jobs, pods, inspections, lists: [jobs_filled, pods_filled, inspections_filled] };
         let context = Arc::new(Context { client: client.clone(), stores, process });
-        Self { context, objects, objects_filled, object_watch, job_watch, pod_watch, inspection_watch, calls }
+        let sets = fleet::Scope::new(client, namespace, &context);
+        Self { context, objects, objects_filled, object_watch, job_watch, pod_watch, inspection_watch, calls, sets }
     }
 
     async fn run(self, concurrency: u16, stop: CancellationToken) {
@@ -125,10 +129,13 @@ impl Scope {
             .graceful_shutdown_on(async move { stopped.cancelled().await })
             .run(guarded, failed, self.context)
             .for_each(|outcome| async move { log(outcome) });
-        tokio::select! {
-            () = passes => {}
-            () = orphans => {}
-        }
+        let objects = async {
+            tokio::select! {
+                () = passes => {}
+                () = orphans => {}
+            }
+        };
+        tokio::join!(objects, self.sets.run(stop));
     }
 }
 
@@ -138,7 +145,7 @@ fn heard<K>(context: &Arc<Context>) -> impl FnMut(&K) + Send + 'static {
     move |_| process.line.heard()
 }
 
-fn api<K>(client: &Client, namespace: Option<&str>) -> Api<K>
+pub(crate) fn api<K>(client: &Client, namespace: Option<&str>) -> Api<K>
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
 {
@@ -171,7 +178,7 @@ fn objects(
 }
 
 /// What happens to the objects with some labels.
-fn events<K>(
+pub(crate) fn events<K>(
     api: Api<K>,
     labels: String,
 ) -> impl Stream<Item = Result<watcher::Event<K>, watcher::Error>> + Send + 'static
@@ -181,11 +188,14 @@ where
     watcher(api, watcher::Config::default().labels(&labels).page_size(PAGE))
 }
 
-/// The objects' store, which passes are made from, the stream that fills it as it is polled, and a token that is cancelled once the
+/// A store of objects, which passes are made from, the stream that fills it as it is polled, and a token that is cancelled once the
 /// first list is in it (`Store::wait_until_ready` wakes only the last of several waiters).
-fn watch_objects(
-    events: impl Stream<Item = Result<watcher::Event<Watched>, watcher::Error>> + Send + 'static,
-) -> (Store<Watched>, Watch<Watched>, CancellationToken) {
+pub(crate) fn watch_objects<K>(
+    events: impl Stream<Item = Result<watcher::Event<K>, watcher::Error>> + Send + 'static,
+) -> (Store<K>, Watch<K>, CancellationToken)
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + 'static,
+{
     let (store, writer) = reflector::store();
     let filled = CancellationToken::new();
     let stream = events.backoff(WatchBackOff::default()).reflect(writer).inspect(first_list(&filled)).touched_objects();
@@ -194,7 +204,7 @@ fn watch_objects(
 
 /// The same for what the operator makes. What nobody reads is dropped before it is stored: managed fields decode to five times the
 /// size of everything else.
-fn watch<K>(
+pub(crate) fn watch<K>(
     events: impl Stream<Item = Result<watcher::Event<K>, watcher::Error>> + Send + 'static,
     prune: fn(&mut K),
     indexed: Indexed<K>,
@@ -243,7 +253,7 @@ fn log_errors<K: Resource<DynamicType = ()>>(
     })
 }
 
-fn prune_job(job: &mut Job) {
+pub(crate) fn prune_job(job: &mut Job) {
     // Whether its pod is replaced, and whether it may begin, is all that is asked of it.
     job.spec = job.spec.take().map(|JobSpec { pod_failure_policy, suspend, .. }| JobSpec {
         pod_failure_policy,
@@ -252,7 +262,7 @@ fn prune_job(job: &mut Job) {
     });
 }
 
-fn prune_pod(pod: &mut Pod) {
+pub(crate) fn prune_pod(pod: &mut Pod) {
     pod.spec = None;
     let Some(status) = &mut pod.status else { return };
     (status.host_ip, status.host_ips, status.pod_ips, status.qos_class) = (None, None, None, None);

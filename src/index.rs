@@ -1,7 +1,7 @@
 //! Watched things found by what they belong to, so that a pass over one object does not walk those of all the others. No I/O.
 
 use crate::{
-    api::{LABEL_ACTION, LABEL_INSPECTION, LABEL_OBJECT},
+    api::{LABEL_ACTION, LABEL_INSPECTION, LABEL_OBJECT, LABEL_SET},
     jobs::{JobRecord, Kind, Request, has_begun, has_ended, is_finished},
     zlib,
 };
@@ -172,6 +172,11 @@ pub fn object_key(namespace: &str, name: &str) -> String {
     format!("object {namespace}/{name}")
 }
 
+/// The key of the Jobs of a set.
+pub fn set_key(namespace: &str, name: &str) -> String {
+    format!("set {namespace}/{name}")
+}
+
 /// The key of the Jobs that make an inspection, and of the ConfigMaps that hold it.
 pub fn inspection_key(namespace: &str, key: &str) -> String {
     format!("inspection {namespace}/{key}")
@@ -191,9 +196,10 @@ pub fn job_keys(job: &Job) -> Vec<String> {
         Some(Request::Inspect { inspection }) => Some(inspection_key(&namespace, &inspection)),
         _ => None,
     };
+    let set = job.annotations().get(LABEL_SET).map(|name| set_key(&namespace, name));
     let runs = job.labels().get(LABEL_ACTION).is_some_and(|action| action == Kind::Run.as_str());
     let at_work = (runs && has_begun(job) && !is_finished(job)).then(|| AT_WORK.to_owned());
-    object.into_iter().chain(inspection).chain(at_work).collect()
+    object.into_iter().chain(inspection).chain(set).chain(at_work).collect()
 }
 
 /// The UIDs of the Jobs that a pod is of.

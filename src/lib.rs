@@ -7,6 +7,7 @@ pub mod cli;
 pub mod controller;
 pub mod db;
 pub mod error;
+pub mod fleet;
 pub mod http;
 pub mod index;
 pub mod jobs;

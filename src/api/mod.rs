@@ -1,10 +1,11 @@
-//! The `DatabaseMigration` resource: its types, names and reasons; no I/O. The CRD in `crds/` is generated from here.
+//! The `DatabaseMigration` and `DatabaseMigrationSet` resources: their types, names and reasons; no I/O. The CRDs in `crds/` are generated from here.
 
 mod defaults;
 mod duration;
 mod people;
 mod reasons;
 mod schema;
+mod set;
 mod spec;
 mod stages;
 mod status;
@@ -14,6 +15,7 @@ pub use defaults::{Defaults, Enforce, read, read_effective};
 pub use duration::{DurationField, duration_problem, parse_duration};
 pub use people::RunApproval;
 pub use reasons::{Problem, Reason, ReasonKind};
+pub use set::*;
 pub use spec::*;
 pub use stages::*;
 pub use status::*;
@@ -41,6 +43,11 @@ pub const LABEL_INSPECTION: &str = "alembic-operator.dev/inspection";
 
 /// Label on the Leases that stand for the lock of a database.
 pub const LABEL_LOCK: &str = "alembic-operator.dev/lock";
+/// Label on what is made for a set, beside its Jobs and pods the ConfigMaps with its targets: the set's name, cut to the length of a
+/// label. The annotation of the same key has the whole name.
+pub const LABEL_SET: &str = "alembic-operator.dev/set";
+/// On a set: `NUMBER/WAVE`, the rollout and the wave after which the next one may begin.
+pub const ANNOTATION_PROMOTE: &str = "alembic-operator.dev/promote";
 
 /// A new value asks for a retry now; echoed in `status.lastHandledReconcileAt`.
 pub const ANNOTATION_REQUESTED_AT: &str = "alembic-operator.dev/requestedAt";

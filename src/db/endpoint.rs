@@ -199,6 +199,11 @@ impl Endpoint {
         Self { allowed: Some(hosts), ..self }
     }
 
+    /// The same server, and another database on it.
+    pub fn in_database(self, database: &str) -> Self {
+        Self { database: database.to_owned(), ..self }
+    }
+
     pub fn dialect(&self) -> Dialect {
         self.dialect
     }

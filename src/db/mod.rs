@@ -6,6 +6,7 @@ mod endpoint;
 mod engines;
 mod error;
 mod fingerprint;
+pub mod fleet;
 mod hosts;
 mod parameters;
 mod relay;

@@ -18,7 +18,7 @@ use crate::{
 use k8s_openapi::api::batch::v1::Job;
 
 /// An inspection that takes longer hangs, in a prompt or in a connection.
-const DEADLINE: i64 = 15 * 60;
+pub const DEADLINE: i64 = 15 * 60;
 
 /// The inspection that an object needs now.
 #[derive(Clone, Debug, PartialEq)]

@@ -112,21 +112,28 @@ pub(super) fn job(
         annotations: Some(annotations(object, record)?),
         ..own_metadata(object, record.name(object))
     };
-    Ok(Job {
-        metadata,
-        spec: Some(JobSpec {
-            backoff_limit: Some(0),
-            completions: Some(1),
-            parallelism: Some(1),
-            // With the default, a pod that is being deleted would be replaced while it still runs.
-            pod_replacement_policy: Some("Failed".to_owned()),
-            pod_failure_policy: kind.traits().replaces_disrupted.then(replace_disrupted),
-            suspend: (kind == Kind::Run).then_some(true),
-            template,
-            ..JobSpec::default()
-        }),
-        status: None,
-    })
+    Ok(Job { metadata, spec: Some(once(kind.traits().replaces_disrupted, kind == Kind::Run, template)), status: None })
+}
+
+/// One pod, once.
+fn once(replaces: bool, suspended: bool, template: PodTemplateSpec) -> JobSpec {
+    JobSpec {
+        backoff_limit: Some(0),
+        completions: Some(1),
+        parallelism: Some(1),
+        // With the default, a pod that is being deleted would be replaced while it still runs.
+        pod_replacement_policy: Some("Failed".to_owned()),
+        pod_failure_policy: replaces.then(replace_disrupted),
+        suspend: suspended.then_some(true),
+        template,
+        ..JobSpec::default()
+    }
+}
+
+/// A Job that is suspended until its object's status knows it, and that no cascade of a deletion ends.
+pub(super) fn job_without_owner(namespace: Option<String>, name: String, template: PodTemplateSpec) -> Job {
+    let metadata = ObjectMeta { name: Some(name), namespace, ..ObjectMeta::default() };
+    Job { metadata, spec: Some(once(false, true, template)), status: None }
 }
 
 /// Whether a Job has ended, well or not.

@@ -2,6 +2,7 @@
 //! they report. A new kind is its file and what is said of it here. No I/O.
 
 mod backup;
+mod batch;
 mod compare;
 mod config_maps;
 mod copy;
@@ -34,6 +35,10 @@ mod users_pod;
 mod verify;
 
 pub use backup::{BACKUP_FIELD, BackupRequest, cnpg_backup, cnpg_object};
+pub use batch::{
+    BATCH, BatchRecord, BatchReport, BatchRequest, MemberEnd, MemberResult, as_of_the_set, batch_report,
+    set_inspection, set_labels,
+};
 pub use compare::{CompareRequest, compare_request, compared};
 pub use config_maps::{
     inspected_digest, inspected_image, inspection_config_map, inspection_key_of, lacks_owner, program_config_map,
@@ -41,7 +46,7 @@ pub use config_maps::{
 };
 pub use copy::VersionTableName;
 pub use frames::{FrameError, Frames, Joiner, MAX_PAYLOAD, hex};
-pub use inspect::{InspectRequest, inspect_frames, inspection_key, wanted};
+pub use inspect::{DEADLINE as INSPECT_DEADLINE, InspectRequest, inspect_frames, inspection_key, wanted};
 pub use inspection::{Implementation, Inspected, Inspection, InspectionError, Revision};
 pub use job::{JobInput, JobRequest, has_begun, is_finished, is_made_here, job_condition, own_metadata};
 pub use names::{label_value, own_name, short_hash};
@@ -66,7 +71,7 @@ pub use revision::{
 pub use run::{EndedRun, RunRequest, run_job, run_name};
 pub use scratch::Scratch;
 pub use stuck::{START_DEADLINE, initializing, is_slow, tells_why_stuck};
-pub use task::{Action, ConnectionTask, History, Limit, Reads, Run, Source, Task};
+pub use task::{Action, ConnectionTask, History, Limit, Member, Reads, Run, Source, Task};
 pub use users_pod::users_pod;
 pub use verify::{VERIFY_FIELD, VerifyRequest};
 

@@ -16,6 +16,7 @@ const FILES: &[(&str, &str)] = files![
     "alembic_operator_runner/__init__.py",
     "alembic_operator_runner/apart.py",
     "alembic_operator_runner/application.py",
+    "alembic_operator_runner/batch.py",
     "alembic_operator_runner/blame.py",
     "alembic_operator_runner/by_hand.py",
     "alembic_operator_runner/catalog.py",

@@ -40,6 +40,9 @@ pub struct Task {
     connection: Option<ConnectionTask>,
     version_table: Option<String>,
     version_table_schema: Option<String>,
+    /// In place of the one that the URL names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    database: Option<String>,
     /// Where the engine's own lock is not what keeps others away.
     #[serde(skip_serializing_if = "Option::is_none")]
     lock: Option<&'static str>,
@@ -63,6 +66,15 @@ pub enum Action {
     Merge(Merge),
     /// Take the database from one set of rows to another.
     Run(Run),
+    /// Take many databases there, each by a run of its own.
+    Batch {
+        #[serde(flatten)]
+        run: Run,
+        members: Vec<Member>,
+        workers: usize,
+        failures_left: usize,
+        x_of_each: Vec<String>,
+    },
     /// Do the same with a scratch database, and read the schema that comes of it.
     Replay {
         #[serde(flatten)]
@@ -77,6 +89,19 @@ pub enum Action {
         source: Source,
         history: Option<History>,
     },
+}
+
+/// A database of a batch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Member {
+    /// What it is called in the log.
+    pub name: String,
+    /// In place of the URL's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub database: Option<String>,
+    /// Of its version table.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schema: Option<String>,
 }
 
 /// How the scratch database of a rehearsal comes to the schema that the plan starts from.
@@ -193,6 +218,7 @@ impl Task {
             connection,
             version_table: spec.database.version_table.clone(),
             version_table_schema: spec.database.version_table_schema.clone(),
+            database: None,
             lock: (spec.database.lock == LockKind::Lease).then_some("lease"),
             scratch: None,
         }
@@ -201,6 +227,11 @@ impl Task {
     /// The same on a scratch database, whose URL has no secret in it.
     pub fn on_scratch(self) -> Self {
         Self { connection: None, driver: None, scratch: Some(MARK), ..self }
+    }
+
+    /// The same in another database of the server.
+    pub fn in_database(self, database: Option<String>) -> Self {
+        Self { database, ..self }
     }
 
     /// The value of the environment variable.

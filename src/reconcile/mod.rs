@@ -28,17 +28,26 @@ mod status;
 mod unreadable;
 mod unused;
 
-pub(crate) use checks::spec_problem;
+pub(crate) use act::as_manager;
+pub(crate) use checks::requested_at;
+pub(crate) use checks::{
+    Approval, Chosen, DatabaseId, Route, approval_of, choose, direction_name, plan_problem, spec_problem,
+};
 pub use checks::{Before, between, judge};
 pub use context::{Context, Process, Stores};
 pub use decide::{decide, rejected};
 pub use drift_schedule::DriftSchedule;
 pub use effects::{Decision, Effect, Next};
+pub(crate) use facts::{Facts as ObjectFacts, ImageView};
+pub(crate) use gates::limits;
 pub use inspections::InspectionCache;
 pub use line::{Limits, Line, Room};
+pub(crate) use observe::{database, image, jobs};
 pub use orphans::clear_orphans;
 pub use payloads::Payloads;
+pub(crate) use plan::hazard_summary;
 pub use servers::Servers;
+pub(crate) use servers::Turn;
 
 use self::{
     checks::refused,

@@ -92,7 +92,8 @@ fn also(also: &Also) -> String {
 }
 
 /// `1C 2H`; nothing where there is no hazard.
-fn hazard_summary(chosen: &Chosen) -> Option<String> {
+/// How many hazards of each severity a plan has.
+pub fn hazard_summary(chosen: &Chosen) -> Option<String> {
     let letters = [(Severity::Critical, 'C'), (Severity::High, 'H'), (Severity::Medium, 'M'), (Severity::Low, 'L')];
     let count = |severity| chosen.judged.report.findings.iter().filter(|f| f.severity == severity).count();
     let counts = letters.map(|(severity, letter)| (count(severity), letter));

@@ -3,14 +3,14 @@
 
 use super::context::Context;
 use crate::{
-    api::{DatabaseMigration, Watched, read},
+    api::{DatabaseMigration, DatabaseMigrationSet, Watched, read},
     call::call,
     error::Error,
     jobs::{inspected_image, inspection_key_of},
 };
 use k8s_openapi::{api::core::v1::ConfigMap, jiff::Timestamp};
 use kube::{
-    Api, ResourceExt,
+    Api, Resource, ResourceExt,
     api::{ApiResource, DeleteParams, DynamicObject, ListParams, Preconditions},
     runtime::reflector::Store,
 };
@@ -127,7 +127,9 @@ fn unused(mut maps: Vec<Arc<ConfigMap>>, uses: &Uses, now: Timestamp) -> Vec<Arc
             let remembered = uses.images.contains(image);
             uses.unknown || remembered && first_of_image || uses.keys.contains(key) && (remembered || first_of_key)
         });
-        !young && !used
+        // Those of a set go with it.
+        let of_a_set = map.owner_references().iter().any(|owner| owner.kind == DatabaseMigrationSet::kind(&()));
+        !young && !used && !of_a_set
     });
     maps
 }

@@ -152,7 +152,7 @@ def test_restricted_approval_is_in_the_policies_and_told_to_the_operator():
     assert "--approval-restricted" in pod(objects)["containers"][0]["args"]
     own = "system:serviceaccount:alembic-operator:alembic-operator"
     policies = {name: each["spec"] for (kind, name), each in objects.items() if kind == "ValidatingAdmissionPolicy"}
-    assert set(policies) == {f"alembic-operator-{name}" for name in ("approval", "made", "jobs")}
+    assert set(policies) == {f"alembic-operator-{name}" for name in ("approval", "approval-sets", "made", "jobs")}
     for name, policy in policies.items():
         assert policy["failurePolicy"] == "Fail" and own in policy["matchConditions"][0]["expression"] and "'kueue'" in policy["matchConditions"][0]["expression"]
         binding = objects["ValidatingAdmissionPolicyBinding", name]["spec"]

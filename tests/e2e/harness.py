@@ -172,7 +172,7 @@ def leaks(namespace):
     """Where a password of a namespace stands, but for its Secret: in its objects, in its pods' logs, and in the operator's."""
     found = {secret.get("data", {}).get("password") for secret in items("secrets", namespace)} - {None}
     passwords = {base64.b64decode(value).decode() for value in found}
-    kinds = ("dbm", "jobs", "pods", "configmaps", "events.events.k8s.io", "events")
+    kinds = ("dbm", "dbmset", "jobs", "pods", "configmaps", "events.events.k8s.io", "events")
     texts = {kind: json.dumps(items(kind, namespace), ensure_ascii=False) for kind in kinds}
     texts |= {pod["metadata"]["name"]: logs(pod) for where in (namespace, OPERATOR) for pod in items("pods", where)}
     return [f"{namespace}: {place}" for place, text in texts.items() if any(is_in(text, password) for password in passwords)]

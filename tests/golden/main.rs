@@ -34,6 +34,9 @@ fn the_crd_is_generated_from_the_types() {
     let crd = cli::crd().unwrap();
     generated("crds/alembic-operator.dev_databasemigrations.yaml", &crd);
     generated("charts/alembic-operator/files/crd.yaml", &crd);
+    let sets = cli::set_crd().unwrap();
+    generated("crds/alembic-operator.dev_databasemigrationsets.yaml", &sets);
+    generated("charts/alembic-operator/files/crd-sets.yaml", &sets);
 }
 
 /// What Kustomize has to know of the resource, wherever its schema names an image or another object.
@@ -118,10 +121,11 @@ fn kustomized(schema: &serde_json::Value, path: &str, places: &mut Vec<(&'static
 /// `kubectl explain` shows a sentence for every field.
 #[test]
 fn every_field_of_the_crd_is_documented() {
-    let crd: serde_json::Value = serde_yaml::from_str(&cli::crd().unwrap()).unwrap();
-    let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
     let mut bare = Vec::new();
-    undocumented(schema, "", &mut bare);
+    for crd in [cli::crd(), cli::set_crd()] {
+        let crd: serde_json::Value = serde_yaml::from_str(&crd.unwrap()).unwrap();
+        undocumented(&crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"], "", &mut bare);
+    }
     assert!(bare.is_empty(), "{bare:?}");
 }
 
@@ -139,7 +143,7 @@ fn undocumented(schema: &serde_json::Value, path: &str, bare: &mut Vec<String>) 
 /// API servers warn about the formats uint32 and uint64 on every apply.
 #[test]
 fn no_number_is_unsigned() {
-    assert!(!cli::crd().unwrap().contains("format: uint"));
+    assert!(!(cli::crd().unwrap() + &cli::set_crd().unwrap()).contains("format: uint"));
 }
 
 /// YAML reads some words as booleans, and the API server then knows no such value.

@@ -57,10 +57,10 @@ labels: {{- include "alembic-operator.labels" . | nindent 2 }}
 {{/* What the operator may do: Secrets are read by name and never listed, and no database is touched but through Jobs. */}}
 {{- define "alembic-operator.rules" -}}
 - apiGroups: [alembic-operator.dev]
-  resources: [databasemigrations]
+  resources: [databasemigrations, databasemigrationsets]
   verbs: [get, list, watch, patch]
 - apiGroups: [alembic-operator.dev]
-  resources: [databasemigrations/status]
+  resources: [databasemigrations/status, databasemigrationsets/status]
   verbs: [patch]
 # The Job of a run is created suspended; a patch releases it, and gives it its owner once it has ended.
 - apiGroups: [batch]

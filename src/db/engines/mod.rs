@@ -2,7 +2,7 @@
 //! I/O. What the runner does in each engine's own way is in `src/runner/alembic_operator_runner/engines`.
 
 mod mysql;
-mod postgresql;
+pub(super) mod postgresql;
 mod sqlite;
 
 use super::{Dialect, Endpoint, ProbeError, Schema, Sizes, Snapshot, VersionTable};

@@ -63,7 +63,7 @@ pub fn catalog_queries() -> BTreeMap<&'static str, String> {
 }
 
 /// What `work` finds on a connection of its own.
-async fn session<T>(
+pub(in crate::db) async fn session<T>(
     endpoint: &Endpoint,
     table: &VersionTable,
     timeout: Duration,
@@ -153,7 +153,7 @@ async fn read_catalog(connection: &mut PgConnection, table: &VersionTable) -> Re
 }
 
 /// How a transaction begins. A number of our own making, and no other text, goes into it.
-fn begin(timeout: Duration) -> String {
+pub(in crate::db) fn begin(timeout: Duration) -> String {
     BEGIN.replace("{milliseconds}", &timeout.as_millis().to_string())
 }
 
@@ -279,7 +279,7 @@ async fn set_role_and_path(connection: &mut PgConnection, endpoint: &Endpoint) -
 
 /// The table as an identifier, whatever characters it has; without a schema it is looked for along the search_path, as
 /// Alembic's has_table does.
-fn quoted(table: &VersionTable) -> String {
+pub(in crate::db) fn quoted(table: &VersionTable) -> String {
     let quote = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
     let schema = table.schema.as_deref().map(|schema| quote(schema) + ".").unwrap_or_default();
     schema + &quote(&table.name)

@@ -37,6 +37,11 @@ impl Approval {
 
 /// Judges by `spec.policy` and the annotations. An approval names a plan by its hash: of any other it says nothing.
 pub fn approval(object: &DatabaseMigration, chosen: &Chosen) -> Approval {
+    approval_of(object, chosen, "databasemigration")
+}
+
+/// The same; `resource` is what people approve by its annotation.
+pub fn approval_of(object: &DatabaseMigration, chosen: &Chosen, resource: &str) -> Approval {
     let policy = &object.spec.policy;
     let hash = &chosen.hash;
     if policy.approval.mode == ApprovalMode::Never {
@@ -58,7 +63,7 @@ pub fn approval(object: &DatabaseMigration, chosen: &Chosen) -> Approval {
         None => {}
     }
     let command = format!(
-        "kubectl annotate --overwrite -n {} databasemigration {} {ANNOTATION_APPROVE}={hash}",
+        "kubectl annotate --overwrite -n {} {resource} {} {ANNOTATION_APPROVE}={hash}",
         object.namespace().unwrap_or_default(),
         object.name_any(),
     );

@@ -20,7 +20,7 @@ mod stage;
 mod verify;
 
 pub use adopt::{Unmanaged, adoption, unmanaged};
-pub use approval::{Approval, approval, approver};
+pub use approval::{Approval, approval, approval_of, approver};
 pub use backup::{backup_progress, backup_request, not_required};
 pub use before::Before;
 pub use drift::{Drift, drift};

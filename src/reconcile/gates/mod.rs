@@ -16,6 +16,7 @@ pub use backup::{no_backup, surplus_stages};
 pub use cleared::Start;
 pub use rehearsal::old_rehearsals;
 pub use retry::repeats_by_itself;
+pub use start::limits;
 
 use super::{
     checks::{Chosen, plan_problem, requested_at},

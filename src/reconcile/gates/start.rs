@@ -2,7 +2,7 @@
 
 use super::{Cleared, Ctx, WITHOUT_POD, cleared::Start, retry};
 use crate::{
-    api::{AdoptVerify, DurationField, LockKind, Reason, RunRecord},
+    api::{AdoptVerify, DatabaseMigrationSpec, DurationField, LockKind, Reason, RunRecord},
     jobs::{Limit, Run, RunRequest, hex, run_name},
     reconcile::{
         checks::{approver, direction_name},
@@ -84,13 +84,19 @@ fn release_from(ctx: &Ctx) -> Option<Vec<String>> {
 }
 
 fn asked(ctx: &Ctx, transactional: bool) -> Run {
-    let lock = DurationField::Lock.of(&ctx.object.spec);
-    let statement = DurationField::Statement.of(&ctx.object.spec);
+    let models = ctx.plan.plan.direction == Direction::Stamp
+        && ctx.object.spec.adopt.as_ref().is_some_and(|a| a.verify == AdoptVerify::Models);
+    let (lock_wait, lock_timeout, statement_timeout) = limits(&ctx.object.spec, transactional);
+    ctx.plan.run(lock_wait, lock_timeout, statement_timeout, models)
+}
+
+/// How long a run waits for another migration, for the lock of a table, and for a statement.
+pub fn limits(spec: &DatabaseMigrationSpec, transactional: bool) -> (Duration, Limit, Option<Limit>) {
+    let lock = DurationField::Lock.of(spec);
+    let statement = DurationField::Statement.of(spec);
     // Stopped in the middle, the rest of what can't be rolled back would have to be done by hand.
     let limited = statement.is_some() || transactional;
     let lock_timeout = Limit::new(lock, DEFAULT_LOCK_TIMEOUT);
     let statement_timeout = limited.then(|| Limit::new(statement, DEFAULT_STATEMENT_TIMEOUT));
-    let models = ctx.plan.plan.direction == Direction::Stamp
-        && ctx.object.spec.adopt.as_ref().is_some_and(|a| a.verify == AdoptVerify::Models);
-    ctx.plan.run(lock.unwrap_or(DEFAULT_LOCK_WAIT), lock_timeout, statement_timeout, models)
+    (lock.unwrap_or(DEFAULT_LOCK_WAIT), lock_timeout, statement_timeout)
 }

@@ -206,7 +206,7 @@ async fn view(job: &Job, record: JobRecord, context: &Context) -> Result<JobView
 }
 
 /// How far the newest pod of a Job has come, and which it is.
-async fn state(job: &Job, kind: Kind, context: &Context) -> Result<(PodState, Option<PodRef>), Error> {
+pub async fn state(job: &Job, kind: Kind, context: &Context) -> Result<(PodState, Option<PodRef>), Error> {
     let uid = job.uid().unwrap_or_default();
     let mut pods = context.stores.pods.with_key(&uid);
     if pods.is_empty() && is_finished(job) {

@@ -1,9 +1,9 @@
 //! The look at the world that a decision is made on: Jobs, the Secret, the image's inspection, the database; does
 //! network I/O and changes nothing.
 
-mod database;
-mod image;
-mod jobs;
+pub(crate) mod database;
+pub(crate) mod image;
+pub(crate) mod jobs;
 mod rehearsals;
 mod schema;
 

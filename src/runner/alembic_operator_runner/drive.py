@@ -2,6 +2,7 @@
 
 import os
 
+from .batch import Batch
 from .blame import problem_of_run
 from .errors import error_text, error_trace
 from .frames import emit_frames, flush_standard_streams
@@ -24,6 +25,7 @@ from .url import know_old_name, set_url
 
 
 def drive(task, report, stopper, output):
+    report.update(action=task["action"])
     url = set_url(task, os.environ)
     prepare_process(task, os.environ)
     hide_environment(os.environ)
@@ -33,6 +35,10 @@ def drive(task, report, stopper, output):
     task["url"] = url
     if task.get("scratch"):
         await_server(url)
+    if task["action"] == "batch":
+        payload = Batch(task, report, lambda one, its: guarded(its, Stopper(), lambda stopper: drive(one, its, stopper, output))).perform()
+        report.update(state="done", **emit_frames(output, report.fields["nonce"], payload))
+        return
     if task["action"] == "rehearse":
         Rehearsal(task, report, stopper, url).perform(output)
         report.update(state="done")
@@ -56,13 +62,16 @@ def drive(task, report, stopper, output):
 def main():
     output = os.dup(1)
     report = Report(os.environ.pop("ALEMBIC_OPERATOR_TERMINATION_LOG", "/dev/termination-log"))
-    stopper = Stopper()
+    report.label = os.environ.pop("ALEMBIC_OPERATOR_LABEL", None)
+    return guarded(report, Stopper(), lambda stopper: drive(read_task(os.environ), report, stopper, output))
+
+
+def guarded(report, stopper, work):
+    """Whatever comes of the work is in the report; returns the exit code."""
     try:
-        task = read_task(os.environ)
-        report.fields["action"] = task["action"]
         report.write()
         stopper.install()
-        drive(task, report, stopper, output)
+        work(stopper)
     except Problem as problem:
         report.fail(problem)
         return 2 if problem.kind == "TaskUnusable" else EXIT_CODES[problem.state]

@@ -14,6 +14,7 @@ class Report:
     def __init__(self, path):
         self.path = os.path.abspath(path)
         self.size = 0
+        self.label = None  # which database its lines in the log are about, where there are many
         self.stderr = os.dup(2)
         self.fields = {
             "protocol": PROTOCOL,
@@ -69,7 +70,8 @@ class Report:
     def log(self, text, keep_end=False):
         """One write to the original standard error, which env.py cannot close or redirect."""
         try:
-            os.write(self.stderr, ("alembic-operator: %s\n" % clean(text, keep_end)).encode("utf-8"))
+            about = "[%s] " % self.label if self.label else ""
+            os.write(self.stderr, ("alembic-operator: %s%s\n" % (about, clean(text, keep_end))).encode("utf-8"))
         except OSError:
             pass
 

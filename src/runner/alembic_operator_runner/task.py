@@ -21,16 +21,26 @@ def read_task(environ):
         raise unusable_task("ALEMBIC_OPERATOR_TASK is not JSON: %s" % error)
     if not isinstance(task, dict) or task.get("protocol") != PROTOCOL:
         raise unusable_task("this runner speaks protocol %d; the operator and its runner are of different versions" % PROTOCOL)
-    if task.get("action") not in ("inspect", "probe", "compare", "revision", "merge", "run", "replay", "rehearse"):
+    if task.get("action") not in ("inspect", "probe", "compare", "revision", "merge", "run", "replay", "rehearse", "batch"):
         raise unusable_task("unknown action %r" % task.get("action"))
     wanted = {"from": list, "targets": list, "end": list, "steps": int, "steps_digest": str}
-    if task["action"] in RUNNING:
+    if task["action"] in RUNNING + ("batch",):
         wrong = [name for name, kind in wanted.items() if not isinstance(task.get(name), kind)]
         if wrong or task.get("direction") not in ("upgrade", "downgrade", "stamp"):
             raise unusable_task("the task lacks or mistypes: %s" % ", ".join(wrong or ["direction"]))
     if task["action"] == "rehearse":
         check_rehearsal(task)
+    if task["action"] == "batch":
+        check_batch(task)
     return task
+
+
+def check_batch(task):
+    """A batch is one plan for databases that are told by their names."""
+    members, numbers = task.get("members"), [task.get(name) for name in ("workers", "failures_left")]
+    named = isinstance(members, list) and members and all(isinstance(member, dict) and member.get("name") for member in members)
+    if not named or not all(isinstance(number, int) for number in numbers) or task["workers"] < 1:
+        raise unusable_task("a batch needs members, each with a name, and the numbers of workers and failures_left")
 
 
 def check_rehearsal(task):

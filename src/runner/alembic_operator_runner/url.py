@@ -31,6 +31,8 @@ def set_url(task, environ):
             raise Problem("InvalidUrl", "%s: this is %s; expected dialect+driver://user:password@host:port/database" % (names[0], form(url)))
     else:
         return None
+    if task.get("database"):
+        url = url_of_member(url, task["database"])
     SECRETS.add_url(url)
     known = with_driver(url, task.get("driver"))
     SECRETS.add_url(known)
@@ -89,3 +91,19 @@ def with_driver(url, driver):
     if driver and not plus:
         plus, own = "+", driver
     return name + plus + own + separator + rest
+
+
+def url_of_member(url, database):
+    """The URL of another database of the same server."""
+    if not database or not url:
+        return url
+    try:
+        from sqlalchemy.engine.url import make_url
+    except ImportError:  # what is missing is said a little later
+        return url
+    know_old_name()
+    parsed = make_url(url)
+    if hasattr(parsed, "set"):
+        return parsed.set(database=database).render_as_string(hide_password=False)
+    parsed.database = database  # SQLAlchemy 1.3
+    return str(parsed)

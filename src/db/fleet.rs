@@ -1,0 +1,231 @@
+//! The look at many schemas on one connection, and the listing of schemas and databases; does network I/O. PostgreSQL alone.
+
+use super::{
+    Dialect, Endpoint, ProbeError, RowFault, Sizes, VersionRows, VersionTable,
+    engines::postgresql::{begin, quoted, session},
+    error::Failure,
+    rows::version_rows,
+};
+use sqlx::{AssertSqlSafe, Executor, Row, postgres::PgConnection};
+use std::{collections::BTreeMap, time::Duration};
+
+const SCHEMAS: &str = include_str!("sql/postgres_schemas.sql");
+const DATABASES: &str = include_str!("sql/postgres_databases.sql");
+const TABLES: &str = include_str!("sql/postgres_schema_tables.sql");
+const SIZES: &str = include_str!("sql/postgres_schema_sizes.sql");
+
+/// Targets that one source may have.
+pub const MOST_TARGETS: usize = 10_000;
+/// Schemas whose rows one statement reads.
+const TOGETHER: usize = 500;
+
+/// What is listed on a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listed {
+    Schemas,
+    Databases,
+}
+
+/// What was read of a schema.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SchemaRows {
+    pub rows: Result<VersionRows, String>,
+    /// Whether it has tables beside the version table.
+    pub tables: bool,
+}
+
+/// What was read of many schemas.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SchemasLook {
+    /// By name; what is not there is gone.
+    pub schemas: BTreeMap<String, SchemaRows>,
+    pub sizes: Sizes,
+    pub server_version: String,
+}
+
+/// Whether the operator can look at many databases of this kind.
+pub fn is_listed(endpoint: &Endpoint) -> bool {
+    endpoint.dialect == Dialect::Postgresql
+}
+
+fn no_table() -> VersionTable {
+    VersionTable { schema: None, name: "alembic_version".to_owned(), measure: false }
+}
+
+/// The names on a server that match a regular expression of the server's.
+pub async fn list(
+    endpoint: &Endpoint,
+    what: Listed,
+    pattern: &str,
+    timeout: Duration,
+) -> Result<Vec<String>, ProbeError> {
+    let query = match what {
+        Listed::Schemas => SCHEMAS,
+        Listed::Databases => DATABASES,
+    };
+    let table = no_table();
+    let look = session(endpoint, &table, timeout, async |connection: &mut PgConnection| {
+        connection.execute(AssertSqlSafe(begin(timeout))).await?;
+        let rows = sqlx::query(query).persistent(false).bind(pattern).fetch_all(connection).await?;
+        Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<Vec<String>, _>>()?)
+    });
+    super::in_time(endpoint, timeout, look).await
+}
+
+/// The rows of a query of the user's, each by its columns as text. It runs in a read-only transaction with a limit of time.
+pub async fn query(
+    endpoint: &Endpoint,
+    sql: &str,
+    timeout: Duration,
+) -> Result<Vec<BTreeMap<String, String>>, ProbeError> {
+    // One statement, whose columns become text whatever they are.
+    let text = format!(
+        "SELECT pg_catalog.row_to_json(t)::text FROM ({}\n) AS t LIMIT {}",
+        sql.trim_end().trim_end_matches(';'),
+        MOST_TARGETS + 1
+    );
+    let table = no_table();
+    let look = session(endpoint, &table, timeout, async |connection: &mut PgConnection| {
+        connection.execute(AssertSqlSafe(begin(timeout))).await?;
+        let rows = sqlx::query(AssertSqlSafe(text)).persistent(false).fetch_all(connection).await?;
+        let texts = rows.iter().map(|row| row.try_get(0)).collect::<Result<Vec<String>, _>>()?;
+        Ok(texts.iter().map(|text| columns(text)).collect())
+    });
+    super::in_time(endpoint, timeout, look).await
+}
+
+fn columns(json: &str) -> BTreeMap<String, String> {
+    let row: serde_json::Map<String, serde_json::Value> = serde_json::from_str(json).unwrap_or_default();
+    let text = |value: serde_json::Value| match value {
+        serde_json::Value::Null => None,
+        serde_json::Value::String(text) => Some(text),
+        other => Some(other.to_string()),
+    };
+    row.into_iter().filter_map(|(name, value)| Some((name, text(value)?))).collect()
+}
+
+/// Reads the version rows of many schemas on one connection.
+pub async fn schemas(
+    endpoint: &Endpoint,
+    version_table: &str,
+    names: &[String],
+    timeout: Duration,
+) -> Result<SchemasLook, ProbeError> {
+    let table = VersionTable { schema: None, name: version_table.to_owned(), measure: false };
+    let look = session(endpoint, &table, timeout, async |connection: &mut PgConnection| {
+        connection.execute(AssertSqlSafe(begin(timeout))).await?;
+        read(connection, version_table, names, timeout).await
+    });
+    super::in_time(endpoint, timeout, look).await
+}
+
+async fn read(
+    connection: &mut PgConnection,
+    version_table: &str,
+    names: &[String],
+    timeout: Duration,
+) -> Result<SchemasLook, Failure> {
+    let mut look = SchemasLook::default();
+    let mut versioned: Vec<String> = Vec::new();
+    let found =
+        sqlx::query(TABLES).persistent(false).bind(names).bind(version_table).fetch_all(&mut *connection).await?;
+    for row in found {
+        let (name, has_table, tables): (String, bool, bool) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+        let rows = if has_table { Ok(VersionRows::Rows(Default::default())) } else { Ok(VersionRows::NoTable) };
+        versioned.extend(has_table.then(|| name.clone()));
+        look.schemas.insert(name, SchemaRows { rows, tables });
+    }
+    let sizes =
+        sqlx::query_as::<_, (String, i64)>(SIZES).persistent(false).bind(names).fetch_all(&mut *connection).await?;
+    look.sizes = super::counted(sizes.into_iter().map(|(table, rows)| (table, rows, Vec::new())).collect());
+    let version = sqlx::query("SHOW server_version").persistent(false).fetch_one(&mut *connection).await?;
+    look.server_version = version.try_get::<String, _>(0)?.split(' ').next().unwrap_or_default().to_owned();
+    for chunk in versioned.chunks(TOGETHER) {
+        match rows_of(connection, version_table, chunk).await {
+            Ok(rows) => look.take(chunk, rows),
+            // One that may not be read, or has just gone, must not hide the others.
+            Err(sqlx::Error::Database(_)) => one_by_one(connection, version_table, chunk, timeout, &mut look).await?,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(look)
+}
+
+impl SchemasLook {
+    fn take(&mut self, chunk: &[String], rows: Vec<(String, Option<String>)>) {
+        let mut by_schema: BTreeMap<&str, Vec<Option<String>>> = BTreeMap::new();
+        for (schema, row) in &rows {
+            by_schema.entry(schema).or_default().push(row.clone());
+        }
+        for name in chunk {
+            let rows = version_rows(by_schema.remove(name.as_str()).unwrap_or_default());
+            if let Some(schema) = self.schemas.get_mut(name) {
+                schema.rows = rows.map_err(|fault: RowFault| format!("the version table {fault}"));
+            }
+        }
+    }
+}
+
+async fn rows_of(
+    connection: &mut PgConnection,
+    version_table: &str,
+    names: &[String],
+) -> Result<Vec<(String, Option<String>)>, sqlx::Error> {
+    let select = |(number, name): (usize, &String)| {
+        let table = VersionTable { schema: Some(name.clone()), name: version_table.to_owned(), measure: false };
+        format!("(SELECT {number}::int4, left(version_num::text, 513) FROM {} LIMIT 1001)", quoted(&table))
+    };
+    let statement = names.iter().enumerate().map(select).collect::<Vec<_>>().join("\nUNION ALL\n");
+    let rows = connection.fetch_all(AssertSqlSafe(statement)).await?;
+    let mut found = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let number = usize::try_from(row.try_get::<i32, _>(0)?).unwrap_or(usize::MAX);
+        if let Some(name) = names.get(number) {
+            found.push((name.clone(), row.try_get(1)?));
+        }
+    }
+    Ok(found)
+}
+
+async fn one_by_one(
+    connection: &mut PgConnection,
+    version_table: &str,
+    names: &[String],
+    timeout: Duration,
+    look: &mut SchemasLook,
+) -> Result<(), Failure> {
+    for name in names {
+        connection.execute("ROLLBACK").await?;
+        connection.execute(AssertSqlSafe(begin(timeout))).await?;
+        match rows_of(connection, version_table, std::slice::from_ref(name)).await {
+            Ok(rows) => look.take(std::slice::from_ref(name), rows),
+            Err(sqlx::Error::Database(error)) => {
+                let code = crate::text::clean(error.code().as_deref().unwrap_or_default(), 5);
+                if let Some(schema) = look.schemas.get_mut(name) {
+                    schema.rows = Err(format!("the version table can't be read (SQLSTATE {code})"));
+                }
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    connection.execute("ROLLBACK").await?;
+    connection.execute(AssertSqlSafe(begin(timeout))).await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_column_becomes_text() {
+        let row = columns(r#"{"name": "acme", "tier": 1, "schema": null, "vip": true}"#);
+        assert_eq!(
+            row,
+            BTreeMap::from(
+                [("name", "acme"), ("tier", "1"), ("vip", "true")].map(|(k, v)| (k.to_owned(), v.to_owned()))
+            )
+        );
+        assert!(columns("[]").is_empty());
+    }
+}

@@ -1,0 +1,135 @@
+//! The look at the version rows of every target; does network I/O and changes nothing.
+
+use super::{
+    facts::Facts,
+    member::{Member, Memory, Seen, Target},
+    observe::{LOOK, Server, in_turn},
+};
+use crate::{
+    api::{Problem, Reason},
+    db::{
+        Endpoint, Sizes, VersionRows, VersionTable,
+        fleet::{self, SchemaRows},
+    },
+    reconcile::Context,
+};
+use futures::{StreamExt, stream};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// Connections at a time to a server with a database for each target.
+const CONNECTIONS: usize = 4;
+/// The version rows of every target.
+pub(super) async fn read(
+    servers: &BTreeMap<String, Server>,
+    found: Vec<Target>,
+    version_table: &str,
+    context: &Context,
+    facts: &mut Facts,
+) -> Result<(), Problem> {
+    let memory: HashMap<String, Memory> = facts.lines.iter().map(|line| (line.key(), line.memory.clone())).collect();
+    let mut members: Vec<Member> = Vec::with_capacity(found.len());
+    let mut places: BTreeMap<(String, Option<String>), Vec<Target>> = BTreeMap::new();
+    let member = |target: Target, seen: Seen| {
+        let memory = memory.get(&target.key()).cloned().unwrap_or_default();
+        Member { target, seen, memory }
+    };
+    for target in found {
+        if !target.is_well_named() {
+            let why =
+                "its name is none that a target may have: letters, digits, and _ . - after the first, 63 at the most";
+            members.push(member(target, Seen::Unreadable(Problem::new(Reason::InvalidSpec, why))));
+            continue;
+        }
+        // Schemas of one database are read together.
+        places.entry((target.server.clone(), target.database.clone())).or_default().push(target);
+    }
+    let looks = stream::iter(places).map(|((server, database), targets)| {
+        let server = servers.get(&server);
+        async move {
+            let Some(server) = server else {
+                return (targets, Err(Problem::new(Reason::InvalidSpec, "no such server")));
+            };
+            let endpoint = match &database {
+                Some(database) => server.endpoint.clone().in_database(database),
+                None => server.endpoint.clone(),
+            };
+            let look = read_database(server, &endpoint, &targets, version_table, context).await;
+            (targets, look)
+        }
+    });
+    let mut looks = std::pin::pin!(looks.buffer_unordered(CONNECTIONS));
+    let mut sizes = Sizes::default();
+    while let Some((targets, look)) = looks.next().await {
+        match look {
+            Ok(look) => {
+                for (table, size) in look.sizes {
+                    let largest = sizes.entry(table).or_default();
+                    largest.rows = largest.rows.max(size.rows);
+                    largest.invalid_indexes.extend(size.invalid_indexes);
+                }
+                facts.server_version = look.server_version;
+                members.extend(targets.into_iter().zip(look.seen).map(|(target, seen)| member(target, seen)));
+            }
+            // A server that does not answer is none of its tenants' fault.
+            Err(problem) if targets.len() > 1 || problem.reason == Reason::DatabaseUnreachable => return Err(problem),
+            Err(problem) => {
+                members.extend(targets.into_iter().map(|target| member(target, Seen::Unreadable(problem.clone()))));
+            }
+        }
+    }
+    members.sort_by_key(|member| member.target.key());
+    facts.members = members;
+    facts.sizes = Some(sizes);
+    Ok(())
+}
+
+/// What was read of the targets in one database, in their order.
+struct DatabaseLook {
+    seen: Vec<Seen>,
+    sizes: Sizes,
+    server_version: String,
+}
+
+async fn read_database(
+    server: &Server,
+    endpoint: &Endpoint,
+    targets: &[Target],
+    version_table: &str,
+    context: &Context,
+) -> Result<DatabaseLook, Problem> {
+    let names: Vec<String> = targets.iter().filter_map(|target| target.schema.clone()).collect();
+    let whole = targets.iter().any(|target| target.schema.is_none());
+    let mut look = fleet::SchemasLook::default();
+    if !names.is_empty() {
+        look = in_turn(server, context, fleet::schemas(endpoint, version_table, &names, LOOK)).await?;
+    }
+    let mut own = None;
+    if whole {
+        let table = VersionTable { schema: None, name: version_table.to_owned(), measure: false };
+        let snapshot = in_turn(server, context, context.process.prober.probe(endpoint, &table, LOOK)).await?;
+        let sizes = in_turn(server, context, context.process.prober.sizes(endpoint, &table, LOOK)).await?;
+        look.sizes.extend(sizes);
+        look.server_version = snapshot.server_version.clone();
+        let tables = !snapshot.tables.is_empty();
+        own = Some(SchemaRows { rows: Ok(snapshot.rows), tables });
+    }
+    let seen = targets.iter().map(|target| match &target.schema {
+        Some(schema) => seen(look.schemas.get(schema)),
+        None => seen(own.as_ref()),
+    });
+    Ok(DatabaseLook { seen: seen.collect(), sizes: look.sizes, server_version: look.server_version })
+}
+
+fn seen(found: Option<&SchemaRows>) -> Seen {
+    let problem = |reason, message: &str| Seen::Unreadable(Problem::new(reason, message));
+    match found {
+        None => problem(Reason::NoSuchDatabase, "the schema does not exist"),
+        Some(SchemaRows { rows: Err(why), .. }) => problem(Reason::InvalidVersionRows, why),
+        Some(SchemaRows { rows: Ok(rows), tables: true }) if rows.is_empty() => problem(
+            Reason::DatabaseUnmanaged,
+            "it has tables and no version row; stamp it by `alembic stamp`, or take it over by a DatabaseMigration with spec.adopt",
+        ),
+        Some(SchemaRows { rows: Ok(VersionRows::NoTable), .. }) => Seen::Rows(BTreeSet::new()),
+        Some(SchemaRows { rows: Ok(VersionRows::Rows(rows)), .. }) => Seen::Rows(rows.clone()),
+    }
+}

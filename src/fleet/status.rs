@@ -1,0 +1,100 @@
+//! The next status of a set: its conditions, counts and first failures; no I/O.
+
+use super::{
+    member::{Member, State},
+    waves::number_of,
+};
+use crate::{
+    api::{DatabaseMigrationSet, DatabaseMigrationSetStatus, Problem, Reason, ReasonKind, TargetCounts, TargetFailure},
+    text::{clean, fit},
+};
+use k8s_openapi::{
+    apimachinery::pkg::apis::meta::v1::{Condition, Time},
+    jiff::Timestamp,
+};
+
+/// Failures that the status names; the pages have all of them.
+const FAILURES: usize = 20;
+const MAX_MESSAGE: usize = 1024;
+
+/// What the condition Ready says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ready {
+    pub problem: Problem,
+}
+
+impl Ready {
+    pub fn of(problem: Problem) -> Self {
+        Self { problem }
+    }
+}
+
+/// Counts the targets, and names the first that are held.
+pub fn count(status: &mut DatabaseMigrationSetStatus, members: &[Member], states: &[State]) {
+    let count = |wanted: fn(&State) -> bool| number_of(states.iter().filter(|state| wanted(state)).count());
+    status.targets = TargetCounts {
+        total: number_of(states.len()),
+        at_target: count(|state| *state == State::AtTarget),
+        pending: count(|state| *state == State::Pending),
+        running: count(|state| *state == State::Running),
+        failed: count(|state| matches!(state, State::Held(_))),
+    };
+    let failure = |(member, state): (&Member, &State)| match state {
+        State::Held(problem) => Some(TargetFailure {
+            target: clean(&member.target.name, 64),
+            reason: problem.reason.to_string(),
+            revision: member.memory.revision.as_deref().map(|revision| clean(revision, 64)),
+            attempts: member.memory.attempts,
+            message: clean(&problem.message, 300),
+        }),
+        _ => None,
+    };
+    status.failures = members.iter().zip(states).filter_map(failure).take(FAILURES).collect();
+}
+
+/// The status with its conditions.
+pub fn next_status(
+    set: &DatabaseMigrationSet,
+    mut status: DatabaseMigrationSetStatus,
+    ready: &Ready,
+    now: Timestamp,
+) -> DatabaseMigrationSetStatus {
+    let Problem { reason, message } = &ready.problem;
+    status.observed_generation = set.metadata.generation;
+    let (is_ready, reconciling, stalled) = match reason.kind() {
+        ReasonKind::Ready => ("True", "False", "False"),
+        ReasonKind::Working | ReasonKind::Late => ("False", "True", "False"),
+        ReasonKind::Stalled => ("False", "False", "True"),
+        ReasonKind::Held => ("False", "False", "False"),
+    };
+    let generation = set.metadata.generation;
+    for (type_, value) in [("Ready", is_ready), ("Reconciling", reconciling), ("Stalled", stalled)] {
+        condition(&mut status, type_, value, *reason, message, generation, now);
+    }
+    status
+}
+
+fn condition(
+    status: &mut DatabaseMigrationSetStatus,
+    type_: &str,
+    value: &str,
+    reason: Reason,
+    message: &str,
+    generation: Option<i64>,
+    now: Timestamp,
+) {
+    let known = status.conditions.iter().position(|condition| condition.type_ == type_);
+    let since = known.and_then(|place| status.conditions.get(place)).filter(|condition| condition.status == value);
+    let next = Condition {
+        type_: type_.to_owned(),
+        status: value.to_owned(),
+        reason: reason.to_string(),
+        message: fit(&clean(message, MAX_MESSAGE), MAX_MESSAGE),
+        observed_generation: generation,
+        last_transition_time: since.map_or(Time(now), |condition| condition.last_transition_time.clone()),
+    };
+    match known.and_then(|place| status.conditions.get_mut(place)) {
+        Some(there) => *there = next,
+        None => status.conditions.push(next),
+    }
+}

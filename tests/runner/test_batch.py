@@ -1,0 +1,154 @@
+"""One plan for many databases in one process group: schemas and databases, failures, fresh processes, and a coordinator that is killed. Touches the private PostgreSQL."""
+
+import os
+import signal
+from contextlib import suppress
+
+import pytest
+from environments import ENDS
+
+TENANT = """schema = context.get_x_argument(as_dictionary=True)["schema"]
+connection.execute(text('SET search_path TO "%s"' % schema))
+getattr(connection, "commit", lambda: None)()
+connection.dialect.default_schema_name = schema"""
+AUDIT = "INSERT INTO public.audit SELECT current_schema()"
+LINE = ["r1", "r2"]
+
+
+@pytest.fixture
+def tenants(pg_project, pg):
+    """Makes schemas, and a history that writes down in which of them it ran."""
+
+    def make(count, **env):
+        pg_project.env(before=env.pop("before", TENANT), **env)
+        pg_project.revision("r1", None, ["CREATE TABLE r1 (id INTEGER)", AUDIT])
+        pg_project.revision("r2", "r1", ["CREATE TABLE r2 (id INTEGER PRIMARY KEY)", "INSERT INTO r2 SELECT id FROM r1"])
+        names = ["tenant_%02d" % number for number in range(count)]
+        pg.execute("CREATE TABLE audit (name TEXT); " + "".join('CREATE SCHEMA "%s"; ' % name for name in names))
+        return names
+
+    return make
+
+
+def start(project, members, workers=4, failures_left=0, **task):
+    run = {"direction": "upgrade", "from": [], "targets": ["r2"], "end": ["r2"], "steps": 2, "steps_digest": project.digest(LINE), "lock_wait_seconds": 20}
+    return project.start(action="batch", members=members, workers=workers, failures_left=failures_left, **dict(run, **task))
+
+
+def schemas(names):
+    return [{"name": name, "schema": name} for name in names]
+
+
+def batch(project, names, **task):
+    return start(project, schemas(names), **dict({"x_of_each": ["schema=$(schema)"]}, **task))
+
+
+def audit(pg):
+    return sorted(row[0] for row in pg.query("SELECT name FROM audit"))
+
+
+def poison(pg, name):
+    """The second revision meets a row twice here."""
+    pg.execute("CREATE TABLE \"%s\".r1 (id INTEGER)" % name)
+
+
+@pytest.mark.parametrize("release", ENDS)
+def test_fifty_schemas(tenants, pg_project, pg, release):
+    names = tenants(50)
+    outcome = batch(pg_project, names).outcome().done()
+    assert outcome.message["batch"] == {"states": "d" * 50, "alone": "", "stopped": "", "failures": []}
+    assert audit(pg) == names and outcome.payload["failures"] == []
+    assert all(pg.tables(name) == {"alembic_version", "r1", "r2"} for name in names)
+    assert "[tenant_07] upgrade step 2/2 r2" in outcome.stderr
+    assert pg.query("SELECT count(*) FROM pg_stat_activity WHERE datname = 'shop' AND pid <> pg_backend_pid()") == [["0"]]
+
+
+def test_a_poisoned_schema_stops_what_has_not_begun(tenants, pg_project, pg):
+    names = tenants(8)
+    poison(pg, names[2])
+    outcome = batch(pg_project, names, workers=1).outcome().done()
+    found = outcome.message["batch"]
+    assert found["states"] == "ddf....." and found["stopped"] == "more than 0 failed"
+    failure, = found["failures"]
+    assert (failure["member"], failure["class"], failure["revision"]) == (2, "MigrationFailed", "r1")
+    assert "already exists" in failure["message"] and audit(pg) == names[:2]
+    assert pg.tables(names[2]) == {"r1"}, "the rest is rolled back"
+    # Those that are done refuse: nothing is done twice.
+    outcome = batch(pg_project, names, workers=2, failures_left=1).outcome().done()
+    assert outcome.message["batch"]["states"] == "llfddddd" and audit(pg) == names[:2] + names[3:]
+    assert [failure["class"] for failure in outcome.payload["failures"]].count("RowsChanged") == 2
+
+
+def test_a_killed_coordinator_repeats_nothing(tenants, pg_project, pg):
+    names = tenants(30)
+    running = batch(pg_project, names, workers=3)
+    running.wait_for(lambda message: (message.get("batch") or {}).get("states", "").count("d") >= 5)
+    running.process.kill()
+    running.process.communicate()
+    told = running.message()["batch"]["states"]
+    while pg.query("SELECT 1 FROM pg_stat_activity WHERE application_name LIKE 'alembic-operator%'"):
+        pass
+    there = {name: pg.tables(name) for name in names}
+    assert all(tables in (set(), {"alembic_version", "r1", "r2"}) for tables in there.values()), there
+    assert all(there[names[number]] for number, state in enumerate(told) if state == "d")
+    rest = [name for name in names if not there[name]]
+    assert rest
+    assert batch(pg_project, rest).outcome().done().message["batch"]["states"] == "d" * len(rest)
+    assert audit(pg) == names
+
+
+def test_sigterm_lets_nothing_more_begin(tenants, pg_project, pg):
+    names = tenants(6)
+    pg_project.revision("r2", "r1", ["CREATE TABLE r2 (id INTEGER)", "SELECT pg_sleep(60) FROM pg_namespace WHERE nspname = current_schema() "
+                                     "AND current_schema() <> 'tenant_00'"])
+    running = batch(pg_project, names, workers=2)
+    running.wait_for(lambda message: "d" in (message.get("batch") or {}).get("states", ""))
+    while not pg.query("SELECT 1 FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%' AND state = 'active' OFFSET 1"):
+        pass
+    os.kill(running.process.pid, signal.SIGTERM)
+    outcome = running.outcome(timeout=30).done()
+    found = outcome.message["batch"]
+    assert found["stopped"] == "stopped by SIGTERM" and set(found["states"][3:]) == {"."} and found["states"][0] == "d"
+    assert pg.tables(names[1]) == set() and pg.tables(names[0]) == {"alembic_version", "r1", "r2"}
+
+
+def test_a_project_that_takes_its_url_at_import_gets_fresh_processes(tenants, pg_project, pg, postgres):
+    """Forked, each would go on in the database of the first."""
+    tenants(0, before="pass")
+    databases = ["shop_a", "shop_b", "shop_c"]
+    for name in databases:
+        with suppress(Exception):
+            postgres.sql("DROP DATABASE IF EXISTS %s" % name)
+        postgres.sql("CREATE DATABASE %s OWNER shop" % name)
+        postgres.sql("SET ROLE shop; CREATE TABLE audit (name TEXT)", name)
+    pg_project.write("settings.py", "import os\nURL = os.environ['DATABASE_URL']\n")
+    pg_project.env(setup="from settings import URL\nconfig.set_main_option('sqlalchemy.url', URL.replace('%', '%%'))")
+    members = [{"name": name, "database": name} for name in databases]
+    outcome = start(pg_project, members, workers=2).outcome().done()
+    assert outcome.message["batch"]["states"] == "ddd" and "OtherDatabase" in outcome.message["batch"]["alone"]
+    assert [postgres.sql("SELECT count(*) FROM audit", name) for name in databases] == [[["1"]]] * 3
+    pg_project.env()
+    outcome = start(pg_project, members, workers=2).outcome().done()
+    assert (outcome.message["batch"]["states"], outcome.message["batch"]["alone"]) == ("lll", "")
+    for name in databases:
+        postgres.sql("DROP DATABASE %s" % name)
+
+
+def test_threads_of_env_py_are_not_forked(tenants, pg_project, pg):
+    names = tenants(3, setup="import threading\nthreading.Thread(target=threading.Event().wait, daemon=True).start()")
+    outcome = batch(pg_project, names).outcome().done()
+    assert outcome.message["batch"]["states"] == "ddd" and outcome.message["batch"]["alone"] == "env.py leaves 1 threads behind"
+    assert audit(pg) == names and "[tenant_01] upgrade step" in outcome.stderr
+
+
+def test_an_env_py_that_does_not_go_into_the_schema_is_refused(tenants, pg_project, pg):
+    names = tenants(2, before="pass")
+    outcome = batch(pg_project, names, failures_left=5).outcome().done()
+    assert outcome.message["batch"]["states"] == "ff" and audit(pg) == [] and pg.tables() == {"audit"}
+    assert {failure["class"] for failure in outcome.payload["failures"]} == {"VersionTableMismatch"}
+
+
+def test_other_files_than_planned_stop_all(tenants, pg_project, pg):
+    outcome = batch(pg_project, tenants(5), workers=1, steps_digest="0" * 64).outcome().done()
+    assert outcome.message["batch"]["states"] == "l...." and "StepsChanged" in outcome.message["batch"]["stopped"]
+    assert audit(pg) == []
