@@ -1,6 +1,6 @@
 //! The runner's Python package, and how its files stand in a ConfigMap and in a pod; no I/O.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::LazyLock};
 
 use serde_json::{Value, json};
 
@@ -80,10 +80,15 @@ pub fn runner_files() -> &'static [(&'static str, &'static str)] {
 /// The folder of the pod that holds the program; Python runs it by its `__main__.py`.
 pub(super) const FOLDER: &str = "/alembic-operator";
 
-/// The name of the ConfigMap, which follows from the text of all files.
-pub(super) fn name() -> String {
+/// Hashed once: every pass asks for it, and the files are 300 KB.
+static NAME: LazyLock<String> = LazyLock::new(|| {
     let parts: Vec<&str> = FILES.iter().flat_map(|(path, text)| [*path, *text]).collect();
     format!("alembic-runner-{}", short_hash(&parts, 12))
+});
+
+/// The name of the ConfigMap, which follows from the text of all files.
+pub(super) fn name() -> String {
+    NAME.clone()
 }
 
 /// The ConfigMap's data: its keys are flat, so a slash becomes a dot.

@@ -259,10 +259,11 @@ fn listed(store: &Store, view: &View, call: &Call) -> Response<Body> {
     let at = Frozen::listed(*view.frozen.borrow()).min(store.revision());
     let objects = store.list(call.resource.name, call.namespace.as_deref(), at);
     let items: Vec<Value> = objects.iter().filter(|o| matches(o, call)).map(|o| shown(o, call)).collect();
-    let list = json!({
+    let mut list = json!({
         "apiVersion": call.resource.api_version, "kind": format!("{}List", call.resource.kind),
-        "metadata": { "resourceVersion": at.to_string() }, "items": items,
+        "metadata": { "resourceVersion": at.to_string() },
     });
+    list["items"] = Value::Array(items);
     json_answer(StatusCode::OK, &list)
 }
 
@@ -319,16 +320,16 @@ impl Watching {
         if !wanted(&change.key.namespace) {
             return None;
         }
-        let seen = |object: &Option<Arc<Value>>| object.as_ref().filter(|o| matches(o, &self.call)).cloned();
+        let seen = |object: &'_ Option<Arc<Value>>| object.as_ref().is_some_and(|o| matches(o, &self.call));
         let (kind, object) = match (seen(&change.before), seen(&change.after)) {
-            (None, Some(after)) => ("ADDED", after),
-            (Some(_), Some(after)) => ("MODIFIED", after),
-            (Some(before), None) => ("DELETED", before),
-            (None, None) => return None,
+            (false, true) => ("ADDED", &change.after),
+            (true, true) => ("MODIFIED", &change.after),
+            (true, false) => ("DELETED", &change.before),
+            (false, false) => return None,
         };
-        let mut object = shown(&object, &self.call);
+        let mut object = shown(object.as_ref()?, &self.call);
         object["metadata"]["resourceVersion"] = json!(change.revision.to_string());
-        Some(format!("{}\n", json!({ "type": kind, "object": object })))
+        Some(format!("{{\"type\":\"{kind}\",\"object\":{object}}}\n"))
     }
 }
 

@@ -87,11 +87,13 @@ fn some(scenario: &Scenario, points: Vec<Strikes>, dice: Dice) -> Vec<Strikes> {
     (0..OF_A_LONG_ONE).map(chosen).collect()
 }
 
+/// What differs by the code alone is tried by turns: of the ways to hear nothing of a write, and of those to be refused, the
+/// conflict and one of the others at each write.
 fn each_fault(scenario: &Scenario, Counts { writes, .. }: Counts, dice: Dice) -> Vec<Strikes> {
     let of = |write| {
-        // Two ways to hear nothing of the same: one of them at each write.
-        let lost = dice.one_of((scenario.name, "lost", write), &[Fault::LostAnswer(504), Fault::LostAnswer(429)]);
-        Fault::ALONE.into_iter().chain([lost]).map(move |fault| vec![at(write, fault)])
+        let lost = dice.one_of((scenario.name, "lost", write), &Fault::LOST);
+        let refused = dice.one_of((scenario.name, "refused", write), &Fault::REFUSED);
+        Fault::ALONE.into_iter().chain([lost, refused]).map(move |fault| vec![at(write, fault)])
     };
     some(scenario, (1..=writes).flat_map(of).collect(), dice)
 }
@@ -103,11 +105,8 @@ fn one_behind(scenario: &Scenario, Counts { writes, .. }: Counts, dice: Dice) ->
 }
 
 fn pairs(scenario: &Scenario, Counts { writes, .. }: Counts, dice: Dice) -> Vec<Strikes> {
-    let all: Vec<Fault> = Fault::ALONE
-        .into_iter()
-        .chain(Fault::WATCHED)
-        .chain([Fault::LostAnswer(504), Fault::LostAnswer(429)])
-        .collect();
+    let all: Vec<Fault> =
+        Fault::ALONE.into_iter().chain(Fault::WATCHED).chain(Fault::LOST).chain(Fault::REFUSED).collect();
     let pair = |n: usize| {
         let one = |which| {
             let write = 1 + dice.throw((scenario.name, "pair", n, which), writes);
@@ -132,9 +131,10 @@ fn versions(scenario: &Scenario, Counts { writes, .. }: Counts, dice: Dice) -> V
     (0..wanted).map(of).collect()
 }
 
+/// By turns: a process that dies at each write is tried alone already.
 fn of_a_leader(scenario: &Scenario, Counts { writes, .. }: Counts, dice: Dice) -> Vec<Strikes> {
-    let of = |write| Fault::OF_A_LEADER.map(|fault| vec![at(write, fault)]);
-    some(scenario, (1..=writes).flat_map(of).collect(), dice)
+    let of = |write| vec![at(write, dice.one_of((scenario.name, "leader", write), &Fault::OF_A_LEADER))];
+    some(scenario, (1..=writes).map(of).collect(), dice)
 }
 
 /// The election is the same whatever is done.

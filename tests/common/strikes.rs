@@ -60,15 +60,17 @@ impl Fault {
         Self::Behind("configmaps"),
     ];
 
+    /// Ways to hear nothing of a write that was stored.
+    pub const LOST: [Self; 4] = [Self::LostAnswer(500), Self::LostAnswer(504), Self::LostAnswer(429), Self::Broken];
+
+    /// Ways to be refused for a while.
+    pub const REFUSED: [Self; 2] = [Self::Refused(500), Self::Refused(429)];
+
     /// What befalls a process that works alone, each tried at every write.
-    pub const ALONE: [Self; 12] = [
+    pub const ALONE: [Self; 8] = [
         Self::Crash,
         Self::CrashStale,
-        Self::LostAnswer(500),
         Self::LostAnswer(409),
-        Self::Broken,
-        Self::Refused(500),
-        Self::Refused(429),
         Self::Refused(409),
         Self::Stale,
         Self::Missed,

@@ -44,9 +44,9 @@ pub fn catalog_queries(dialect: &str) -> BTreeMap<&'static str, String> {
     }
 }
 
-/// Whether the schema of a dialect can be read and compared.
+/// Whether the schema of a dialect can be read and compared. Every pass asks, so no query is made for it.
 pub fn has_catalog(dialect: &str) -> bool {
-    !catalog_queries(dialect).is_empty()
+    matches!(dialect, "postgresql" | "mysql" | "mariadb" | "sqlite")
 }
 
 /// A query without its comments: a parameter that only one of these names would be one too many.
@@ -67,7 +67,7 @@ mod tests {
     fn every_query_for_the_runner_is_complete() {
         for dialect in ["postgresql", "mysql", "mariadb", "sqlite"] {
             let queries = catalog_queries(dialect);
-            assert!(has_catalog(dialect));
+            assert!(has_catalog(dialect) && !queries.is_empty());
             for query in queries.values() {
                 assert!(!query.contains("$1") && !query.contains("{version_table}"), "{query}");
             }
