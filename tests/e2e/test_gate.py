@@ -19,14 +19,24 @@ def application(space, name, image, gate="app"):
            "spec": {"replicas": 1, "selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}, "spec": pod}}})
 
 
-def pod(space, name):
+def pods(space, name, image=None):
+    """Those of a Deployment that stay, or those of them with this image."""
     found = [p for p in items("pods", space.name, f"app={name}") if "deletionTimestamp" not in p["metadata"]]
+    return [p for p in found if image in (None, p["spec"]["containers"][0]["image"])]
+
+
+def pod(space, name):
+    found = pods(space, name)
     return found[0] if found else None
+
+
+def serves(pod):
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in pod["status"].get("conditions", []))
 
 
 def is_ready(space, name):
     there = pod(space, name)
-    return there and any(c["type"] == "Ready" and c["status"] == "True" for c in there["status"].get("conditions", []))
+    return there and serves(there)
 
 
 def says(space, name, *words):
@@ -65,3 +75,39 @@ def test_pods_wait_for_their_schema(space, push):
     eventually("another pod", lambda: pod(space, "old") and pod(space, "old")["metadata"]["name"] != before)
     eventually("an older application starts on a newer database", lambda: is_ready(space, "old"), 15)
     assert says(space, "old", "open: the database is at bbbb2222", "1 revisions ahead")
+
+
+# Ends when the test says so, once it has seen what happens meanwhile.
+HELD = """
+import time
+while not op.get_bind().scalar(sa.text("SELECT count(*) FROM pg_class WHERE relname = 'go'")):
+    time.sleep(0.1)
+"""
+
+
+def test_a_scale_up_and_an_undone_rollout_during_a_migration(space, push):
+    """An autoscaler and `kubectl rollout undo` know nothing of migrations: old pods start and serve, new ones wait for their schema."""
+    first = revision("aaaa1111", **table("goods"))
+    old, new = push(first), push(first, revision("bbbb2222", "aaaa1111", up=HELD))
+    serving = lambda image: sum(serves(p) for p in pods(space, "app", image))
+    migration = space.migration(old)
+    migration.wait_ready()
+    application(space, "app", old)
+    eventually("the application starts", lambda: serving(old) == 1, 15)
+
+    migration.patch(image=new)
+    application(space, "app", new)
+    migration.wait("Migrating")
+    eventually("a pod of the new release waits", lambda: pods(space, "app", new))
+    # A HorizontalPodAutoscaler uses the same subresource; the Deployment divides the replicas between both releases.
+    kubectl("scale", "-n", space.name, "deployment/app", "--replicas=4")
+    eventually("another pod of the old release serves", lambda: serving(old) > 1, 30)
+    kubectl("rollout", "undo", "-n", space.name, "deployment/app")
+    eventually("every pod is of the old release, and serves", lambda: serving(old) == 4 and not pods(space, "app", new), 30)
+    assert space.rows() == ["aaaa1111"] and migration.is_at("Migrating"), "all of it was during the migration"
+
+    space.sql("CREATE TABLE go ()")
+    migration.wait_ready()
+    assert space.rows() == ["bbbb2222"] and serving(old) == 4, "who serves is left alone"
+    kubectl("rollout", "undo", "-n", space.name, "deployment/app")
+    eventually("the new release takes over", lambda: serving(new) == 4 and not pods(space, "app", old), 30)

@@ -8,6 +8,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/kustomize/api/krusty"
+	"sigs.k8s.io/kustomize/kustomize/v5/commands"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 	"sigs.k8s.io/yaml"
 )
@@ -132,6 +133,41 @@ func TestEveryPlaceOfTheConfiguration(t *testing.T) {
 	for path, want := range wanted {
 		if found := at(t, made, path); found != want {
 			t.Errorf("%s is %s, not %s", path, found, want)
+		}
+	}
+}
+
+// A pipeline bumps the tag by kustomize's own command, which edits the overlay's file.
+func TestAnImageIsSetByKustomizeItself(t *testing.T) {
+	tree := t.TempDir()
+	for _, part := range []string{"examples/kustomize-overlay", "kustomize"} {
+		if err := os.CopyFS(filepath.Join(tree, part), os.DirFS(filepath.Join(root, part))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Chdir(filepath.Join(tree, "examples/kustomize-overlay/production"))
+	digest := "sha256:" + strings.Repeat("5f", 32)
+	for setting, want := range map[string]string{
+		"registry.example.com/shop:1.6.0":                         "registry.example.com/shop:1.6.0",
+		"registry.example.com/shop@" + digest:                     "registry.example.com/shop@" + digest,
+		"registry.example.com/shop=mirror.example.com/shop:1.6.0": "mirror.example.com/shop:1.6.0",
+	} {
+		kustomize := commands.NewDefaultCommand()
+		kustomize.SetArgs([]string{"edit", "set", "image", setting})
+		if err := kustomize.Execute(); err != nil {
+			t.Fatal(err)
+		}
+		objects := build(t, filesys.MakeFsOnDisk(), ".")
+		for kind, path := range map[string]string{
+			"DatabaseMigration": "spec/image",
+			"Deployment":        "spec/template/spec/containers/image",
+		} {
+			if found := at(t, objects[kind], path); found != want {
+				t.Errorf("kustomize edit set image %s: the %s has %s", setting, kind, found)
+			}
+		}
+		if found := at(t, objects["Deployment"], "spec/template/spec/initContainers/image"); found != want {
+			t.Errorf("kustomize edit set image %s: the gate has %s", setting, found)
 		}
 	}
 }
