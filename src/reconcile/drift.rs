@@ -148,7 +148,9 @@ impl Judge<'_> {
             );
         }
         match &self.facts.schema {
-            SchemaView::NotLooked => self.unless_compared("NotChecked", "the schema was not compared yet"),
+            SchemaView::NotLooked | SchemaView::CountsAsSeen { .. } => {
+                self.unless_compared("NotChecked", "the schema was not compared yet")
+            }
             SchemaView::Failed(problem) => {
                 unknown("ProbeFailed", &format!("the schema could not be read: {}", problem.message))
             }

@@ -184,6 +184,11 @@ pub enum ModelsView {
 #[derive(Clone, Debug, Default)]
 pub enum SchemaView {
     Seen(Box<SeenSchema>),
+    /// Not due after a start of the operator: the check counts as made at this time.
+    CountsAsSeen {
+        check: String,
+        at: Timestamp,
+    },
     Failed(Problem),
     /// Nobody asked for it, it is not due yet, or somebody migrates right now.
     #[default]

@@ -96,8 +96,13 @@ async fn pass(object: &DatabaseMigration, context: &Context) -> Result<Action, E
     let version = act::write_status(object, version, &decision.status, context).await?;
     told(object, &decision.status, context);
     act::act(object, version, &decision.after, context).await?;
-    if let SchemaView::Seen(seen) = facts.schema {
-        context.process.checks.done(&object.uid().unwrap_or_default(), seen.check, context.now());
+    let check = match facts.schema {
+        SchemaView::Seen(seen) => Some((seen.check, context.now())),
+        SchemaView::CountsAsSeen { check, at } => Some((check, at)),
+        SchemaView::Failed(_) | SchemaView::NotLooked => None,
+    };
+    if let Some((check, at)) = check {
+        context.process.checks.done(&object.uid().unwrap_or_default(), check, at);
     }
     context.process.metrics.passed(begun.elapsed());
     Ok(next_look(object, decision.next, context))

@@ -1,10 +1,14 @@
 //! Which check is due next, and what the Jobs have found that are made again and again; no I/O.
 
+mod image;
+mod models;
 mod needed;
 mod schema;
 
-pub use needed::{image_of_models, is_pending, needs_older_models, needs_other_images, ran_before, version_table};
-pub use schema::{Due, Replay, comparison, reason, replay};
+pub use image::{best_first, is_missing, is_waited_for, unneeded};
+pub use models::{models, needs_older_models};
+pub use needed::{is_pending, needs_other_images, ran_before, version_table};
+pub use schema::{Due, Replay, ReplayStep, comparison, reason, replay, replay_step};
 
 use super::facts::{DatabaseView, JobView, ModelsView};
 use crate::{

@@ -2,16 +2,15 @@
 //! judged, and which other images; no I/O.
 
 use crate::{
-    api::{DatabaseMigration, OnDrift, OnFailure},
+    api::{DatabaseMigration, OnFailure},
     db::{ALEMBICS_WIDTH, VersionRows, VersionTable},
-    jobs::Inspected,
     reconcile::facts::{
         DatabaseView, Facts,
         ImageView::{self, Reported, Stored},
     },
     revisions::Target,
 };
-use std::{collections::BTreeSet, sync::Arc};
+use std::collections::BTreeSet;
 
 /// The table that env.py uses, as far as it is known.
 pub fn version_table(object: &DatabaseMigration, image: &ImageView) -> VersionTable {
@@ -59,37 +58,19 @@ pub fn needs_other_images(object: &DatabaseMigration, facts: &Facts) -> bool {
     !known || target.is_ok_and(|target| graph.resolve_target(&target).is_err())
 }
 
-/// Whether the models of an image that ran before may be those that the tables should have: models are of the newest revision,
-/// and drift would hold up another image that is to be deployed.
-pub fn needs_older_models(object: &DatabaseMigration, image: &Inspected, rows: &BTreeSet<String>) -> bool {
-    object.spec.drift.on_drift == OnDrift::Block && !has_models_of(image, rows)
-}
-
-/// The image whose models the tables should have: the one that is to be deployed, or one of `before`.
-pub fn image_of_models(
-    image: &Arc<Inspected>,
-    rows: &BTreeSet<String>,
-    before: Vec<Arc<Inspected>>,
-) -> Option<Arc<Inspected>> {
-    std::iter::once(image.clone()).chain(before).find(|image| has_models_of(image, rows))
-}
-
-fn has_models_of(image: &Inspected, rows: &BTreeSet<String>) -> bool {
-    image.graph.as_ref().is_ok_and(|graph| rows.iter().eq(&BTreeSet::from_iter(graph.heads())))
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::{
         api::{DatabaseMigrationStatus, RunRecord, RunsStatus, SucceededRun},
         db::Snapshot,
-        jobs::Inspection,
+        jobs::{Inspected, Inspection},
     };
     use serde_json::{Value, json};
+    use std::sync::Arc;
 
     /// A line of revisions.
-    fn image(name: &str, ids: &str) -> Arc<Inspected> {
+    pub(in crate::reconcile::due) fn image(name: &str, ids: &str) -> Arc<Inspected> {
         let ids: Vec<&str> = ids.split_whitespace().collect();
         let down = |place: usize| place.checked_sub(1).map(|before| ids[before]).into_iter().collect::<Vec<_>>();
         let revision = |(place, id): (usize, &&str)| -> Value {
@@ -103,7 +84,7 @@ mod tests {
         Arc::new(Inspected::new(name.to_owned(), None, inspection))
     }
 
-    fn object(target: &str) -> DatabaseMigration {
+    pub(in crate::reconcile::due) fn object(target: &str) -> DatabaseMigration {
         let mut object = DatabaseMigration::new("shop", Default::default());
         object.spec.target_revision = target.to_owned();
         object
@@ -113,7 +94,7 @@ mod tests {
         ids.split_whitespace().map(str::to_owned).collect()
     }
 
-    fn facts(ids: &str, rows: &str) -> Facts {
+    pub(in crate::reconcile::due) fn facts(ids: &str, rows: &str) -> Facts {
         let database = DatabaseView::Seen(Snapshot {
             dialect: "postgresql".into(),
             server_version: "15".into(),
@@ -175,19 +156,5 @@ mod tests {
             object.status = Some(DatabaseMigrationStatus { runs, ..DatabaseMigrationStatus::default() });
             assert_eq!(ran_before(&object, &facts("a", "a")), found);
         }
-    }
-
-    #[test]
-    fn models_are_those_of_the_rows() {
-        let (old, new) = (image("shop@0", "a"), image("shop@1", "a b"));
-        let name = |object: &DatabaseMigration, rows: &str| {
-            let before = needs_older_models(object, &new, &set(rows)).then(|| old.clone());
-            image_of_models(&new, &set(rows), before.into_iter().collect()).map(|image| image.image.clone())
-        };
-        let mut object = object("head");
-        assert_eq!(name(&object, "b").as_deref(), Some("shop@1"));
-        assert_eq!(name(&object, "a"), None);
-        object.spec.drift.on_drift = OnDrift::Block;
-        assert_eq!(name(&object, "a").as_deref(), Some("shop@0"));
     }
 }

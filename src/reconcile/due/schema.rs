@@ -12,7 +12,7 @@ use crate::{
         facts::{
             DatabaseView, Facts,
             ImageView::{Reported, Stored},
-            JobView,
+            JobView, ReplayView,
         },
     },
 };
@@ -57,6 +57,38 @@ pub fn replay(object: &DatabaseMigration, facts: &Facts, now: Timestamp) -> (Rep
             let wanted = WantedReplay { request, ended: so_far.latest, working: so_far.working, due };
             (Replay::Wanted(Box::new(wanted)), so_far.obsolete)
         }
+    }
+}
+
+/// What is known of a replay, or what has to be read for that.
+#[derive(Debug)]
+pub enum ReplayStep<'a> {
+    Known(ReplayView),
+    /// What this Job left in its log.
+    Read {
+        key: String,
+        ended: &'a JobView,
+    },
+}
+
+/// How far a replay has come. `stored` is that of the stored baseline.
+pub fn replay_step<'a>(replay: &'a Replay, stored: Option<&str>) -> ReplayStep<'a> {
+    let wanted = match replay {
+        Replay::NotWanted => return ReplayStep::Known(ReplayView::NotWanted),
+        Replay::Impossible(problem) => {
+            let (key, problem) = (String::new(), problem.clone());
+            return ReplayStep::Known(ReplayView::Failed { key, problem });
+        }
+        Replay::Wanted(wanted) => wanted,
+    };
+    let key = wanted.request.record.key.clone();
+    if stored == Some(key.as_str()) {
+        return ReplayStep::Known(ReplayView::Stored { key });
+    }
+    match (&wanted.working, &wanted.ended) {
+        (Some(job), _) => ReplayStep::Known(ReplayView::Working { key, job: job.clone() }),
+        (None, Some(ended)) if !wanted.due => ReplayStep::Read { key, ended },
+        _ => ReplayStep::Known(ReplayView::Next { key, request: Box::new(wanted.request.clone()) }),
     }
 }
 
@@ -134,7 +166,10 @@ fn is_known(status: &DatabaseMigrationStatus) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::needed::tests::{facts, object},
+        *,
+    };
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
     fn at(second: i64) -> Timestamp {
@@ -199,5 +234,31 @@ mod tests {
         assert!(matches!(wanted, Replay::NotWanted));
         assert_eq!(obsolete, ["shop-replay-1"]);
         assert_eq!(reason(&at_rest(), &facts, &wanted), None, "no database was seen");
+    }
+
+    #[test]
+    fn a_replay_is_read_only_when_nothing_else_is_known_of_it() {
+        let mut object = object("head");
+        object.spec.drift.mode = DriftMode::Replay;
+        object.spec.scratch = serde_json::from_value(serde_json::json!({"image": "postgres:15"})).unwrap();
+        let facts = Facts { scheme: "postgresql+psycopg".to_owned(), ..facts("a b", "b") };
+        let (Replay::Wanted(wanted), _) = replay(&object, &facts, at(0)) else { panic!("it can be replayed") };
+        let key = wanted.request.record.key.clone();
+        let job = |name: &str| Some(JobView { name: name.to_owned(), ..JobView::default() });
+        let so_far = |ended, working, due| {
+            Replay::Wanted(Box::new(WantedReplay { request: wanted.request.clone(), ended, working, due }))
+        };
+        let step = |replay: &Replay, stored| match replay_step(replay, stored) {
+            ReplayStep::Known(ReplayView::Stored { .. }) => "stored".to_owned(),
+            ReplayStep::Known(ReplayView::Working { job, .. }) => format!("working {}", job.name),
+            ReplayStep::Known(ReplayView::Next { .. }) => "next".to_owned(),
+            ReplayStep::Known(other) => format!("{other:?}"),
+            ReplayStep::Read { ended, .. } => format!("read {}", ended.name),
+        };
+        assert_eq!(step(&so_far(job("e"), None, true), Some(&key)), "stored");
+        assert_eq!(step(&so_far(job("e"), None, false), Some("of another")), "read e");
+        assert_eq!(step(&so_far(job("e"), job("w"), false), None), "working w");
+        assert_eq!(step(&so_far(job("e"), None, true), None), "next");
+        assert_eq!(step(&Replay::NotWanted, Some(&key)), "NotWanted");
     }
 }

@@ -7,20 +7,18 @@ use crate::{
     error::Error,
     index::inspection_key,
     jobs::{
-        InspectRequest, Inspected, Inspection, Kind, PodState, inspect_frames, inspected_digest, inspected_image,
-        lacks_owner, pinned, pod_state,
+        InspectRequest, Inspected, Inspection, Kind, PodState, inspect_frames, inspected_image, lacks_owner, pinned,
+        pod_state,
     },
     reconcile::{
         context::Context,
+        due,
         facts::{Facts, ImageView, JobView},
     },
 };
 use k8s_openapi::api::{batch::v1::Job, core::v1::ConfigMap};
 use kube::{Api, ResourceExt, api::ListParams};
 use std::sync::Arc;
-
-/// Seconds for which an inspection of another object is waited for.
-const WAIT_FOR_OTHERS: i64 = 60;
 
 /// What was found.
 pub struct ImageFacts {
@@ -51,8 +49,7 @@ pub async fn look(
         (None, None) if any_stored && others_are_at_it(object, context, &wanted.key) => ImageView::InProgressElsewhere,
         (None, None) => ImageView::Absent,
     };
-    let unwanted = |job: &&JobView| job.name != name || matches!(image, ImageView::Stored(_));
-    let obsolete = facts.of(Kind::Inspect).filter(unwanted).map(|job| job.name.clone()).collect();
+    let obsolete = due::unneeded(facts.of(Kind::Inspect), &name, matches!(image, ImageView::Stored(_)));
     Ok(ImageFacts { image, obsolete, lacks_owner: lacks_owner.unwrap_or(false) })
 }
 
@@ -114,17 +111,10 @@ async fn stored(
 ) -> Result<Option<(Arc<Inspected>, bool)>, Error> {
     let namespace = object.namespace().unwrap_or_default();
     let mut maps = context.stores.inspections.with_key(&inspection_key(&namespace, key));
-    let status = object.status.as_ref().and_then(|s| s.image.as_ref());
-    let digest = status.and_then(|i| i.digest.as_ref());
-    let recorded = status.and_then(|i| i.inspection.as_ref()).is_some_and(|id| id.starts_with(key));
-    let is_named = |map: &ConfigMap| digest.is_some() && inspected_digest(map) == digest.map(String::as_str);
-    let there = if digest.is_some() { maps.iter().any(|map| is_named(map)) } else { !maps.is_empty() };
-    if recorded && !there {
-        // Recorded, so it was stored; the watch may not have brought it yet. An older one would be of other files.
+    if due::is_missing(object, key, &maps) {
         maps = list(object, context, key).await?;
     }
-    maps.sort_by_key(|map| std::cmp::Reverse((is_named(map), map.creation_timestamp().map(|t| t.0))));
-    for map in &maps {
+    for map in &due::best_first(object, maps) {
         if let Some(inspected) = read(map, context).await? {
             return Ok(Some((inspected, lacks_owner(map.as_ref(), object))));
         }
@@ -139,16 +129,10 @@ async fn list(object: &DatabaseMigration, context: &Context, key: &str) -> Resul
     Ok(maps.items.into_iter().map(Arc::new).collect())
 }
 
-/// Whether a Job of another object inspects the same. One whose pod does not start is waited for only while it is young: what
-/// holds it up may be the other object's own Secret.
+/// Whether a Job of another object inspects the same.
 fn others_are_at_it(object: &DatabaseMigration, context: &Context, key: &str) -> bool {
-    let namespace = object.namespace().unwrap_or_default();
-    let now = context.now();
-    context.stores.jobs.with_key(&inspection_key(&namespace, key)).iter().any(|job| {
-        (job.creation_timestamp().is_some_and(|t| now.duration_since(t.0).as_secs() < WAIT_FOR_OTHERS)
-            || works(job, context))
-            && job.status.as_ref().is_none_or(|s| s.conditions.is_none())
-    })
+    let jobs = context.stores.jobs.with_key(&inspection_key(&object.namespace().unwrap_or_default(), key));
+    jobs.iter().any(|job| due::is_waited_for(job, works(job, context), context.now()))
 }
 
 /// Whether the container of its pod runs.

@@ -15,19 +15,15 @@ use super::{
     checks::requested_at,
     context::Context,
     due::{self, Lasts},
-    facts::{DatabaseView, Facts, ImageView, ModelsView, SchemaView, ShownPlan},
+    facts::{DatabaseView, Facts, ImageView, SchemaView, ShownPlan},
     line::Asking,
     plan::{plan_hash, plan_name},
 };
 use crate::{
-    api::{DatabaseMigration, DriftMode},
+    api::DatabaseMigration,
     call::call,
-    db::VersionRows,
     error::Error,
-    jobs::{
-        CompareRequest, Kind, ProbeRequest, compare_request, compared, is_made_here, probe_request, probed, short_hash,
-        wanted,
-    },
+    jobs::{Kind, ProbeRequest, is_made_here, probe_request, probed, short_hash, wanted},
 };
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Api, ResourceExt};
@@ -130,31 +126,16 @@ async fn by_job(
     Ok(())
 }
 
-/// The tables are compared with the models when the database is where these are: at the heads.
+/// What the Jobs have found that compare the tables with the models.
 async fn by_models(object: &DatabaseMigration, context: &Context, facts: &mut Facts) -> Result<(), Error> {
-    let all: Vec<String> = facts.of(Kind::Compare).map(|job| job.name.clone()).collect();
-    if object.spec.drift.mode != DriftMode::Models {
-        facts.obsolete.extend(all);
-        return Ok(());
-    }
-    let (ImageView::Stored(image), DatabaseView::Seen(snapshot)) = (&facts.image, &facts.database) else {
-        return Ok(());
-    };
-    let VersionRows::Rows(rows) = &snapshot.rows else { return Ok(()) };
-    let before = match due::needs_older_models(object, image, rows) {
+    let before = match due::needs_older_models(object, facts) {
         true => image::remembered(object, context).await?,
         false => Vec::new(),
     };
-    let Some(image) = due::image_of_models(image, rows, before) else {
-        facts.models = ModelsView::NotAtHeads;
-        facts.obsolete.extend(all);
-        return Ok(());
-    };
-    let wanted = compare_request(object, &image.image, requested_at(object));
-    let compared = due::answers(facts.of(Kind::Compare), wanted, compared, Lasts::models(object), context.now());
-    facts.next_comparison = compared.next.clone().map(|record| CompareRequest { record, image: image.image.clone() });
-    facts.obsolete.extend(compared.obsolete.clone());
-    facts.models = compared.models();
+    let models = due::models(object, facts, before, context.now());
+    facts.next_comparison = models.next;
+    facts.obsolete.extend(models.obsolete);
+    facts.models = models.view;
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use crate::{
     jobs::{CatalogReport, is_made_here, reported},
     reconcile::{
         context::Context,
-        due::{self, Due, Replay},
+        due::{self, Due, Replay, ReplayStep},
         facts::{Facts, JobView, ReplayView, SchemaView, SeenSchema, StoredBaseline},
         schema::{baseline, schema_name},
         servers::Turn,
@@ -41,7 +41,10 @@ impl<'a> SchemaLook<'a> {
 
     /// Reads it when that is due: after a run and when something else is asked for at once, else at the interval.
     pub async fn over_the_network(self, endpoint: &Endpoint, table: &VersionTable) -> Result<SchemaView, Error> {
-        let Some(check) = self.due() else { return Ok(SchemaView::NotLooked) };
+        let check = match self.due() {
+            Ok(check) => check,
+            Err(view) => return Ok(view),
+        };
         let timeout = DurationField::DriftTimeout.or_default(&self.object.spec);
         let read = {
             let turn = super::database::turn(self.object, self.context, endpoint, timeout).await;
@@ -58,28 +61,28 @@ impl<'a> SchemaLook<'a> {
     /// The schema as the Job read it that also read the version rows.
     pub async fn of_job(mut self, job: &JobView) -> Result<SchemaView, Error> {
         self.reason = self.reason.map(|reason| format!("{reason} by look {}", job.record.number));
-        let Some(check) = self.due() else { return Ok(SchemaView::NotLooked) };
+        let check = match self.due() {
+            Ok(check) => check,
+            Err(view) => return Ok(view),
+        };
         match self.read(job).await? {
             Ok(schema) => self.seen(schema, check).await,
             Err(problem) => Ok(SchemaView::Failed(problem)),
         }
     }
 
-    /// What the look is made for, where one is due.
-    fn due(&self) -> Option<String> {
+    /// What the look is made for, where one is due; else what is known of the schema without one.
+    fn due(&self) -> Result<String, SchemaView> {
         let process = &self.context.process;
-        let reason = self.reason.as_ref()?;
+        let Some(reason) = &self.reason else { return Err(SchemaView::NotLooked) };
         let uid = self.object.uid().unwrap_or_default();
         let last = process.checks.last(&uid);
         let last = last.as_ref().map(|(reason, at)| (reason.as_str(), *at));
         let delay = |interval| process.back_off.part(&uid, interval);
         match due::comparison(self.object, last, reason, delay, self.context.now()) {
-            Due::Now => Some(reason.clone()),
-            Due::NotYet => None,
-            Due::NotSince(at) => {
-                process.checks.done(&uid, reason.clone(), at);
-                None
-            }
+            Due::Now => Ok(reason.clone()),
+            Due::NotYet => Err(SchemaView::NotLooked),
+            Due::NotSince(at) => Err(SchemaView::CountsAsSeen { check: reason.clone(), at }),
         }
     }
 
@@ -94,22 +97,10 @@ impl<'a> SchemaLook<'a> {
     }
 
     async fn replayed(&self, kept: Option<&StoredBaseline>) -> Result<ReplayView, Error> {
-        let wanted = match &self.replay {
-            Replay::NotWanted => return Ok(ReplayView::NotWanted),
-            Replay::Impossible(problem) => {
-                return Ok(ReplayView::Failed { key: String::new(), problem: problem.clone() });
-            }
-            Replay::Wanted(wanted) => wanted,
-        };
-        let key = wanted.request.record.key.clone();
-        if kept.and_then(|kept| kept.baseline.as_ref()).is_some_and(|kept| kept.replay.as_ref() == Some(&key)) {
-            return Ok(ReplayView::Stored { key });
-        }
-        if let Some(job) = &wanted.working {
-            return Ok(ReplayView::Working { key, job: job.clone() });
-        }
-        let Some(ended) = wanted.ended.as_ref().filter(|_| !wanted.due) else {
-            return Ok(ReplayView::Next { key, request: Box::new(wanted.request.clone()) });
+        let stored = kept.and_then(|kept| kept.baseline.as_ref()?.replay.as_deref());
+        let (key, ended) = match due::replay_step(&self.replay, stored) {
+            ReplayStep::Known(view) => return Ok(view),
+            ReplayStep::Read { key, ended } => (key, ended),
         };
         Ok(match self.read(ended).await? {
             Ok(Schema { mut catalog, .. }) => {
