@@ -1,44 +1,36 @@
-//! The watches that trigger passes, and the stores that they fill; does network I/O.
+//! The passes over the objects, and what triggers them; does network I/O.
 
 use crate::{
     api::{self, DatabaseMigration, LABEL_INSPECTION, LABEL_MANAGED_BY, LABEL_OBJECT, MANAGER, Watched},
-    backoff::WatchBackOff,
     error::{Class, Error},
     fleet,
     http::Synced,
     index::{Indexed, inspection_keys, job_keys, job_works, pod_keys, pod_works},
     reconcile::{Context, Process, Room, Stores, clear_orphans, failed, reconcile, unreadable},
+    watches::{Watch, api, events, prune_job, prune_pod, watch, watch_objects},
 };
 use futures::{
     FutureExt, Stream, StreamExt, TryStreamExt,
     channel::mpsc::{UnboundedReceiver, unbounded},
-    future::{join_all, ready},
-    stream::BoxStream,
+    future::join_all,
 };
-use k8s_openapi::{
-    NamespaceResourceScope,
-    api::{
-        batch::v1::{Job, JobSpec},
-        core::v1::{ConfigMap, Pod},
-    },
+use k8s_openapi::api::{
+    batch::v1::Job,
+    core::v1::{ConfigMap, Pod},
 };
 use kube::{
-    Api, Client, Resource, ResourceExt,
+    Api, Client, ResourceExt,
     core::{ApiResource, DynamicObject},
     runtime::{
         Controller, Predicate, WatchStreamExt,
         controller::{self, Action},
         predicates,
-        reflector::{self, ObjectRef, Store},
+        reflector::{ObjectRef, Store},
         watcher,
     },
 };
-use serde::{Serialize, de::DeserializeOwned};
-use std::{collections::BTreeSet, fmt::Debug, panic::AssertUnwindSafe, sync::Arc, sync::atomic::Ordering};
+use std::{collections::BTreeSet, panic::AssertUnwindSafe, sync::Arc, sync::atomic::Ordering};
 use tokio_util::sync::CancellationToken;
-
-/// A watch whose errors have been told.
-pub type Watch<K> = BoxStream<'static, Result<K, watcher::Error>>;
 
 /// Runs until told to stop: one controller for each namespace, or one for the whole cluster when none is named.
 pub async fn run(
@@ -145,16 +137,6 @@ fn heard<K>(context: &Arc<Context>) -> impl FnMut(&K) + Send + 'static {
     move |_| process.line.heard()
 }
 
-pub(crate) fn api<K>(client: &Client, namespace: Option<&str>) -> Api<K>
-where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
-{
-    match namespace {
-        Some(namespace) => Api::namespaced(client.clone(), namespace),
-        None => Api::all(client.clone()),
-    }
-}
-
 /// The objects, each with the platform's settings under its spec.
 fn objects(
     client: &Client,
@@ -175,101 +157,6 @@ fn objects(
         watcher::Event::InitApply(object) => watcher::Event::InitApply(read(object)),
         watcher::Event::InitDone => watcher::Event::InitDone,
     })
-}
-
-/// What happens to the objects with some labels.
-pub(crate) fn events<K>(
-    api: Api<K>,
-    labels: String,
-) -> impl Stream<Item = Result<watcher::Event<K>, watcher::Error>> + Send + 'static
-where
-    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
-{
-    watcher(api, watcher::Config::default().labels(&labels).page_size(PAGE))
-}
-
-/// A store of objects, which passes are made from, the stream that fills it as it is polled, and a token that is cancelled once the
-/// first list is in it (`Store::wait_until_ready` wakes only the last of several waiters).
-pub(crate) fn watch_objects<K>(
-    events: impl Stream<Item = Result<watcher::Event<K>, watcher::Error>> + Send + 'static,
-) -> (Store<K>, Watch<K>, CancellationToken)
-where
-    K: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + 'static,
-{
-    let (store, writer) = reflector::store();
-    let filled = CancellationToken::new();
-    let stream = events.backoff(WatchBackOff::default()).reflect(writer).inspect(first_list(&filled)).touched_objects();
-    (store, log_errors(stream).boxed(), filled)
-}
-
-/// The same for what the operator makes. What nobody reads is dropped before it is stored: managed fields decode to five times the
-/// size of everything else.
-pub(crate) fn watch<K>(
-    events: impl Stream<Item = Result<watcher::Event<K>, watcher::Error>> + Send + 'static,
-    prune: fn(&mut K),
-    indexed: Indexed<K>,
-) -> (Arc<Indexed<K>>, Watch<K>, CancellationToken)
-where
-    K: Resource<DynamicType = ()> + Clone + Serialize + DeserializeOwned + Debug + Send + Sync + 'static,
-{
-    let indexed = Arc::new(indexed);
-    let index = indexed.clone();
-    let filled = CancellationToken::new();
-    let stream = events
-        .backoff(WatchBackOff::default())
-        .modify(move |object| {
-            object.meta_mut().managed_fields = None;
-            prune(object);
-        })
-        .inspect_ok(move |event| index.follow(event))
-        .inspect(first_list(&filled))
-        .touched_objects();
-    (indexed, log_errors(stream).boxed(), filled)
-}
-
-fn first_list<K>(
-    filled: &CancellationToken,
-) -> impl FnMut(&Result<watcher::Event<K>, watcher::Error>) + Send + 'static {
-    let filled = filled.clone();
-    move |event| {
-        if matches!(event, Ok(watcher::Event::InitDone)) {
-            filled.cancel();
-        }
-    }
-}
-
-/// Small first pages: the decoded list is what memory peaks at.
-const PAGE: u32 = 50;
-
-/// Errors end here: the watch has its own back-off, and the controller would hold back all of its watches for a growing time at each.
-fn log_errors<K: Resource<DynamicType = ()>>(
-    stream: impl Stream<Item = Result<K, watcher::Error>>,
-) -> impl Stream<Item = Result<K, watcher::Error>> {
-    stream.filter(|item| {
-        if let Err(error) = item {
-            tracing::warn!(kind = %K::kind(&()), %error, "watch interrupted; it is resumed");
-        }
-        ready(item.is_ok())
-    })
-}
-
-pub(crate) fn prune_job(job: &mut Job) {
-    // Whether its pod is replaced, and whether it may begin, is all that is asked of it.
-    job.spec = job.spec.take().map(|JobSpec { pod_failure_policy, suspend, .. }| JobSpec {
-        pod_failure_policy,
-        suspend,
-        ..JobSpec::default()
-    });
-}
-
-pub(crate) fn prune_pod(pod: &mut Pod) {
-    pod.spec = None;
-    let Some(status) = &mut pod.status else { return };
-    (status.host_ip, status.host_ips, status.pod_ips, status.qos_class) = (None, None, None, None);
-    for container in status.container_statuses.iter_mut().chain(&mut status.init_container_statuses).flatten() {
-        (container.allocated_resources, container.allocated_resources_status) = (None, None);
-        (container.resources, container.user, container.volume_mounts) = (None, None, None);
-    }
 }
 
 /// Pods belong to Jobs, and the Job of a run has no owner while it works. The annotation has the object's whole name, which may

@@ -1,8 +1,8 @@
 //! Watched things found by what they belong to, so that a pass over one object does not walk those of all the others. No I/O.
 
 use crate::{
-    api::{LABEL_ACTION, LABEL_INSPECTION, LABEL_OBJECT, LABEL_SET},
-    jobs::{JobRecord, Kind, Request, has_begun, has_ended, is_finished},
+    api::{ANNOTATION_LEASE, LABEL_ACTION, LABEL_INSPECTION, LABEL_OBJECT, LABEL_SET},
+    jobs::{JobRecord, Kind, Request, has_begun, has_ended, inspected_image, is_finished},
     zlib,
 };
 use flate2::Compression;
@@ -185,7 +185,22 @@ pub fn inspection_key(namespace: &str, key: &str) -> String {
 /// The key of the Jobs of runs that have begun and are not finished.
 pub const AT_WORK: &str = "runs at work";
 
-/// The object that a Job is for, what it inspects, and whether it is a run at work.
+/// The key of the Jobs that work under a Lease.
+pub fn lease_key(lease: &str) -> String {
+    format!("lease {lease}")
+}
+
+/// The key of the running pods that have an address.
+pub fn address_key(address: &str) -> String {
+    format!("address {address}")
+}
+
+/// The key of the ConfigMaps that hold an inspection of an image.
+pub fn image_key(namespace: &str, image: &str) -> String {
+    format!("image {namespace}/{image}")
+}
+
+/// The object that a Job is for, what it inspects, its Lease, and whether it is a run at work.
 pub fn job_keys(job: &Job) -> Vec<String> {
     let namespace = job.namespace().unwrap_or_default();
     // The annotation has the object's whole name, which may be too long for a label.
@@ -199,18 +214,22 @@ pub fn job_keys(job: &Job) -> Vec<String> {
     let set = job.annotations().get(LABEL_SET).map(|name| set_key(&namespace, name));
     let runs = job.labels().get(LABEL_ACTION).is_some_and(|action| action == Kind::Run.as_str());
     let at_work = (runs && has_begun(job) && !is_finished(job)).then(|| AT_WORK.to_owned());
-    object.into_iter().chain(inspection).chain(set).chain(at_work).collect()
+    let lease = job.annotations().get(ANNOTATION_LEASE).map(|lease| lease_key(lease));
+    object.into_iter().chain(inspection).chain(set).chain(lease).chain(at_work).collect()
 }
 
-/// The UIDs of the Jobs that a pod is of.
+/// The UIDs of the Jobs that a pod is of, and its address while it runs: later another pod may have it.
 pub fn pod_keys(pod: &Pod) -> Vec<String> {
-    pod.owner_references().iter().map(|owner| owner.uid.clone()).collect()
+    let running = pod.status.as_ref().filter(|status| status.phase.as_deref() == Some("Running"));
+    let address = running.and_then(|status| status.pod_ip.as_deref()).map(address_key);
+    pod.owner_references().iter().map(|owner| owner.uid.clone()).chain(address).collect()
 }
 
-/// The inspection that a ConfigMap holds.
+/// The inspection that a ConfigMap holds, and its image.
 pub fn inspection_keys(map: &ConfigMap) -> Vec<String> {
     let namespace = map.namespace().unwrap_or_default();
-    map.labels().get(LABEL_INSPECTION).map(|key| inspection_key(&namespace, key)).into_iter().collect()
+    let inspection = map.labels().get(LABEL_INSPECTION).map(|key| inspection_key(&namespace, key));
+    inspection.into_iter().chain(inspected_image(map).map(|image| image_key(&namespace, image))).collect()
 }
 
 /// Whether a Job works, or is one that nobody owns though it has ended.
@@ -306,5 +325,30 @@ mod tests {
         };
         let all = watch.0.lock();
         assert!((1..400).contains(&bytes(&all.known.things["shop/a"])) && bytes(&all.known.things["shop/b"]) == 0);
+    }
+
+    #[test]
+    fn only_a_running_pod_is_found_by_its_address() {
+        let with = |phase: &str| {
+            let status = serde_json::from_value(json!({ "phase": phase, "podIP": "10.0.0.7" })).unwrap();
+            Pod { status: Some(status), ..pod("a", "1") }
+        };
+        let mut watch = Watch::new(vec![Event::Apply(with("Running"))]);
+        assert_eq!(watch.names(&address_key("10.0.0.7")), ["a"]);
+        watch.see(vec![Event::Apply(with("Succeeded"))]);
+        assert!(watch.names(&address_key("10.0.0.7")).is_empty() && watch.names("1") == ["a"]);
+    }
+
+    #[test]
+    fn an_inspection_is_found_by_its_image_and_a_job_by_its_lease() {
+        let (namespace, name) = ("shop", "a");
+        let map = serde_json::from_value(json!({
+            "metadata": { "name": name, "namespace": namespace, "labels": { LABEL_INSPECTION: "k" } },
+            "data": { "image": "shop:1" },
+        }));
+        assert_eq!(inspection_keys(&map.unwrap()), [inspection_key("shop", "k"), image_key("shop", "shop:1")]);
+        let annotations = json!({ ANNOTATION_LEASE: "db-1", LABEL_OBJECT: "orders" });
+        let job = json!({ "metadata": { "name": name, "namespace": namespace, "annotations": annotations } });
+        assert_eq!(job_keys(&serde_json::from_value(job).unwrap()), [object_key("shop", "orders"), lease_key("db-1")]);
     }
 }

@@ -23,4 +23,5 @@ pub mod revisions;
 pub mod shard;
 pub mod telemetry;
 pub mod text;
+mod watches;
 pub mod zlib;

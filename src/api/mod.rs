@@ -2,6 +2,7 @@
 
 mod defaults;
 mod duration;
+mod effective;
 mod people;
 mod reasons;
 mod schema;
@@ -11,8 +12,9 @@ mod stages;
 mod status;
 mod watched;
 
-pub use defaults::{Defaults, Enforce, read, read_effective};
-pub use duration::{DurationField, duration_problem, parse_duration};
+pub use defaults::{Defaults, Enforce};
+pub use duration::{DurationField, parse_duration};
+pub use effective::{read, read_effective};
 pub use people::RunApproval;
 pub use reasons::{Problem, Reason, ReasonKind};
 pub use set::*;

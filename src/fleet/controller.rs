@@ -3,10 +3,10 @@
 use super::reconcile;
 use crate::{
     api::{DatabaseMigrationSet, LABEL_MANAGED_BY, LABEL_SET, MANAGER},
-    controller::{Watch, api, events, prune_job, prune_pod, watch, watch_objects},
     error::{Class, Error},
     index::{Indexed, job_keys, job_works, pod_keys, pod_works},
     reconcile::{Context, Stores},
+    watches::{Watch, api, events, prune_job, prune_pod, watch, watch_objects},
 };
 use futures::{FutureExt, StreamExt};
 use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};

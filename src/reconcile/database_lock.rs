@@ -3,9 +3,10 @@
 
 use super::context::Context;
 use crate::{
-    api::{ANNOTATION_LEASE, LABEL_LOCK, LABEL_MANAGED_BY, MANAGER},
+    api::{LABEL_LOCK, LABEL_MANAGED_BY, MANAGER},
     call::{call, refusal},
     error::Error,
+    index::lease_key,
     jobs::is_finished,
 };
 use k8s_openapi::{
@@ -95,11 +96,9 @@ pub fn other_under(name: &str, holder: &str, context: &Context) -> Option<String
     let holder_if_first = |job: &Job| {
         let other = holder_of(&job.namespace().unwrap_or_default(), &job.name_any());
         let waits = job.spec.as_ref().is_some_and(|spec| spec.suspend == Some(true));
-        let first = other != holder && !is_finished(job) && (!waits || *other < *holder);
-        (first && job.annotations().get(ANNOTATION_LEASE).is_some_and(|lease| lease == name)).then_some(other)
+        (other != holder && !is_finished(job) && (!waits || *other < *holder)).then_some(other)
     };
-    let first = context.stores.jobs.at_work(|job| holder_if_first(job).is_some());
-    first.iter().find_map(|job| holder_if_first(job))
+    context.stores.jobs.with_key(&lease_key(name)).iter().find_map(|job| holder_if_first(job))
 }
 
 /// Whether the Job of a holder may still work. One that may not be read counts as working.

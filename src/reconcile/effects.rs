@@ -116,11 +116,6 @@ pub enum Next {
     BackOff,
 }
 
-/// How soon to look again while a pod works; its end is watched, this is for a lost watch event.
-pub const WHILE_ACTIVE: Duration = Duration::from_secs(15);
-/// How soon to look again at a Job without a pod: the API server's refusal is an event that is not watched.
-pub const WITHOUT_POD: Duration = Duration::from_secs(2);
-
 /// What the plan's ConfigMap says of a rehearsal.
 #[derive(Clone, Debug)]
 pub struct RehearsalShown {

@@ -1,9 +1,8 @@
 //! What one look at the world found: the input of `decide`; types only.
 
 use super::{
-    checks::DatabaseId,
-    effects::{WHILE_ACTIVE, WITHOUT_POD},
     line::Place,
+    pauses::{WHILE_ACTIVE, WITHOUT_POD},
 };
 use crate::{
     api::{Problem, RunRecord},
@@ -31,6 +30,15 @@ pub struct JobView {
     /// Whether it goes with its object.
     pub owned: bool,
     pub pod: Option<PodRef>,
+}
+
+/// What a plan's hash names the database by: an approval, a backup or a rehearsal for one means nothing for another.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DatabaseId<'a> {
+    /// Host, port and name.
+    pub place: &'a str,
+    /// The server's own, where it tells one.
+    pub identity: Option<&'a str>,
 }
 
 /// A pod as it was seen: what is deleted must not have started meanwhile.

@@ -17,6 +17,7 @@ mod line;
 mod log;
 mod observe;
 mod orphans;
+mod pauses;
 mod payloads;
 mod plan;
 mod pod_gate;
@@ -30,15 +31,13 @@ mod unused;
 
 pub(crate) use act::as_manager;
 pub(crate) use checks::requested_at;
-pub(crate) use checks::{
-    Approval, Chosen, DatabaseId, Route, approval_of, choose, direction_name, plan_problem, spec_problem,
-};
+pub(crate) use checks::{Approval, Chosen, Route, approval_of, choose, direction_name, plan_problem, spec_problem};
 pub use checks::{Before, between, judge};
 pub use context::{Context, Process, Stores};
 pub use decide::{decide, rejected};
 pub use drift_schedule::DriftSchedule;
 pub use effects::{Decision, Effect, Next};
-pub(crate) use facts::{Facts as ObjectFacts, ImageView};
+pub(crate) use facts::{DatabaseId, Facts as ObjectFacts, ImageView};
 pub(crate) use gates::limits;
 pub use inspections::InspectionCache;
 pub use line::{Limits, Line, Room};

@@ -6,6 +6,7 @@ use crate::{
     api::{ConditionType, DatabaseMigration, FINALIZER, MANAGER, Reason, Watched},
     call::call,
     error::Error,
+    index::object_key,
     jobs::{JobRecord, Kind, is_finished},
     text,
 };
@@ -73,11 +74,12 @@ pub async fn let_go(object: &Watched, context: &Context) -> Result<(), Error> {
         let record = JobRecord::of(job);
         !is_finished(job) && record.is_some_and(|record| record.kind() == Kind::Run && record.uid == uid)
     };
-    if !object.finalizers().iter().any(|name| name == FINALIZER) || !context.stores.jobs.at_work(works).is_empty() {
+    let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+    let jobs = context.stores.jobs.with_key(&object_key(&namespace, &name));
+    if !object.finalizers().iter().any(|name| name == FINALIZER) || jobs.iter().any(|job| works(job)) {
         return Ok(());
     }
-    let name = object.name_any();
-    let api: Api<DatabaseMigration> = Api::namespaced(context.client.clone(), &object.namespace().unwrap_or_default());
+    let api: Api<DatabaseMigration> = Api::namespaced(context.client.clone(), &namespace);
     let body = json!({
         "apiVersion": DatabaseMigration::api_version(&()),
         "kind": DatabaseMigration::kind(&()),

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod chart;
+mod circles;
 mod markdown;
 mod objects;
 mod pages;
@@ -169,6 +170,7 @@ fn pure_modules_do_no_io() {
         "effects.rs",
         "facts.rs",
         "gates",
+        "pauses.rs",
         "situation.rs",
         "status.rs",
     ];

@@ -249,4 +249,4 @@ fn order(graph: &Graph, ids: Vec<String>) -> Vec<String> {
 }
 
 #[cfg(test)]
-pub mod tests;
+mod tests;

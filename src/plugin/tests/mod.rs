@@ -17,6 +17,7 @@ use std::{fs, path::Path};
 
 mod author;
 mod calls;
+pub mod images;
 mod target;
 mod writing;
 
@@ -315,7 +316,7 @@ fn drift_is_shown_with_both_sides() {
 /// For the test of the page in a browser.
 #[test]
 fn the_objects_are_there_for_other_tests() {
-    let inspection = super::graph::tests::demo().inspection;
+    let inspection = images::demo().inspection;
     let all = json!({ "objects": everybody(), "plan": plan_map(), "inspection": inspection });
     snapshot("objects.json", &format!("{all:#}\n"));
 }

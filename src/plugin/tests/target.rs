@@ -1,8 +1,7 @@
 //! Alembic's forms against the shop's graph.
 
-use super::{look, shop, snapshot};
+use super::{images::demo, look, shop, snapshot};
 use crate::plugin::{
-    graph::tests::demo,
     target::{meaning, page},
     text::plain,
 };

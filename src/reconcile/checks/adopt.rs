@@ -1,9 +1,10 @@
 //! What becomes of a database that has tables and no version row, or rows that no history has; no I/O.
 
-use super::plan::{Chosen, DatabaseId, identified, usable_graph};
+use super::plan::{Chosen, identified, usable_graph};
 use crate::{
     api::{Adopt, DatabaseMigrationStatus, Problem, Reason},
     jobs::Inspected,
+    reconcile::facts::DatabaseId,
     revisions::{Plan, Target, adopt},
     text,
 };

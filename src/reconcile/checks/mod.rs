@@ -28,9 +28,7 @@ pub use executed::{executed, executed_sql};
 pub use hazards::judge;
 pub use history::{may_be_stamped_over, restamp};
 pub use image::{accepted_drift, heads_condition, requested_at};
-pub use plan::{
-    Chosen, DatabaseId, Route, between, choose, direction_name, empty_downgrades, plan_problem, usable_graph,
-};
+pub use plan::{Chosen, Route, between, choose, direction_name, empty_downgrades, plan_problem, usable_graph};
 pub use refusal::refused;
 pub use rehearsal::{WantedRehearsal, rehearsal_json, rehearsal_progress, rehearsal_status, wanted_rehearsal};
 pub use replaced::{Replaced, replaced, replaced_problem};

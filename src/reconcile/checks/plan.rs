@@ -4,9 +4,12 @@ use crate::{
     api::{DatabaseMigrationStatus, DowngradePolicy, Problem, Reason, Strategy},
     jobs::{Implementation, Inspected, Limit, Reads, Revision, Run, hex},
     lint::Severity,
-    reconcile::checks::{
-        hazards::Judged,
-        history::{left_behind, ran_before, rewritten},
+    reconcile::{
+        checks::{
+            hazards::Judged,
+            history::{left_behind, ran_before, rewritten},
+        },
+        facts::DatabaseId,
     },
     revisions::{AlembicError, Direction, Graph, Plan, PlanError, Target, decide, first_step, steps_digest},
     text::{self, rows_in_line, short_image},
@@ -75,15 +78,6 @@ impl Chosen {
     pub fn dangerous_unrehearsed(&self) -> bool {
         self.dangerous() || self.judged.unrehearsed.is_some_and(|worst| worst >= Severity::High)
     }
-}
-
-/// What a plan's hash names the database by: an approval, a backup or a rehearsal for one means nothing for another.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct DatabaseId<'a> {
-    /// Host, port and name.
-    pub place: &'a str,
-    /// The server's own, where it tells one.
-    pub identity: Option<&'a str>,
 }
 
 /// What a plan is made of.

@@ -6,7 +6,8 @@ use crate::{
     reconcile::{
         effects::{Effect, Next, Note, Step},
         facts::{Facts, ImageView, JobView},
-        gates::{SOON, WHILE_ACTIVE, WITHOUT_POD, hold, interval, repeats_by_itself},
+        gates::{hold, interval, repeats_by_itself},
+        pauses::{SOON, WHILE_ACTIVE, WITHOUT_POD},
     },
 };
 use k8s_openapi::jiff::Timestamp;

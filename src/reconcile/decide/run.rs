@@ -7,7 +7,7 @@ use crate::{
         checks::requested_at,
         effects::{Effect, Next, Note, Step, unstarted},
         facts::ActiveRun,
-        gates::{WHILE_ACTIVE, WITHOUT_POD},
+        pauses::{WHILE_ACTIVE, WITHOUT_POD},
     },
     text::{rows_in_line, short_image},
 };

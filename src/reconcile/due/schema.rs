@@ -63,7 +63,7 @@ pub fn replay(object: &DatabaseMigration, facts: &Facts, now: Timestamp) -> (Rep
 /// What is known of a replay, or what has to be read for that.
 #[derive(Debug)]
 pub enum ReplayStep<'a> {
-    Known(ReplayView),
+    Known(Box<ReplayView>),
     /// What this Job left in its log.
     Read {
         key: String,
@@ -73,22 +73,22 @@ pub enum ReplayStep<'a> {
 
 /// How far a replay has come. `stored` is that of the stored baseline.
 pub fn replay_step<'a>(replay: &'a Replay, stored: Option<&str>) -> ReplayStep<'a> {
+    let known = |view| ReplayStep::Known(Box::new(view));
     let wanted = match replay {
-        Replay::NotWanted => return ReplayStep::Known(ReplayView::NotWanted),
+        Replay::NotWanted => return known(ReplayView::NotWanted),
         Replay::Impossible(problem) => {
-            let (key, problem) = (String::new(), problem.clone());
-            return ReplayStep::Known(ReplayView::Failed { key, problem });
+            return known(ReplayView::Failed { key: String::new(), problem: problem.clone() });
         }
         Replay::Wanted(wanted) => wanted,
     };
     let key = wanted.request.record.key.clone();
     if stored == Some(key.as_str()) {
-        return ReplayStep::Known(ReplayView::Stored { key });
+        return known(ReplayView::Stored { key });
     }
     match (&wanted.working, &wanted.ended) {
-        (Some(job), _) => ReplayStep::Known(ReplayView::Working { key, job: job.clone() }),
+        (Some(job), _) => known(ReplayView::Working { key, job: job.clone() }),
         (None, Some(ended)) if !wanted.due => ReplayStep::Read { key, ended },
-        _ => ReplayStep::Known(ReplayView::Next { key, request: Box::new(wanted.request.clone()) }),
+        _ => known(ReplayView::Next { key, request: Box::new(wanted.request.clone()) }),
     }
 }
 
@@ -249,10 +249,12 @@ mod tests {
             Replay::Wanted(Box::new(WantedReplay { request: wanted.request.clone(), ended, working, due }))
         };
         let step = |replay: &Replay, stored| match replay_step(replay, stored) {
-            ReplayStep::Known(ReplayView::Stored { .. }) => "stored".to_owned(),
-            ReplayStep::Known(ReplayView::Working { job, .. }) => format!("working {}", job.name),
-            ReplayStep::Known(ReplayView::Next { .. }) => "next".to_owned(),
-            ReplayStep::Known(other) => format!("{other:?}"),
+            ReplayStep::Known(view) => match *view {
+                ReplayView::Stored { .. } => "stored".to_owned(),
+                ReplayView::Working { job, .. } => format!("working {}", job.name),
+                ReplayView::Next { .. } => "next".to_owned(),
+                other => format!("{other:?}"),
+            },
             ReplayStep::Read { ended, .. } => format!("read {}", ended.name),
         };
         assert_eq!(step(&so_far(job("e"), None, true), Some(&key)), "stored");

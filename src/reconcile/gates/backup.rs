@@ -1,6 +1,6 @@
 //! The gate of the backup, which must be complete before a run, and the condition BackedUp; no I/O.
 
-use super::{Ctx, WHILE_ACTIVE, WITHOUT_POD, hold};
+use super::{Ctx, hold};
 use crate::{
     api::{
         BackupMethod, BackupStatus, ConditionType, DatabaseMigration, DatabaseMigrationStatus, Problem, Reason,
@@ -11,6 +11,7 @@ use crate::{
         checks::{Chosen, backup_progress, backup_request, not_required},
         effects::{Effect, Next, Note, Step},
         facts::{Facts, JobView},
+        pauses::{WHILE_ACTIVE, WITHOUT_POD},
     },
 };
 use k8s_openapi::jiff::Timestamp;

@@ -10,7 +10,6 @@ mod rollback;
 mod start;
 mod verify;
 
-pub use super::effects::{WHILE_ACTIVE, WITHOUT_POD};
 pub use approval::shown;
 pub use backup::{no_backup, surplus_stages};
 pub use cleared::Start;
@@ -24,6 +23,7 @@ use super::{
     effects::{Next, Step},
     facts::{DatabaseView, Facts},
     line::{By, Place, Taken},
+    pauses::SOON,
     situation::World,
     size::rows_fit,
     status::summary,
@@ -34,9 +34,6 @@ use crate::{
 };
 use k8s_openapi::jiff::Timestamp;
 use std::time::Duration;
-
-/// How soon to look again where a mended Secret, image or database would let things go on.
-pub const SOON: Duration = Duration::from_secs(30);
 
 /// How long an object is left alone.
 pub fn interval(object: &DatabaseMigration) -> Duration {

@@ -1,6 +1,6 @@
 //! The gate of rehearsal: the plan ran on a scratch database before anybody is asked to approve it; no I/O.
 
-use super::{Ctx, WHILE_ACTIVE, WITHOUT_POD, hold};
+use super::{Ctx, hold};
 use crate::{
     api::{
         DatabaseMigration, DatabaseMigrationStatus, Problem, Reason, RehearsalStatus, StageChange, StageResult,
@@ -13,6 +13,7 @@ use crate::{
         },
         effects::{Next, Note, RehearsalShown, Step},
         facts::Facts,
+        pauses::{WHILE_ACTIVE, WITHOUT_POD},
     },
 };
 

@@ -1,12 +1,13 @@
 //! What starts a run: the record that the status remembers, and what the runner is asked to do; no I/O.
 
-use super::{Cleared, Ctx, WITHOUT_POD, cleared::Start, retry};
+use super::{Cleared, Ctx, cleared::Start, retry};
 use crate::{
     api::{AdoptVerify, DatabaseMigrationSpec, DurationField, LockKind, Reason, RunRecord},
     jobs::{Limit, Run, RunRequest, hex, run_name},
     reconcile::{
         checks::{approver, direction_name},
         effects::{Effect, Next, Step},
+        pauses::WITHOUT_POD,
         status::summary,
     },
     revisions::Direction,

@@ -1,12 +1,13 @@
 //! The gate of the verification, after a run and before Ready; no I/O.
 
-use super::{Ctx, WHILE_ACTIVE, WITHOUT_POD, backup::give_up, interval, rollback::not_verified};
+use super::{Ctx, backup::give_up, interval, rollback::not_verified};
 use crate::{
     api::{Reason, StageChange, StageResult, StageStatus, VerifyStatus},
     jobs::{Kind, Progress, Trouble},
     reconcile::{
         checks::{Verification, stage_progress, verification},
         effects::{Next, Note, Step},
+        pauses::{WHILE_ACTIVE, WITHOUT_POD},
     },
 };
 

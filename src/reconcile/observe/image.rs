@@ -5,11 +5,8 @@ use crate::{
     api::{DatabaseMigration, LABEL_INSPECTION, LABEL_MANAGED_BY, MANAGER, Problem, Reason},
     call::call,
     error::Error,
-    index::inspection_key,
-    jobs::{
-        InspectRequest, Inspected, Inspection, Kind, PodState, inspect_frames, inspected_image, lacks_owner, pinned,
-        pod_state,
-    },
+    index::{image_key, inspection_key},
+    jobs::{InspectRequest, Inspected, Inspection, Kind, PodState, inspect_frames, lacks_owner, pinned, pod_state},
     reconcile::{
         context::Context,
         due,
@@ -18,7 +15,7 @@ use crate::{
 };
 use k8s_openapi::api::{batch::v1::Job, core::v1::ConfigMap};
 use kube::{Api, ResourceExt, api::ListParams};
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 /// What was found.
 pub struct ImageFacts {
@@ -57,7 +54,7 @@ pub async fn look(
 pub async fn remembered(object: &DatabaseMigration, context: &Context) -> Result<Vec<Arc<Inspected>>, Error> {
     let images = object.status.as_ref().map_or(&[][..], |s| s.images.as_slice());
     let mut remembered = Vec::new();
-    for map in inspections_of(context, object, |image| images.iter().any(|known| known == image)) {
+    for map in inspections_of(context, object, images.iter().map(String::as_str)) {
         remembered.extend(read(&map, context).await?);
     }
     Ok(remembered)
@@ -69,7 +66,7 @@ pub async fn inspected_as(
     object: &DatabaseMigration,
     image: &str,
 ) -> Result<Option<Arc<Inspected>>, Error> {
-    for map in inspections_of(context, object, |known| known == image) {
+    for map in inspections_of(context, object, [image]) {
         if let Some(inspected) = read(&map, context).await? {
             return Ok(Some(inspected));
         }
@@ -92,12 +89,15 @@ async fn read(map: &ConfigMap, context: &Context) -> Result<Option<Arc<Inspected
     Ok(whole.filter(|whole| whole.uid() == map.uid()).and_then(|whole| inspections.read(&whole)))
 }
 
-fn inspections_of(context: &Context, object: &DatabaseMigration, wanted: impl Fn(&str) -> bool) -> Vec<Arc<ConfigMap>> {
-    let namespace = object.namespace();
-    let mut maps = context
-        .stores
-        .inspections
-        .at_work(|map| map.namespace() == namespace && inspected_image(map).is_some_and(&wanted));
+/// The stored inspections of these images, newest first.
+fn inspections_of<'a>(
+    context: &Context,
+    object: &DatabaseMigration,
+    images: impl IntoIterator<Item = &'a str>,
+) -> Vec<Arc<ConfigMap>> {
+    let namespace = object.namespace().unwrap_or_default();
+    let stored = |image: &str| context.stores.inspections.with_key(&image_key(&namespace, image));
+    let mut maps: Vec<_> = BTreeSet::from_iter(images).into_iter().flat_map(stored).collect();
     maps.sort_by_key(|map| std::cmp::Reverse(map.creation_timestamp().map(|t| t.0)));
     maps
 }

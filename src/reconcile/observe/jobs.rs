@@ -5,7 +5,7 @@ use crate::{
     api::{DatabaseMigration, LABEL_MANAGED_BY, LABEL_OBJECT, MANAGER, RunRecord},
     call::call,
     error::{Call, Error},
-    index::object_key,
+    index::{address_key, object_key},
     jobs::{
         CONTAINER, Ended, FrameError, Frames, JobRecord, Joiner, Kind, PodState, Trouble, initializing, is_finished,
         is_made_here, is_replaced, is_slow, job_condition, pod_state, run_name, state_of_pod, tells_why_stuck,
@@ -162,12 +162,7 @@ pub fn redact(state: &mut PodState, secrets: &[&str]) {
 fn holder(state: &PodState, namespace: Option<&str>, context: &Context) -> Option<String> {
     let PodState::Ended(ended) = state else { return None };
     let address = ended.report().ok()?.error?.holder?;
-    // An address of a pod that has ended is given to the next one.
-    let has_it = |pod: &Pod| {
-        let status = pod.status.as_ref();
-        status.is_some_and(|s| s.pod_ip.as_ref() == Some(&address) && s.phase.as_deref() == Some("Running"))
-    };
-    let mut pods = context.stores.pods.at_work(has_it).into_iter();
+    let mut pods = context.stores.pods.with_key(&address_key(&address)).into_iter();
     let (pod, None) = (pods.next()?, pods.next()) else { return None };
     let object = pod.annotations().get(LABEL_OBJECT)?;
     match pod.namespace() {

@@ -99,7 +99,7 @@ impl<'a> SchemaLook<'a> {
     async fn replayed(&self, kept: Option<&StoredBaseline>) -> Result<ReplayView, Error> {
         let stored = kept.and_then(|kept| kept.baseline.as_ref()?.replay.as_deref());
         let (key, ended) = match due::replay_step(&self.replay, stored) {
-            ReplayStep::Known(view) => return Ok(view),
+            ReplayStep::Known(view) => return Ok(*view),
             ReplayStep::Read { key, ended } => (key, ended),
         };
         Ok(match self.read(ended).await? {
