@@ -14,8 +14,10 @@ const DATABASES: &str = include_str!("sql/postgres_databases.sql");
 const TABLES: &str = include_str!("sql/postgres_schema_tables.sql");
 const SIZES: &str = include_str!("sql/postgres_schema_sizes.sql");
 
-/// Targets that one source may have.
+/// Targets that a set may have.
 pub const MOST_TARGETS: usize = 10_000;
+/// Bytes of a row of a user's query: what is longer stays on the server.
+pub const MOST_OF_A_ROW: usize = 1024;
 /// Schemas whose rows one statement reads.
 const TOGETHER: usize = 500;
 
@@ -72,15 +74,17 @@ pub async fn list(
     super::in_time(endpoint, timeout, look).await
 }
 
-/// The rows of a query of the user's, each by its columns as text. It runs in a read-only transaction with a limit of time.
+/// The rows of a query of the user's, each by its columns as text; `None` for one that is too long. It runs in a read-only transaction
+/// with a limit of time.
 pub async fn query(
     endpoint: &Endpoint,
     sql: &str,
     timeout: Duration,
-) -> Result<Vec<BTreeMap<String, String>>, ProbeError> {
+) -> Result<Vec<Option<BTreeMap<String, String>>>, ProbeError> {
     // One statement, whose columns become text whatever they are.
     let text = format!(
-        "SELECT pg_catalog.row_to_json(t)::text FROM ({}\n) AS t LIMIT {}",
+        "SELECT CASE WHEN pg_catalog.octet_length(row) <= {MOST_OF_A_ROW} THEN row END \
+         FROM (SELECT pg_catalog.row_to_json(t)::text AS row FROM ({}\n) AS t LIMIT {}) AS r",
         sql.trim_end().trim_end_matches(';'),
         MOST_TARGETS + 1
     );
@@ -88,8 +92,8 @@ pub async fn query(
     let look = session(endpoint, &table, timeout, async |connection: &mut PgConnection| {
         connection.execute(AssertSqlSafe(begin(timeout))).await?;
         let rows = sqlx::query(AssertSqlSafe(text)).persistent(false).fetch_all(connection).await?;
-        let texts = rows.iter().map(|row| row.try_get(0)).collect::<Result<Vec<String>, _>>()?;
-        Ok(texts.iter().map(|text| columns(text)).collect())
+        let texts = rows.iter().map(|row| row.try_get(0)).collect::<Result<Vec<Option<String>>, _>>()?;
+        Ok(texts.into_iter().map(|text| text.map(|text| columns(&text))).collect())
     });
     super::in_time(endpoint, timeout, look).await
 }

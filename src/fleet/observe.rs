@@ -207,7 +207,7 @@ async fn listed(
             Problem::new(problem.reason, format!("spec.targets[{number}] can't be listed: {}", problem.message))
         })?);
     }
-    Ok(targets::together(found, &set.spec.exclude))
+    targets::together(found, &set.spec.exclude)
 }
 
 async fn source_of(

@@ -3,7 +3,7 @@
 use super::member::Target;
 use crate::{
     api::{ListedTarget, Problem, Reason},
-    db::fleet::MOST_TARGETS,
+    db::fleet::{MOST_OF_A_ROW, MOST_TARGETS},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,19 +30,17 @@ pub fn databases(server: &str, names: Vec<String>) -> Vec<Target> {
 }
 
 /// A target for each row of a query.
-pub fn queried(server: &str, rows: Vec<BTreeMap<String, String>>) -> Result<Vec<Target>, Problem> {
-    if rows.len() > MOST_TARGETS {
-        let message = format!("the query has more than {MOST_TARGETS} rows");
-        return Err(Problem::new(Reason::InvalidSpec, message));
-    }
+pub fn queried(server: &str, rows: Vec<Option<BTreeMap<String, String>>>) -> Result<Vec<Target>, Problem> {
     let target = |mut row: BTreeMap<String, String>| {
         let name = row.remove("name")?;
         let (database, schema) = (row.remove("database"), row.remove("schema"));
         let server = row.remove("server").unwrap_or_else(|| server.to_owned());
         Some(Target { name, server, database, schema, labels: row })
     };
+    let wrong = |what: String| Problem::new(Reason::InvalidSpec, format!("the query has a row {what}"));
+    let long = || wrong(format!("of more than {MOST_OF_A_ROW} bytes; select only the columns that are needed"));
     rows.into_iter()
-        .map(|row| target(row).ok_or_else(|| Problem::new(Reason::InvalidSpec, "the query has a row without a name")))
+        .map(|row| target(row.ok_or_else(long)?).ok_or_else(|| wrong("without a name".to_owned())))
         .collect()
 }
 
@@ -59,8 +57,8 @@ pub fn listed(first_server: &str, list: &[ListedTarget]) -> Vec<Target> {
 }
 
 /// Each once, in the order of their keys, and without those that are excluded. Of two that name one place the first counts, with the
-/// labels of both.
-pub fn together(found: Vec<Target>, exclude: &[String]) -> Vec<Target> {
+/// labels of both. A listing that is cut off would look like targets that are gone, so too many are refused.
+pub fn together(found: Vec<Target>, exclude: &[String]) -> Result<Vec<Target>, Problem> {
     let mut by_key: BTreeMap<String, Target> = BTreeMap::new();
     let mut places = BTreeSet::new();
     for target in found {
@@ -75,7 +73,12 @@ pub fn together(found: Vec<Target>, exclude: &[String]) -> Vec<Target> {
             by_key.insert(key, target);
         }
     }
-    by_key.into_values().collect()
+    if by_key.len() > MOST_TARGETS {
+        let message =
+            format!("spec.targets has more than {MOST_TARGETS} databases or schemas; split the set, or exclude some");
+        return Err(Problem::new(Reason::InvalidSpec, message));
+    }
+    Ok(by_key.into_values().collect())
 }
 
 /// Whether a name is one of a pattern in which `*` stands for any characters.
@@ -120,16 +123,20 @@ mod tests {
         let labels = BTreeMap::from([("tier".to_owned(), "internal".to_owned())]);
         found.push(Target { labels: labels.clone(), ..schemas("main", vec!["a".into()]).remove(0) });
         found.push(Target { name: "again".into(), ..schemas("main", vec!["b".into()]).remove(0) });
-        let targets = together(found, &["old_*".to_owned()]);
+        let targets = together(found, &["old_*".to_owned()]).unwrap();
+        let many = (0..=MOST_TARGETS).map(|n| format!("t{n}")).collect();
+        assert!(together(schemas("main", many), &[]).unwrap_err().message.contains("10000"));
         assert_eq!(targets.iter().map(Target::key).collect::<Vec<_>>(), ["main/a", "main/b"]);
         assert_eq!(targets[0].labels, labels);
     }
 
     #[test]
     fn other_columns_of_a_query_are_labels() {
-        let row = |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let row =
+            |pairs: &[(&str, &str)]| Some(pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect());
         let found = queried("main", vec![row(&[("name", "acme"), ("schema", "t1"), ("tier", "internal")])]).unwrap();
         assert_eq!((found[0].schema.as_deref(), found[0].labels["tier"].as_str()), (Some("t1"), "internal"));
         assert!(queried("main", vec![row(&[("schema", "t1")])]).is_err());
+        assert!(queried("main", vec![None]).unwrap_err().message.contains("1024 bytes"));
     }
 }
