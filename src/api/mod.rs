@@ -59,6 +59,9 @@ pub const ANNOTATION_ACCEPT_DRIFT: &str = "alembic-operator.dev/accept-drift";
 pub const ANNOTATION_APPROVE: &str = "alembic-operator.dev/approve";
 /// What stands in the message of a plan that waits, before the command that approves it.
 pub const TO_APPROVE: &str = "; to approve it: ";
+
+/// What stands in the message of AwaitingPromotion before kubectl's command.
+pub const TO_PROMOTE: &str = "; to let the next one begin: ";
 /// The hash of a plan that must not run.
 pub const ANNOTATION_REJECT: &str = "alembic-operator.dev/reject";
 /// Why a plan was approved or rejected, in somebody's own words.

@@ -1,6 +1,9 @@
 //! What people say to an object by its annotations and its spec, and who said it: read from the metadata; no I/O.
 
-use super::{ANNOTATION_APPROVE, ANNOTATION_REASON, ANNOTATION_REJECT, ANNOTATION_SUSPEND, DatabaseMigration};
+use super::{
+    ANNOTATION_APPROVE, ANNOTATION_REASON, ANNOTATION_REJECT, ANNOTATION_SUSPEND, DatabaseMigration,
+    DatabaseMigrationSet,
+};
 use crate::text::{clean, fit};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, Time};
 use kube::ResourceExt;
@@ -25,15 +28,26 @@ pub struct RunApproval {
     pub reason: Option<String>,
 }
 
+fn suspended_by(in_spec: bool, object: &impl ResourceExt) -> Option<&'static str> {
+    let annotated = object.annotations().get(ANNOTATION_SUSPEND).is_some_and(|value| value == "true");
+    match (in_spec, annotated) {
+        (true, _) => Some("spec.suspend"),
+        (false, true) => Some("the annotation alembic-operator.dev/suspend"),
+        (false, false) => None,
+    }
+}
+
+impl DatabaseMigrationSet {
+    /// What keeps new batches from being started, if so: the spec, or the annotation that GitOps does not revert.
+    pub fn suspended_by(&self) -> Option<&'static str> {
+        suspended_by(self.spec.suspend, self)
+    }
+}
+
 impl DatabaseMigration {
     /// What keeps new runs from being started, if so: the spec, or the annotation that GitOps does not revert.
     pub fn suspended_by(&self) -> Option<&'static str> {
-        let annotated = self.annotation(ANNOTATION_SUSPEND).is_some_and(|value| value == "true");
-        match (self.spec.suspend, annotated) {
-            (true, _) => Some("spec.suspend"),
-            (false, true) => Some("the annotation alembic-operator.dev/suspend"),
-            (false, false) => None,
-        }
+        suspended_by(self.spec.suspend, self)
     }
 
     /// The plan that the annotation approves.

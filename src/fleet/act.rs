@@ -75,6 +75,9 @@ pub async fn act(
     if let Some(lines) = &decision.lines {
         actor.write_pages(lines.clone()).await?;
     }
+    if let Some(plans) = &decision.plans {
+        actor.write_plans(super::plans::name(object), plans).await?;
+    }
     actor.write_status(&decision.status).await?;
     for job in &decision.release {
         actor.release(job).await?;
@@ -228,6 +231,24 @@ impl Actor<'_> {
             gone(call(&format!("delete ConfigMap {name}"), api.delete(name, &DeleteParams::default())).await)?;
         }
         Ok(())
+    }
+
+    /// Applies the plans as a whole: those of before are gone with it. It is no page, so it has not the label of one.
+    async fn write_plans(&self, name: String, plans: &BTreeMap<String, String>) -> Result<(), Error> {
+        let map = ConfigMap {
+            metadata: ObjectMeta {
+                name: Some(name.clone()),
+                labels: Some(BTreeMap::from([(LABEL_MANAGED_BY.to_owned(), MANAGER.to_owned())])),
+                owner_references: Some(vec![self.owner(true)]),
+                ..ObjectMeta::default()
+            },
+            data: Some(plans.clone()),
+            ..ConfigMap::default()
+        };
+        let api = self.config_maps();
+        let what = format!("write ConfigMap {name}");
+        let params = PatchParams::apply(MANAGER).force();
+        call(&what, api.patch(&name, &params, &Patch::Apply(&map))).await.map(drop)
     }
 
     fn page(&self, name: &str, text: String, version: Option<String>) -> ConfigMap {

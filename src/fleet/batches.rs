@@ -2,7 +2,7 @@
 
 use super::{
     cohorts::{Cohort, Planned, Way},
-    decide::{Decider, Look, suspended},
+    decide::{Decider, Look},
     member::{State, Target},
     waves,
 };
@@ -21,7 +21,7 @@ const WORKERS: i32 = 4;
 impl Decider<'_> {
     /// The batches that may begin now: one for each server that has none, of one plan each.
     pub(super) fn next_batches(&self, look: &Look, rollout: &RolloutStatus) -> Vec<BatchRequest> {
-        if suspended(self.set).is_some() {
+        if self.set.suspended_by().is_some() {
             return Vec::new();
         }
         let current = waves::current(&rollout.waves);

@@ -5,7 +5,7 @@ use super::{
     cohorts::{Cohort, Way, chosen, cohorts},
     facts::Facts,
     member::{Line, Member, Memory, Seen, State, Target},
-    results,
+    plans, results,
     status::{Ready, next_status},
     waves::{self, Tally},
 };
@@ -39,6 +39,8 @@ pub struct Decision {
     pub batches: Vec<BatchRequest>,
     /// `None` leaves the pages as they are.
     pub lines: Option<Vec<Line>>,
+    /// The plans as people read them; `None` leaves what is written of them.
+    pub plans: Option<BTreeMap<String, String>>,
     pub status: DatabaseMigrationSetStatus,
     /// Batches that may begin, once the status names them.
     pub release: Vec<String>,
@@ -230,6 +232,8 @@ impl<'a> Decider<'a> {
         };
         rollout.waves = waves::advance(&set.spec.rollout, &rollout.waves, &tallies, now, promoted);
         rollout.plans = cohorts.iter().filter_map(super::cohorts::shown).take(8).collect();
+        self.decision.plans = plans::changed(self.object, &cohorts, self.decision.status.rollout.as_ref(), &rollout);
+        rollout.config_map = (!rollout.plans.is_empty()).then(|| plans::name(self.object));
         let look = Look { members: &members, states: &states, waves: &waves, cohorts: &cohorts, tallies: &tallies };
         let batches = if superseded { Vec::new() } else { self.next_batches(&look, &rollout) };
         for request in &batches {
@@ -293,16 +297,6 @@ pub(super) struct Look<'a> {
     pub(super) waves: &'a [usize],
     pub(super) cohorts: &'a [Cohort],
     pub(super) tallies: &'a [Tally],
-}
-
-/// What keeps new batches from being started, if so.
-pub(super) fn suspended(set: &DatabaseMigrationSet) -> Option<&'static str> {
-    let annotated = set.annotations().get(crate::api::ANNOTATION_SUSPEND).is_some_and(|value| value == "true");
-    match (set.spec.suspend, annotated) {
-        (true, _) => Some("spec.suspend"),
-        (false, true) => Some("the annotation alembic-operator.dev/suspend"),
-        (false, false) => None,
-    }
 }
 
 /// The rows of a target that is where it should be.

@@ -151,6 +151,19 @@ fn canary() -> Value {
 }
 
 #[test]
+fn the_plans_are_written_once_for_people_to_read() {
+    let mut world = World::new(3, json!({}));
+    world.set.spec.template.policy.approval.mode = crate::api::ApprovalMode::Always;
+    let first = world.pass();
+    let rollout = first.status.rollout.unwrap();
+    let written = first.plans.unwrap();
+    let keys: Vec<String> = super::plans::PARTS.map(|part| format!("{}.{part}", rollout.plans[0].hash)).into();
+    assert!(keys.iter().all(|key| written.contains_key(key)) && written.len() == 3, "{:?}", written.keys());
+    assert!(rollout.config_map.is_some_and(|name| name.starts_with("app-plans-")));
+    assert_eq!(world.pass().plans, None);
+}
+
+#[test]
 fn a_rollout_goes_through_its_waves() {
     let mut world = World::new(400, canary());
     world.until_it_rests();

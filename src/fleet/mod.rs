@@ -9,6 +9,7 @@ mod facts;
 mod member;
 mod object;
 mod observe;
+mod plans;
 mod ready;
 mod results;
 mod rows;
@@ -16,7 +17,10 @@ mod status;
 mod targets;
 mod waves;
 
+pub use act::TARGETS;
 pub use controller::Scope;
+pub use member::{Line, read_page};
+pub use plans::PARTS as PLAN_PARTS;
 
 use crate::{
     api::{DatabaseMigrationSet, parse_duration},

@@ -2,14 +2,14 @@
 
 use super::{
     cohorts::{RESOURCE, Way},
-    decide::{Decider, Look, SOON, WHILE_ACTIVE, suspended},
+    decide::{Decider, Look, SOON, WHILE_ACTIVE},
     facts::BatchView,
     member::State,
     status::Ready,
     waves,
 };
 use crate::{
-    api::{ANNOTATION_PROMOTE, BatchStatus, Problem, Reason, RolloutStatus, WaveState, WaveStatus},
+    api::{ANNOTATION_PROMOTE, BatchStatus, Problem, Reason, RolloutStatus, TO_PROMOTE, WaveState, WaveStatus},
     jobs::PodState,
     text::rows_in_line,
 };
@@ -48,7 +48,7 @@ impl Decider<'_> {
             let may = waves::budget(&self.set.spec.rollout, usize::try_from(*total).unwrap_or(0));
             return say(Reason::WaveFailed, format!("wave {name}: {failed} of {total} failed, and {may} may; {first}"));
         }
-        if let (Some(by), true) = (suspended(self.set), pending > 0) {
+        if let (Some(by), true) = (self.set.suspended_by(), pending > 0) {
             return say(Reason::Suspended, format!("suspended by {by}; {progress}"));
         }
         if let Some((_, wave)) = current
@@ -72,7 +72,7 @@ impl Decider<'_> {
             return Ready::of(Problem::new(Reason::Soaking, format!("wave {} soaks; {progress}", wave.name)));
         }
         let message = format!(
-            "wave {} is done; to let the next one begin: kubectl annotate --overwrite -n {} {} {} {ANNOTATION_PROMOTE}={number}/{}",
+            "wave {} is done{TO_PROMOTE}kubectl annotate --overwrite -n {} {} {} {ANNOTATION_PROMOTE}={number}/{}",
             wave.name,
             self.set.namespace().unwrap_or_default(),
             RESOURCE,

@@ -66,11 +66,11 @@ pub fn meant(object: &DatabaseMigration, plan: &PlanDocument, given: Option<&str
 }
 
 /// What is shown before somebody answers.
-pub fn question(object: &DatabaseMigration, plan: &PlanDocument, look: Look) -> Vec<Line> {
+pub fn question(whose: &str, plan: &PlanDocument, look: Look) -> Vec<Line> {
     let count = plan.steps.len();
     let noun = if count == 1 { "revision" } else { "revisions" };
     let to = if plan.to.is_empty() { "base".to_owned() } else { list(&plan.to, 3) };
-    let head = Line::of(Tone::Bold, full_name(object))
+    let head = Line::of(Tone::Bold, whose)
         .text(format!("  {} of {count} {noun} to ", plan.direction))
         .and(Tone::Name, to)
         .text(", plan ")

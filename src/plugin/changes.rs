@@ -7,6 +7,7 @@ use super::{
     drift,
     graph::{self, Picture},
     target,
+    thing::{Named, Thing},
     view::{State, Verdict, status_of},
     wait::Until,
 };
@@ -16,6 +17,7 @@ use crate::{
 };
 use anyhow::{anyhow, bail};
 use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt;
 use serde_json::{Value, json};
 
 /// The patch that sets an annotation, or takes it away.
@@ -64,23 +66,30 @@ impl Session {
         let width = self.out.look().width;
         self.out.lines(&target::page(&object, &image, args.target.trim(), &meaning, width))?;
         match &args.git {
-            Some(file) => self.edit(file, &args.name, &["spec", "targetRevision"], &meaning.revision),
+            Some(file) => self.edit(file, Named::Migration(&args.name), &["spec", "targetRevision"], &meaning.revision),
             None => Ok(0),
         }
     }
 
     pub(super) async fn retry(&mut self, args: ChangeArgs) -> anyhow::Result<u8> {
-        let before = self.object(&args.name).await?;
+        let before = match self.find(&args.name).await? {
+            Thing::Migration(object) => object,
+            Thing::Set(set) => return Box::pin(self.retry_set(&set, &args)).await,
+        };
         let moment = Timestamp::now().to_string();
-        self.cluster().await?.change(&args.name, &annotation(ANNOTATION_REQUESTED_AT, Some(&moment))).await?;
+        self.cluster().await?.change(&before.name_any(), &annotation(ANNOTATION_REQUESTED_AT, Some(&moment))).await?;
         self.out.text(&format!("✓ asked for at {moment}\n"))?;
+        let before = Thing::Migration(before);
         if args.no_follow { Ok(0) } else { self.follow(&args.name, Until::Settled, None, Some(&before)).await }
     }
 
     pub(super) async fn suspend(&mut self, args: ChangeArgs, suspend: bool) -> anyhow::Result<u8> {
-        let before = self.object(&args.name).await?;
+        let before = match self.find(&args.name).await? {
+            Thing::Migration(object) => object,
+            Thing::Set(set) => return Box::pin(self.suspend_set(&set, &args, suspend)).await,
+        };
         let value = suspend.then_some("true");
-        self.cluster().await?.change(&args.name, &annotation(ANNOTATION_SUSPEND, value)).await?;
+        self.cluster().await?.change(&before.name_any(), &annotation(ANNOTATION_SUSPEND, value)).await?;
         if suspend {
             let running = status_of(&before).runs.active.is_some();
             let rest = if running { "; the run at work is left to finish" } else { "" };
@@ -95,7 +104,8 @@ impl Session {
             return Ok(Verdict::Waiting.exit_code());
         }
         self.out.text("✓ resumed\n")?;
-        let waits = State::of(&before).verdict != Verdict::Ready;
+        let waits = State::of(&*before).verdict != Verdict::Ready;
+        let before = Thing::Migration(before);
         if args.no_follow || !waits {
             Ok(0)
         } else {
@@ -119,7 +129,12 @@ impl Session {
             approve::agreed(&fingerprint, &self.answer(&fingerprint)?)?;
         }
         if let Some(file) = &args.git {
-            return self.edit(file, &args.name, &["spec", "drift", "acceptedFingerprint"], &fingerprint);
+            return self.edit(
+                file,
+                Named::Migration(&args.name),
+                &["spec", "drift", "acceptedFingerprint"],
+                &fingerprint,
+            );
         }
         self.cluster().await?.change(&args.name, &annotation(ANNOTATION_ACCEPT_DRIFT, Some(&fingerprint))).await?;
         self.out.text("✓ accepted: this schema is what the live one is compared with from now on\n")?;

@@ -5,8 +5,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum, builder::PossibleValue};
 use std::path::PathBuf;
 
 mod file;
+mod set;
 
 pub use file::{DriftArgs, DriftOutput, FileArgs, MergeArgs, RevisionArgs};
+pub use set::{PromoteArgs, TargetState, TargetsArgs};
 
 /// Alembic migrations in Kubernetes: what is planned, what ran, and what to do next.
 #[derive(Debug, Parser)]
@@ -48,7 +50,7 @@ pub enum Color {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Where a database is and where it should be: one object, or all in a table.
+    /// Where a database is and where it should be: one object or set, or all in a table.
     Status(StatusArgs),
     /// What will run: the SQL with the hazards under each statement.
     Plan(PlanArgs),
@@ -66,10 +68,15 @@ pub enum Command {
     Target(TargetArgs),
     /// Try again now what failed.
     Retry(ChangeArgs),
-    /// Start no new run, whatever the spec says; what runs is left to finish.
+    /// Start no new run or batch, whatever the spec says; what runs is left to finish.
+    #[command(visible_alias = "pause")]
     Suspend(ChangeArgs),
     /// Take `suspend` back.
     Resume(ChangeArgs),
+    /// Let the next wave of a set begin.
+    Promote(PromoteArgs),
+    /// Where each target of a set is, and why not at the revision that it should be at.
+    Targets(TargetsArgs),
     /// Accept the live schema as it is now; any other is drift again.
     AcceptDrift(AcceptArgs),
     /// How the live schema differs from what it should be.
@@ -107,7 +114,7 @@ pub enum Command {
 
 #[derive(Debug, Args)]
 pub struct StatusArgs {
-    /// The object; without one, all in the namespace.
+    /// The object, or the set (also as set/NAME); without one, all in the namespace.
     pub name: Option<String>,
     /// In all namespaces.
     #[arg(short = 'A', long)]
@@ -135,8 +142,11 @@ pub enum StatusOutput {
 
 #[derive(Debug, Args)]
 pub struct PlanArgs {
-    /// The object.
+    /// The object or set.
     pub name: String,
+    /// Of a set the plan that is meant, or its beginning; without it, all of them.
+    #[arg(long, value_name = "HASH")]
+    pub plan: Option<String>,
     /// sql is what runs, undo undoes it, json is for programs, md for a pull request.
     #[arg(short, long, value_enum, default_value = "text")]
     pub output: PlanOutput,
@@ -153,9 +163,9 @@ pub enum PlanOutput {
 
 #[derive(Debug, Args)]
 pub struct SayArgs {
-    /// The object.
+    /// The object or set.
     pub name: String,
-    /// The plan that is meant, or its beginning; any other is refused.
+    /// The plan that is meant, or its beginning; any other is refused. Of a set several, separated by commas.
     #[arg(long, value_name = "HASH")]
     pub plan: Option<String>,
     /// Why; it is kept with the run.
@@ -180,10 +190,10 @@ pub struct NameArgs {
 
 #[derive(Debug, Args)]
 pub struct LogsArgs {
-    /// The object.
+    /// The object or set.
     pub name: String,
-    /// Number of the run, as `history` shows it.
-    pub run: Option<i64>,
+    /// Number of the run, as `history` shows it; of a set the name of a target.
+    pub run: Option<String>,
     /// Another kind of Job.
     #[arg(long, value_enum)]
     pub job: Option<Kind>,
@@ -208,12 +218,12 @@ impl ValueEnum for Kind {
 
 #[derive(Debug, Args)]
 pub struct WaitArgs {
-    /// The object.
+    /// The object or set.
     pub name: String,
     /// How long, such as 90s, 10m or 1h30m.
     #[arg(long, default_value = "10m", value_parser = duration)]
     pub timeout: std::time::Duration,
-    /// End when the plan waits for an approval, too.
+    /// End when a plan waits for an approval, or a wave for a promotion, too.
     #[arg(long)]
     pub until_asked: bool,
 }
@@ -285,7 +295,7 @@ pub struct TargetArgs {
 
 #[derive(Debug, Args)]
 pub struct ChangeArgs {
-    /// The object.
+    /// The object or set.
     pub name: String,
     /// Do not wait for what follows.
     #[arg(long)]

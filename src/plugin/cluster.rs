@@ -72,45 +72,65 @@ impl Cluster {
 
     /// One object, with the settings of the platform under its spec.
     pub async fn object(&self, name: &str) -> anyhow::Result<DatabaseMigration> {
-        let kind = ApiResource::erase::<DatabaseMigration>(&());
-        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &self.namespace, &kind);
-        match api.get_opt(name).await {
-            Ok(Some(object)) => read_effective(object)
-                .0
-                .with_context(|| format!("{name} can't be read: is the plugin older than the operator?")),
-            Ok(None) => Err(self.not_found(name).await),
-            Err(error) => Err(told(error)),
+        match self.get_object(name).await? {
+            Some(object) => Ok(object),
+            None => Err(Box::pin(self.not_found(name)).await),
         }
     }
 
+    /// The same, if there is one.
+    pub(super) async fn get_object(&self, name: &str) -> anyhow::Result<Option<DatabaseMigration>> {
+        let kind = ApiResource::erase::<DatabaseMigration>(&());
+        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &self.namespace, &kind);
+        let found = api.get_opt(name).await.map_err(told)?;
+        let read = |object| {
+            read_effective(object)
+                .0
+                .with_context(|| format!("{name} can't be read: is the plugin older than the operator?"))
+        };
+        found.map(read).transpose()
+    }
+
     /// Says what there is instead.
-    async fn not_found(&self, name: &str) -> anyhow::Error {
-        let others = self.list(Selection::default()).await.map(|(objects, _)| objects).unwrap_or_default();
-        let names: Vec<String> = others.iter().map(|object| object.name_any()).collect();
-        let there = match names.as_slice() {
+    pub(super) async fn not_found(&self, name: &str) -> anyhow::Error {
+        let shown = crate::text::clean(name, 253);
+        if let Ok(Some(_)) = self.get_set(name).await {
+            return anyhow!("{shown} is a DatabaseMigrationSet, and the command is for a DatabaseMigration");
+        }
+        let there = match self.names().await.as_slice() {
             [] => "there is none in this namespace".to_owned(),
             names => format!("there are: {}", crate::text::list(names, 10)),
         };
-        anyhow!("namespace {} has no DatabaseMigration called {name}; {there}", self.namespace)
+        anyhow!("namespace {} has no DatabaseMigration called {shown}; {there}", self.namespace)
     }
 
     /// Objects in the order of their names, and the names of those that this version can't read.
     pub async fn list(&self, selection: Selection<'_>) -> anyhow::Result<(Vec<DatabaseMigration>, Vec<String>)> {
         let kind = ApiResource::erase::<DatabaseMigration>(&());
+        self.list_of(&kind, selection, |object| read_effective(object).0.ok()).await.map_err(told)
+    }
+
+    /// Objects of a kind in the order of their names, and the names of those that can't be read.
+    pub(super) async fn list_of<T: ResourceExt>(
+        &self,
+        kind: &ApiResource,
+        selection: Selection<'_>,
+        read: impl Fn(DynamicObject) -> Option<T>,
+    ) -> Result<(Vec<T>, Vec<String>), kube::Error> {
         let api: Api<DynamicObject> = match selection.all_namespaces {
-            true => Api::all_with(self.client.clone(), &kind),
-            false => Api::namespaced_with(self.client.clone(), &self.namespace, &kind),
+            true => Api::all_with(self.client.clone(), kind),
+            false => Api::namespaced_with(self.client.clone(), &self.namespace, kind),
         };
         let mut params = ListParams::default().limit(PAGE);
         params.label_selector = selection.labels.map(str::to_owned);
         let (mut objects, mut unreadable) = (Vec::new(), Vec::new());
         loop {
-            let page = api.list(&params).await.map_err(told)?;
+            let page = api.list(&params).await?;
             for item in page.items {
                 let name = format!("{}/{}", item.namespace().unwrap_or_default(), item.name_any());
-                match read_effective(item).0 {
-                    Ok(object) => objects.push(object),
-                    Err(_) => unreadable.push(name),
+                match read(item) {
+                    Some(object) => objects.push(object),
+                    None => unreadable.push(name),
                 }
             }
             match page.metadata.continue_.filter(|token| !token.is_empty()) {
@@ -118,7 +138,7 @@ impl Cluster {
                 None => break,
             }
         }
-        objects.sort_by_key(|object| (object.namespace(), object.name_any()));
+        objects.sort_by_key(|object: &T| (object.namespace(), object.name_any()));
         Ok((objects, unreadable))
     }
 
@@ -225,9 +245,9 @@ impl Cluster {
     }
 
     /// The events about an object, oldest first.
-    pub async fn events(&self, object: &DatabaseMigration) -> anyhow::Result<Vec<Event>> {
+    pub async fn events<T: ResourceExt<DynamicType = ()>>(&self, object: &T) -> anyhow::Result<Vec<Event>> {
         let api: Api<Event> = Api::namespaced(self.client.clone(), &self.namespace);
-        let fields = format!("involvedObject.name={},involvedObject.kind=DatabaseMigration", object.name_any());
+        let fields = format!("involvedObject.name={},involvedObject.kind={}", object.name_any(), T::kind(&()));
         let mut events = api.list(&ListParams::default().fields(&fields)).await.map_err(told)?.items;
         let moment = |event: &Event| {
             let micro = event.event_time.as_ref().map(|time| time.0);
@@ -239,12 +259,15 @@ impl Cluster {
 
     /// Changes annotations or the like of an object, in the name of who asks for it.
     pub async fn change(&self, name: &str, patch: &Value) -> anyhow::Result<DatabaseMigration> {
+        self.objects().patch(name, &self.as_caller().await, &Patch::Merge(patch)).await.map_err(told)
+    }
+
+    pub(super) async fn as_caller(&self) -> PatchParams {
         let manager = match self.user().await {
             Some(user) => crate::text::clean(&format!("{MANAGER} ({user})"), 128),
             None => MANAGER.to_owned(),
         };
-        let params = PatchParams { field_manager: Some(manager), ..PatchParams::default() };
-        self.objects().patch(name, &params, &Patch::Merge(patch)).await.map_err(told)
+        PatchParams { field_manager: Some(manager), ..PatchParams::default() }
     }
 
     /// What the API server calls the caller; everybody who is logged in may ask.
@@ -255,12 +278,16 @@ impl Cluster {
     }
 }
 
+/// Whether the cluster has no such kind at all.
+fn is_unknown_kind(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status)
+        if status.code == 404 && status.message.contains("could not find the requested resource"))
+}
+
 /// What the API server said, in one sentence.
 pub fn told(error: kube::Error) -> anyhow::Error {
     match &error {
-        kube::Error::Api(status)
-            if status.code == 404 && status.message.contains("could not find the requested resource") =>
-        {
+        _ if is_unknown_kind(&error) => {
             anyhow!(
                 "the cluster does not know DatabaseMigrations: the operator's CustomResourceDefinition is not installed"
             )

@@ -12,10 +12,12 @@ use super::{
     document::PlanDocument,
     drift, history, manifest,
     out::Out,
-    plan, status, summary,
+    plan::{self, About},
+    sets, status, summary,
     text::Line,
+    thing::{Named, Thing},
     version,
-    view::{State, Verdict, status_of},
+    view::{State, Verdict, full_name, status_of},
     wait, which_job, why,
 };
 use crate::{api::DatabaseMigration, jobs::CONTAINER};
@@ -60,7 +62,15 @@ impl Session {
         Ok(cluster)
     }
 
+    pub(super) async fn find(&mut self, name: &str) -> anyhow::Result<Thing> {
+        let cluster = self.cluster().await?;
+        Box::pin(cluster.find(name)).await
+    }
+
     pub(super) async fn object(&mut self, name: &str) -> anyhow::Result<DatabaseMigration> {
+        let (Named::Any(name) | Named::Migration(name)) = Named::of(name) else {
+            bail!("{name} is a DatabaseMigrationSet, and the command is for a DatabaseMigration");
+        };
         self.cluster().await?.object(name).await
     }
 
@@ -78,6 +88,8 @@ impl Session {
             Command::Retry(args) => self.retry(args).await,
             Command::Suspend(args) => self.suspend(args, true).await,
             Command::Resume(args) => self.suspend(args, false).await,
+            Command::Promote(args) => Box::pin(self.promote(args)).await,
+            Command::Targets(args) => Box::pin(self.targets(args)).await,
             Command::AcceptDrift(args) => self.accept_drift(args).await,
             Command::Drift(args) => self.drift(args).await,
             Command::Revision(args) => self.revision(args).await,
@@ -121,7 +133,15 @@ impl Session {
     }
 
     async fn status_of(&mut self, name: &str, output: StatusOutput, again: bool) -> anyhow::Result<u8> {
-        let object = self.object(name).await?;
+        let object = match self.find(name).await? {
+            Thing::Migration(object) => *object,
+            Thing::Set(set) => {
+                if again {
+                    self.out.clear()?;
+                }
+                return self.status_of_set(&set, output);
+            }
+        };
         let known = if output == StatusOutput::Json { Default::default() } else { self.known(&object, output).await };
         if again {
             self.out.clear()?;
@@ -148,13 +168,15 @@ impl Session {
     async fn status_of_all(&mut self, args: &StatusArgs) -> anyhow::Result<u8> {
         let selection = Selection { all_namespaces: args.all_namespaces, labels: args.selector.as_deref() };
         let cluster = self.cluster().await?;
-        let (objects, unreadable) = cluster.list(selection).await?;
+        let (objects, mut unreadable) = cluster.list(selection).await?;
+        let (sets, more) = cluster.sets(selection).await?;
+        unreadable.extend(more);
         if args.watch {
             self.out.clear()?;
         }
         match args.output {
             StatusOutput::Json => {
-                let all: Vec<_> = objects.iter().map(status::json).collect();
+                let all: Vec<_> = objects.iter().map(status::json).chain(sets.iter().map(sets::status::json)).collect();
                 self.out.text(&format!("{:#}\n", serde_json::Value::from(all)))?;
             }
             StatusOutput::Md => {
@@ -162,24 +184,28 @@ impl Session {
                     let known = summary::Revisions::new();
                     self.out.text(&(summary::markdown(object, &known) + "\n"))?;
                 }
+                for set in &sets {
+                    self.out.text(&(sets::status::markdown(set) + "\n"))?;
+                }
             }
-            StatusOutput::Text if objects.is_empty() => {
+            StatusOutput::Text if objects.is_empty() && sets.is_empty() => {
                 let place = if args.all_namespaces {
                     "any namespace".into()
                 } else {
                     format!("namespace {}", cluster.namespace)
                 };
-                self.out.text(&format!("no DatabaseMigration in {place}\n"))?;
+                self.out.text(&format!("no DatabaseMigration and no set in {place}\n"))?;
             }
             StatusOutput::Text => {
                 let look = self.out.look();
-                self.out.lines(&status::overview(&objects, args.all_namespaces, look))?;
+                self.out.lines(&status::overview(&objects, &sets, args.all_namespaces, look))?;
             }
         }
         for name in &unreadable {
             self.out.text(&format!("{name} can't be read: is the plugin older than the operator?\n"))?;
         }
-        Ok(status::worst(&objects).exit_code())
+        let states = objects.iter().map(State::of).chain(sets.iter().map(State::of));
+        Ok(states.map(|state| state.verdict).max().unwrap_or(Verdict::Ready).exit_code())
     }
 
     pub(super) async fn document(&mut self, object: &DatabaseMigration) -> anyhow::Result<PlanDocument> {
@@ -189,7 +215,10 @@ impl Session {
     }
 
     async fn plan(&mut self, args: PlanArgs) -> anyhow::Result<u8> {
-        let object = self.object(&args.name).await?;
+        let object = match self.find(&args.name).await? {
+            Thing::Migration(object) => *object,
+            Thing::Set(set) => return Box::pin(self.plan_of_set(&set, &args)).await,
+        };
         let document = match self.document(&object).await {
             Err(_) if object.status.as_ref().is_some_and(|status| status.plan.is_none()) => {
                 return self.no_plan(&object);
@@ -197,8 +226,10 @@ impl Session {
             read => read?,
         };
         match args.output {
-            PlanOutput::Text => self.out.lines(&plan::page(&object, &document, self.out.look()))?,
-            PlanOutput::Md => self.out.text(&plan::markdown(&object, &document))?,
+            PlanOutput::Text => {
+                self.out.lines(&plan::page(&About::object(&object, &document), &document, self.out.look()))?
+            }
+            PlanOutput::Md => self.out.text(&plan::markdown(&About::object(&object, &document), &document))?,
             PlanOutput::Sql => self.out.text(&document.sql)?,
             PlanOutput::Undo => self.out.text(&document.undo)?,
             PlanOutput::Json => self.out.text(&(document.json + "\n"))?,
@@ -217,10 +248,13 @@ impl Session {
     }
 
     async fn say(&mut self, say: Say, args: SayArgs) -> anyhow::Result<u8> {
-        let object = self.object(&args.name).await?;
+        let object = match self.find(&args.name).await? {
+            Thing::Migration(object) => *object,
+            Thing::Set(set) => return Box::pin(self.say_of_set(*set, say, args)).await,
+        };
         let document = self.document(&object).await?;
         approve::meant(&object, &document, args.plan.as_deref(), say)?;
-        self.out.lines(&approve::question(&object, &document, self.out.look()))?;
+        self.out.lines(&approve::question(&full_name(&object), &document, self.out.look()))?;
         if !args.yes {
             self.out.text(&approve::prompt(&document.hash, say.verb(), "plan"))?;
             approve::agreed(&document.hash, &self.answer(&document.hash)?)?;
@@ -231,14 +265,18 @@ impl Session {
                     "--git is for an approval: a rejection is said in the cluster, and the way back is another commit"
                 );
             }
-            return self.edit(file, &args.name, &["spec", "policy", "approvedPlan"], &document.hash);
+            let name = Named::Migration(&args.name);
+            return self.edit(file, name, &["spec", "policy", "approvedPlan"], &document.hash);
         }
         let patch = approve::patch(say, &document.hash, args.reason.as_deref());
-        self.cluster().await?.change(&args.name, &patch).await?;
+        self.cluster().await?.change(&object.name_any(), &patch).await?;
         let done = if say == Say::Approve { "approved" } else { "rejected" };
         self.out.text(&format!("✓ {done}   plan {}\n", document.hash))?;
         match say {
-            Say::Approve if !args.no_follow => self.follow(&args.name, wait::Until::Settled, None, Some(&object)).await,
+            Say::Approve if !args.no_follow => {
+                let before = Thing::Migration(Box::new(object));
+                self.follow(&args.name, wait::Until::Settled, None, Some(&before)).await
+            }
             _ => Ok(0),
         }
     }
@@ -258,7 +296,7 @@ impl Session {
     }
 
     /// Changes one value of a manifest.
-    pub(super) fn edit(&mut self, file: &Path, name: &str, path: &[&str], value: &str) -> anyhow::Result<u8> {
+    pub(super) fn edit(&mut self, file: &Path, name: Named<'_>, path: &[&str], value: &str) -> anyhow::Result<u8> {
         let shown = file.display();
         let text = std::fs::read_to_string(file).with_context(|| format!("{shown} can't be read"))?;
         let changed = manifest::set(&text, name, path, value).with_context(|| format!("{shown} is not changed"))?;
@@ -317,13 +355,17 @@ impl Session {
     }
 
     async fn logs(&mut self, args: LogsArgs) -> anyhow::Result<u8> {
-        let object = self.object(&args.name).await?;
+        let object = match self.find(&args.name).await? {
+            Thing::Migration(object) => *object,
+            Thing::Set(set) => return Box::pin(self.logs_of_set(&set, &args)).await,
+        };
         let cluster = self.cluster().await?;
         let jobs = cluster.jobs(&object).await?;
-        let wanted = which_job::Wanted { run: args.run, kind: args.job };
+        let run = args.run.as_deref().map(str::parse).transpose().context("a run is named by its number")?;
+        let wanted = which_job::Wanted { run, kind: args.job };
         let job = which_job::choose(&object, &jobs, wanted).map_err(|why| anyhow!(why))?.name_any();
         if args.follow {
-            return self.follow_log(&cluster, &job, args.raw).await;
+            return self.follow_log(&cluster, &job, args.raw, None).await;
         }
         for (container, text) in cluster.logs_of(&job).await? {
             if container != CONTAINER {
@@ -337,12 +379,11 @@ impl Session {
     async fn complete(&mut self, words: &[String]) -> anyhow::Result<u8> {
         let names = match completion::wants_name(words) {
             true => match self.cluster().await {
-                Ok(cluster) => cluster.list(Selection::default()).await.map(|(objects, _)| objects).unwrap_or_default(),
+                Ok(cluster) => cluster.names().await,
                 Err(_) => Vec::new(),
             },
             false => Vec::new(),
         };
-        let names: Vec<String> = names.iter().map(|object| object.name_any()).collect();
         self.out.text(&completion::candidates(words, &names))?;
         Ok(0)
     }

@@ -17,6 +17,8 @@ pub struct PlanDocument {
     pub from: Vec<String>,
     pub to: Vec<String>,
     pub image: String,
+    /// SQLAlchemy's name of the database's dialect.
+    pub dialect: String,
     pub steps: Vec<PlanStep>,
     pub hazards: Vec<HazardStatus>,
     pub allowances: Vec<String>,
@@ -91,15 +93,26 @@ impl PlanDocument {
             });
         };
         let text = |key: &str| data.get(key).cloned().unwrap_or_default();
-        let json = text("plan.json");
-        let document: Self = serde_json::from_str(&json).map_err(|error| NoPlan::Malformed(error.to_string()))?;
-        if document.hash != plan.hash {
-            return Err(NoPlan::Another { shown: document.hash, wanted: plan.hash.clone() });
-        }
         let rehearsal = data.get("rehearsal.json").and_then(|json| serde_json::from_str(json).ok());
         let database = object.status.as_ref().and_then(|status| status.database.clone()).unwrap_or_default();
-        let dialect = Dialect::of(&database.dialect, &database.version);
-        let document = Self { sql: text("plan.sql"), undo: text("undo.sql"), rehearsal, json, ..document };
+        let texts = [text("plan.sql"), text("undo.sql"), text("plan.json")];
+        let document = Self::of_texts(&plan.hash, texts, |_| Dialect::of(&database.dialect, &database.version))?;
+        Ok(Self { rehearsal, ..document })
+    }
+
+    /// Reads what is stored of a plan: what runs, what undoes it, and the JSON.
+    pub fn of_texts(
+        hash: &str,
+        texts: [String; 3],
+        dialect: impl FnOnce(&str) -> Option<Dialect>,
+    ) -> Result<Self, NoPlan> {
+        let [sql, undo, json] = texts;
+        let document: Self = serde_json::from_str(&json).map_err(|error| NoPlan::Malformed(error.to_string()))?;
+        if document.hash != hash {
+            return Err(NoPlan::Another { shown: document.hash, wanted: hash.to_owned() });
+        }
+        let dialect = dialect(&document.dialect);
+        let document = Self { sql, undo, json, ..document };
         Ok(Self { losses: document.losses(dialect), ..document })
     }
 

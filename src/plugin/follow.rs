@@ -3,7 +3,9 @@
 use super::{
     Session,
     cluster::Cluster,
-    view::{State, status_of},
+    sets,
+    thing::Thing,
+    view::status_of,
     wait::{Told, Until, is_over},
     which_job,
 };
@@ -25,19 +27,22 @@ impl Session {
         name: &str,
         until: Until,
         timeout: Option<Duration>,
-        before: Option<&DatabaseMigration>,
+        before: Option<&Thing>,
     ) -> anyhow::Result<u8> {
         let cluster = self.cluster().await?;
         let begun = Instant::now();
         let mut told = Told::default();
         loop {
-            let object = cluster.object(name).await?;
-            let answered = before.is_none_or(|before| before.status != object.status) || begun.elapsed() > PATIENCE;
+            let thing = Box::pin(cluster.find(name)).await?;
+            let answered = before.is_none_or(|before| !before.has_same_status(&thing)) || begun.elapsed() > PATIENCE;
             if answered {
-                let state = State::of(&object);
-                let steps = self.steps(&cluster, &object, &mut told).await;
-                self.out.lines(&steps)?;
+                let state = thing.state();
                 let look = self.out.look();
+                let steps = match &thing {
+                    Thing::Migration(object) => self.steps(&cluster, object, &mut told).await,
+                    Thing::Set(set) => told.progress(&sets::status::counts(&sets::status_of(set)), look.width),
+                };
+                self.out.lines(&steps)?;
                 if let Some(line) = told.state(&state, look.now, look.width) {
                     self.out.lines(&[line])?;
                 }
@@ -71,14 +76,21 @@ impl Session {
         logs.iter().flat_map(|(_, text)| told.steps(&job, text)).collect()
     }
 
-    /// Prints a Job's log as it grows, until the Job has ended.
-    pub(super) async fn follow_log(&mut self, cluster: &Cluster, job: &str, raw: bool) -> anyhow::Result<u8> {
+    /// Prints a Job's log as it grows, until the Job has ended; of a batch the lines about one target alone, where one is named.
+    pub(super) async fn follow_log(
+        &mut self,
+        cluster: &Cluster,
+        job: &str,
+        raw: bool,
+        target: Option<&str>,
+    ) -> anyhow::Result<u8> {
         let mut shown = String::new();
         loop {
             let ended = cluster.has_ended(job).await?;
             let text: String =
                 cluster.logs_of(job).await.unwrap_or_default().into_iter().map(|(_, text)| text).collect();
             let text = if raw { text } else { which_job::readable(&text) };
+            let text = target.map_or_else(|| text.clone(), |target| sets::of_target(&text, target));
             match text.strip_prefix(shown.as_str()) {
                 Some(new) => self.out.text(new)?,
                 // Another pod.

@@ -1,28 +1,34 @@
 //! A change of one value in a YAML file that people keep in Git: comments, order and everything else stay as they are. Pure
 //! text; what can't be changed safely is refused.
 
+use super::thing::Named;
 use serde_yaml::Value;
 
 /// Why a file is not changed.
 #[derive(Debug, thiserror::Error)]
 pub enum EditError {
-    #[error("it holds no DatabaseMigration called {0}")]
-    NotFound(String),
+    #[error("it holds no {0} called {1}")]
+    NotFound(&'static str, String),
     #[error("it is no YAML: {0}; if it is a template, write the line yourself: {1}")]
     NotYaml(String, String),
     #[error("it is written in a way that can't be changed safely; write the line yourself: {0}")]
     Unsafe(String),
 }
 
-/// Sets a text at a path of the DatabaseMigration with this name.
-pub fn set(text: &str, name: &str, path: &[&str], value: &str) -> Result<String, EditError> {
+/// Sets a text at a path of the object with this name.
+pub fn set(text: &str, named: Named<'_>, path: &[&str], value: &str) -> Result<String, EditError> {
+    let kind = match named {
+        Named::Any(_) | Named::Migration(_) => "DatabaseMigration",
+        Named::Set(_) => "DatabaseMigrationSet",
+    };
+    let name = named.name();
     let told = format!("{}: \"{value}\"", path.join("."));
     let lines: Vec<&str> = text.split_inclusive('\n').collect();
     for (start, end) in documents(&lines) {
         let whole: String = lines[start..end].concat();
         let before: Value =
             serde_yaml::from_str(&whole).map_err(|error| EditError::NotYaml(error.to_string(), told.clone()))?;
-        if before["kind"].as_str() != Some("DatabaseMigration") || before["metadata"]["name"].as_str() != Some(name) {
+        if before["kind"].as_str() != Some(kind) || before["metadata"]["name"].as_str() != Some(name) {
             continue;
         }
         let mut changed: Vec<String> = lines[start..end].iter().map(|line| (*line).to_owned()).collect();
@@ -35,7 +41,7 @@ pub fn set(text: &str, name: &str, path: &[&str], value: &str) -> Result<String,
         }
         return Ok(lines[..start].concat() + &changed + &lines[end..].concat());
     }
-    Err(EditError::NotFound(name.to_owned()))
+    Err(EditError::NotFound(kind, name.to_owned()))
 }
 
 /// The lines of each document.
@@ -177,7 +183,7 @@ mod tests {
     const HASH: &str = "88285e04acb88988";
 
     fn approved(text: &str) -> Result<String, EditError> {
-        set(text, "shop", &["spec", "policy", "approvedPlan"], HASH)
+        set(text, Named::Any("shop"), &["spec", "policy", "approvedPlan"], HASH)
     }
 
     #[test]
@@ -221,7 +227,7 @@ mod tests {
             changed.starts_with(other)
                 && changed.ends_with("image: a\n  policy:\n    approvedPlan: \"88285e04acb88988\"\n")
         );
-        assert!(matches!(approved(other), Err(EditError::NotFound(_))));
+        assert!(matches!(approved(other), Err(EditError::NotFound(..))));
     }
 
     #[test]

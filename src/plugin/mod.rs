@@ -19,6 +19,7 @@ mod manifest;
 pub mod out;
 mod plan;
 mod report;
+mod sets;
 mod stages;
 mod status;
 mod summary;
@@ -27,6 +28,7 @@ mod target;
 #[cfg(test)]
 mod tests;
 mod text;
+mod thing;
 mod ui;
 mod version;
 mod view;

@@ -11,9 +11,43 @@ use crate::{
     text::{clean, list},
 };
 
+/// What is told of a plan beside its document.
+#[derive(Clone, Debug)]
+pub struct About {
+    /// The image, where the document does not name one.
+    pub image: String,
+    /// What stands beside the image.
+    pub of: String,
+    /// All of its steps; the document may have fewer.
+    pub steps: usize,
+    pub hazards: String,
+    /// Where it stands, and the tone of that.
+    pub standing: (Tone, String),
+    /// What somebody types who has read it.
+    pub answers: Vec<String>,
+}
+
+impl About {
+    /// Of an object's plan.
+    pub fn object(object: &DatabaseMigration, plan: &PlanDocument) -> Self {
+        let status = view::status_of(object);
+        let state = view::State::of(object);
+        let steps = status.plan.as_ref().and_then(|plan| usize::try_from(plan.step_count).ok());
+        let waits = state.reason() == Some(Reason::AwaitingApproval);
+        Self {
+            image: object.spec.image.clone(),
+            of: String::new(),
+            steps: steps.unwrap_or(plan.steps.len()),
+            hazards: status.plan.as_ref().map_or_else(|| "no hazard".to_owned(), view::hazards_in_words),
+            standing: (state.verdict.tone(), format!("{}: {}", state.word, clean(&state.message, 600))),
+            answers: if waits { super::status::answers(object, &plan.hash).to_vec() } else { Vec::new() },
+        }
+    }
+}
+
 /// The plan with everything that is known of it.
-pub fn page(object: &DatabaseMigration, plan: &PlanDocument, look: Look) -> Vec<Line> {
-    let mut lines = head(object, plan, look);
+pub fn page(about: &About, plan: &PlanDocument, look: Look) -> Vec<Line> {
+    let mut lines = head(about, plan, look);
     let scripts = plan.scripts();
     for (number, step) in plan.steps.iter().enumerate() {
         lines.push(Line::new());
@@ -21,13 +55,9 @@ pub fn page(object: &DatabaseMigration, plan: &PlanDocument, look: Look) -> Vec<
         lines.extend(body(plan, step, scripts.get(number).copied().unwrap_or_default(), look.width));
     }
     let shown = plan.steps.len();
-    let all = object
-        .status
-        .as_ref()
-        .and_then(|s| s.plan.as_ref())
-        .map_or(shown, |p| usize::try_from(p.step_count).unwrap_or(shown));
-    if all > shown {
-        lines.push(Line::of(Tone::Faint, format!("\n  … and {} more steps that are not shown", all - shown)));
+    let more = about.steps.saturating_sub(shown);
+    if more > 0 {
+        lines.push(Line::of(Tone::Faint, format!("\n  … and {more} more steps that are not shown")));
     }
     lines.push(Line::new());
     lines.extend(
@@ -35,14 +65,14 @@ pub fn page(object: &DatabaseMigration, plan: &PlanDocument, look: Look) -> Vec<
             .iter()
             .flat_map(|line| Line::of(Tone::Faint, "allowed: ").wrapped(Tone::Faint, line, look.width)),
     );
-    lines.extend(foot(object, plan, look));
+    lines.extend(foot(about, plan, look));
     lines
 }
 
 /// The direction and the ends of a plan.
-fn head(object: &DatabaseMigration, plan: &PlanDocument, look: Look) -> Vec<Line> {
+fn head(about: &About, plan: &PlanDocument, look: Look) -> Vec<Line> {
     let rows = |rows: &[String]| if rows.is_empty() { "base".to_owned() } else { list(rows, 3) };
-    let count = plan.steps.len();
+    let count = plan.steps.len().max(about.steps);
     let steps = if count == 1 { "1 step".to_owned() } else { format!("{count} steps") };
     let first = Line::new()
         .and(Tone::Bold, "Plan ")
@@ -52,8 +82,8 @@ fn head(object: &DatabaseMigration, plan: &PlanDocument, look: Look) -> Vec<Line
         .text(" → ")
         .and(Tone::Name, rows(&plan.to))
         .text(format!("   {steps}"));
-    let image = if plan.image.is_empty() { &object.spec.image } else { &plan.image };
-    let mut second = Line::new().text(format!("Image {}", crate::text::short_image(image)));
+    let image = if plan.image.is_empty() { &about.image } else { &plan.image };
+    let mut second = Line::new().text(format!("Image {}{}", crate::text::short_image(image), about.of));
     if let Some(rehearsal) = &plan.rehearsal {
         second = rehearsed(second.text("   rehearsed: "), rehearsal);
     }
@@ -238,27 +268,18 @@ fn continued(mut line: Line, stem: &str, indent: usize) -> Line {
 }
 
 /// The sum, and what it waits for.
-fn foot(object: &DatabaseMigration, plan: &PlanDocument, look: Look) -> Vec<Line> {
-    let status = super::view::status_of(object);
-    let hazards = status.plan.as_ref().map_or_else(|| "no hazard".to_owned(), view::hazards_in_words);
+fn foot(about: &About, plan: &PlanDocument, look: Look) -> Vec<Line> {
     let mut lines = Vec::new();
     if !plan.losses.is_empty() {
         let words = if plan.direction == "downgrade" { "It loses" } else { "A later downgrade loses" };
         lines.push(Line::of(Tone::Bad, words));
         lines.extend(losses(&plan.losses, "  ", look.width));
     }
-    let state = super::view::State::of(object);
-    let line = Line::new().and(Tone::Bold, format!("{hazards}.  "));
-    lines.extend(line.wrapped(
-        state.verdict.tone(),
-        &format!("{}: {}", state.word, clean(&state.message, 600)),
-        look.width,
-    ));
-    if state.reason() == Some(Reason::AwaitingApproval) {
-        let [approve, reject] = super::status::answers(object, &plan.hash);
-        lines.push(Line::new().and(Tone::Bold, "Next:  ").text(approve));
-        lines.push(Line::new().text(format!("       {reject}")));
-    }
+    let line = Line::new().and(Tone::Bold, format!("{}.  ", about.hazards));
+    let (tone, standing) = &about.standing;
+    lines.extend(line.wrapped(*tone, standing, look.width));
+    let heads = std::iter::once("Next:  ").chain(std::iter::repeat("       "));
+    lines.extend(heads.zip(&about.answers).map(|(head, answer)| Line::of(Tone::Bold, head).text(answer)));
     lines
 }
 
@@ -279,10 +300,9 @@ pub fn losses(losses: &[String], indent: &str, width: Option<usize>) -> Vec<Line
 }
 
 /// For a pull request.
-pub fn markdown(object: &DatabaseMigration, plan: &PlanDocument) -> String {
+pub fn markdown(about: &About, plan: &PlanDocument) -> String {
     let rows = |rows: &[String]| if rows.is_empty() { "base".to_owned() } else { list(rows, 3) };
-    let status = super::view::status_of(object);
-    let hazards = status.plan.as_ref().map_or_else(String::new, view::hazards_in_words);
+    let hazards = &about.hazards;
     let mut out = format!(
         "### {} of {} {}: `{}` → `{}`\n\nPlan `{}` in `{}`. {hazards}.\n",
         plan.direction,

@@ -5,10 +5,11 @@ use super::{
     summary::Revisions,
     table::{Column, table},
     text::{Line, Span, Tone},
+    thing::Shown,
     view::{self, State, Verdict, full_name, status_of},
 };
 use crate::{
-    api::{DatabaseMigration, DatabaseMigrationStatus, PlanStatus, Reason, Reversible},
+    api::{DatabaseMigration, DatabaseMigrationSet, DatabaseMigrationStatus, PlanStatus, Reason, Reversible},
     text::clean,
 };
 use k8s_openapi::jiff::Timestamp;
@@ -35,8 +36,35 @@ const COLUMNS: [Column; 9] = [
     Column::new("LAST RUN", 5),
 ];
 
-/// The objects in a table, one each line.
-pub fn overview(objects: &[DatabaseMigration], namespaces: bool, look: Look) -> Vec<Line> {
+/// The objects in a table, one each line, and the sets in another one below.
+pub fn overview(
+    objects: &[DatabaseMigration],
+    sets: &[DatabaseMigrationSet],
+    namespaces: bool,
+    look: Look,
+) -> Vec<Line> {
+    let mut lines = if objects.is_empty() { Vec::new() } else { table_of(objects, namespaces, look) };
+    if !sets.is_empty() {
+        lines.extend((!lines.is_empty()).then(Line::new));
+        lines.extend(super::sets::status::overview(sets, namespaces, look));
+    }
+    // Programs read the tables alone.
+    let asked = objects.iter().filter(asks).max_by_key(weight).map(|worst| (weight(&worst), command(worst, "status")));
+    let of_sets = sets
+        .iter()
+        .map(|set| ((State::of(set).verdict, super::sets::status_of(set).targets.failed), command(set, "status")));
+    let of_sets = of_sets.filter(|(weight, _)| *weight > (Verdict::Working, 0)).max_by_key(|(weight, _)| *weight);
+    let worst = asked.into_iter().chain(of_sets).max_by_key(|(weight, _)| *weight);
+    if let (Some(width), Some((_, command))) = (look.width, worst) {
+        lines.push(Line::new());
+        let line = Line::new().and(Tone::Bold, "Next:  ").text(command);
+        let why = "  says what to do";
+        lines.push(if line.width() + why.len() <= width { line.and(Tone::Faint, why) } else { line });
+    }
+    lines
+}
+
+fn table_of(objects: &[DatabaseMigration], namespaces: bool, look: Look) -> Vec<Line> {
     let skipped = usize::from(!namespaces);
     let row = |object: &DatabaseMigration| {
         let status = status_of(object);
@@ -54,15 +82,7 @@ pub fn overview(objects: &[DatabaseMigration], namespaces: bool, look: Look) -> 
         cells.into_iter().skip(skipped).collect()
     };
     let rows: Vec<Vec<Span>> = objects.iter().map(row).collect();
-    let mut lines = table(&COLUMNS[skipped..], &rows, look.width);
-    // Programs read the table alone.
-    if let (Some(width), Some(worst)) = (look.width, objects.iter().filter(asks).max_by_key(weight)) {
-        lines.push(Line::new());
-        let line = Line::new().and(Tone::Bold, "Next:  ").text(command(worst, "status"));
-        let why = "  says what to do";
-        lines.push(if line.width() + why.len() <= width { line.and(Tone::Faint, why) } else { line });
-    }
-    lines
+    table(&COLUMNS[skipped..], &rows, look.width)
 }
 
 /// Whether an object waits for somebody.
@@ -72,23 +92,18 @@ fn asks(object: &&DatabaseMigration) -> bool {
 
 fn weight(object: &&DatabaseMigration) -> (Verdict, i32) {
     let drifted = view::drifted_objects(&status_of(object));
-    let verdict = State::of(object).verdict;
+    let verdict = State::of(*object).verdict;
     (if drifted > 0 { verdict.max(Verdict::Working) } else { verdict }, drifted)
 }
 
 /// A command of the plugin about an object, to be pasted.
-pub fn command(object: &DatabaseMigration, verb: &str) -> String {
-    format!("kubectl dbmigration {verb} {} -n {}", object.name_any(), object.namespace().unwrap_or_default())
+pub fn command(object: &impl Shown, verb: &str) -> String {
+    format!("kubectl dbmigration {verb} {} -n {}", object.argument(), object.namespace().unwrap_or_default())
 }
 
 /// What somebody types who was shown a plan.
-pub fn answers(object: &DatabaseMigration, hash: &str) -> [String; 2] {
+pub fn answers(object: &impl Shown, hash: &str) -> [String; 2] {
     [format!("{} --plan {hash}", command(object, "approve")), format!("{} --plan {hash}", command(object, "reject"))]
-}
-
-/// The worst of several states: what is stalled is worse than what waits, and that than what is at work.
-pub fn worst(objects: &[DatabaseMigration]) -> Verdict {
-    objects.iter().map(|object| State::of(object).verdict).max().unwrap_or(Verdict::Ready)
 }
 
 /// One object: where it stands, what will run, and what to do next.
@@ -256,7 +271,7 @@ fn shows(reason: Reason) -> Option<&'static str> {
 }
 
 /// What to do, by the plugin's own commands where the operator's words name an annotation.
-fn advice(reason: Reason, object: &DatabaseMigration) -> String {
+pub fn advice(reason: Reason, object: &impl Shown) -> String {
     let retry = format!("run `{}`", command(object, "retry"));
     let words = [
         "set the annotation `alembic-operator.dev/requestedAt`",
@@ -270,6 +285,7 @@ pub fn json(object: &DatabaseMigration) -> Value {
     let status = status_of(object);
     let state = State::of(object);
     json!({
+        "kind": "DatabaseMigration",
         "namespace": object.namespace(),
         "name": object.name_any(),
         "state": state.word,

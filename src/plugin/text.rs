@@ -118,6 +118,26 @@ impl Line {
         lines
     }
 
+    /// This, and pieces with something between them, with a hanging indent below its own beginning.
+    pub fn wrapped_spans(self, pieces: Vec<Span>, between: &str, width: Option<usize>) -> Vec<Self> {
+        let indent = self.width();
+        let mut lines = Vec::new();
+        let mut line = self;
+        let mut empty = true;
+        for piece in pieces {
+            let room = width.is_none_or(|width| line.width() + between.width() + piece.width() <= width);
+            if !empty && room {
+                line = line.and(Tone::Faint, between);
+            } else if !empty {
+                lines.push(std::mem::replace(&mut line, Self::new().text(" ".repeat(indent))));
+            }
+            line.push(piece);
+            empty = false;
+        }
+        lines.push(line);
+        lines
+    }
+
     /// At most so many columns of it.
     pub fn cut(mut self, width: Option<usize>) -> Self {
         // Blanks at the end are no text that anybody misses.

@@ -1,15 +1,17 @@
 //! What an object's status means in a word or a number, as every command shows it; no I/O.
 
-use super::text::{Span, Tone};
+use super::{
+    text::{Span, Tone},
+    thing::Shown,
+};
 use crate::{
     api::{
         ConditionType, DatabaseMigration, DatabaseMigrationStatus, PlanStatus, Reason, ReasonKind, RunResult,
-        RunStatus, TO_APPROVE,
+        RunStatus, TO_APPROVE, TO_PROMOTE,
     },
     text::{clean, short_image},
 };
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
-use kube::ResourceExt;
 
 /// Where an object stands, in one word.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,25 +67,25 @@ impl Verdict {
 
 impl State {
     /// By the conditions, where they are about the spec as it is now.
-    pub fn of(object: &DatabaseMigration) -> Self {
-        let status = object.status.as_ref();
-        let ready = status.and_then(|status| status.condition(ConditionType::Ready));
-        let (Some(status), Some(ready)) = (status, ready) else {
+    pub fn of(object: &impl Shown) -> Self {
+        let find = |type_: ConditionType| object.conditions()?.iter().find(|c| c.type_ == type_.as_str());
+        let is_true = |type_: ConditionType| find(type_).is_some_and(|condition| condition.status == "True");
+        let Some(ready) = find(ConditionType::Ready) else {
             let message = "the operator has not seen the object yet; is it running, and does it watch this namespace?";
             return Self::new("NotSeen", message, Verdict::Working, object.creation_timestamp().map(|time| time.0));
         };
-        if object.metadata.deletion_timestamp.is_some() {
+        if object.meta().deletion_timestamp.is_some() {
             return Self::new("Deleting", &ready.message, Verdict::Working, None);
         }
-        if status.observed_generation < object.metadata.generation {
+        if object.observed_generation() < object.meta().generation {
             let message = "the spec has changed, and the operator has not looked at it yet";
             return Self::new("Changed", message, Verdict::Working, None);
         }
         let since = Some(ready.last_transition_time.0);
         let verdict = match Reason::parse(&ready.reason) {
-            _ if status.is_true(ConditionType::Ready) => Verdict::Ready,
-            _ if status.is_true(ConditionType::Stalled) => Verdict::Stalled,
-            Some(Reason::AwaitingApproval) => Verdict::Waiting,
+            _ if is_true(ConditionType::Ready) => Verdict::Ready,
+            _ if is_true(ConditionType::Stalled) => Verdict::Stalled,
+            Some(Reason::AwaitingApproval | Reason::AwaitingPromotion) => Verdict::Waiting,
             Some(reason) if reason.kind() == ReasonKind::Held => Verdict::Waiting,
             _ => Verdict::Working,
         };
@@ -92,7 +94,9 @@ impl State {
 
     fn new(word: &str, message: &str, verdict: Verdict, since: Option<Timestamp>) -> Self {
         // The plugin has a command of its own for it.
-        let message = message.split(TO_APPROVE).next().unwrap_or(message);
+        let commands = [TO_APPROVE, TO_PROMOTE];
+        let message =
+            commands.iter().fold(message, |message, command| message.split(command).next().unwrap_or(message));
         Self { word: clean(word, 64), message: clean(message, 2000), verdict, since }
     }
 
@@ -114,7 +118,7 @@ pub fn status_of(object: &DatabaseMigration) -> std::borrow::Cow<'_, DatabaseMig
 }
 
 /// `namespace/name`.
-pub fn full_name(object: &DatabaseMigration) -> String {
+pub fn full_name(object: &impl Shown) -> String {
     format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any())
 }
 
@@ -131,13 +135,18 @@ pub fn steps(status: &DatabaseMigrationStatus) -> Span {
 
 /// The hazards of the plan: `1H 4L`.
 pub fn risk(status: &DatabaseMigrationStatus) -> Span {
-    match status.plan.as_ref().map(|plan| plan.hazard_summary.as_deref()) {
-        Some(Some(summary)) => {
-            let grave = summary.contains('C') || summary.contains('H');
-            Span::new(if grave { Tone::Bad } else { Tone::Plain }, summary)
-        }
-        Some(None) => Span::new(Tone::Good, "none"),
+    match &status.plan {
+        Some(plan) => risk_of(plan.hazard_summary.as_deref().unwrap_or_default()),
         None => Span::new(Tone::Faint, "–"),
+    }
+}
+
+/// Hazards as they are counted: `1H 4L`.
+pub fn risk_of(summary: &str) -> Span {
+    let grave = summary.contains('C') || summary.contains('H');
+    match summary {
+        "" => Span::new(Tone::Good, "none"),
+        summary => Span::new(if grave { Tone::Bad } else { Tone::Plain }, summary),
     }
 }
 
@@ -240,7 +249,12 @@ pub fn server(status: &DatabaseMigrationStatus) -> Option<String> {
 
 /// `1 high, 4 low`.
 pub fn hazards_in_words(plan: &PlanStatus) -> String {
-    let Some(summary) = &plan.hazard_summary else { return "no hazard".to_owned() };
+    summary_in_words(plan.hazard_summary.as_deref())
+}
+
+/// The words for `1H 4L`.
+pub fn summary_in_words(summary: Option<&str>) -> String {
+    let Some(summary) = summary.filter(|summary| !summary.is_empty()) else { return "no hazard".to_owned() };
     let word = |part: &str| {
         let (count, letter) = part.split_at(part.len().checked_sub(1)?);
         let severity = match letter {
@@ -253,7 +267,7 @@ pub fn hazards_in_words(plan: &PlanStatus) -> String {
         Some(format!("{count} {severity}"))
     };
     let words: Option<Vec<String>> = summary.split(' ').map(word).collect();
-    words.map_or_else(|| summary.clone(), |words| words.join(", "))
+    words.map_or_else(|| summary.to_owned(), |words| words.join(", "))
 }
 
 /// How a severity looks.

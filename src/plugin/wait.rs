@@ -13,6 +13,7 @@ pub struct Told {
     last: Option<(String, Verdict)>,
     /// Steps of the run that were told, by Job.
     steps: Vec<String>,
+    progress: Option<String>,
 }
 
 impl Told {
@@ -27,6 +28,15 @@ impl Told {
         line.push(state.span());
         let line = line.and(Tone::Faint, format!("   {}   ", clock(now)));
         Some(line.text(clean(&state.message, 900).replace('\n', " ")).cut(width))
+    }
+
+    /// How far a set has come, where that is not what was told last.
+    pub fn progress(&mut self, text: &str, width: Option<usize>) -> Vec<Line> {
+        if self.progress.as_deref() == Some(text) {
+            return Vec::new();
+        }
+        self.progress = Some(text.to_owned());
+        vec![Line::new().text(format!("    {text}")).cut(width)]
     }
 
     /// Whether steps of a Job were told.

@@ -3,7 +3,9 @@
 use super::{
     Session,
     cli::{AdoptArgs, InitArgs, NameArgs, ReportArgs, UiArgs},
-    report, target, ui,
+    report, target,
+    thing::Named,
+    ui,
     write::{self, First, UrlSource},
 };
 use anyhow::{Context as _, bail};
@@ -41,7 +43,7 @@ impl Session {
         let image = self.image(&object).await?;
         let meaning = target::meaning(&object, &image, &args.revision)?;
         if let Some(file) = &args.git {
-            return self.edit(file, &args.name, &["spec", "adopt", "revision"], &meaning.revision);
+            return self.edit(file, Named::Migration(&args.name), &["spec", "adopt", "revision"], &meaning.revision);
         }
         self.out.text(&write::adopt(&object, &meaning.revision))?;
         Ok(0)

@@ -44,7 +44,7 @@ pub use line::{Limits, Line, Room};
 pub(crate) use observe::{database, image, jobs};
 pub use orphans::clear_orphans;
 pub use payloads::Payloads;
-pub(crate) use plan::hazard_summary;
+pub(crate) use plan::{hazard_summary, plan_texts};
 pub use servers::Servers;
 pub(crate) use servers::Turn;
 

@@ -129,7 +129,7 @@ fn allowances(chosen: &Chosen) -> Vec<String> {
 
 /// The ConfigMap as it is to be.
 pub fn plan_config_map(object: &DatabaseMigration, chosen: &Chosen) -> Value {
-    let down = chosen.plan.direction == Direction::Downgrade;
+    let [sql, undo, json] = plan_texts(object, chosen);
     let mut metadata = json!(own_metadata(object, plan_name(object)));
     metadata["annotations"] = json!({ ANNOTATION_PLAN: chosen.hash });
     json!({
@@ -137,11 +137,18 @@ pub fn plan_config_map(object: &DatabaseMigration, chosen: &Chosen) -> Value {
         "data": {
             "about": "The newest plan: plan.sql is what would run, undo.sql undoes it; plan.json has its steps and hazards, rehearsal.json how it ran on a scratch database, rehearsal.sql what steps executed there whose SQL is not known beforehand. Values of data statements are masked.",
             "hash": chosen.hash,
-            "plan.sql": format!("{}{}", weaker(object), sql(chosen, down, false)),
-            "undo.sql": sql(chosen, !down, true),
-            "plan.json": plan_json(chosen),
+            "plan.sql": sql,
+            "undo.sql": undo,
+            "plan.json": json,
         },
     })
+}
+
+/// What would run, what undoes it, and the steps and hazards as JSON.
+pub fn plan_texts(object: &DatabaseMigration, chosen: &Chosen) -> [String; 3] {
+    let down = chosen.plan.direction == Direction::Downgrade;
+    let shown = format!("{}{}", weaker(object), sql(chosen, down, false));
+    [shown, sql(chosen, !down, true), plan_json(chosen)]
 }
 
 /// What a reader must know of how the plan will run.
@@ -196,6 +203,7 @@ fn plan_json(chosen: &Chosen) -> String {
         "from": plan.from,
         "to": plan.end,
         "image": chosen.image.image,
+        "dialect": chosen.image.inspection.dialect,
         "steps": steps,
         "hazards": hazards,
         "allowances": allowances(chosen),

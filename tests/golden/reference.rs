@@ -180,10 +180,12 @@ fn the_command_line_has_its_page() {
 #[test]
 fn the_page_of_the_plugin_is_generated_from_its_arguments() {
     let introduction = "`kubectl dbmigration` is a second binary, `kubectl-dbmigration` on the PATH. It reads with your own rights: the role `view` \
-        is enough. `approve`, `reject`, `retry`, `suspend`, `resume` and `accept-drift` patch an annotation of the object. `revision`, \
+        is enough. `approve`, `reject`, `promote`, `retry`, `suspend`, `resume` and `accept-drift` patch an annotation of the object. `revision`, \
         `merge` and `drift -o revision` create a Job and delete it again ([rights](rbac.md#for-people)).\n\n\
         Flags as kubectl's: `-n`, `-A`, `-l`, `--context`, `--kubeconfig`. Colours end where a pipe begins, and with `NO_COLOR`. Exit codes of `status`, \
         `wait` and `approve`: 0 ready, 1 stalled, 3 waits for somebody, 4 at work; 2 where the question could not be asked.\n\n\
+        A name is that of a DatabaseMigration, or else of a [set](sets.md); `set/NAME` is the set where both are there. `status`, `plan`, `approve`, `reject`, \
+        `logs`, `retry`, `suspend`, `resume` and `wait` take both.\n\n\
         ## What it shows\n\n";
     let mut text = page("The kubectl plugin", "src/plugin", introduction);
     for (command, file) in [
@@ -195,6 +197,7 @@ fn the_page_of_the_plugin_is_generated_from_its_arguments() {
         ("drift ledger", "drift.txt"),
         ("target shop -- -2", "target.txt"),
         ("revision shop -m orders", "revision.txt"),
+        ("status set/tenants", "set-failed.txt"),
     ] {
         text += &format!(
             "```text\n$ kubectl dbmigration {command}\n{{{{#include ../../src/plugin/snapshots/{file}}}}}\n```\n\n"

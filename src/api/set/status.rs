@@ -92,6 +92,9 @@ pub struct RolloutStatus {
     /// The plans: one for all targets that stand at the same rows, the one for the most targets first; eight at the most.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub plans: Vec<SetPlan>,
+    /// The ConfigMap with all of these plans: HASH.sql is what would run, HASH.undo.sql undoes it, HASH.json the steps and hazards.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_map: Option<String>,
     /// The waves, in their order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waves: Vec<WaveStatus>,

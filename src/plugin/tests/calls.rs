@@ -108,13 +108,13 @@ impl Server {
         of_verb.collect()
     }
 
-    fn patches(&self) -> Vec<Value> {
+    pub fn patches(&self) -> Vec<Value> {
         let asked = self.asked.lock().unwrap();
         asked.iter().filter(|(what, _)| what.starts_with("PATCH")).map(|(_, body)| body.clone()).collect()
     }
 
     /// The verbs and kinds that were asked for.
-    fn kinds(&self) -> Vec<String> {
+    pub fn kinds(&self) -> Vec<String> {
         let kind = |what: &String| {
             let (verb, uri) = what.split_once(' ').unwrap();
             let path = uri.split('?').next().unwrap();

@@ -8,7 +8,7 @@ use super::{
     status::{self, Look},
     summary::{self, Known, Revisions},
     text::{Line, plain},
-    view::State,
+    view::{State, full_name},
 };
 use crate::api::DatabaseMigration;
 use k8s_openapi::{api::core::v1::ConfigMap, jiff::Timestamp};
@@ -20,6 +20,8 @@ mod calls;
 pub mod images;
 mod target;
 mod writing;
+
+pub use calls::{OBJECTS, Server};
 
 /// Compares a text with the file of this name.
 pub fn snapshot(name: &str, text: &str) {
@@ -34,7 +36,7 @@ pub fn snapshot(name: &str, text: &str) {
     );
 }
 
-fn page(name: &str, lines: &[Line]) {
+pub fn page(name: &str, lines: &[Line]) {
     snapshot(name, &plain(lines));
 }
 
@@ -54,7 +56,7 @@ fn condition(type_: &str, status: &str, reason: &str, message: &str) -> Value {
 }
 
 /// Ready, Reconciling and Stalled as the operator sets them for a reason.
-fn conditions(reason: &str, message: &str) -> Vec<Value> {
+pub fn conditions(reason: &str, message: &str) -> Vec<Value> {
     use crate::api::{Reason, ReasonKind};
     let kind = Reason::parse(reason).unwrap().kind();
     let status = |is: bool| if is { "True" } else { "False" };
@@ -81,7 +83,7 @@ fn object(namespace: &str, name: &str, spec: Value, conditions: Vec<Value>, stat
     serde_json::from_value(whole).unwrap()
 }
 
-fn merge(into: &mut Value, from: Value) {
+pub fn merge(into: &mut Value, from: Value) {
     for (key, value) in from.as_object().unwrap() {
         into[key] = value.clone();
     }
@@ -217,7 +219,7 @@ pub fn plan_map() -> ConfigMap {
         -- upgrade of 3ab6f29c04e8 (merge discounts and stock)\n-- nothing\n\n\
         -- upgrade of f06d8c51e2a7 (totals of orders, computed for those that are there)\nALTER TABLE orders ADD COLUMN total NUMERIC(12, 2);\n\nUPDATE orders SET total = (SELECT products.price FROM products\n  WHERE products.id = orders.product_id);\n\n";
     let plan = json!({ "hash": HASH, "direction": "upgrade", "from": ["e90a7b3c51d6"], "to": ["f06d8c51e2a7"],
-        "image": format!("registry.example.com/shop:1.5.0@sha256:72faae2eea9b{}", "0".repeat(52)),
+        "image": format!("registry.example.com/shop:1.5.0@sha256:72faae2eea9b{}", "0".repeat(52)), "dialect": "postgresql",
         "steps": steps(), "hazards": hazards(), "allowances": ["O01 in 5c2f81ab9d37 is allowed: only reads"] });
     let phase = |name: &str, ms: i64| {
         json!({ "name": name, "milliseconds": ms, "steps": [
@@ -240,10 +242,9 @@ pub fn document() -> PlanDocument {
 #[test]
 fn the_overview_fits_every_terminal() {
     let objects = everybody();
-    page("status-all.txt", &status::overview(&objects, true, PIPE()));
-    page("status-all-80.txt", &status::overview(&objects, true, look(80)));
-    page("status-all-40.txt", &status::overview(&objects, false, look(40)));
-    assert_eq!(status::worst(&objects).exit_code(), 1);
+    page("status-all.txt", &status::overview(&objects, &[], true, PIPE()));
+    page("status-all-80.txt", &status::overview(&objects, &[], true, look(80)));
+    page("status-all-40.txt", &status::overview(&objects, &[], false, look(40)));
 }
 
 #[test]
@@ -269,9 +270,9 @@ fn verdicts_are_what_scripts_ask_for() {
 
 #[test]
 fn a_plan_has_its_hazards_under_the_statements() {
-    page("plan.txt", &plan::page(&shop(), &document(), look(110)));
-    page("plan-60.txt", &plan::page(&shop(), &document(), look(60)));
-    snapshot("plan.md", &plan::markdown(&shop(), &document()));
+    page("plan.txt", &plan::page(&plan::About::object(&shop(), &document()), &document(), look(110)));
+    page("plan-60.txt", &plan::page(&plan::About::object(&shop(), &document()), &document(), look(60)));
+    snapshot("plan.md", &plan::markdown(&plan::About::object(&shop(), &document()), &document()));
     let without = PlanDocument::read(&shop(), None).unwrap();
     assert_eq!((without.steps.len(), without.scripts()), (4, vec![""; 4]));
 }
@@ -287,7 +288,7 @@ fn a_plan_of_another_hash_is_not_shown() {
 
 #[test]
 fn an_approval_names_its_plan() {
-    page("approve.txt", &approve::question(&shop(), &document(), look(110)));
+    page("approve.txt", &approve::question(&full_name(&shop()), &document(), look(110)));
     let meant = |given| approve::meant(&shop(), &document(), given, approve::Say::Approve);
     assert_eq!((meant(None), meant(Some("8828"))), (Ok(()), Ok(())));
     assert!(meant(Some("deadbeef")).unwrap_err().to_string().contains(HASH));
