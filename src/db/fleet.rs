@@ -1,9 +1,10 @@
-//! The look at many schemas on one connection, and the listing of schemas and databases; does network I/O. PostgreSQL alone.
+//! The look at many schemas on one connection, and the listing of schemas and databases; does network I/O.
 
 use super::{
     Dialect, Endpoint, ProbeError, RowFault, Sizes, VersionRows, VersionTable,
     engines::postgresql::{begin, quoted, session},
     error::Failure,
+    fleet_mysql,
     rows::version_rows,
 };
 use sqlx::{AssertSqlSafe, Executor, Row, postgres::PgConnection};
@@ -45,8 +46,8 @@ pub struct SchemasLook {
     pub server_version: String,
 }
 
-/// Whether the operator can look at many databases of this kind.
-pub fn is_listed(endpoint: &Endpoint) -> bool {
+/// Whether the databases of such a server have schemas; where not, a schema is another word for a database.
+pub fn has_schemas(endpoint: &Endpoint) -> bool {
     endpoint.dialect == Dialect::Postgresql
 }
 
@@ -66,6 +67,9 @@ pub async fn list(
         Listed::Databases => DATABASES,
     };
     let table = no_table();
+    if !has_schemas(endpoint) {
+        return super::in_time(endpoint, timeout, fleet_mysql::list(endpoint, &table, pattern, timeout)).await;
+    }
     let look = session(endpoint, &table, timeout, async |connection: &mut PgConnection| {
         connection.execute(AssertSqlSafe(begin(timeout))).await?;
         let rows = sqlx::query(query).persistent(false).bind(pattern).fetch_all(connection).await?;
@@ -82,13 +86,17 @@ pub async fn query(
     timeout: Duration,
 ) -> Result<Vec<Option<BTreeMap<String, String>>>, ProbeError> {
     // One statement, whose columns become text whatever they are.
+    let sql = sql.trim_end().trim_end_matches(';');
+    let table = no_table();
+    if !has_schemas(endpoint) {
+        let look = fleet_mysql::query(endpoint, &table, sql, timeout);
+        return super::in_time(endpoint, timeout, look).await;
+    }
     let text = format!(
         "SELECT CASE WHEN pg_catalog.octet_length(row) <= {MOST_OF_A_ROW} THEN row END \
-         FROM (SELECT pg_catalog.row_to_json(t)::text AS row FROM ({}\n) AS t LIMIT {}) AS r",
-        sql.trim_end().trim_end_matches(';'),
+         FROM (SELECT pg_catalog.row_to_json(t)::text AS row FROM ({sql}\n) AS t LIMIT {}) AS r",
         MOST_TARGETS + 1
     );
-    let table = no_table();
     let look = session(endpoint, &table, timeout, async |connection: &mut PgConnection| {
         connection.execute(AssertSqlSafe(begin(timeout))).await?;
         let rows = sqlx::query(AssertSqlSafe(text)).persistent(false).fetch_all(connection).await?;

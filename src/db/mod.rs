@@ -7,6 +7,7 @@ mod engines;
 mod error;
 mod fingerprint;
 pub mod fleet;
+mod fleet_mysql;
 mod hosts;
 mod parameters;
 mod relay;

@@ -57,9 +57,17 @@ impl Decider<'_> {
             let Some((planned, places)) = next else { continue };
             number = number.saturating_add(1);
             let workers = usize::try_from(server.max_concurrent.unwrap_or(WORKERS)).unwrap_or(1).max(1);
-            requests.push(self.request(look, planned, &places, (number, &server.name, workers), open));
+            requests.push(self.request(look, planned, &places, (number, &server.name, workers)));
         }
+        share(&mut requests, self.failures_left(look, rollout, open));
         requests
+    }
+
+    /// How many targets of the open wave may still fail, less what the batches at work may use up.
+    fn failures_left(&self, look: &Look, rollout: &RolloutStatus, open: usize) -> usize {
+        let tally = look.tallies.get(open.min(look.tallies.len().saturating_sub(1))).copied().unwrap_or_default();
+        let given = rollout.batches.iter().map(|batch| usize::try_from(batch.failures_allowed).unwrap_or(0)).sum();
+        waves::budget(&self.set.spec.rollout, tally.total).saturating_sub(tally.failed).saturating_sub(given)
     }
 
     fn request(
@@ -68,7 +76,6 @@ impl Decider<'_> {
         planned: &Planned,
         places: &[usize],
         (number, server, workers): (i64, &str, usize),
-        open: usize,
     ) -> BatchRequest {
         let mut bytes = 0;
         let mut targets: Vec<&Target> = Vec::new();
@@ -81,7 +88,6 @@ impl Decider<'_> {
             }
             targets.push(target);
         }
-        let tally = look.tallies.get(open.min(look.tallies.len().saturating_sub(1))).copied().unwrap_or_default();
         let record = BatchRecord {
             uid: self.set.uid().unwrap_or_default(),
             number,
@@ -98,10 +104,18 @@ impl Decider<'_> {
             run: planned.run.clone(),
             members: targets.iter().map(member).collect(),
             workers: workers.min(targets.len()),
-            failures_left: waves::budget(&self.set.spec.rollout, tally.total).saturating_sub(tally.failed),
+            failures_left: 0,
             x_of_each: self.set.spec.per_target.x.clone(),
             record,
         }
+    }
+}
+
+/// Divides what may fail among batches that begin together: each knows of its own failures alone.
+fn share(requests: &mut [BatchRequest], left: usize) {
+    let count = requests.len().max(1);
+    for (place, request) in requests.iter_mut().enumerate() {
+        request.failures_left = left / count + usize::from(place < left % count);
     }
 }
 
@@ -120,6 +134,7 @@ pub(super) fn started(object: &DatabaseMigration, batches: &[BatchRequest], coho
         server: request.record.server.clone(),
         targets: waves::number_of(request.members.len()),
         transactional: transactional(request),
+        failures_allowed: waves::number_of(request.failures_left),
     };
     batches.iter().map(status).collect()
 }

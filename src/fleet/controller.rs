@@ -64,14 +64,18 @@ impl Scope {
     pub async fn run(self, stop: CancellationToken) {
         let news = predicates::generation.combine(predicates::annotations).combine(predicates::finalizers);
         let sets = self.set_watch.predicate_filter(news, Default::default());
-        Controller::for_stream(sets, self.sets)
+        let orphans = super::orphans::clear_orphans(self.context.clone(), self.sets.clone());
+        let passes = Controller::for_stream(sets, self.sets)
             .with_config(controller::Config::default().concurrency(CONCURRENCY))
             .watches_stream(self.job_watch, |job| set_of(&job))
             .watches_stream(self.pod_watch, |pod| set_of(&pod))
             .graceful_shutdown_on(async move { stop.cancelled().await })
             .run(pass, failed, self.context)
-            .for_each(|outcome| async move { log(outcome) })
-            .await;
+            .for_each(|outcome| async move { log(outcome) });
+        tokio::select! {
+            () = passes => {}
+            () = orphans => {}
+        }
     }
 }
 

@@ -347,3 +347,7 @@ fn tallies(states: &[State], waves: &[usize], count: usize) -> Vec<Tally> {
 #[cfg(test)]
 #[path = "decide_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "crash_tests.rs"]
+mod crash_tests;

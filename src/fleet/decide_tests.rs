@@ -9,7 +9,7 @@ use crate::{
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-fn image(ids: &[&str]) -> Arc<Inspected> {
+pub(super) fn image(ids: &[&str]) -> Arc<Inspected> {
     let nothing = json!({"text": "", "sha256": "0", "opaque": []});
     let revision = |(i, id): (usize, &&str)| {
         json!({"id": id, "down": i.checked_sub(1).map(|p| ids[p]).into_iter().collect::<Vec<_>>(), "file": format!("{id}.py"),
@@ -107,6 +107,7 @@ impl World {
                     reason,
                     revision: Some("x".into()),
                     message: "no".into(),
+                    ..MemberResult::default()
                 });
             } else {
                 member.seen = Seen::Rows(request.run.end.iter().cloned().collect());

@@ -9,6 +9,7 @@ mod facts;
 mod member;
 mod object;
 mod observe;
+mod orphans;
 mod plans;
 mod ready;
 mod results;

@@ -168,10 +168,10 @@ async fn server_of(
     };
     let dialect = located.dialect.clone();
     Ok(match located.endpoint {
-        Some(endpoint) if fleet::is_listed(&endpoint) => Ok(Server { object, endpoint, dialect }),
-        _ => Err(Problem::new(
+        Some(endpoint) => Ok(Server { object, endpoint, dialect }),
+        None => Err(Problem::new(
             Reason::UnsupportedDialect,
-            format!("sets are for PostgreSQL in this version, and the URL names {dialect}"),
+            format!("sets are for PostgreSQL, MySQL and MariaDB in this version, and the URL names {dialect}"),
         )),
     })
 }
@@ -222,6 +222,10 @@ async fn source_of(
     let first = set.spec.servers.first().map(|server| server.name.clone()).unwrap_or_default();
     let list = async |name: &str, what: Listed, pattern: &str| {
         let known = server(name)?;
+        if what == Listed::Schemas && !fleet::has_schemas(&known.endpoint) {
+            let message = format!("{} has no schemas beside its databases; use `databases`", known.dialect);
+            return Err(Problem::new(Reason::InvalidSpec, message));
+        }
         in_turn(known, context, fleet::list(&known.endpoint, what, pattern, LOOK)).await
     };
     if let Some(pattern) = &source.schemas {

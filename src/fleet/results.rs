@@ -71,7 +71,15 @@ fn after(before: &Memory, result: MemberResult, transactional: bool, limit: Opti
     match result.end {
         MemberEnd::Done => Memory::default(),
         MemberEnd::NotBegun => Memory { batch: 0, ..before.clone() },
-        MemberEnd::Failed => tried(true, result.reason.unwrap_or(Reason::MigrationFailed)),
+        MemberEnd::Failed => {
+            let reason = result.reason.unwrap_or(Reason::MigrationFailed);
+            let in_a_step = matches!(
+                reason,
+                Reason::MigrationFailed | Reason::TableLocked | Reason::StatementTimeout | Reason::DatabaseReadOnly
+            );
+            let stays = result.started && in_a_step && result.committed.unwrap_or(!transactional);
+            tried(true, if stays { Reason::PartiallyApplied } else { reason })
+        }
         MemberEnd::Later => match result.reason {
             // Somebody else was there, or the files are others: it is planned anew.
             Some(Reason::PlanOutdated | Reason::ImageChanged) => Memory::default(),
@@ -101,6 +109,17 @@ mod tests {
         assert_eq!(end(MemberEnd::NotBegun, None, true).attempts, 1);
         let failed = end(MemberEnd::Failed, Some(Reason::MigrationFailed), true);
         assert_eq!((failed.held, failed.batch, failed.attempts, failed.since), (true, 0, 2, 100));
+        let begun = |committed| {
+            let result = MemberResult {
+                end: MemberEnd::Failed,
+                reason: Some(Reason::MigrationFailed),
+                started: true,
+                committed,
+                ..MemberResult::default()
+            };
+            after(&Memory::default(), result, false, None, Timestamp::from_second(100).unwrap()).reason
+        };
+        assert_eq!((begun(None).as_str(), begun(Some(false)).as_str()), ("PartiallyApplied", "MigrationFailed"));
         let later = end(MemberEnd::Later, Some(Reason::TableLocked), true);
         assert_eq!((later.held, later.attempts, later.reason.as_str()), (false, 2, "TableLocked"));
         assert_eq!(end(MemberEnd::Later, Some(Reason::PlanOutdated), true), Memory::default());

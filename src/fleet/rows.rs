@@ -40,6 +40,13 @@ pub(super) async fn read(
             members.push(member(target, Seen::Unreadable(Problem::new(Reason::InvalidSpec, why))));
             continue;
         }
+        if target.schema.is_some()
+            && servers.get(&target.server).is_some_and(|known| !fleet::has_schemas(&known.endpoint))
+        {
+            let problem = Problem::new(Reason::InvalidSpec, "its server has no schemas beside its databases");
+            members.push(member(target, Seen::Unreadable(problem)));
+            continue;
+        }
         // Schemas of one database are read together.
         places.entry((target.server.clone(), target.database.clone())).or_default().push(target);
     }

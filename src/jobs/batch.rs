@@ -145,6 +145,10 @@ pub struct MemberResult {
     pub reason: Option<Reason>,
     pub revision: Option<String>,
     pub message: String,
+    /// Whether its first step had begun.
+    pub started: bool,
+    /// Whether something of the step that failed stays, where the connection was seen to tell.
+    pub committed: Option<bool>,
 }
 
 /// What came of a batch.
@@ -182,6 +186,10 @@ struct ToldFailure {
     message: String,
     #[serde(default)]
     revision: Option<String>,
+    #[serde(default)]
+    started: bool,
+    #[serde(default)]
+    committed: Option<bool>,
 }
 
 /// Longest message of a failure.
@@ -205,6 +213,7 @@ pub fn batch_report(message: Option<&str>, members: usize) -> Option<BatchReport
         result.reason = Some(reason_of_class(&clean(&failure.class, 64)));
         result.revision = failure.revision.as_deref().map(|revision| clean(revision, 128));
         result.message = clean(failure.message.trim(), MESSAGE);
+        (result.started, result.committed) = (failure.started, failure.committed);
     }
     Some(BatchReport { members: results, alone: clean(&told.alone, 300), stopped: clean(&told.stopped, 200) })
 }

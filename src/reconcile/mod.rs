@@ -42,7 +42,7 @@ pub(crate) use gates::limits;
 pub use inspections::InspectionCache;
 pub use line::{Limits, Line, Room};
 pub(crate) use observe::{database, image, jobs};
-pub use orphans::clear_orphans;
+pub use orphans::{EVERY as ORPHANS_EVERY, clear_job_of, clear_orphans};
 pub use payloads::Payloads;
 pub(crate) use plan::{hazard_summary, plan_texts};
 pub use servers::Servers;

@@ -9,16 +9,17 @@ use crate::{
     error::Error,
     jobs::{JobRecord, Kind, is_finished},
 };
-use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::{NamespaceResourceScope, api::batch::v1::Job};
 use kube::{
-    Api, ResourceExt,
+    Api, Resource, ResourceExt,
     api::DeleteParams,
     runtime::reflector::{ObjectRef, Store},
 };
-use std::{sync::Arc, time::Duration};
+use serde::de::DeserializeOwned;
+use std::{fmt::Debug, sync::Arc, time::Duration};
 
 /// They harm nobody, so there is no hurry.
-const EVERY: Duration = Duration::from_secs(120);
+pub const EVERY: Duration = Duration::from_secs(120);
 
 /// Checks for it again and again, for as long as it is polled.
 pub async fn clear_orphans(context: Arc<Context>, objects: Store<Watched>) {
@@ -49,12 +50,20 @@ fn suspect(job: &Job, objects: &Store<Watched>) -> Option<(String, String)> {
 }
 
 async fn clear(job: &Job, context: &Context) -> Result<(), Error> {
-    let namespace = job.namespace().unwrap_or_default();
     let Some(record) = JobRecord::of(job) else { return Ok(()) };
     let object = job.annotations().get(LABEL_OBJECT).cloned().unwrap_or_default();
-    let objects: Api<DatabaseMigration> = Api::namespaced(context.client.clone(), &namespace);
-    let live = call(&format!("get {object}"), objects.get_metadata_opt(&object)).await?;
-    if live.is_some_and(|live| live.uid().as_ref() == Some(&record.uid)) || !context.process.claim.holds() {
+    clear_job_of::<DatabaseMigration>(job, &object, &record.uid, context).await
+}
+
+/// Deletes a Job unless the API server knows what it was made for.
+pub async fn clear_job_of<K>(job: &Job, owner: &str, uid: &String, context: &Context) -> Result<(), Error>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Debug,
+{
+    let namespace = job.namespace().unwrap_or_default();
+    let owners: Api<K> = Api::namespaced(context.client.clone(), &namespace);
+    let live = call(&format!("get {owner}"), owners.get_metadata_opt(owner)).await?;
+    if live.is_some_and(|live| live.uid().as_ref() == Some(uid)) || !context.process.claim.holds() {
         return Ok(());
     }
     let name = job.name_any();

@@ -1,6 +1,7 @@
 """Many schemas of one project: one plan for all, waves, a tenant that fails, a mended image, a tenant that joins, and the way back."""
 import json
 
+import requirements
 from harness import ENV, apply, client, eventually, get, items, revision, table, written
 
 TENANTS = ENV.replace("from sqlalchemy import create_engine", "from sqlalchemy import create_engine, text").replace("    context.configure(", """
@@ -17,6 +18,21 @@ class Set:
 
     def __init__(self, space):
         self.space = space
+
+    def apply_databases(self, image, **more):
+        """Every database of the server whose name begins as that of the space."""
+        prefix = self.space.database + "_t"
+        catalog = f"SELECT schema_name AS name, schema_name AS `database`, 1 AS tier FROM information_schema.schemata WHERE schema_name = '{prefix}0'"
+        apply({
+            "apiVersion": "alembic-operator.dev/v1alpha1", "kind": "DatabaseMigrationSet",
+            "metadata": {"name": "app", "namespace": self.space.name},
+            "spec": {
+                "template": {"image": image, "targetRevision": "head", "policy": {"approval": {"mode": "Auto"}}},
+                "servers": [{"name": "main", "urlFrom": {"secretKeyRef": {"name": "app-db", "key": "url"}}}],
+                "targets": [{"databases": {"server": "main", "matching": f"^{prefix}"}}, {"query": {"server": "main", "sql": catalog}}],
+                "interval": "5s", **more,
+            },
+        })
 
     def apply(self, image, **rollout):
         waves = [{"name": "canary", "match": {"tier": "internal"}, "then": {"promotion": "Required"}}, {"name": "third", "upTo": "30%"}]
@@ -118,3 +134,30 @@ def test_thirty_tenants(space, push):
     eventually("the set is gone with its Jobs and pages", lambda: not get("dbmset", space.name, "app")
                and not items("jobs", space.name) and not items("configmaps", space.name, "alembic-operator.dev/set=app"))
     assert set(rows().values()) == {"aaaa"}
+
+
+def test_databases_of_mariadb(mariadb_space, push):
+    """The databases of a server that rolls nothing back: one that fails in the middle is held for a person, and the others go on."""
+    space = mariadb_space
+    names = [f"{space.database}_t{number}" for number in range(4)]
+    space.sql("".join(f"DROP DATABASE IF EXISTS {name}; CREATE DATABASE {name}; GRANT ALL ON {name}.* TO {space.database};" for name in names))
+    space.sql(f"CREATE TABLE {names[1]}.prices (id INT)")
+    image = push(revision("aaaa", **table("goods")), revision("bbbb", "aaaa", **table("prices")), requirements=requirements.PYMYSQL)
+    fleet = Set(space)
+    fleet.apply_databases(image, rollout={"failureBudget": 2, "waves": [{"name": "canary", "match": {"tier": "1"}}]})
+    status = fleet.wait("TargetsFailed")
+    assert [wave["total"] for wave in status["rollout"]["waves"]] == [1, 3]
+    failure, = status["failures"]
+    # It has a table and no version row, so nothing was begun.
+    assert (failure["target"], failure["reason"]) == (names[1], "DatabaseUnmanaged"), failure
+    assert status["targets"]["atTarget"] == 3 and space.sql(f"SELECT version_num FROM {names[3]}.alembic_version") == "bbbb"
+    # Made as the first revision leaves it, it fails at the second.
+    space.sql(f"CREATE TABLE {names[1]}.alembic_version (version_num VARCHAR(32) PRIMARY KEY); INSERT INTO {names[1]}.alembic_version VALUES ('aaaa');")
+    status = fleet.wait("TargetsFailed", lambda status: status["failures"][0]["reason"] != "DatabaseUnmanaged")
+    failure, = status["failures"]
+    # The statement that failed was the step's first, so nothing of it stays.
+    assert (failure["reason"], failure["revision"]) == ("MigrationFailed", "bbbb") and "already exists" in failure["message"], failure
+    space.sql(f"DROP TABLE {names[1]}.prices")
+    fleet.annotate("requestedAt", "mended")
+    fleet.wait("AtTarget")
+    space.sql("".join(f"DROP DATABASE {name};" for name in names))

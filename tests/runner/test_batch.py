@@ -1,6 +1,8 @@
 """One plan for many databases in one process group: schemas and databases, failures, fresh processes, and a coordinator that is killed. Touches the private PostgreSQL."""
 
 import os
+import pathlib
+import random
 import signal
 from contextlib import suppress
 
@@ -152,3 +154,90 @@ def test_other_files_than_planned_stop_all(tenants, pg_project, pg):
     outcome = batch(pg_project, tenants(5), workers=1, steps_digest="0" * 64).outcome().done()
     assert outcome.message["batch"]["states"] == "l...." and "StepsChanged" in outcome.message["batch"]["stopped"]
     assert audit(pg) == []
+
+
+def killed(what, running, pg):
+    """Kills what a batch needs; false where it was gone already."""
+    children = pathlib.Path("/proc/%d/task/%d/children" % (running.process.pid, running.process.pid))
+    if what == "coordinator":
+        running.process.kill()
+    elif what == "pod":
+        with suppress(ProcessLookupError):
+            os.kill(running.process.pid, signal.SIGTERM)
+    elif what == "child":
+        pids = children.read_text().split() if children.exists() else []
+        for pid in pids[:1]:
+            with suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGKILL)
+    else:
+        pg.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'shop' AND usename = 'shop' LIMIT 2")
+
+
+def test_whatever_is_killed_nothing_is_lost_and_nothing_repeated(tenants, pg_project, pg):
+    """Each revision writes down where it ran. What a killed batch leaves is judged by its rows alone, as the operator does."""
+    chance = random.Random(21)
+    names = tenants(40, options="transaction_per_migration=True")
+    for down, revision in ((None, "r1"), ("r1", "r2")):
+        pg_project.revision(revision, down, ["CREATE TABLE %s (id INTEGER)" % revision, "INSERT INTO public.audit SELECT current_schema() || ' %s'" % revision])
+    kinds = ["coordinator", "child", "connection", "pod"] * 5
+
+    def cohorts():
+        """The tenants by their rows."""
+        there = {row[0] for row in pg.query("SELECT schemaname FROM pg_tables WHERE tablename = 'alembic_version'")}
+        select = " UNION ALL ".join("SELECT '%s', version_num FROM %s.alembic_version" % (name, name) for name in there)
+        rows = dict(pg.query(select) if there else [])
+        found = {}
+        for name in names:
+            found.setdefault((rows[name],) if name in rows else (), []).append(name)
+        return {row: found[row] for row in found if row != ("r2",)}
+
+    kills = []
+    while True:
+        waiting = cohorts()
+        if not waiting:
+            break
+        start_rows, found = waiting.popitem()
+        steps = LINE[len(start_rows):]
+        running = batch(pg_project, found[:8], workers=3, failures_left=99, steps=len(steps), steps_digest=pg_project.digest(steps), **{"from": list(start_rows)})
+        if kinds:
+            after = chance.randrange(4)
+            with suppress(AssertionError):  # it ended before
+                running.wait_for(lambda message: (message.get("batch") or {}).get("states", "").count("d") >= after)
+            kills.append(kinds.pop(0))
+            killed(kills[-1], running, pg)
+        running.process.communicate(timeout=60)
+        # A server ends what a dead client asked for a little later; until then its lock is held.
+        while pg.query("SELECT 1 FROM pg_stat_activity WHERE datname = 'shop' AND usename = 'shop'"):
+            pass
+    assert len(kills) >= 6
+    assert audit(pg) == sorted("%s %s" % (name, revision) for name in names for revision in LINE)
+
+
+def test_databases_of_mariadb(mariadb_project, mariadb_process):
+    """Nothing is rolled back there: a database that fails in the middle is named with its step, and the others go on."""
+    names = ["shop_%d" % number for number in range(6)]
+    for name in names:
+        mariadb_process.sql("DROP DATABASE IF EXISTS {0}; CREATE DATABASE {0}; GRANT ALL ON {0}.* TO 'shop'@'%'".format(name))
+    mariadb_project.tables("r1", "r2")
+    mariadb_process.sql("CREATE TABLE r2 (id INTEGER)", names[2])
+    outcome = start(mariadb_project, [{"name": name, "database": name} for name in names], workers=2, failures_left=6).outcome().done()
+    found = outcome.message["batch"]
+    assert (found["states"], found["alone"]) == ("ddfddd", "")
+    failure, = found["failures"]
+    assert (failure["member"], failure["class"], failure["revision"]) == (2, "MigrationFailed", "r2") and failure["started"], failure
+    tables = lambda name: {row[0] for row in mariadb_process.sql("SHOW TABLES", name)}
+    assert all(tables(name) == {"alembic_version", "r1", "r2"} for name in names)
+    assert mariadb_process.sql("SELECT version_num FROM alembic_version", names[2]) == [["r1"]]
+    for name in names:
+        mariadb_process.sql("DROP DATABASE %s" % name)
+
+
+def test_files_of_sqlite(sqlite_project, sqlite):
+    sqlite_project.tables("r1", "r2")
+    paths = [sqlite.path.with_name("tenant_%d.db" % number) for number in range(5)]
+    members = [{"name": path.stem, "database": str(path)} for path in paths]
+    outcome = start(sqlite_project, members, workers=2).outcome().done()
+    assert (outcome.message["batch"]["states"], outcome.message["batch"]["alone"]) == ("ddddd", "")
+    for path in paths:
+        assert type(sqlite)(path).tables() == {"alembic_version", "r1", "r2"} and type(sqlite)(path).rows() == {"r2"}
+    assert not sqlite.path.exists() or sqlite.tables() == set(), "the file of the URL is nobody's"

@@ -182,6 +182,9 @@ pub struct BatchStatus {
     pub targets: i32,
     /// Whether a failed run leaves nothing behind.
     pub transactional: bool,
+    /// How many of its targets may fail before nothing more of it begins.
+    #[serde(default)]
+    pub failures_allowed: i32,
 }
 
 /// A target that is held by a failure.

@@ -1,7 +1,7 @@
 //! What each engine does in its own way, one file for each: how it is looked at, and the queries of its schema; does network
 //! I/O. What the runner does in each engine's own way is in `src/runner/alembic_operator_runner/engines`.
 
-mod mysql;
+pub(super) mod mysql;
 pub(super) mod postgresql;
 mod sqlite;
 

@@ -59,7 +59,7 @@ pub fn catalog_queries() -> BTreeMap<&'static str, String> {
 }
 
 /// What `work` finds on a connection of its own.
-async fn session<T>(
+pub(in crate::db) async fn session<T>(
     endpoint: &Endpoint,
     table: &VersionTable,
     timeout: Duration,
@@ -160,7 +160,7 @@ fn catalog_query(mariadb: bool) -> String {
 }
 
 /// Limits, the transaction, and the server's version.
-async fn begin(connection: &mut MySqlConnection, timeout: Duration) -> Result<String, sqlx::Error> {
+pub(in crate::db) async fn begin(connection: &mut MySqlConnection, timeout: Duration) -> Result<String, sqlx::Error> {
     // Numbers of our own making, and no other text, go into this statement.
     let begin = BEGIN
         .replace("{milliseconds}", &timeout.as_millis().to_string())
@@ -258,7 +258,7 @@ fn quoted(table: &VersionTable) -> String {
     schema + &quoted_name(&table.name)
 }
 
-fn quoted_name(name: &str) -> String {
+pub(in crate::db) fn quoted_name(name: &str) -> String {
     format!("`{}`", name.replace('`', "``"))
 }
 

@@ -166,7 +166,7 @@ class Batch:
             message = (report["error"].get("message") or "")
             end = LATER if kind in PASSES and not (started and report.get("transactional") is False) else FAILED
         self.failures.append({"member": number, "class": kind, "message": message, "revision": (report.get("error") or {}).get("revision")
-                              or report.get("running"), "started": started})
+                              or report.get("running"), "started": started, "committed": (report.get("error") or {}).get("committed")})
         if kind in ALIKE:
             self.hold("%s: it would be the same everywhere" % kind)
         elif self.silent > 1:
