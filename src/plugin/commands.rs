@@ -12,6 +12,7 @@ use super::{
     document::PlanDocument,
     drift, history, manifest,
     out::Out,
+    overview,
     plan::{self, About},
     sets, status, summary,
     text::Line,
@@ -198,7 +199,7 @@ impl Session {
             }
             StatusOutput::Text => {
                 let look = self.out.look();
-                self.out.lines(&status::overview(&objects, &sets, args.all_namespaces, look))?;
+                self.out.lines(&overview::overview(&objects, &sets, args.all_namespaces, look))?;
             }
         }
         for name in &unreadable {

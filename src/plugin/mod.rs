@@ -17,6 +17,7 @@ mod graph;
 mod history;
 mod manifest;
 pub mod out;
+mod overview;
 mod plan;
 mod report;
 mod sets;

@@ -5,7 +5,7 @@ use crate::{
     api::DatabaseMigrationSet,
     plugin::{
         approve::{self, Say},
-        plan, status as table,
+        overview, plan,
         tests::{OBJECTS, Server, conditions, look, merge, page, plan_map, snapshot},
         text::Line,
         view::State,
@@ -145,8 +145,8 @@ pub fn targets_map(of: &DatabaseMigrationSet) -> ConfigMap {
 #[test]
 fn the_overview_has_the_sets_below_the_objects() {
     let objects = crate::plugin::tests::everybody();
-    page("set-all.txt", &table::overview(&objects[..2], &everybody(), true, look(120)));
-    page("set-all-40.txt", &table::overview(&[], &everybody(), false, look(40)));
+    page("set-all.txt", &overview::overview(&objects[..2], &everybody(), true, look(120)));
+    page("set-all-40.txt", &overview::overview(&[], &everybody(), false, look(40)));
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use super::{
     approve,
     document::PlanDocument,
-    drift, history, plan,
+    drift, history, overview, plan,
     status::{self, Look},
     summary::{self, Known, Revisions},
     text::{Line, plain},
@@ -242,9 +242,9 @@ pub fn document() -> PlanDocument {
 #[test]
 fn the_overview_fits_every_terminal() {
     let objects = everybody();
-    page("status-all.txt", &status::overview(&objects, &[], true, PIPE()));
-    page("status-all-80.txt", &status::overview(&objects, &[], true, look(80)));
-    page("status-all-40.txt", &status::overview(&objects, &[], false, look(40)));
+    page("status-all.txt", &overview::overview(&objects, &[], true, PIPE()));
+    page("status-all-80.txt", &overview::overview(&objects, &[], true, look(80)));
+    page("status-all-40.txt", &overview::overview(&objects, &[], false, look(40)));
 }
 
 #[test]
