@@ -256,6 +256,11 @@ def drift():
     drift.main()
 
 
+def fleet():
+    import fleet as many_schemas
+    many_schemas.main()
+
+
 def hostile():
     import hostile
     hostile.main()
@@ -264,9 +269,9 @@ def hostile():
 
 
 if __name__ == "__main__":
-    parts = {"planner": planner, "drift": drift, "hostile": hostile, "latency": latency, "many": many}
+    parts = {"planner": planner, "drift": drift, "hostile": hostile, "fleet": fleet, "latency": latency, "many": many}
     wanted = sys.argv[1:] or list(parts)
-    if not {"planner", "drift", "hostile"}.issuperset(wanted):
+    if not {"planner", "drift", "hostile", "fleet"}.issuperset(wanted):
         install()
     for name in wanted:
         parts[name]()
