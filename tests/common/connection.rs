@@ -60,7 +60,7 @@ impl Connection {
             still: Mutex::default(),
         });
         if frozen.is_some() {
-            connection.clone().thaw(STALE);
+            connection.thaw(STALE);
         }
         connection
     }
@@ -104,10 +104,9 @@ impl Connection {
         self.frozen.send_replace(still.then(|| Frozen { at: self.store.revision(), only: None }));
     }
 
-    fn thaw(self: Arc<Self>, after: Duration) {
-        tokio::spawn(async move {
-            tokio::time::sleep(after).await;
-            self.frozen.send_replace(None);
+    fn thaw(self: &Arc<Self>, after: Duration) {
+        self.later(after, |connection| {
+            connection.frozen.send_replace(None);
         });
     }
 
@@ -157,7 +156,6 @@ impl Connection {
     ) -> Result<Response<Body>, Failed> {
         let before = self.store.revision();
         *self.before.lock().unwrap_or_else(PoisonError::into_inner) = before;
-        let refusal = |code| Ok(refused(&Refusal(code, "Fault", "injected".into())));
         match fault {
             Fault::Crash | Fault::CrashStale | Fault::OtherVersion => {
                 self.pass(request).await;
@@ -167,73 +165,84 @@ impl Connection {
             }
             Fault::LostAnswer(code) => {
                 self.pass(request).await;
-                refusal(code)
+                Ok(injected(code))
             }
             Fault::Broken => {
                 self.pass(request).await;
-                Err(Failed("connection reset by peer"))
+                Err(RESET)
             }
-            Fault::Refused(code) => refusal(code),
-            Fault::Stale => {
-                self.frozen.send_replace(Some(Frozen { at: before, only: None }));
-                self.clone().thaw(STALE);
-                Ok(self.pass(request).await)
-            }
+            Fault::Refused(code) => Ok(injected(code)),
+            Fault::Stale => Ok(self.pass_frozen(Frozen { at: before, only: None }, STALE, request).await),
             Fault::Behind(resource) => {
-                self.frozen.send_replace(Some(Frozen { at: before, only: Some(resource) }));
-                self.clone().thaw(BEHIND);
-                Ok(self.pass(request).await)
+                Ok(self.pass_frozen(Frozen { at: before, only: Some(resource) }, BEHIND, request).await)
             }
             Fault::Others(deed, after) => {
-                let store = self.store.clone();
-                tokio::spawn(async move {
-                    tokio::time::sleep(Duration::from_secs(after)).await;
-                    deed.carry_out(&store);
-                });
+                self.later(Duration::from_secs(after), move |connection| deed.carry_out(&connection.store));
                 Ok(self.pass(request).await)
             }
-            Fault::Missed => {
-                self.frozen.send_replace(Some(Frozen { at: before, only: None }));
-                let connection = self.clone();
-                tokio::spawn(async move {
-                    tokio::time::sleep(STALE).await;
-                    connection.store.compact();
-                    connection.restarts.send_modify(|n| *n += 1);
-                    connection.frozen.send_replace(None);
-                });
-                Ok(self.pass(request).await)
-            }
+            Fault::Missed => Ok(self.pass_unseen(before, request).await),
             Fault::Away => {
                 self.pass(request).await;
                 self.away.store(true, Ordering::SeqCst);
                 self.restarts.send_modify(|n| *n += 1);
-                let connection = self.clone();
-                tokio::spawn(async move {
-                    tokio::time::sleep(AWAY).await;
-                    connection.away.store(false, Ordering::SeqCst);
-                });
-                Err(Failed("connection reset by peer"))
+                self.later(AWAY, |connection| connection.away.store(false, Ordering::SeqCst));
+                Err(RESET)
             }
             Fault::Hang => {
                 *self.still.lock().unwrap_or_else(PoisonError::into_inner) = Some(tokio::time::Instant::now() + HANG);
-                let connection = self.clone();
-                let late = tokio::spawn(async move {
-                    connection.stand_still().await;
-                    connection.pass(request).await
-                });
-                late.await.map_err(|_| Failed("connection reset by peer"))
+                self.pass_late(request, |connection| async move { connection.stand_still().await }).await
             }
             Fault::Paused => {
                 self.struck.send_replace(Some(fault));
-                let connection = self.clone();
-                // It is on its way even when nobody waits for the answer any more.
-                let late = tokio::spawn(async move {
-                    connection.wake.notified().await;
-                    connection.pass(request).await
-                });
-                late.await.map_err(|_| Failed("connection reset by peer"))
+                self.pass_late(request, |connection| async move { connection.wake.notified().await }).await
             }
         }
+    }
+
+    /// Does something after a time.
+    fn later(self: &Arc<Self>, after: Duration, what: impl FnOnce(&Self) + Send + 'static) {
+        let connection = self.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(after).await;
+            what(&connection);
+        });
+    }
+
+    /// Passes a request on, while the watches stand still for a time.
+    async fn pass_frozen(
+        self: &Arc<Self>,
+        frozen: Frozen,
+        lasts: Duration,
+        request: Request<kube::client::Body>,
+    ) -> Response<Body> {
+        self.frozen.send_replace(Some(frozen));
+        self.thaw(lasts);
+        self.pass(request).await
+    }
+
+    /// Passes a request on. What the watches miss meanwhile is gone when they come back, so that they have to list again.
+    async fn pass_unseen(self: &Arc<Self>, before: u64, request: Request<kube::client::Body>) -> Response<Body> {
+        self.frozen.send_replace(Some(Frozen { at: before, only: None }));
+        self.later(STALE, |connection| {
+            connection.store.compact();
+            connection.restarts.send_modify(|n| *n += 1);
+            connection.frozen.send_replace(None);
+        });
+        self.pass(request).await
+    }
+
+    /// Passes a request on after something else. It is on its way even when nobody waits for the answer any more.
+    async fn pass_late<F: Future<Output = ()> + Send + 'static>(
+        self: &Arc<Self>,
+        request: Request<kube::client::Body>,
+        first: impl FnOnce(Arc<Self>) -> F + Send + 'static,
+    ) -> Result<Response<Body>, Failed> {
+        let connection = self.clone();
+        let late = tokio::spawn(async move {
+            first(connection.clone()).await;
+            connection.pass(request).await
+        });
+        late.await.map_err(|_| RESET)
     }
 }
 
@@ -260,3 +269,9 @@ async fn sorted(request: Request<kube::client::Body>) -> (&'static [Counted], Re
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Failed(&'static str);
+
+const RESET: Failed = Failed("connection reset by peer");
+
+fn injected(code: u16) -> Response<Body> {
+    refused(&Refusal(code, "Fault", "injected".into()))
+}
