@@ -15,6 +15,8 @@ mod image;
 mod late_tests;
 #[cfg(test)]
 mod properties;
+#[cfg(test)]
+mod rollback_tests;
 mod run;
 #[cfg(test)]
 mod stage_tests;

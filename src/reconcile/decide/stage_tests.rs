@@ -3,17 +3,15 @@
 use super::{fixtures::*, *};
 use crate::{
     api::{ANNOTATION_REQUESTED_AT, Backup, DowngradePolicy, OnFailure, RunRecord, StageResult, When},
-    db::VersionRows,
-    jobs::{BackupRequest, Ended, Implementation, Inspected, Inspection, JobRecord, Request, VerifyRequest},
+    jobs::{BackupRequest, Ended, JobRecord, Request, VerifyRequest},
     reconcile::facts::ImageView,
 };
 use kube::ResourceExt;
 use serde_json::json;
-use std::sync::Arc;
 
-const DONE: &str = r#"{"state":"done","started":true}"#;
+pub(super) const DONE: &str = r#"{"state":"done","started":true}"#;
 
-fn backed_up(when: When) -> DatabaseMigration {
+pub(super) fn backed_up(when: When) -> DatabaseMigration {
     let mut object = object("head");
     let pod = json!({ "containers": [{ "name": "dump", "image": "postgres:15" }] });
     object.spec.stages.backup = Backup {
@@ -24,39 +22,39 @@ fn backed_up(when: When) -> DatabaseMigration {
     object
 }
 
-fn asked(decision: &Decision) -> Option<BackupRequest> {
+pub(super) fn asked(decision: &Decision) -> Option<BackupRequest> {
     requested(decision)
 }
 
-fn verification(decision: &Decision) -> Option<VerifyRequest> {
+pub(super) fn verification(decision: &Decision) -> Option<VerifyRequest> {
     requested(decision)
 }
 
-fn stage(name: &str, record: &JobRecord, state: PodState) -> JobView {
+pub(super) fn stage(name: &str, record: &JobRecord, state: PodState) -> JobView {
     JobView { name: name.into(), record: record.clone(), ..job(state) }
 }
 
 /// The Job of a verification.
-fn verifies(request: &VerifyRequest, state: PodState) -> JobView {
+pub(super) fn verifies(request: &VerifyRequest, state: PodState) -> JobView {
     stage(&request.record.name(&object("head")), &request.record, state)
 }
 
-fn exit(code: i32) -> PodState {
+pub(super) fn exit(code: i32) -> PodState {
     let message = Some("disk full".to_owned());
     PodState::Ended(Ended { ran: true, exit_code: Some(code), message, finished_at: Some(now()), ..Ended::default() })
 }
 
-fn condition(decision: &Decision) -> (String, String) {
+pub(super) fn condition(decision: &Decision) -> (String, String) {
     let condition = decision.status.condition(ConditionType::BackedUp).unwrap();
     (condition.status.clone(), condition.reason.clone())
 }
 
-fn pair(status: &str, reason: &str) -> (String, String) {
+pub(super) fn pair(status: &str, reason: &str) -> (String, String) {
     (status.to_owned(), reason.to_owned())
 }
 
 /// The same world again, once what was decided is stored.
-fn again(object: DatabaseMigration, decision: &Decision, observed: &Facts) -> Decision {
+pub(super) fn again(object: DatabaseMigration, decision: &Decision, observed: &Facts) -> Decision {
     decide(&after(object, decision), observed, Timestamp::from_second(now().as_second() + 7).unwrap())
 }
 
@@ -181,7 +179,7 @@ fn a_retry_of_the_same_ask_uses_the_same_backup() {
 }
 
 /// An object whose run has just ended at its target, and that world.
-fn verified(on_failure: OnFailure) -> (DatabaseMigration, Facts) {
+pub(super) fn verified(on_failure: OnFailure) -> (DatabaseMigration, Facts) {
     let mut object = object("head");
     object.spec.stages.verify = serde_json::from_value(json!({ "when": "Always", "command": ["./smoke"] })).unwrap();
     object.spec.stages.verify.on_failure = on_failure;
@@ -223,7 +221,7 @@ fn ready_waits_for_the_verification_of_the_run() {
 }
 
 /// After a verification that failed.
-fn not_verified(on_failure: OnFailure, ids: &Facts) -> (DatabaseMigration, Facts, Decision) {
+pub(super) fn not_verified(on_failure: OnFailure, ids: &Facts) -> (DatabaseMigration, Facts, Decision) {
     let (object, observed) = verified(on_failure);
     let first = decide(&object, &observed, now());
     let ask = verification(&first).unwrap();
@@ -250,84 +248,6 @@ fn a_failed_verification_holds_until_something_is_asked_anew() {
         anew(|object| drop(object.annotations_mut().insert(ANNOTATION_REQUESTED_AT.into(), "now".into()))).is_some()
     );
     assert!(anew(|object| object.spec.image = "shop:2".into()).is_some());
-}
-
-fn with_downgrade(upgrade: Implementation, downgrade: Implementation) -> Facts {
-    let mut observed = stored("a b", "b");
-    let image = super::fixtures::image("shop@sha256:1", "a b");
-    let mut inspection: Inspection = image.inspection.clone();
-    for revision in &mut inspection.revisions {
-        (revision.upgrade, revision.downgrade) = (upgrade, downgrade);
-    }
-    observed.image = ImageView::Stored(Arc::new(Inspected::new(image.image.clone(), None, inspection)));
-    observed
-}
-
-#[test]
-fn an_upgrade_whose_verification_fails_is_rolled_back_where_that_is_clean() {
-    let (object, mut world, back) = not_verified(OnFailure::Downgrade, &stored("a b", "b"));
-    let (record, run) = started(&back).unwrap();
-    assert_eq!((run.direction.as_str(), run.end.join(","), record.rolls_back), ("downgrade", "a".into(), Some(1)));
-    assert_eq!(reason(&back), "Downgrading");
-
-    // It is rolled back: nothing goes up again by itself, and nothing is verified.
-    world.jobs.clear();
-    let VersionRows::Rows(rows) =
-        (if let DatabaseView::Seen(s) = stored("a b", "a").database { s.rows } else { VersionRows::NoTable })
-    else {
-        panic!()
-    };
-    if let DatabaseView::Seen(snapshot) = &mut world.database {
-        snapshot.rows = VersionRows::Rows(rows);
-    }
-    world.active = Some(run_of(record, ended(DONE)));
-    let down = decide(&object, &world, now());
-    let message = &down.status.condition(ConditionType::Ready).unwrap().message;
-    assert!(
-        reason(&down) == "VerifyFailed" && message.contains("rolled back to a") && message.contains("disk full"),
-        "{message}"
-    );
-    assert!(started(&down).is_none() && verification(&down).is_none());
-    world.active = None;
-    let mut object = after(object, &down);
-    assert_eq!(decide(&object, &world, now()).status, down.status);
-    object.metadata.generation = Some(2);
-    let up = started(&decide(&object, &world, now())).unwrap();
-    assert_eq!((up.1.direction.as_str(), up.0.rolls_back, up.0.number), ("upgrade", None, 3));
-}
-
-#[test]
-fn a_rollback_waits_for_its_backup() {
-    let (mut object, mut world, _) = not_verified(OnFailure::Downgrade, &stored("a b", "b"));
-    object.spec.stages.backup = backed_up(When::Always).spec.stages.backup;
-    let first = decide(&object, &world, now());
-    let ask = asked(&first).unwrap();
-    assert!(reason(&first) == "BackingUp" && started(&first).is_none());
-    world.jobs = vec![stage(&ask.name, &ask.record, PodState::Running)];
-    let working = again(object.clone(), &first, &world);
-    assert_eq!(again(object.clone(), &working, &world).status, working.status, "not even a time");
-    world.jobs = vec![stage(&ask.name, &ask.record, exit(1))];
-    let held = again(object, &working, &world);
-    let message = &held.status.condition(ConditionType::Ready).unwrap().message;
-    assert!(reason(&held) == "VerifyFailed" && message.contains("BackupFailed"), "{message}");
-    assert!(started(&held).is_none() && condition(&held) == pair("False", "Failed"));
-}
-
-#[test]
-fn nothing_is_rolled_back_where_that_is_not_clean() {
-    use Implementation::{Empty, Missing, Present, Raises};
-    for (upgrade, downgrade) in [(Present, Empty), (Present, Missing), (Present, Raises)] {
-        let (_, _, held) = not_verified(OnFailure::Downgrade, &with_downgrade(upgrade, downgrade));
-        let message = &held.status.condition(ConditionType::Ready).unwrap().message;
-        assert!(
-            reason(&held) == "VerifyFailed"
-                && message.contains("no automatic downgrade, since downgrade() of revision b"),
-            "{message}"
-        );
-        assert!(started(&held).is_none());
-    }
-    let (_, _, merge) = not_verified(OnFailure::Downgrade, &with_downgrade(Empty, Empty));
-    assert!(started(&merge).is_some(), "a merge leaves nothing");
 }
 
 #[test]

@@ -254,3 +254,20 @@ fn a_schema_that_somebody_changes_right_now_is_checked_again_soon() {
     assert_eq!((reason(&held).as_str(), started(&held)), ("DriftUnknown", None));
     assert!(matches!(held.next, Next::Interval(pause) if pause <= Duration::from_secs(30)), "{:?}", held.next);
 }
+
+#[test]
+fn a_condition_that_was_not_computed_keeps_its_generation() {
+    let object = object("head");
+    let settled = decide(&object, &stored("a b", "b"), now());
+    let mut changed = after(object, &settled);
+    changed.metadata.generation = Some(2);
+    let mut facts = stored("a b", "b");
+    facts.database = DatabaseView::Failed(Problem::new(Reason::SecretNotFound, "no Secret"));
+    let decision = decide(&changed, &facts, now());
+    let generation = |type_| decision.status.condition(type_).unwrap().observed_generation;
+    assert_eq!((reason(&decision).as_str(), generation(ConditionType::Ready)), ("SecretNotFound", Some(2)));
+    for type_ in [ConditionType::Planned, ConditionType::Approved, ConditionType::HazardFree] {
+        let condition = decision.status.condition(type_).unwrap();
+        assert!(condition.observed_generation == Some(1) || condition.status == "Unknown", "{condition:?}");
+    }
+}

@@ -150,3 +150,30 @@ async fn shown_plan(object: &DatabaseMigration, context: &Context) -> Result<Opt
     };
     Ok(map.map(shown))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        jobs::{Ended, PodState},
+        reconcile::facts::{ActiveRun, JobView},
+    };
+
+    #[test]
+    fn secrets_are_masked_in_what_every_pod_left_with_or_without_the_secret() {
+        let ended = |message: &str| PodState::Ended(Ended { message: Some(message.to_owned()), ..Ended::default() });
+        let left = |secrets: &[&str]| {
+            let state = ended("connecting to postgresql://shop:hunter2@db/shop with s3cr3t");
+            let mut facts = Facts {
+                active: Some(ActiveRun { state: state.clone(), ..ActiveRun::default() }),
+                jobs: vec![JobView { state, ..JobView::default() }],
+                ..Facts::default()
+            };
+            hide(&mut facts, secrets);
+            format!("{facts:?}")
+        };
+        // Without the Secret the credentials of a URL are known by their place.
+        assert!(!left(&[]).contains("hunter2") && left(&[]).contains("s3cr3t"));
+        assert!(!left(&["s3cr3t"]).contains("hunter2") && !left(&["s3cr3t"]).contains("s3cr3t"));
+    }
+}
