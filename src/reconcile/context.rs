@@ -76,7 +76,7 @@ pub struct Stores {
 }
 
 impl Stores {
-    /// Waits until every store holds its first list. A pass that looked into empty stores would take an active run
+    /// Waits until every store holds its first list. A pass over empty stores would take an active run
     /// for none.
     pub async fn filled(&self) {
         for list in &self.lists {

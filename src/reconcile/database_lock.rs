@@ -143,7 +143,7 @@ async fn clear(lease: &Lease, context: &Context) -> Result<(), Error> {
     if abandoned && context.process.claim.holds() { give_back(lease, context).await } else { Ok(()) }
 }
 
-/// Deletes a Lease as it was seen: whoever has taken or renewed it since keeps it.
+/// Deletes a Lease as it was seen: one that was taken or renewed since stays.
 pub async fn give_back(lease: &Lease, context: &Context) -> Result<(), Error> {
     let as_seen = Preconditions { uid: lease.uid(), resource_version: lease.resource_version() };
     let params = DeleteParams { preconditions: Some(as_seen), ..DeleteParams::default() };

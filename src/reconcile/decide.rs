@@ -1,4 +1,4 @@
-//! The decision: from what was observed to the effects, the next status and the time of the next look. Pure and total:
+//! The decision: from what was observed to the effects, the next status and the time of the next pass. Pure and total:
 //! no I/O, no clock, no failure.
 
 #[cfg(test)]
@@ -47,7 +47,7 @@ use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// How often a fault is looked at however long it lasts: somebody may be waiting who has just mended it.
+/// The longest pause between two checks of a fault: somebody may have corrected it and be waiting.
 const LONGEST_PAUSE: Duration = Duration::from_secs(120);
 
 /// Of a run that was taken away before its pod started.
@@ -75,7 +75,7 @@ pub fn rejected(object: &DatabaseMigration, problem: &Problem, now: Timestamp) -
     Decision { gate: None, effects: Vec::new(), status, after, next: Next::BackOff }
 }
 
-/// How the active run ended, if it has and can be judged. What it did without a report only the rows tell.
+/// How the active run ended, if it has and can be judged. Without a report, the rows alone show what it did.
 fn ended_run(object: &DatabaseMigration, facts: &Facts) -> Option<RunStatus> {
     let run = facts.active.as_ref()?;
     let cancelled = object.status.as_ref().and_then(|status| status.runs.cancelled.as_ref());
@@ -236,7 +236,7 @@ fn finished(
     Decision { gate, effects, status, after, next }
 }
 
-/// What has been wrong for long is looked at less often: a thousand such objects are work for others, too.
+/// What has been wrong for long is checked less often: a thousand such objects would hold up others.
 fn patient(object: &DatabaseMigration, status: &DatabaseMigrationStatus, next: Next, now: Timestamp) -> Next {
     let stalled = status.condition(ConditionType::Stalled).filter(|stalled| stalled.status == "True");
     let (Next::Interval(pause), Some(stalled)) = (next, stalled) else { return next };
@@ -287,7 +287,7 @@ fn pod_gate(object: &DatabaseMigration, facts: &Facts, status: &DatabaseMigratio
     PodGate::new(object, known_image(facts), &ready.reason, &ready.message)
 }
 
-/// An event for each change of the Ready reason that the run's own events do not tell.
+/// An event for each change of the Ready reason that the run's own events do not show.
 fn transition(object: &DatabaseMigration, status: &DatabaseMigrationStatus) -> Option<Effect> {
     let reason = |status: &DatabaseMigrationStatus| status.condition(ConditionType::Ready).map(|c| c.reason.clone());
     let before = object.status.as_ref().and_then(reason);

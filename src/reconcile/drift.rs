@@ -74,7 +74,7 @@ pub fn blocking_drift(object: &DatabaseMigration, (status, reason, message): &Dr
     })
 }
 
-/// Why no run may start over a schema that nobody looked at in this very pass.
+/// Why no run may start over a schema that was not compared in this very pass.
 pub fn unseen_drift(object: &DatabaseMigration, facts: &Facts, rows: &BTreeSet<String>) -> Option<Problem> {
     let drift = &object.spec.drift;
     if engine_without_catalog(facts).is_some() {
@@ -93,7 +93,7 @@ fn engine_without_catalog(facts: &Facts) -> Option<&str> {
     Some(snapshot.dialect.as_str()).filter(|dialect| !has_catalog(dialect))
 }
 
-/// What differs, as the condition and the status tell it.
+/// What differs, as the condition and the status show it.
 struct Differs {
     /// What it was compared with, in words.
     against: String,
@@ -154,7 +154,7 @@ impl Judge<'_> {
             SchemaView::Failed(problem) => {
                 unknown("ProbeFailed", &format!("the schema could not be read: {}", problem.message))
             }
-            // Changed since the version rows were read: the next look sees both.
+            // Changed since the version rows were read: the next check sees both.
             SchemaView::Seen(seen) if seen.schema.rows != *rows => Step::default(),
             SchemaView::Seen(seen) => {
                 let step = match &seen.replay {

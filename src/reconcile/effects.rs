@@ -1,4 +1,4 @@
-//! What a decision consists of: things to do to the world, things to say in the status, and when to look again; types only.
+//! What a decision consists of: things to do to the world, things to say in the status, and when the next pass is; types only.
 
 use super::{
     checks::Chosen,
@@ -106,7 +106,7 @@ impl Note {
     }
 }
 
-/// When to look again, unless something that is watched changes before.
+/// When the next pass is, unless something that is watched changes before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
     After(Duration),
@@ -138,7 +138,7 @@ pub struct Step {
     pub stop: Option<Stop>,
 }
 
-/// The Ready condition, and when to look again. Without one the condition stays as it is.
+/// The Ready condition, and when the next pass is. Without one the condition stays as it is.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Stop {
     pub ready: Option<Problem>,

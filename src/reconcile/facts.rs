@@ -1,4 +1,4 @@
-//! What one look at the world found: the input of `decide`; types only.
+//! What one pass has observed: the input of `decide`; types only.
 
 use super::{
     line::Place,
@@ -37,7 +37,7 @@ pub struct JobView {
 pub struct DatabaseId<'a> {
     /// Host, port and name.
     pub place: &'a str,
-    /// The server's own, where it tells one.
+    /// The server's own, where it has one.
     pub identity: Option<&'a str>,
 }
 
@@ -49,13 +49,13 @@ pub struct PodRef {
     pub version: String,
 }
 
-/// How soon to look again at a Job whose pod has not started. A pod is watched; that the API server refuses one is not.
+/// How soon to check a Job again whose pod has not started. A pod is watched; that the API server refuses one is not.
 fn until_started(state: &PodState, pod: Option<&PodRef>) -> Duration {
     if *state == PodState::Waiting && pod.is_none() { WITHOUT_POD } else { WHILE_ACTIVE }
 }
 
 impl JobView {
-    /// How soon to look again.
+    /// How soon to check again.
     pub fn pause(&self) -> Duration {
         until_started(&self.state, self.pod.as_ref())
     }
@@ -88,7 +88,7 @@ pub struct ActiveRun {
 }
 
 impl ActiveRun {
-    /// How soon to look again.
+    /// How soon to check again.
     pub fn pause(&self) -> Duration {
         until_started(&self.state, self.job.as_ref().and_then(|job| job.pod.as_ref()))
     }
@@ -253,7 +253,7 @@ pub struct StoredBaseline {
     pub version: String,
 }
 
-/// What one look at the world found.
+/// What one pass has observed.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
     /// Whether only some may approve. Then a comment in a revision file allows nothing: somebody else may have written it.
@@ -292,7 +292,7 @@ pub struct Facts {
     pub ran: Option<Arc<Inspected>>,
     /// How large the tables are, where something is pending.
     pub sizes: Option<Sizes>,
-    /// The objects of the schema, where something is pending and the look at `schema` has not read them.
+    /// The objects of the schema, where something is pending and the check of `schema` has not read them.
     pub catalog: Option<Catalog>,
     /// The ConfigMap that shows the plan, if there is one.
     pub shown_plan: Option<ShownPlan>,

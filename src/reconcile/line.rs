@@ -236,7 +236,7 @@ impl Line {
         let since = *state.since.entry(asking.uid.clone()).or_insert(asking.since.unwrap_or(now));
         let server = asking.server.map(str::to_owned);
         let called = state.line.remove(&(since, asking.uid.clone())).and_then(|before| before.called);
-        // Another one was faster: it is called anew.
+        // Another one was faster: it is called again.
         let called = called.filter(|_| self.place_in(&mut state, asking, now) == Place::Free);
         state.line.insert((since, asking.uid.clone()), Waiter { object: asking.object.clone(), server, called });
         self.heard();
@@ -262,7 +262,7 @@ impl Line {
         }
     }
 
-    /// Calls those who may start now, and tells whether anybody waits.
+    /// Calls those who may start now, and says whether anybody waits.
     fn call(&self, now: Timestamp) -> bool {
         let mut state = self.state();
         let rooms = self.rooms();

@@ -1,4 +1,4 @@
-//! What the operator's log and its counters tell of an object: a line for each change of its state, and for each run that ended;
+//! What the operator's log and its counters show of an object: a line for each change of its state, and for each run that ended;
 //! no network.
 
 use crate::{

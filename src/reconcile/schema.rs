@@ -1,4 +1,4 @@
-//! The ConfigMap that keeps what a schema should be, and tells people how the live one differs; no I/O.
+//! The ConfigMap that keeps what a schema should be, and shows people how the live one differs; no I/O.
 
 use super::checks::Compared;
 use crate::{

@@ -54,7 +54,7 @@ impl Server {
         matches!(self.health(), Health::Answers)
     }
 
-    /// For how long it was waited for in vain just now, if that is as long as this one would wait: somebody more patient may
+    /// How long the last wait without an answer was, if that is as long as this one would wait: somebody more patient may
     /// still get an answer.
     fn silent_for(&self, timeout: Duration) -> Option<Duration> {
         match self.health() {

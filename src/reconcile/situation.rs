@@ -27,7 +27,7 @@ pub enum Situation<'a> {
     Invalid(Problem),
     /// The database can't be read.
     Unreadable(&'a Problem),
-    /// Nobody has looked into the database, since something else comes first.
+    /// The database was not read, since something else comes first.
     NotLooked,
     /// The image is not known yet, or can't be.
     NoImage,

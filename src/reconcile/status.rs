@@ -1,5 +1,5 @@
 //! The only writer of the status: the next one from the one before it and from what a decision says. Conditions keep their
-//! transition times, and what this pass did not look at keeps the generation that it was about; lists stay short. No I/O.
+//! transition times, and what this pass did not compute keeps the generation that it was about; lists stay short. No I/O.
 
 use super::{
     checks::{Chosen, Replaced, direction_name, empty_downgrades, replaced, requested_at},
@@ -169,7 +169,7 @@ impl<'a> Writer<'a> {
                 .is_some_and(|c| c.status == "Unknown" && c.reason == reason.as_str());
         let (ready, reconciling, stalled) = match reason.kind() {
             ReasonKind::Ready => ("True", "False", "False"),
-            // A database that was at its target probably still is; nobody can tell.
+            // A database that was at its target probably still is; nobody knows.
             ReasonKind::Working if reason == Reason::DatabaseUnreachable && was_ready => ("Unknown", "True", "False"),
             ReasonKind::Working => ("False", "True", "False"),
             ReasonKind::Late if self.is_in_grace(reason) => ("False", "True", "False"),
@@ -218,7 +218,7 @@ impl<'a> Writer<'a> {
         self.status.current_revisions = shown_rows(rows);
     }
 
-    /// The image as it was inspected. A request is handled once the image that it asks to look at has been looked at.
+    /// The image as it was inspected. A request is handled once the image that it names has been inspected.
     fn image(&mut self, id: &str, image: &Inspected) {
         self.status.image = Some(ImageStatus {
             reference: self.object.spec.image.clone(),

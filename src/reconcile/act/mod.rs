@@ -19,8 +19,8 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-/// Carries out effects in their order; the first failure ends the pass, and the next one begins anew. `version` is the
-/// object's resource version as far as this pass knows it; returned is what it is after the effects.
+/// Carries out effects in their order; the first failure ends the pass, and the next one begins again from the facts.
+/// `version` is the object's resource version as far as this pass knows it; returned is what it is after the effects.
 pub async fn act(
     object: &DatabaseMigration,
     version: Option<String>,
@@ -86,7 +86,7 @@ pub async fn write_status(
         "apiVersion": DatabaseMigration::api_version(&()),
         "kind": DatabaseMigration::kind(&()),
         // The version also keeps a pass over a deleted object from writing to its namesake: for a status the API server
-        // looks at no uid.
+        // checks no uid.
         "metadata": { "resourceVersion": version },
         "status": status,
     });

@@ -79,7 +79,7 @@ pub fn approval_of(object: &DatabaseMigration, chosen: &Chosen, resource: &str) 
     }
 }
 
-/// Waits, and tells why an approval is none.
+/// Waits, and says why an approval does not count.
 fn told(reason: &'static str, news: String, message: &str) -> Approval {
     let held = Approval::held(reason, format!("{news}; {message}"), Reason::AwaitingApproval);
     Approval { news: Some(news), ..held }

@@ -15,7 +15,7 @@ pub struct Before<'a> {
     pub schema: Option<&'a db::Catalog>,
 }
 
-/// More tables than this are not listed by the look at their sizes.
+/// The reading of sizes lists no more tables than this.
 const LISTED: usize = 20_000;
 
 impl Before<'_> {

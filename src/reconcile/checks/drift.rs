@@ -7,13 +7,13 @@ use crate::{
 };
 use std::collections::BTreeSet;
 
-/// What comparing the live rows with those of the last look tells.
+/// How the live rows differ from those of the last check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Drift {
     /// There was nothing to compare with.
     NotChecked,
     Unchanged,
-    /// Changed between the last look and this one.
+    /// Changed between the last check and this one.
     Changed {
         message: String,
     },

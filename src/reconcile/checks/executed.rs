@@ -16,7 +16,7 @@ const MOST: usize = 5_000;
 /// Bytes of the statements in the ConfigMap, which the plan needs too.
 const MOST_SQL: usize = 40_000;
 
-/// What the rehearsal of this very plan saw: as it is recorded, or as its log has just told.
+/// What the rehearsal of this very plan saw: as it is recorded, or as its log has just shown.
 pub fn executed(
     recorded: Option<&RehearsalStatus>,
     rehearsals: &[RehearsalView],

@@ -53,7 +53,7 @@ fn loses(code: Code) -> bool {
     matches!(code, Code::D01 | Code::D02 | Code::D03 | Code::D04 | Code::D07)
 }
 
-/// Judges a plan by what the database has before it. Whoever writes a revision file need not be somebody who may approve.
+/// Judges a plan by what the database has before it. Those who write revision files need not be those who may approve.
 /// What a rehearsal saw takes the place of what nobody could see before.
 pub fn judge(
     chosen: &Chosen,

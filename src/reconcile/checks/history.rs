@@ -84,7 +84,7 @@ fn compared(image: &Inspected, now: BTreeSet<String>, ran: &Inspected, then: BTr
     }
 }
 
-/// Files that were only formatted anew, or whose downgrade() was mended, upgrade in the same way.
+/// Files that were only reformatted, or whose downgrade() was corrected, upgrade in the same way.
 fn does_the_same(one: &Revision, other: &Revision) -> bool {
     let (up, was) = (one.script(false), other.script(false));
     let known = up.opaque.is_empty() && was.opaque.is_empty() && up.sha256.is_some();

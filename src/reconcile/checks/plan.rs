@@ -220,7 +220,7 @@ pub fn plan_problem(chosen: &Chosen, policy: DowngradePolicy, column: Option<u32
         );
         return Some(Problem::new(Reason::DowngradeNotAllowed, message));
     }
-    // Where all of it is rolled back nothing is lost by a try, and the rows tell.
+    // Where all of it is rolled back nothing is lost by a try, and the rows show what happened.
     if chosen.image.inspection.external_transaction && !chosen.image.inspection.transactional_ddl {
         let message = format!(
             "env.py in {} runs a statement before context.configure() and never commits: the version rows would be lost while it exits with code 0, and this database does not roll back the rest; commit the connection before context.configure(), or connect with engine.begin()",

@@ -1,4 +1,4 @@
-//! What a look at the schema means: what it should be, how it differs, and whether that is to be kept; no I/O.
+//! What a reading of the schema means: what it should be, how it differs, and whether that is to be kept; no I/O.
 
 use crate::{
     api::{DatabaseMigrationStatus, DriftedObject, RunRecord},

@@ -27,7 +27,7 @@ pub struct Verification {
 
 /// The verification that the live rows need, whether it was made or not. What was rolled back by itself needs none.
 ///
-/// One that passed stands as long as spec.verify is what it was; one that failed, until something is asked anew: another
+/// One that passed stands as long as spec.verify is what it was; one that failed, until something is requested again: another
 /// spec.verify, another spec.image, another request.
 pub fn verification(
     object: &DatabaseMigration,

@@ -1,4 +1,4 @@
-//! Which plans wait for whom, told by the conditions and by whether a run is started.
+//! Which plans wait for whom, as the conditions show it, and whether a run is started.
 
 use super::{
     fixtures::{after, events, image_of, now, object, observed, reason, seen, showing, started},

@@ -13,7 +13,7 @@ use crate::{
 use k8s_openapi::jiff::Timestamp;
 use std::time::Duration;
 
-/// How soon to look again for what is made for another object.
+/// How soon to check again what is made for another object.
 const OF_OTHERS: Duration = Duration::from_secs(5);
 
 /// Keeps a fresh report, and a share in a stored one.

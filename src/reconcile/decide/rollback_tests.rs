@@ -1,4 +1,4 @@
-//! What becomes of a run whose verification failed, told by the effects and the conditions.
+//! What becomes of a run whose verification failed, as the effects and the conditions show it.
 
 use super::{
     fixtures::*,

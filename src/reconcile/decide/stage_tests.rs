@@ -1,4 +1,4 @@
-//! What is decided about backups and verifications, told by the effects and the conditions.
+//! What is decided about backups and verifications, as the effects and the conditions show it.
 
 use super::{fixtures::*, *};
 use crate::{

@@ -161,7 +161,7 @@ fn a_run_whose_job_was_deleted_is_lost_until_somebody_asks() {
     let ending = decide(&object, &found("a", PodState::Running), now());
     assert_eq!((reason(&ending).as_str(), ending.status.recorded_runs()), ("Migrating", 0));
 
-    // Its last word, if it had one, is told.
+    // Its last message, if there is one, is shown.
     let said = r#"{"state":"failed","started":true,"error":{"class":"MigrationFailed","message":"stopped by SIGTERM","revision":"b"}}"#;
     let stopped = decide(&object, &found("a", ended(said)), now());
     let message = &stopped.status.condition(ConditionType::Ready).unwrap().message;

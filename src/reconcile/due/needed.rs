@@ -127,7 +127,7 @@ pub(super) mod tests {
     fn the_way_is_judged_where_there_is_one() {
         assert!(is_pending(&object("head"), &facts("a b", "a")));
         assert!(!is_pending(&object("head"), &facts("a b", "b")));
-        // What can't be resolved is told with what the plan would be.
+        // What can't be resolved is shown with what the plan would be.
         assert!(is_pending(&object("z"), &facts("a b", "b")));
         assert!(!is_pending(&object("head"), &Facts::default()));
         let mut back = object("head");

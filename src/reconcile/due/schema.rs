@@ -149,7 +149,7 @@ pub fn comparison(
         Some((before, at)) => {
             // The interval is that of the passes, which have a jitter.
             let lasted = now.duration_since(at).as_secs() >= seconds(interval.mul_f64(0.85));
-            // Before a run that drift would block, nothing but a look at this moment will do.
+            // Before a run that drift would block, only a comparison at this moment will do.
             let blocks = !at_rest && drift.on_drift == OnDrift::Block;
             if before != reason || lasted || blocks { Due::Now } else { Due::NotYet }
         }

@@ -26,7 +26,7 @@ fn event(reason: &str) -> &'static str {
     if reason == "Stale" { "ApprovalStale" } else { "ApprovalUnknown" }
 }
 
-/// An approval that has become void, or never was one, is told once.
+/// An approval that counts no longer, or never did, gets one event.
 fn is_news(before: Option<&DatabaseMigrationStatus>, approval: &Approval) -> bool {
     let known = before.and_then(|status| status.condition(ConditionType::Approved));
     approval.news.is_some() && !known.is_some_and(|c| c.reason == approval.reason && c.message == approval.message)

@@ -17,7 +17,7 @@ use crate::{
 use k8s_openapi::jiff::Timestamp;
 use std::time::Duration;
 
-/// How soon to look again at a Backup of CloudNativePG: its kind may not be there, so it is not watched.
+/// How soon to check a Backup of CloudNativePG again: its kind may not be there, so it is not watched.
 const POLLED: Duration = Duration::from_secs(5);
 
 pub(super) fn backed_up(ctx: &Ctx) -> Step {
@@ -117,7 +117,7 @@ impl Stage<'_> {
         if is_news {
             step = step.note(self.note(self.stage().ended(&Err(why.to_owned()), at.unwrap_or(self.ctx.now))));
             if self.ctx.rolls_back.is_some() {
-                // Elsewhere the Ready condition tells it.
+                // Elsewhere the Ready condition says it.
                 step = step.event(true, "BackupFailed", &format!("{}: {why}", self.what()), self.job());
             }
         }

@@ -61,7 +61,7 @@ fn hold_over(ctx: &Ctx, problem: Option<Problem>) -> Step {
     problem.map_or_else(Step::default, |problem| hold(ctx.object, problem))
 }
 
-/// What a gate may look at.
+/// What a gate may read.
 #[derive(Clone, Copy)]
 pub struct Ctx<'a> {
     pub object: &'a DatabaseMigration,

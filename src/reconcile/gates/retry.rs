@@ -19,7 +19,7 @@ pub(super) fn may_be_tried(ctx: &Ctx) -> Step {
         Retry::Closed(problem) => hold(ctx.object, problem),
         Retry::Wait { pause, problem } => {
             let message = format!("{}; tried again in {} s", problem.message, pause.as_secs().max(1));
-            // The seconds would make every look another status.
+            // With seconds in it, every pass would write another status.
             let status = ctx.object.status.as_ref();
             let known = status.is_some_and(|s| s.has_reason(ConditionType::Ready, problem.reason));
             let says = (!known || ctx.facts.active.is_some()).then(|| Problem::new(problem.reason, message));
@@ -103,7 +103,7 @@ fn remaining(last: &RunStatus, now: Timestamp) -> Option<Duration> {
 }
 
 /// 0.8 to 1.2, another one for each run, so that many that were stopped by one lock do not all come back at once. It follows
-/// from the run's name: looking again must not move it.
+/// from the run's name: another pass must not move it.
 fn jitter(last: &RunStatus) -> f64 {
     let digits = short_hash(&[&last.job, &last.record.number.to_string()], 4);
     0.8 + 0.4 * f64::from(u16::from_str_radix(&digits, 16).unwrap_or_default()) / f64::from(u16::MAX)

@@ -40,7 +40,7 @@ pub(super) fn start(cleared: &Cleared) -> Step {
         .stopped(reason, what, Next::After(WITHOUT_POD))
 }
 
-/// The Lease of the database and its version table, named by a hash: a Lease's name must not tell where a database is.
+/// The Lease of the database and its version table, named by a hash: a Lease's name must not show where a database is.
 fn lease(ctx: &Ctx) -> Option<String> {
     let spec = &ctx.object.spec.database;
     let inspection = &ctx.plan.image.inspection;

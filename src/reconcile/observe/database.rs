@@ -1,4 +1,4 @@
-//! The database's URL from its Secret, and the look at its version table; does network I/O.
+//! The database's URL from its Secret, and the reading of its version table; does network I/O.
 
 use crate::{
     api::{Connection, Database, DatabaseMigration, DurationField, Part, ProbeMode, Problem, Reason, SecretKey},
@@ -14,7 +14,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 /// Where the database is, with the texts that must not be shown.
 pub struct Located {
-    /// Where the operator looks by itself; `None` where a Job does.
+    /// Where the operator connects by itself; `None` where a Job does.
     pub endpoint: Option<Endpoint>,
     /// The dialect that the URL names.
     pub dialect: String,
@@ -108,7 +108,7 @@ fn for_jobs(url: &SecretString, key: &SecretKey) -> Result<Located, Problem> {
     Ok(Located { endpoint: None, dialect, scheme: String::new(), place, server, hidden: db::secret_texts(url) })
 }
 
-/// What tells a URL's database from others, without user and password.
+/// What identifies a URL's database, without user and password.
 fn place_of(url: &SecretString) -> String {
     let text = url.expose_secret();
     let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
@@ -205,7 +205,7 @@ fn timeout(object: &DatabaseMigration) -> Duration {
     DurationField::ProbeTimeout.or_default(&object.spec)
 }
 
-/// Looks at the version table on one short read-only connection.
+/// Reads the version table on one short read-only connection.
 pub async fn probe(
     object: &DatabaseMigration,
     context: &Context,
@@ -262,7 +262,7 @@ pub async fn catalog(
     read.ok().filter(|schema| !schema.migrating).map(|schema| schema.catalog)
 }
 
-/// What a failed look means for the object.
+/// What a failed reading means for the object.
 pub fn probe_problem(error: &ProbeError) -> Problem {
     let reason = Reason::parse(error.reason()).unwrap_or(Reason::DatabaseUnreachable);
     Problem::new(reason, error.to_string())

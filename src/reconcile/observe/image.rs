@@ -26,7 +26,7 @@ pub struct ImageFacts {
     pub lacks_owner: bool,
 }
 
-/// Looks for the wanted inspection: stored, reported by a Job, or in progress.
+/// Finds the wanted inspection: stored, reported by a Job, or in progress.
 pub async fn look(
     object: &DatabaseMigration,
     context: &Context,
@@ -74,7 +74,7 @@ pub async fn inspected_as(
     Ok(None)
 }
 
-/// What a ConfigMap holds. The watch keeps no more of it than what tells it from others, so what was not read lately is asked for.
+/// What a ConfigMap holds. The watch keeps only what identifies it, so what was not read lately is requested.
 async fn read(map: &ConfigMap, context: &Context) -> Result<Option<Arc<Inspected>>, Error> {
     let inspections = &context.process.inspections;
     if let Some(known) = inspections.known(map) {

@@ -38,7 +38,7 @@ pub struct Jobs {
     pub others: Vec<JobView>,
 }
 
-/// Looks through the watched Jobs.
+/// Reads the watched Jobs.
 pub async fn jobs(object: &DatabaseMigration, context: &Context) -> Result<Jobs, Error> {
     let mut others = Vec::new();
     for (job, record) in own_jobs(object, context) {
@@ -255,7 +255,7 @@ async fn why_stuck(pod: &Pod, context: &Context) -> Result<Option<String>, Error
     Ok(events.pop().map(|event| text::clean(&told(event), 500)))
 }
 
-/// Where the pod of the user's own command is gone and left no exit code, its Job still tells whether it ended well.
+/// Where the pod of the user's own command is gone and left no exit code, its Job still shows whether it ended well.
 fn as_its_job(job: &Job, kind: Kind, state: PodState) -> PodState {
     match state {
         PodState::Ended(ended)

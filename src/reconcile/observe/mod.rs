@@ -1,4 +1,4 @@
-//! The look at the world that a decision is made on: Jobs, the Secret, the image's inspection, the database; does
+//! The facts that a decision is made on: Jobs, the Secret, the image's inspection, the database; does
 //! network I/O and changes nothing.
 
 pub(crate) mod database;
@@ -28,7 +28,7 @@ use crate::{
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Api, ResourceExt};
 
-/// Looks at everything that one decision needs, and at nothing more: while a run is active neither the image nor the
+/// Reads everything that one decision needs, and at nothing more: while a run is active neither the image nor the
 /// database is touched.
 pub async fn observe(object: &DatabaseMigration, context: &Context) -> Result<Facts, Error> {
     let jobs = jobs::jobs(object, context).await?;
@@ -66,7 +66,7 @@ pub async fn observe(object: &DatabaseMigration, context: &Context) -> Result<Fa
     match &located.endpoint {
         Some(server) => {
             facts.database = database::probe(object, context, server, &table).await;
-            let look = schema::SchemaLook::new(object, context, &located, &mut facts);
+            let look = schema::SchemaCheck::new(object, context, &located, &mut facts);
             facts.schema = look.over_the_network(server, &table).await?;
         }
         None => by_job(object, context, &located, &mut facts).await?,
@@ -98,7 +98,7 @@ fn hide(facts: &mut Facts, secrets: &[&str]) {
     active.chain(others).for_each(|state| jobs::redact(state, secrets));
 }
 
-/// A look by Job runs in the inspected image, and means nothing once a run has ended that is not recorded yet.
+/// A probe by Job runs in the inspected image, and means nothing once a run has ended that is not recorded yet.
 async fn by_job(
     object: &DatabaseMigration,
     context: &Context,
@@ -119,7 +119,7 @@ async fn by_job(
     facts.obsolete.extend(read.obsolete.clone());
     let latest = read.latest.clone();
     facts.database = read.database();
-    let look = schema::SchemaLook::new(object, context, located, facts);
+    let look = schema::SchemaCheck::new(object, context, located, facts);
     if let Some(job) = latest {
         facts.schema = look.of_job(&job).await?;
     }

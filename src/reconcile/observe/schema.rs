@@ -1,4 +1,4 @@
-//! The look at the schema and at what it should be, when it is due; does network I/O.
+//! The reading of the schema and of what it should be, when it is due; does network I/O.
 
 use super::{database::Located, jobs::payload};
 use crate::{
@@ -20,18 +20,18 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Api, ResourceExt};
 use std::sync::Arc;
 
-/// One look at the schema.
-pub struct SchemaLook<'a> {
+/// One check of the schema.
+pub struct SchemaCheck<'a> {
     object: &'a DatabaseMigration,
     context: &'a Context,
     located: &'a Located,
-    /// What it is made for; `None` where it is not asked for, or there is nothing to look at.
+    /// What it is made for; `None` where it is not asked for, or there is nothing to compare.
     reason: Option<String>,
     replay: Replay,
 }
 
-impl<'a> SchemaLook<'a> {
-    /// Sees what is to be looked at; replays that nobody needs any more are cleared away.
+impl<'a> SchemaCheck<'a> {
+    /// Finds what is to be checked; replays that nobody needs any more are cleared away.
     pub fn new(object: &'a DatabaseMigration, context: &'a Context, located: &'a Located, facts: &mut Facts) -> Self {
         let (replay, obsolete) = due::replay(object, facts, context.now());
         facts.obsolete.extend(obsolete);
@@ -71,7 +71,7 @@ impl<'a> SchemaLook<'a> {
         }
     }
 
-    /// What the look is made for, where one is due; else what is known of the schema without one.
+    /// What the check is made for, where one is due; else what is known of the schema without one.
     fn due(&self) -> Result<String, SchemaView> {
         let process = &self.context.process;
         let Some(reason) = &self.reason else { return Err(SchemaView::NotLooked) };
