@@ -19,6 +19,10 @@ demo: ## Show the main job on a real local cluster (or on yours: see README)
 	@if [ -z "$${OPERATOR_IMAGE:-}" ]; then $(MAKE) --no-print-directory $(BINARY); fi
 	@$(SUDO) tests/demo
 
+.PHONY: demo-fleet
+demo-fleet: $(BINARY) ## Show 200 tenants on the local cluster: a canary that fails, a mended image, all waves
+	@$(SUDO) tests/python tests/demo-fleet
+
 .PHONY: test
 test: toolchain ## Run every test, and tell what each step took
 	@tests/all
