@@ -49,7 +49,7 @@ test-gitops: toolchain ## Test what Argo CD, Flux and Kustomize make of every st
 	STATES=$(CURDIR)/target/states.json tests/gitops/run
 
 .PHONY: test-flux
-test-flux: $(BINARY) ## Test with Flux's own kustomize-controller on the local cluster (no part of make test: compiling it takes minutes)
+test-flux: $(BINARY) ## Test with Flux's own kustomize-controller and helm-controller on the local cluster (no part of make test: compiling them takes minutes)
 	$(SUDO) $(PYTEST) tests/flux -v
 
 .PHONY: test-catalog

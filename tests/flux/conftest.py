@@ -9,4 +9,4 @@ sys.path.insert(0, str(E2E))
 spec = importlib.util.spec_from_file_location("e2e_fixtures", E2E / "conftest.py")
 fixtures = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(fixtures)
-operator, tidy, shop, space = fixtures.operator, fixtures.tidy, fixtures.shop, fixtures.space
+operator, tidy, shop, space, push = fixtures.operator, fixtures.tidy, fixtures.shop, fixtures.space, fixtures.push

@@ -1,7 +1,5 @@
 """What Flux's own kustomize-controller does with a migration in one Kustomization and the application in another that depends on it."""
-import json
-
-from controller import commit, running
+from controller import KUSTOMIZE, apply, commit, ready, running
 from harness import Migration, eventually, get, kubectl
 
 MIGRATION = """apiVersion: alembic-operator.dev/v1alpha1
@@ -23,25 +21,19 @@ def test_the_application_waits_for_its_migration(space, shop, tmp_path):
     def push(name, image, approval):
         commit(space.name, tmp_path, name, {"migration/shop.yaml": MIGRATION.format(image=image, approval=approval), "app/app.yaml": APPLICATION.format(image=image)})
 
-    def flux(kind, version, name, **spec):
-        body = {"apiVersion": version, "kind": kind, "metadata": {"name": name, "namespace": space.name}, "spec": spec}
-        kubectl("apply", "-f", "-", stdin=json.dumps(body))
-
     def kustomization(name, **more):
-        flux("Kustomization", "kustomize.toolkit.fluxcd.io/v1", name, path=f"./{name}", sourceRef={"kind": "GitRepository", "name": "shop"},
-             targetNamespace=space.name, prune=True, interval="10s", retryInterval="2s", wait=True, timeout="30s", **more)
+        apply(space.name, "Kustomization", "kustomize.toolkit.fluxcd.io/v1", name, path=f"./{name}", sourceRef={"kind": "GitRepository", "name": "shop"},
+              targetNamespace=space.name, prune=True, interval="10s", retryInterval="2s", wait=True, timeout="30s", **more)
 
-    def ready(name):
-        status = json.loads(kubectl("get", "kustomization", name, "-n", space.name, "-o", "json").stdout).get("status", {})
-        found = [each for each in status.get("conditions", []) if each["type"] == "Ready"]
-        return (found[0]["status"], found[0]["message"]) if found else (None, "")
+    def is_ready(name):
+        return ready(space.name, "kustomization", name)
 
     def deployed():
         application = get("configmap", space.name, "application")
         return application and application["data"]["image"]
 
-    with running(space.name, tmp_path):
-        flux("GitRepository", "source.toolkit.fluxcd.io/v1", "shop", url="https://git.example.com/shop.git", interval="1h")
+    with running(KUSTOMIZE, space.name, tmp_path):
+        apply(space.name, "GitRepository", "source.toolkit.fluxcd.io/v1", "shop", url="https://git.example.com/shop.git", interval="1h")
         push("first", old, "Auto")
         kustomization("migration")
         kustomization("app", dependsOn=[{"name": "migration"}])
@@ -52,14 +44,14 @@ def test_the_application_waits_for_its_migration(space, shop, tmp_path):
         # A plan that waits: Flux waits for its timeout, which is 30 s at least, and the application stays as it is.
         push("second", new, "Always")
         plan = migration.wait("AwaitingApproval")["plan"]["hash"]
-        status, message = eventually("Flux gave up for now", lambda: (told := ready("migration"))[0] == "False" and told, 40)
+        _, _, message = eventually("Flux gave up for now", lambda: (told := is_ready("migration"))[0] == "False" and told, 40)
         assert "shop status: 'InProgress'" in message and deployed() == old
         migration.approve(plan)
         eventually("it goes on by itself", lambda: deployed() == new, 30)
-        assert ready("migration")[0] == "True" and migration.status["current"] == "f06d8c51e2a7"
+        assert is_ready("migration")[0] == "True" and migration.status["current"] == "f06d8c51e2a7"
 
         # What nobody waits for fails at once.
         push("third", old, "Auto")
-        status, message = eventually("the revert is refused", lambda: (told := ready("migration"))[0] == "False" and told, 20)
+        _, _, message = eventually("the revert is refused", lambda: (told := is_ready("migration"))[0] == "False" and told, 20)
         assert "shop status: 'Failed'" in message and deployed() == new
         assert migration.condition()["reason"] == "DowngradeNotAllowed"
