@@ -51,7 +51,7 @@ pub struct LintArgs {
     url_env: Option<String>,
     #[command(flatten)]
     project: project::ProjectArgs,
-    /// A hazard that is meant: CODE[:REVISION]=REASON. May be given several times.
+    /// A hazard that is intended: CODE[:REVISION]=REASON. May be given several times.
     #[arg(long, value_name = "ALLOW")]
     allow: Vec<Allow>,
 }

@@ -3,7 +3,7 @@
 use super::Code;
 use std::str::FromStr;
 
-/// A hazard that is meant.
+/// A hazard that is intended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Allow {
     pub code: Code,

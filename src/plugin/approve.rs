@@ -81,7 +81,11 @@ pub fn question(whose: &str, plan: &PlanDocument, look: Look) -> Vec<Line> {
         let word = format!("  {:<4} {}   ", view::severity_word(&hazard.severity), hazard.code);
         let revision = hazard.revision.as_deref().map(|id| format!("{}   ", clean(id, 32))).unwrap_or_default();
         let line = Line::of(view::severity_tone(&hazard.severity), word).and(Tone::Name, revision);
-        lines.extend(line.wrapped(Tone::Plain, &hazard.message, look.width));
+        lines.extend(line.wrapped(
+            Tone::Plain,
+            &view::with_table(hazard.table.as_deref(), &hazard.message),
+            look.width,
+        ));
     }
     if !plan.losses.is_empty() {
         let words = if plan.direction == "downgrade" { "  It loses" } else { "  Afterwards a downgrade loses" };

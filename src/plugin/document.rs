@@ -2,7 +2,8 @@
 
 use crate::{
     api::{DatabaseMigration, HazardStatus, PlanStep, RehearsalStep},
-    lint::{Dialect, Finding, Input, lint},
+    lint::{Dialect, Input, lint},
+    plugin::view,
     text::clean,
 };
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -121,12 +122,15 @@ impl PlanDocument {
         let loses = |code: &str| matches!(code, "D01" | "D02" | "D03" | "D04" | "D07");
         if self.direction == "downgrade" {
             let lost = self.hazards.iter().filter(|hazard| loses(&hazard.code));
-            return lost.map(|hazard| clean(&hazard.message, 120)).collect();
+            return lost
+                .map(|hazard| clean(&view::with_table(hazard.table.as_deref(), &hazard.message), 120))
+                .collect();
         }
         let report =
             dialect.and_then(|dialect| lint(&Input::file(dialect, self.undo.clone())).ok()).unwrap_or_default();
         let lost = report.findings.iter().filter(|finding| loses(finding.code.as_str()));
-        let mut lost: Vec<String> = lost.map(lost_by).collect();
+        let mut lost: Vec<String> =
+            lost.map(|finding| clean(&view::with_table(finding.table.as_deref(), &finding.message), 120)).collect();
         lost.dedup();
         lost
     }
@@ -159,15 +163,6 @@ impl PlanDocument {
     /// The hazards of a step, the worst first.
     pub fn hazards_of<'a>(&'a self, revision: &'a str) -> impl Iterator<Item = &'a HazardStatus> {
         self.hazards.iter().filter(move |hazard| hazard.revision.as_deref() == Some(revision))
-    }
-}
-
-/// A finding with its table.
-fn lost_by(finding: &Finding) -> String {
-    let message = clean(&finding.message, 120);
-    match finding.table.as_deref().filter(|table| !message.contains(table)) {
-        Some(table) => format!("{table}: {message}"),
-        None => message,
     }
 }
 

@@ -271,7 +271,13 @@ fn continued(mut line: Line, stem: &str, indent: usize) -> Line {
 fn foot(about: &About, plan: &PlanDocument, look: Look) -> Vec<Line> {
     let mut lines = Vec::new();
     if !plan.losses.is_empty() {
-        let words = if plan.direction == "downgrade" { "It loses" } else { "A later downgrade loses" };
+        let words = match () {
+            () if plan.direction == "downgrade" => "It loses",
+            () if plan.steps.iter().any(|step| step.reversible == Reversible::Irreversible) => {
+                "Not every step can be undone; a downgrade of the others loses"
+            }
+            () => "A later downgrade loses",
+        };
         lines.push(Line::of(Tone::Bad, words));
         lines.extend(losses(&plan.losses, "  ", look.width));
     }

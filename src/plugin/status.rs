@@ -8,12 +8,13 @@ use super::{
     view::{self, State, full_name, status_of},
 };
 use crate::{
-    api::{DatabaseMigration, DatabaseMigrationStatus, PlanStatus, Reason, Reversible},
+    api::{DatabaseMigration, DatabaseMigrationStatus, PlanStatus, Reason, Reversible, RunResult},
     text::clean,
 };
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 /// How a command's answer is to look.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +46,7 @@ pub fn one(object: &DatabaseMigration, titles: &Revisions, look: Look) -> Vec<Li
     if !told {
         lines.extend(Line::new().text("  ").wrapped(state.verdict.tone(), &clean(&state.message, 900), look.width));
     }
+    lines.extend(left_by(&status, &state));
     if view::drifted_objects(&status) > 0 {
         lines.extend(drift::listed(&status, look.width));
     }
@@ -76,7 +78,9 @@ fn head(object: &DatabaseMigration, status: &DatabaseMigrationStatus, state: &St
     facts.push(match view::drift(status).text.as_str() {
         "–" => "drift: none".to_owned(),
         "?" => "drift: not known".to_owned(),
-        _ if view::drifted_objects(status) > 0 => format!("drift: {} objects", view::drifted_objects(status)),
+        _ if view::drifted_objects(status) > 0 => {
+            format!("drift: {}", view::counted(view::drifted_objects(status), "object"))
+        }
         _ => "drift: the version rows were changed".to_owned(),
     });
     if let Some(by) = object.suspended_by() {
@@ -127,6 +131,22 @@ fn places(object: &DatabaseMigration, status: &DatabaseMigrationStatus, titles: 
     lines
 }
 
+/// Where a run that failed has left the database.
+fn left_by(status: &DatabaseMigrationStatus, state: &State) -> Option<Line> {
+    let run = status.last_run.as_ref().filter(|run| run.result == RunResult::Failed)?;
+    if state.reason() != Some(Reason::MigrationFailed) {
+        return None;
+    }
+    let place = |rows: &[String]| if rows.is_empty() { "base".to_owned() } else { clean(&rows.join(", "), 120) };
+    let is_same = run.from.iter().collect::<BTreeSet<_>>() == status.current_revisions.iter().collect();
+    let words = if is_same { "is where it was before" } else { "is on the way: not where it was before" };
+    Some(Line::new().text(format!(
+        "  the database {words} run {}: at {}",
+        run.number,
+        place(&status.current_revisions)
+    )))
+}
+
 /// What undoing a plan costs, or what a downgrade itself loses.
 pub fn way_back(plan: &PlanStatus) -> Option<&'static str> {
     let has = |what: Reversible| plan.steps.iter().any(|step| step.reversible == what);
@@ -148,7 +168,11 @@ fn grave_hazards(plan: &PlanStatus, width: Option<usize>) -> Vec<Line> {
         let tone = view::severity_tone(&hazard.severity);
         let word = format!("  {:<4} {}   ", view::severity_word(&hazard.severity), hazard.code);
         let revision = hazard.revision.as_deref().map(|id| format!("{}   ", clean(id, 32))).unwrap_or_default();
-        Line::of(tone, word).and(Tone::Name, revision).wrapped(Tone::Plain, &hazard.message, width)
+        Line::of(tone, word).and(Tone::Name, revision).wrapped(
+            Tone::Plain,
+            &view::with_table(hazard.table.as_deref(), &hazard.message),
+            width,
+        )
     };
     grave.take(5).flat_map(line).collect()
 }

@@ -138,7 +138,8 @@ fn warnings(object: &DatabaseMigration, status: &DatabaseMigrationStatus, state:
     let hazards = status.plan.iter().flat_map(|plan| &plan.hazards).filter(|hazard| hazard.severity != "low");
     lines.extend(hazards.map(|hazard| {
         let revision = hazard.revision.as_deref().map(|id| format!(" `{id}`")).unwrap_or_default();
-        format!("{} {}{revision}: {}", view::severity_word(&hazard.severity), hazard.code, escaped(&hazard.message))
+        let said = view::with_table(hazard.table.as_deref(), &hazard.message);
+        format!("{} {}{revision}: {}", view::severity_word(&hazard.severity), hazard.code, escaped(&said))
     }));
     if view::drifted_objects(status) > 0 {
         lines.push(format!("drift: {}", drift::summary(status)));

@@ -12,6 +12,7 @@ use crate::{
     text::{clean, short_image},
 };
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
+use std::borrow::Cow;
 
 /// Where an object stands, in one word.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,9 +113,21 @@ impl State {
 }
 
 /// An object's status; of one that has none, an empty one.
-pub fn status_of(object: &DatabaseMigration) -> std::borrow::Cow<'_, DatabaseMigrationStatus> {
-    use std::borrow::Cow;
+pub fn status_of(object: &DatabaseMigration) -> Cow<'_, DatabaseMigrationStatus> {
     object.status.as_ref().map_or_else(|| Cow::Owned(DatabaseMigrationStatus::default()), Cow::Borrowed)
+}
+
+/// What is said of a table, where its statement does not stand beside it and the words do not name it.
+pub fn with_table<'a>(table: Option<&str>, message: &'a str) -> Cow<'a, str> {
+    match table.filter(|table| !message.contains(table)) {
+        Some(table) => Cow::Owned(format!("{table}: {message}")),
+        None => Cow::Borrowed(message),
+    }
+}
+
+/// `3 objects`, `1 object`.
+pub fn counted(count: i32, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }
 
 /// `namespace/name`.

@@ -39,6 +39,10 @@ pub fn choose<'a>(object: &DatabaseMigration, jobs: &'a [Job], wanted: Wanted) -
             .or_else(|| own.first().map(|(job, _)| *job)),
     };
     found.ok_or_else(|| match own.as_slice() {
+        [] if status_of(object).last_run.is_none() => {
+            let state = super::view::State::of(object);
+            format!("no Job of it has run yet: {}: {}", state.word, state.message)
+        }
         [] => "no Job of it is left: their logs go with them (spec.historyLimit)".to_owned(),
         own => {
             let there: Vec<String> = own
@@ -123,7 +127,12 @@ mod tests {
             of(Wanted { run: Some(7), kind: None }).unwrap_err(),
             "there is no such Job; there are: run 1, run 2, verify 2"
         );
-        assert!(choose(&object(), &[], Wanted::default()).unwrap_err().starts_with("no Job of it is left"));
+        assert!(
+            choose(&object(), &[], Wanted::default()).unwrap_err().starts_with("no Job of it has run yet: NotSeen")
+        );
+        let status = crate::api::DatabaseMigrationStatus { last_run: Some(RunStatus::default()), ..Default::default() };
+        let ran = DatabaseMigration { status: Some(status), ..object() };
+        assert!(choose(&ran, &[], Wanted::default()).unwrap_err().starts_with("no Job of it is left"));
     }
 
     #[test]

@@ -73,7 +73,7 @@ pub struct HazardPolicy {
     pub allow: Vec<AllowedHazard>,
 }
 
-/// A hazard that is meant.
+/// A hazard that is intended.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AllowedHazard {
     /// Its code, such as D02.
@@ -83,7 +83,7 @@ pub struct AllowedHazard {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 255))]
     pub revision: Option<String>,
-    /// Why it is meant, for whoever reads it later.
+    /// Why it is intended, for whoever reads it later.
     #[schemars(length(min = 1, max = 1024))]
     pub reason: String,
 }

@@ -189,7 +189,7 @@ pub struct DatabaseStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<String>,
     /// Set while the database is another one than that of the runs before, or was emptied: the value that the annotation
-    /// alembic-operator.dev/requestedAt had when that was noticed. Another value says that it is meant.
+    /// alembic-operator.dev/requestedAt had when that was noticed. Another value says that it is intended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaced: Option<String>,
 }

@@ -63,7 +63,8 @@ pub fn text(picture: &Picture, look: Look) -> Vec<Line> {
     let widest = rows.iter().map(first).max().unwrap_or(1).min(WIDEST);
     let longest = picture.nodes.iter().map(|node| node.id.chars().count()).max().unwrap_or(0).min(LONGEST_ID);
     let titles = picture.nodes.iter().map(|node| node.title.chars().count()).max().unwrap_or(0).clamp(8, TITLE);
-    let mut lines = Vec::new();
+    let absent = |target: &String| Line::of(Tone::Bad, format!("✗  {target}  no revision of this image   ← TARGET"));
+    let mut lines: Vec<Line> = picture.absent.iter().map(|target| absent(target).cut(look.width)).collect();
     for row in &rows {
         let node = &picture.nodes[row.node];
         for (number, lane) in row.lanes.iter().enumerate() {

@@ -8,9 +8,9 @@ pub use export::{dot, json, mermaid};
 pub use lanes::text;
 pub use svg::svg;
 
-use super::view::status_of;
+use super::view::{State, status_of};
 use crate::{
-    api::{DatabaseMigration, HazardStatus, RunResult},
+    api::{DatabaseMigration, HazardStatus, Reason, RunResult},
     jobs::Inspected,
     revisions::{Direction, Graph, Target, decide},
     text::short_image,
@@ -89,6 +89,8 @@ pub struct Picture {
     pub nodes: Vec<Node>,
     /// Applied revisions that are left out below.
     pub hidden: usize,
+    /// A target that the image has no revision for.
+    pub absent: Option<String>,
 }
 
 /// How many applied revisions are shown below the database's own, unless all are asked for.
@@ -159,7 +161,7 @@ impl Picture {
                 id,
             });
         }
-        Ok(Self { image: image.image.clone(), down, nodes, hidden: left_out })
+        Ok(Self { image: image.image.clone(), down, nodes, hidden: left_out, absent: absent(object) })
     }
 }
 
@@ -168,6 +170,12 @@ pub fn knows_all(image: &Inspected, object: &DatabaseMigration) -> bool {
     let Some(status) = &object.status else { return true };
     let mut wanted = status.current_revisions.iter().chain(&status.target_revisions);
     image.graph.as_ref().is_ok_and(|graph| wanted.all(|revision| graph.contains(revision)))
+}
+
+/// The target, where nothing in the image is called so.
+fn absent(object: &DatabaseMigration) -> Option<String> {
+    let lacks = matches!(State::of(object).reason(), Some(Reason::UnknownTarget | Reason::RevisionNotInImage));
+    lacks.then(|| crate::text::clean(&object.spec.target_revision, 128))
 }
 
 /// A row that the image has no file for.

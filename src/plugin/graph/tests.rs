@@ -2,6 +2,7 @@
 
 use super::{
     super::tests::{
+        everybody,
         images::{demo, image},
         look, shop, snapshot,
     },
@@ -54,6 +55,13 @@ fn after_a_revert_an_earlier_image_has_the_picture() {
         knows_all(&demo(), &object) && !knows_all(&older, &object),
         "the database is at what the older image lacks"
     );
+}
+
+#[test]
+fn a_target_that_the_image_lacks_is_told_first() {
+    let object = everybody().into_iter().find(|object| object.metadata.name.as_deref() == Some("typo")).unwrap();
+    let shown = plain(&text(&picture(&object, false), look(80)));
+    assert!(shown.starts_with("✗  3f2a9c  no revision of this image   ← TARGET\n"), "{shown}");
 }
 
 #[test]

@@ -192,10 +192,22 @@ fn not_in_image(error: &AlembicError, image: &Inspected, remembered: &[Arc<Inspe
         None => {
             let heads = image.graph.as_ref().map(Graph::heads).unwrap_or_default();
             let noun = if heads.len() == 1 { "the head is" } else { "the heads are" };
-            let message = format!("{error} in {}; {noun} {}", short_image(&image.image), text::list(&heads, 5));
+            let mut message = format!("{error} in {}; {noun} {}", short_image(&image.image), text::list(&heads, 5));
+            if let Some(close) = close_to(error, &image.inspection.revisions) {
+                message += &format!("; {close} is spelled almost alike");
+            }
             Problem::new(Reason::UnknownTarget, message)
         }
     }
+}
+
+/// The revision or label that a mistyped target is likely to be: of four characters one differs at most, and three in all.
+fn close_to<'a>(error: &AlembicError, revisions: &'a [Revision]) -> Option<&'a str> {
+    let AlembicError::NotFound { argument: written } = error else { return None };
+    let far = |name: &str| strsim::damerau_levenshtein(written, name);
+    let names = revisions.iter().flat_map(|revision| revision.labels.iter().chain([&revision.id]));
+    let (distance, name) = names.map(|name| (far(name), name.as_str())).min()?;
+    (distance * 4 <= written.len() && distance <= 3).then_some(name)
 }
 
 /// The image of the newest run that succeeded first, since it is what brought the database to where it is.
@@ -213,7 +225,7 @@ pub fn plan_problem(chosen: &Chosen, policy: DowngradePolicy, column: Option<u32
     let down = plan.direction == Direction::Downgrade;
     if down && policy == DowngradePolicy::Deny {
         let message = format!(
-            "going from {} to {} is a downgrade of {} revisions, which can lose data; set spec.policy.downgrade: Allow if it is meant",
+            "going from {} to {} is a downgrade of {} revisions, which can lose data; set spec.policy.downgrade: Allow if it is intended",
             rows_in_line(&plan.from),
             rows_in_line(&plan.end),
             plan.steps.len(),

@@ -1,5 +1,5 @@
 //! Whether the database is still the one that the runs before worked on: emptied or exchanged, it is held until somebody says
-//! that this is meant; no I/O.
+//! that this is intended; no I/O.
 
 use super::{history::names, requested_at};
 use crate::{
@@ -9,7 +9,7 @@ use crate::{
 use std::collections::BTreeSet;
 
 /// What is known of it. The text is the request (annotation requestedAt) that there was when it was noticed: a newer one says
-/// that it is meant.
+/// that it is intended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Replaced {
     No,
@@ -18,7 +18,7 @@ pub enum Replaced {
         request: String,
         how: How,
     },
-    /// Somebody has said that it is meant.
+    /// Somebody has said that it is intended.
     Meant {
         request: String,
         how: How,
@@ -87,7 +87,7 @@ pub fn replaced_problem(
         }
     };
     let message = format!(
-        "{what}; nothing is run until you say that it is meant, with a new value of the annotation alembic-operator.dev/requestedAt"
+        "{what}; nothing is run until you say that it is intended, with a new value of the annotation alembic-operator.dev/requestedAt"
     );
     Some(Problem::new(Reason::DatabaseReplaced, message))
 }

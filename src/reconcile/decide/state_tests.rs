@@ -107,6 +107,19 @@ fn a_target_that_another_image_has_is_told_from_one_that_nobody_has() {
 }
 
 #[test]
+fn a_mistyped_target_names_what_is_spelled_almost_alike() {
+    let observed = stored("f06d8c51e2a7 27e5c8d90a14", "f06d8c51e2a7");
+    let message = |target: &str| {
+        let decision = decide(&object(target), &observed, now());
+        assert_eq!(reason(&decision), "UnknownTarget");
+        decision.status.condition(ConditionType::Ready).unwrap().message.clone()
+    };
+    assert!(message("27e5c8d90aff").ends_with("; 27e5c8d90a14 is spelled almost alike"));
+    assert!(message("72e5c8d90a14").ends_with("; 27e5c8d90a14 is spelled almost alike"));
+    assert!(!message("27e5ffffffff").contains("alike"));
+}
+
+#[test]
 fn an_id_that_does_not_fit_is_found_before_the_run() {
     let long = "a_revision_id_that_somebody_wrote_by_hand";
     let column = |width| {
