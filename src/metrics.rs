@@ -1,14 +1,16 @@
-//! Counters and gauges of the operator's own work, and the state of each object; no I/O.
+//! Counters and gauges of the operator's own work, and the state of each object and set; no I/O.
 
 mod objects;
+mod samples;
+mod sets;
 
-use self::objects::Objects;
+use self::{objects::Objects, sets::Sets};
 use crate::{
-    api::{RunStatus, Watched},
+    api::{DatabaseMigrationSet, RunStatus, Watched},
     error::Class,
 };
 use k8s_openapi::jiff::Timestamp;
-use kube::runtime::reflector::Store;
+use kube::{core::DeserializeGuard, runtime::reflector::Store};
 use prometheus_client::{
     encoding::text::encode,
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
@@ -31,6 +33,7 @@ pub struct Metrics {
     at_work: Gauge,
     waiting: Gauge,
     objects: Arc<Objects>,
+    sets: Arc<Sets>,
 }
 
 /// From a look that finds everything in place to one that waits for a slow database.
@@ -49,8 +52,8 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// At most `objects` objects have metrics of their own; with 0 none has.
-    pub fn new(objects: usize, clock: fn() -> Timestamp) -> Self {
+    /// At most `limit` objects, and as many sets, have metrics of their own; with 0 none has.
+    pub fn new(limit: usize, clock: fn() -> Timestamp) -> Self {
         let mut registry = Registry::with_prefix("alembic_operator");
         let passes = Counter::default();
         let failures = Family::default();
@@ -79,15 +82,22 @@ impl Metrics {
         let (at_work, waiting) = (Gauge::default(), Gauge::default());
         registry.register("runs_at_work", "Runs whose pods have not ended", at_work.clone());
         registry.register("runs_waiting", "Objects that wait for a place to run", waiting.clone());
-        let objects = Arc::new(Objects::new(objects, clock));
+        let objects = Arc::new(Objects::new(limit, clock));
         registry.register_collector(Box::new(objects.clone()));
+        let sets = Arc::new(Sets::new(limit, clock));
+        registry.register_collector(Box::new(sets.clone()));
         let registry = Mutex::new(registry);
-        Self { registry, passes, failures, seconds, runs, run_seconds, notifications, at_work, waiting, objects }
+        Self { registry, passes, failures, seconds, runs, run_seconds, notifications, at_work, waiting, objects, sets }
     }
 
     /// Tells of the objects of one more watch.
     pub fn watch(&self, store: Store<Watched>) {
         self.objects.watch(store);
+    }
+
+    /// Tells of the sets of one more watch.
+    pub fn watch_sets(&self, store: Store<DeserializeGuard<DatabaseMigrationSet>>) {
+        self.sets.watch(store);
     }
 
     /// Counts a run that has ended.

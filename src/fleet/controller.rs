@@ -56,6 +56,7 @@ impl Scope {
             inspections: objects.stores.inspections.clone(),
             lists: [jobs_filled, pods_filled, inspections_filled],
         };
+        objects.process.metrics.watch_sets(sets.clone());
         let context = Arc::new(Context { client: client.clone(), stores, process: objects.process.clone() });
         Self { context, sets, set_watch, job_watch, pod_watch }
     }

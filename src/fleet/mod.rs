@@ -22,6 +22,7 @@ pub use act::TARGETS;
 pub use controller::Scope;
 pub use member::{Line, read_page};
 pub use plans::PARTS as PLAN_PARTS;
+pub use status::told;
 
 use crate::{
     api::{DatabaseMigrationSet, parse_duration},

@@ -52,6 +52,11 @@ pub fn count(status: &mut DatabaseMigrationSetStatus, members: &[Member], states
     status.failures = members.iter().zip(states).filter_map(failure).take(FAILURES).collect();
 }
 
+/// The status of a set that says this alone; for the tests of what others make of it.
+pub fn told(set: &DatabaseMigrationSet, problem: &Problem, now: Timestamp) -> DatabaseMigrationSetStatus {
+    next_status(set, set.status.clone().unwrap_or_default(), &Ready::of(problem.clone()), now)
+}
+
 /// The status with its conditions.
 pub fn next_status(
     set: &DatabaseMigrationSet,

@@ -1,16 +1,12 @@
 //! Metrics of each object, made from the watched objects' status when somebody scrapes; no I/O. Nothing is kept, so an object that
 //! goes takes its metrics with it, and their number is bounded.
 
+use super::samples::{NOT_SEEN, Sample, Samples, Told, encode_counts, encode_samples, samples, whether};
 use crate::api::{ConditionType, DatabaseMigration, RunResult, Watched};
 use k8s_openapi::jiff::Timestamp;
 use kube::{ResourceExt, runtime::reflector::Store};
-use prometheus_client::{
-    collector::Collector,
-    encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder},
-    metrics::{MetricType, gauge::ConstGauge},
-};
+use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
 use std::{
-    collections::BTreeMap,
     fmt::{self, Debug},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -28,22 +24,7 @@ impl Debug for Objects {
     }
 }
 
-/// Labels of a sample.
-type Labels = Vec<(&'static str, String)>;
-
-/// A sample of an object: its further labels, and the value.
-type Sample = (Labels, f64);
-
-/// What is told of each object: name, help, and how it is read.
-type Told = (&'static str, &'static str, fn(&DatabaseMigration, Timestamp) -> Vec<Sample>);
-
-/// The samples of an object, in the order of `TOLD`.
-type Samples = [Vec<Sample>; 9];
-
-/// Of an object whose status says nothing yet.
-const NOT_SEEN: &str = "NotSeen";
-
-const TOLD: [Told; 9] = [
+const TOLD: &[Told<DatabaseMigration>] = &[
     ("migration_info", "What an object is; the reason is that of its condition Ready.", info),
     ("migration_ready", "Whether the database is at its target, for this generation of the spec.", ready),
     ("migration_stalled", "Whether nothing happens until somebody changes something.", stalled),
@@ -80,45 +61,15 @@ impl Objects {
 impl Collector for Objects {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
         let objects = self.all();
-        let mut counts: BTreeMap<&str, i64> = BTreeMap::new();
-        for object in objects.iter().filter(|object| object.is_valid()) {
-            *counts.entry(object.reason().unwrap_or(NOT_SEEN)).or_default() += 1;
-        }
+        let reasons = objects.iter().filter(|object| object.is_valid()).map(|object| object.reason());
         let help = "Number of DatabaseMigrations by the reason of their condition Ready.";
-        let mut metric = encoder.encode_descriptor("migrations", help, None, MetricType::Gauge)?;
-        for (reason, count) in counts {
-            gauge(&mut metric, &vec![("reason", crate::text::clean(reason, 64))], count as f64)?;
-        }
+        encode_counts(&mut encoder, "migrations", help, reasons)?;
         let now = (self.clock)();
         // Each is unpacked once, and none is held: a scrape costs little memory, whatever their number.
-        let told: Vec<(Labels, Samples)> = objects
-            .iter()
-            .filter_map(|o| o.read().ok())
-            .take(self.limit)
-            .map(|object| {
-                let names = vec![("namespace", object.namespace().unwrap_or_default()), ("name", object.name_any())];
-                (names, TOLD.map(|(_, _, read)| read(&object, now)))
-            })
-            .collect();
-        for (number, (name, help, _)) in TOLD.iter().enumerate() {
-            if self.limit == 0 {
-                break;
-            }
-            let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
-            for (names, samples) in &told {
-                for (labels, value) in &samples[number] {
-                    let mut all: Labels = names.clone();
-                    all.extend(labels.iter().cloned());
-                    gauge(&mut metric, &all, *value)?;
-                }
-            }
-        }
-        Ok(())
+        let read = objects.iter().filter_map(|object| object.read().ok()).take(self.limit);
+        let told: Vec<Samples> = read.map(|object| samples(TOLD, &object, now)).collect();
+        encode_samples(&mut encoder, TOLD, &told, self.limit)
     }
-}
-
-fn gauge(metric: &mut MetricEncoder<'_>, labels: &Labels, value: f64) -> Result<(), fmt::Error> {
-    ConstGauge::new(value).encode(metric.encode_family(labels)?)
 }
 
 fn reason(object: &DatabaseMigration) -> String {
@@ -132,7 +83,7 @@ fn holds(object: &DatabaseMigration, type_: ConditionType) -> Vec<Sample> {
         .status
         .as_ref()
         .is_some_and(|status| status.observed_generation >= object.metadata.generation && status.is_true(type_));
-    vec![(Vec::new(), f64::from(u8::from(holds)))]
+    whether(holds)
 }
 
 fn info(object: &DatabaseMigration, _: Timestamp) -> Vec<Sample> {
@@ -150,7 +101,7 @@ fn stalled(object: &DatabaseMigration, _: Timestamp) -> Vec<Sample> {
 }
 
 fn suspended(object: &DatabaseMigration, _: Timestamp) -> Vec<Sample> {
-    vec![(Vec::new(), f64::from(u8::from(object.suspended_by().is_some())))]
+    whether(object.suspended_by().is_some())
 }
 
 fn pending(object: &DatabaseMigration, _: Timestamp) -> Vec<Sample> {

@@ -14,6 +14,7 @@ use crate::api::{DatabaseMigrationSet, DatabaseMigrationSetStatus, WaveState, Wa
 use std::borrow::Cow;
 
 pub use logs::of_target;
+pub use plans::document;
 
 /// A set's status; of one that has none, an empty one.
 pub fn status_of(set: &DatabaseMigrationSet) -> Cow<'_, DatabaseMigrationSetStatus> {

@@ -2,16 +2,19 @@
 //! anew at each start, and only where the browser asked for this address. Does network I/O.
 
 mod pages;
+mod sets;
 #[cfg(test)]
 mod tests;
 
 use super::{
+    cli::TargetState,
     cluster::{Cluster, Selection},
     document::PlanDocument,
     graph::{self, Picture},
+    sets::{document as document_of, status_of, targets},
     status::Look,
 };
-use crate::api::DatabaseMigration;
+use crate::api::{DatabaseMigration, DatabaseMigrationSet};
 use axum::{
     Router,
     body::Body,
@@ -21,7 +24,7 @@ use axum::{
     response::{Html, IntoResponse, Response},
     routing::get,
 };
-use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::{api::core::v1::ConfigMap, jiff::Timestamp};
 use maud::Markup;
 use std::{net::SocketAddr, sync::Arc};
 use tokio::net::TcpListener;
@@ -90,6 +93,8 @@ pub fn router(site: Arc<Site>) -> Router {
         .route("/{token}/{namespace}/{name}/graph.svg", get(picture))
         .route("/{token}/{namespace}/{name}/plan.sql", get(plan_sql))
         .route("/{token}/{namespace}/{name}/undo.sql", get(undo_sql))
+        .route("/{token}/sets/{namespace}/{name}/", get(set))
+        .route("/{token}/sets/{namespace}/{name}/plan/{hash}", get(set_plan))
         .layer(middleware::from_fn_with_state(site.clone(), guard))
         .with_state(site)
 }
@@ -145,13 +150,15 @@ async fn overview(State(site): State<Arc<Site>>, RawQuery(query): RawQuery) -> R
     let filter = query.as_deref().and_then(|query| query.strip_prefix("state="));
     let page = async {
         let selection = Selection { all_namespaces: site.all_namespaces, labels: None };
-        let (objects, unreadable) = site.cluster.list(selection).await?;
+        let (objects, mut unreadable) = site.cluster.list(selection).await?;
+        let (sets, more) = site.cluster.sets(selection).await?;
+        unreadable.extend(more);
         let place = if site.all_namespaces {
             "all namespaces".to_owned()
         } else {
             format!("namespace {}", site.cluster.namespace)
         };
-        Ok(pages::overview(&objects, &unreadable, filter, &place, site.look()))
+        Ok(pages::overview(&objects, &sets, &unreadable, filter, &place, site.look()))
     };
     shown("./", page.await)
 }
@@ -170,6 +177,46 @@ async fn detail(State(site): State<Arc<Site>>, Path((_, namespace, name)): Named
         Ok(pages::detail(&detail, site.look()))
     };
     shown("../../", page.await)
+}
+
+async fn set(State(site): State<Arc<Site>>, Path((_, namespace, name)): Named) -> Response {
+    let page = async {
+        let cluster = site.in_namespace(&namespace);
+        let set = cluster.set(&name).await?;
+        let status = status_of(&set);
+        let map = plans_of(&cluster, &set).await;
+        let plans = status.rollout.iter().flat_map(|rollout| &rollout.plans);
+        let plans = plans.filter_map(|plan| Some((plan, document_of(&set, plan, map.as_ref()).ok()?))).collect();
+        let mut failed = targets::all(&cluster.pages(&set).await.unwrap_or_default());
+        failed.retain(|target| target.state == TargetState::Failed.word());
+        let events = cluster.events(&set).await.unwrap_or_default();
+        Ok(sets::detail(&sets::Detail { set: &set, plans, failed, events: &events }, site.look()))
+    };
+    shown("../../../", page.await)
+}
+
+/// The ConfigMap of a set's plans, where it may be read.
+async fn plans_of(cluster: &Cluster, set: &DatabaseMigrationSet) -> Option<ConfigMap> {
+    let name = set.status.as_ref()?.rollout.as_ref()?.config_map.clone();
+    cluster.config_map(name.as_deref()).await.ok().flatten()
+}
+
+async fn set_plan(
+    State(site): State<Arc<Site>>,
+    Path((_, namespace, name, hash)): Path<(String, String, String, String)>,
+) -> Response {
+    let cluster = site.in_namespace(&namespace);
+    match cluster.set(&name).await {
+        Ok(set) => {
+            let text = plans_of(&cluster, &set).await.and_then(|map| map.data?.remove(&format!("{hash}.sql")));
+            plain(text.unwrap_or_else(|| "-- there is no such plan\n".to_owned()))
+        }
+        Err(error) => (StatusCode::BAD_GATEWAY, format!("{error:#}\n")).into_response(),
+    }
+}
+
+fn plain(text: String) -> Response {
+    ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response()
 }
 
 async fn document(cluster: &Cluster, object: &DatabaseMigration) -> Option<PlanDocument> {
@@ -208,7 +255,7 @@ async fn sql(site: &Site, Path((_, namespace, name)): Named, part: fn(PlanDocume
         Ok(object) => {
             let text =
                 document(&cluster, &object).await.map(part).unwrap_or_else(|| "-- there is no plan\n".to_owned());
-            ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response()
+            plain(text)
         }
         Err(error) => (StatusCode::BAD_GATEWAY, format!("{error:#}\n")).into_response(),
     }

@@ -1,7 +1,9 @@
 //! The pages as HTML: all objects, one object. Everything that comes from outside is escaped by maud; no I/O.
 
 use crate::{
-    api::{DatabaseMigration, DatabaseMigrationStatus, HazardStatus, Reason, RunResult, RunStatus},
+    api::{
+        DatabaseMigration, DatabaseMigrationSet, DatabaseMigrationStatus, HazardStatus, Reason, RunResult, RunStatus,
+    },
     plugin::{
         document::PlanDocument,
         drift, history, plan,
@@ -12,7 +14,7 @@ use crate::{
     },
     text::clean,
 };
-use k8s_openapi::api::core::v1::Event;
+use k8s_openapi::{api::core::v1::Event, apimachinery::pkg::apis::meta::v1::Condition};
 use kube::ResourceExt;
 use maud::{DOCTYPE, Markup, html};
 
@@ -28,12 +30,12 @@ fn class(tone: Tone) -> &'static str {
     }
 }
 
-fn span(span: &Span) -> Markup {
+pub fn span(span: &Span) -> Markup {
     html! { span class=(class(span.tone)) { (span.text) } }
 }
 
 /// A page. `refresh` is for what changes by itself.
-fn whole(title: &str, home: &str, refresh: bool, body: Markup) -> Markup {
+pub fn whole(title: &str, home: &str, refresh: bool, body: Markup) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -57,9 +59,10 @@ const FILTERS: [(&str, Verdict); 4] = [
     ("ready", Verdict::Ready),
 ];
 
-/// All objects, those that need somebody first.
+/// All objects, those that need somebody first, and the sets below them.
 pub fn overview(
     objects: &[DatabaseMigration],
+    sets: &[DatabaseMigrationSet],
     unreadable: &[String],
     filter: Option<&str>,
     place: &str,
@@ -67,21 +70,30 @@ pub fn overview(
 ) -> Markup {
     let mut rows: Vec<(State, &DatabaseMigration)> = objects.iter().map(|object| (State::of(object), object)).collect();
     rows.sort_by_key(|(state, object)| (std::cmp::Reverse(state.verdict), object.namespace(), object.name_any()));
-    let count = |verdict| rows.iter().filter(|(state, _)| state.verdict == verdict).count();
+    let mut states: Vec<(Verdict, &DatabaseMigrationSet)> =
+        sets.iter().map(|set| (State::of(set).verdict, set)).collect();
+    states.sort_by_key(|(verdict, set)| (std::cmp::Reverse(*verdict), set.namespace(), set.name_any()));
+    let verdicts = || rows.iter().map(|(state, _)| state.verdict).chain(states.iter().map(|(verdict, _)| *verdict));
+    let count = |wanted| verdicts().filter(|verdict| *verdict == wanted).count();
     let wanted = FILTERS.iter().find(|(word, _)| Some(*word) == filter).map(|(_, verdict)| *verdict);
-    let working = rows.iter().any(|(state, _)| state.verdict == Verdict::Working);
+    let working = count(Verdict::Working) > 0;
+    let shown: Vec<&DatabaseMigrationSet> = states
+        .iter()
+        .filter(|(verdict, _)| wanted.is_none_or(|wanted| *verdict == wanted))
+        .map(|(_, set)| *set)
+        .collect();
     let body = html! {
         header { h1 { "Database migrations" } span class="soft" { (place) } span class="facts soft" { (clock(look)) } }
         nav class="filter" {
-            a href="./" aria-current=[wanted.is_none().then_some("page")] { (rows.len()) " in all" }
+            a href="./" aria-current=[wanted.is_none().then_some("page")] { (verdicts().count()) " in all" }
             @for (word, verdict) in FILTERS {
                 a href=(format!("./?state={word}")) aria-current=[(wanted == Some(verdict)).then_some("page")] {
                     span class=(class(verdict.tone())) { (verdict.symbol()) } " " (count(verdict)) " " (word)
                 }
             }
         }
-        @if objects.is_empty() { p { "There is no DatabaseMigration here." } }
-        @else { div class="wide" { table {
+        @if objects.is_empty() && sets.is_empty() { p { "There is no DatabaseMigration and no set here." } }
+        @if !objects.is_empty() { div class="wide" { table {
             thead { tr {
                 th { "Namespace" } th { "Name" } th { "State" } th { "Database" } th { "Target" } th class="number" { "Steps" }
                 th { "Risk" } th { "Drift" } th { "Last run" }
@@ -92,6 +104,7 @@ pub fn overview(
                 }
             }
         } } }
+        @if !shown.is_empty() { (super::sets::table(&shown, look)) }
         @for name in unreadable { p class="bad" { (name) " can't be read: is the plugin older than the operator?" } }
         (foot())
     };
@@ -137,14 +150,7 @@ pub fn detail(detail: &Detail, look: Look) -> Markup {
             span class="facts soft" { (facts.join(" · ")) }
         }
         ol class="stages" { @for (name, progress) in stages::stages(object) { (stage(name, progress)) } }
-        @if state.verdict != Verdict::Ready {
-            div class={ "message " (class(state.verdict.tone())) } {
-                p { (state.message) }
-                @if let Some(reason) = state.reason().filter(|reason| *reason != Reason::AwaitingApproval) {
-                    p class="soft" { (reason.advice()) }
-                }
-            }
-        }
+        (message(&state))
         section {
             h2 { "Revisions" small { "database " code { (status.current.as_deref().unwrap_or("?")) } " → target " code { (view::target(object)) } } }
             @if has_graph { div class="graph" { img src="graph.svg" alt="The revisions with the database and the target"; } }
@@ -152,9 +158,21 @@ pub fn detail(detail: &Detail, look: Look) -> Markup {
         }
         @if let Some(plan) = plan { (plan_section(object, &state, plan)) }
         div class="columns" { (drift_section(&status)) (runs_section(&status, look)) }
-        (conditions(&status)) (events_section(events, look)) (foot())
+        (conditions(&status.conditions)) (events_section(events, look)) (foot())
     };
     whole(&full_name(object), "../../", state.verdict == Verdict::Working, body)
+}
+
+/// What a state says, and what a person does about it.
+pub fn message(state: &State) -> Markup {
+    html! { @if state.verdict != Verdict::Ready {
+        div class={ "message " (class(state.verdict.tone())) } {
+            p { (state.message) }
+            @if let Some(reason) = state.reason().filter(|reason| *reason != Reason::AwaitingApproval) {
+                p class="soft" { (reason.advice()) }
+            }
+        }
+    } }
 }
 
 fn stage(name: &str, progress: Progress) -> Markup {
@@ -166,10 +184,17 @@ fn stage(name: &str, progress: Progress) -> Markup {
 fn plan_section(object: &DatabaseMigration, state: &State, plan: &PlanDocument) -> Markup {
     let status = status_of(object);
     let hazards = status.plan.as_ref().map(view::hazards_in_words).unwrap_or_default();
-    let scripts = plan.scripts();
     html! { section {
         h2 { "Plan " code { (plan.hash) } small { (hazards) " · " a href="plan.sql" { "plan.sql" } " · " a href="undo.sql" { "undo.sql" } } }
         @if state.reason() == Some(Reason::AwaitingApproval) { (approve(object, plan)) }
+        (steps(plan))
+    } }
+}
+
+/// The steps of a plan with their SQL and hazards, and what a way back loses.
+pub fn steps(plan: &PlanDocument) -> Markup {
+    let scripts = plan.scripts();
+    html! {
         @for (number, step) in plan.steps.iter().enumerate() {
             div class="step" {
                 h3 {
@@ -189,7 +214,7 @@ fn plan_section(object: &DatabaseMigration, state: &State, plan: &PlanDocument) 
         @if !plan.losses.is_empty() {
             p { strong class="bad" { @if plan.direction == "downgrade" { "Lost: " } @else { "A later downgrade loses: " } } (crate::text::list(&plan.losses, 12)) }
         }
-    } }
+    }
 }
 
 /// The commands that answer; the page itself changes nothing.
@@ -262,11 +287,11 @@ fn result(run: &RunStatus) -> Markup {
     }
 }
 
-fn conditions(status: &DatabaseMigrationStatus) -> Markup {
+pub fn conditions(conditions: &[Condition]) -> Markup {
     html! { section {
         h2 { "Conditions" }
         div class="wide" { table {
-            tbody { @for condition in &status.conditions { tr {
+            tbody { @for condition in conditions { tr {
                 td { (condition.type_) } td { (condition.status) } td { (condition.reason) }
                 td class="text" { (clean(&condition.message, 400)) }
             } } }
@@ -274,7 +299,7 @@ fn conditions(status: &DatabaseMigrationStatus) -> Markup {
     } }
 }
 
-fn events_section(events: &[Event], look: Look) -> Markup {
+pub fn events_section(events: &[Event], look: Look) -> Markup {
     let newest = events.iter().rev().take(20);
     html! { @if !events.is_empty() { section {
         h2 { "Events" }
@@ -292,11 +317,11 @@ fn event_time(event: &Event, look: Look) -> String {
     time.map(|time| view::span(look.now.as_second() - time.as_second()) + " ago").unwrap_or_default()
 }
 
-fn clock(look: Look) -> String {
+pub fn clock(look: Look) -> String {
     look.now.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
 
-fn foot() -> Markup {
+pub fn foot() -> Markup {
     html! { footer { "Read with your own rights by kubectl dbmigration " (env!("CARGO_PKG_VERSION")) ". This page changes nothing." } }
 }
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::plugin::{
+    sets::tests as fleet,
     status::Look,
     tests::{document, everybody, look, now, shop, snapshot},
 };
@@ -26,10 +27,31 @@ fn pages_are_what_they_were() {
     let html = pages::detail(&detail, plain()).into_string();
     assert!(html.contains("&lt;b&gt;void") && !html.contains("<b>void") && !html.contains("<script"));
     snapshot("ui-shop.html", &html.replace("><", ">\n<"));
-    let html = pages::overview(&everybody(), &["demo/old".into()], None, "all namespaces", plain()).into_string();
+    let html =
+        pages::overview(&everybody(), &fleet::everybody(), &["demo/old".into()], None, "all namespaces", plain())
+            .into_string();
     snapshot("ui-all.html", &html.replace("><", ">\n<"));
-    let stalled = pages::overview(&everybody(), &[], Some("stalled"), "all namespaces", plain()).into_string();
+    let stalled = pages::overview(&everybody(), &fleet::everybody(), &[], Some("stalled"), "all namespaces", plain())
+        .into_string();
     assert!(stalled.contains("contacts") && !stalled.contains("ledger"));
+    assert!(stalled.contains("tenants") && !stalled.contains("archive"));
+}
+
+#[test]
+fn a_set_is_shown_with_its_failures_and_plans() {
+    let page = |set: &DatabaseMigrationSet| {
+        let map = fleet::plans_map();
+        let plans = &set.status.as_ref().unwrap().rollout.as_ref().unwrap().plans;
+        let plans = plans.iter().map(|plan| (plan, document_of(set, plan, Some(&map)).unwrap())).collect();
+        let mut failed = targets::all(&[fleet::targets_map(set)]);
+        failed.retain(|target| target.state == "Failed");
+        sets::detail(&sets::Detail { set, plans, failed, events: &[] }, plain()).into_string()
+    };
+    let html = page(&fleet::failed_canary());
+    assert!(html.contains("tenant_07") && html.contains("kubectl dbmigration retry set/tenants -n demo"));
+    snapshot("ui-set.html", &html.replace("><", ">\n<"));
+    assert!(page(&fleet::unapproved()).contains("approve set/tenants -n demo --plan 88285e04acb88988"));
+    assert!(page(&fleet::unpromoted()).contains("promote set/tenants -n demo"));
 }
 
 #[test]
@@ -42,13 +64,16 @@ fn a_thousand_objects_are_a_page_at_once() {
         })
         .collect();
     let begun = std::time::Instant::now();
-    let html = pages::overview(&many, &[], None, "all namespaces", plain()).into_string();
+    let html = pages::overview(&many, &[], &[], None, "all namespaces", plain()).into_string();
     assert!(html.matches("<tr>").count() > 1000 && begun.elapsed().as_millis() < 1000, "{:?}", begun.elapsed());
 }
 
 fn site() -> Router {
-    let service = tower::service_fn(|_: http::Request<kube::client::Body>| async {
-        let list = json!({ "kind": "DatabaseMigrationList", "apiVersion": "alembic-operator.dev/v1alpha1", "metadata": {}, "items": [shop()] });
+    let service = tower::service_fn(|request: http::Request<kube::client::Body>| async move {
+        let of_sets = request.uri().path().ends_with("databasemigrationsets");
+        let items = if of_sets { json!([fleet::failed_canary()]) } else { json!([shop()]) };
+        let list =
+            json!({ "kind": "List", "apiVersion": "alembic-operator.dev/v1alpha1", "metadata": {}, "items": items });
         let body = kube::client::Body::from(list.to_string().into_bytes());
         Ok::<_, std::convert::Infallible>(http::Response::new(body))
     });
@@ -69,7 +94,13 @@ async fn asked(method: &str, path: &str, host: &str) -> (u16, Option<String>, St
 #[tokio::test]
 async fn only_who_has_the_token_and_the_address_is_let_in() {
     let (code, policy, text) = asked("GET", "/secret/", "127.0.0.1:1").await;
-    assert!(code == 200 && text.contains("shop") && policy.unwrap().starts_with("default-src 'none'"), "{code} {text}");
+    assert!(
+        code == 200
+            && text.contains("shop")
+            && text.contains("./sets/demo/tenants/")
+            && policy.unwrap().starts_with("default-src 'none'"),
+        "{code} {text}"
+    );
     assert_eq!(asked("GET", "/secret/style.css", "localhost:1").await.0, 200);
     for (method, path, host) in [
         ("GET", "/", "127.0.0.1:1"),
