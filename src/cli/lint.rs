@@ -133,8 +133,8 @@ fn of_file(args: &LintArgs) -> anyhow::Result<(Report, Places)> {
 
 /// A project's revisions, judged as the operator does it.
 fn of_project(args: &LintArgs, folder: &Path) -> anyhow::Result<(Report, Places)> {
-    let image = Arc::new(project::inspected(&args.project, folder, args.url_env.as_deref())?);
     let (from, to) = args.project.range.split_once(':').context("--range is FROM:TO, such as base:heads")?;
+    let image = Arc::new(project::inspected(&args.project, folder, args.url_env.as_deref())?);
     let graph = image.graph.as_ref().map_err(|error| anyhow::anyhow!("{error}"))?;
     let rows: BTreeSet<String> = match from.trim() {
         "" | "base" => BTreeSet::new(),

@@ -55,13 +55,14 @@ impl<'a> Cursor<'a> {
     /// As it is written, but for blanks and comments.
     pub fn text(&self) -> String {
         let mut out = String::new();
-        let mut end = None;
+        let mut before: Option<&Token<'_>> = None;
         for token in self.tokens {
-            if end.is_some_and(|end| end != token.start) {
-                out.push(' ');
+            if let Some(before) = before.filter(|before| before.end() != token.start) {
+                // Strings on two lines are one.
+                out.push(if before.line == token.line { ' ' } else { '\n' });
             }
             out.push_str(token.text);
-            end = Some(token.end());
+            before = Some(token);
         }
         out
     }
@@ -177,25 +178,6 @@ impl<'a> Cursor<'a> {
         self.list().into_iter().filter_map(|mut item| item.name()).collect()
     }
 
-    /// What follows these words, wherever they first stand outside of parentheses.
-    pub fn after(&self, words: &str) -> Option<Self> {
-        let mut depth = 0i64;
-        for (at, token) in self.tokens.iter().enumerate() {
-            match token.text {
-                "(" => depth += 1,
-                ")" => depth -= 1,
-                _ if depth <= 0 && token.kind == Kind::Word => {
-                    let mut here = Self::new(&self.tokens[at..], self.dialect);
-                    if here.eat(words) {
-                        return Some(here);
-                    }
-                }
-                _ => {}
-            }
-        }
-        None
-    }
-
     /// What stands before the first of these words.
     pub fn before(&self, words: &[&str]) -> Self {
         let end = self.tokens.iter().position(|t| words.iter().any(|word| t.is(word)));
@@ -239,11 +221,6 @@ impl<'a> Cursor<'a> {
         }
         found.push((head, Self::new(&self.tokens[start..at.min(self.tokens.len())], self.dialect)));
         Clauses { found }
-    }
-
-    /// A word stands anywhere, inside of parentheses too.
-    pub fn mentions(&self, word: &str) -> bool {
-        self.tokens.iter().any(|t| t.is(word))
     }
 
     /// What stands here, in one line and not too long, for a message; strings may be somebody's secret.

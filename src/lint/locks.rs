@@ -80,90 +80,72 @@ pub(super) fn of_alteration(alteration: &Alteration, dialect: Dialect) -> Option
 
 /// None where it is on no table.
 fn of_operation(operation: &Operation, dialect: Dialect) -> Option<Lock> {
+    if let Operation::LockTable { lock } = operation {
+        return Some(*lock);
+    }
+    if is_of_rows(operation) {
+        return Some(Lock::RowExclusive);
+    }
+    let lock = if dialect == Dialect::PostgreSql { of_definition(operation) } else { Lock::AccessExclusive };
+    is_of_table(operation).then_some(lock)
+}
+
+fn is_of_rows(operation: &Operation) -> bool {
     use Operation as O;
-    let lock = match operation {
-        O::LockTable { lock } => *lock,
+    matches!(
+        operation,
         O::Delete { .. }
-        | O::Update { .. }
-        | O::Merge { .. }
-        | O::Replace { .. }
-        | O::Upsert { .. }
-        | O::InsertFound => Lock::RowExclusive,
+            | O::Update { .. }
+            | O::Merge { .. }
+            | O::Replace { .. }
+            | O::Upsert { .. }
+            | O::InsertFound { .. }
+    )
+}
+
+/// It changes a table, or what belongs to one.
+fn is_of_table(operation: &Operation) -> bool {
+    use Operation as O;
+    !matches!(
+        operation,
         O::Publish
-        | O::IgnoredReference { .. }
-        | O::DropNamespace { .. }
-        | O::DropOwned { .. }
-        | O::DropRole { .. }
-        | O::Rename { .. }
-        | O::RenamePart { .. }
-        | O::AddValue { .. }
-        | O::DropAttribute { .. }
-        | O::AlterAttribute { .. }
-        | O::TightenDomain { .. }
-        | O::DropDomainConstraint { .. }
-        | O::LoosenDomain { .. }
-        | O::DropDomainDefault { .. }
-        | O::Revoke { .. }
-        | O::RevokeDefault
-        | O::GrantToAll { .. }
-        | O::ReassignAll
-        | O::ChangeOwnerOf { .. }
-        | O::ChangePolicy { .. }
-        | O::Refresh
-        | O::LiftLockLimit { .. } => return None,
-        _ if dialect != Dialect::PostgreSql => Lock::AccessExclusive,
-        O::CreateIndex { concurrently: true, .. } | O::DropNamedIndex { concurrently: true, .. } => {
-            Lock::ShareUpdateExclusive
-        }
+            | O::IgnoredReference { .. }
+            | O::DropNamespace { .. }
+            | O::DropOwned { .. }
+            | O::DropRole { .. }
+            | O::Rename { .. }
+            | O::RenamePart { .. }
+            | O::AddValue { .. }
+            | O::DropAttribute { .. }
+            | O::AlterAttribute { .. }
+            | O::TightenDomain { .. }
+            | O::DropDomainConstraint { .. }
+            | O::LoosenDomain { .. }
+            | O::DropDomainDefault { .. }
+            | O::Revoke { .. }
+            | O::RevokeDefault
+            | O::GrantToAll { .. }
+            | O::ReassignAll
+            | O::ChangeOwnerOf { .. }
+            | O::ChangePolicy { .. }
+            | O::Refresh
+            | O::LiftLockLimit { .. }
+    )
+}
+
+/// PostgreSQL's: the strongest, but for these.
+fn of_definition(operation: &Operation) -> Lock {
+    use Operation as O;
+    match operation {
+        O::CreateIndex { concurrently: true, .. }
+        | O::DropNamedIndex { concurrently: true, .. }
+        | O::ValidateConstraint { .. }
+        | O::AttachPartition { .. }
+        | O::DetachPartition { waits: false }
+        | O::Tune => Lock::ShareUpdateExclusive,
         O::CreateIndex { concurrently: false, .. } | O::Reindex => Lock::Share,
-        O::CreateTrigger | O::ReferTo => Lock::ShareRowExclusive,
-        O::ValidateConstraint { .. } | O::AttachPartition { .. } | O::DetachPartition { waits: false } | O::Tune => {
-            Lock::ShareUpdateExclusive
-        }
+        O::CreateTrigger | O::ReferTo | O::SwitchTrigger => Lock::ShareRowExclusive,
         O::AddConstraint { constraint, .. } if constraint.kind == ConstraintKind::ForeignKey => Lock::ShareRowExclusive,
-        O::SwitchTrigger => Lock::ShareRowExclusive,
-        O::AddColumn { .. }
-        | O::DropColumn { .. }
-        | O::RenameColumn { .. }
-        | O::AlterType { .. }
-        | O::Redefine { .. }
-        | O::SetNotNull { .. }
-        | O::DropNotNull { .. }
-        | O::SetDefault
-        | O::DropDefault { .. }
-        | O::SetExpression { .. }
-        | O::RestartNumbers { .. }
-        | O::AddConstraint { .. }
-        | O::EnforceConstraint
-        | O::DropConstraint { .. }
-        | O::DropIndex { .. }
-        | O::AddIndex { .. }
-        | O::RenameTable { .. }
-        | O::MoveTable { .. }
-        | O::Rewrite { .. }
-        | O::Rebuild { .. }
-        | O::Convert { .. }
-        | O::ChangeOwner { .. }
-        | O::EnableRowSecurity { .. }
-        | O::DisableRowSecurity
-        | O::PublishNothing
-        | O::DetachPartition { waits: true }
-        | O::DropPartition { .. }
-        | O::TruncatePartition { .. }
-        | O::ExchangePartition { .. }
-        | O::DiscardTablespace
-        | O::KeepHistory
-        | O::DropHistory
-        | O::CreateRule
-        | O::CreatePolicy { .. }
-        | O::CreatePartition
-        | O::Truncate { .. }
-        | O::DropTable { .. }
-        | O::ReplaceTable { .. }
-        | O::DropNamedIndex { concurrently: false, .. }
-        | O::DropPolicy { .. }
-        | O::Drop(_)
-        | O::Define => Lock::AccessExclusive,
-    };
-    Some(lock)
+        _ => Lock::AccessExclusive,
+    }
 }

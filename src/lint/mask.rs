@@ -18,19 +18,21 @@ const SECRET: [&str; 8] = ["PASSWORD", "IDENTIFIED", "SUBSCRIPTION", "MAPPING", 
 /// password. `0` and `1` stay: they tell `WHERE 1=1` and flags. Each statement ends with a semicolon and a blank line.
 pub fn mask(sql: &str, dialect: Dialect) -> String {
     let mut out = String::with_capacity(sql.len());
-    split(sql, dialect, |statement| {
-        let begins = statement.tokens.first().map_or(usize::MAX, |first| first.start);
-        for comment in statement.comments.iter().filter(|comment| comment.start < begins) {
-            out.push_str(comment.text);
-            out.push('\n');
-        }
-        if !statement.tokens.is_empty() {
-            out.push_str(&masked(&statement));
-            out.push_str(";\n\n");
-        }
-    });
+    split(sql, dialect, |statements| statements.iter().for_each(|statement| add(&mut out, statement)));
     out.truncate(out.trim_end().len());
     out
+}
+
+fn add(out: &mut String, statement: &Statement<'_>) {
+    let begins = statement.tokens.first().map_or(usize::MAX, |first| first.start);
+    for comment in statement.comments.iter().filter(|comment| comment.start < begins) {
+        out.push_str(comment.text);
+        out.push('\n');
+    }
+    if !statement.tokens.is_empty() {
+        out.push_str(&masked(statement));
+        out.push_str(";\n\n");
+    }
 }
 
 fn masked(statement: &Statement<'_>) -> String {

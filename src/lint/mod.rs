@@ -23,6 +23,7 @@ mod rebuild;
 mod report;
 mod rules;
 mod said;
+mod side_by_side;
 mod squawk;
 mod statements;
 mod steps;

@@ -10,6 +10,8 @@ pub(super) type Key = (String, String);
 pub(super) struct Objects {
     /// Where names without a schema are.
     schema: String,
+    /// Where only tables of this session are.
+    own_schema: Option<&'static str>,
     /// Tables that this plan made.
     made: HashSet<Key>,
     /// Tables that this plan made unless they were there: only their rows may be somebody's.
@@ -45,12 +47,12 @@ const KEPT: usize = 1_000;
 
 impl Objects {
     pub fn new(dialect: Dialect) -> Self {
-        let schema = match dialect {
-            Dialect::PostgreSql => "public",
-            Dialect::Sqlite => "main",
-            Dialect::MySql | Dialect::MariaDb => "",
+        let (schema, own_schema) = match dialect {
+            Dialect::PostgreSql => ("public", Some("pg_temp")),
+            Dialect::Sqlite => ("main", Some("temp")),
+            Dialect::MySql | Dialect::MariaDb => ("", None),
         };
-        Self { schema: schema.to_owned(), ..Self::default() }
+        Self { schema: schema.to_owned(), own_schema, ..Self::default() }
     }
 
     pub fn key(&self, name: &Name) -> Key {
@@ -59,8 +61,10 @@ impl Objects {
 
     /// A table of this session alone.
     pub fn temporary(&self, name: &Name) -> bool {
-        name.schema.as_ref().is_none_or(|schema| schema == "pg_temp" || schema == "temp")
-            && self.temporary.contains(&name.name)
+        match name.schema.as_deref() {
+            None => self.temporary.contains(&name.name),
+            Some(schema) => Some(schema) == self.own_schema,
+        }
     }
 
     /// This plan made it, so nobody else uses it yet.

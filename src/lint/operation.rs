@@ -154,7 +154,9 @@ pub(super) enum Operation {
         listed: bool,
     },
     /// Rows that a query finds are added.
-    InsertFound,
+    InsertFound {
+        filter: Filter,
+    },
     Truncate {
         shown: String,
         cascades: bool,
@@ -166,6 +168,8 @@ pub(super) enum Operation {
         concurrently: bool,
         /// Writes wait for it.
         blocks: bool,
+        /// PostgreSQL's ON ONLY: of a table that is partitioned nothing is built yet.
+        only: bool,
         columns: Vec<String>,
         /// Two rows with NULL are not equal.
         allows_null: bool,

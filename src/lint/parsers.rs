@@ -16,7 +16,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Opinion {
     /// Functions by name.
     pub calls: Vec<String>,
@@ -36,7 +36,7 @@ pub(super) fn parse(statement: &Statement<'_>, dialect: Dialect) -> Opinion {
         return failed(format!("it is too {how} to be parsed"));
     }
     let parsed = catch_unwind(AssertUnwindSafe(|| match dialect {
-        Dialect::PostgreSql => postgres(statement),
+        Dialect::PostgreSql => postgres(statement.sql, statement.tokens).1,
         _ => other(statement, dialect),
     }));
     parsed.unwrap_or_else(|_| failed("the parser falls over it".to_owned()))
@@ -57,16 +57,12 @@ fn too_much(tokens: &[Token<'_>]) -> Option<&'static str> {
     }
 }
 
-/// PostgreSQL's tree of a statement, and what is wrong with it; there is one of broken SQL too.
-pub(super) fn tree(sql: &str, tokens: &[Token<'_>]) -> Option<(SyntaxNode, Option<String>)> {
+/// PostgreSQL's tree of a statement, and what its parser says; there is one of broken SQL too.
+pub(super) fn tree(sql: &str, tokens: &[Token<'_>]) -> Option<(SyntaxNode, Opinion)> {
     if too_much(tokens).is_some() {
         return None;
     }
-    let parse = || {
-        let parse = SourceFile::parse(sql);
-        (parse.syntax_node(), first_error(&parse))
-    };
-    catch_unwind(AssertUnwindSafe(parse)).ok()
+    catch_unwind(AssertUnwindSafe(|| postgres(sql, tokens))).ok()
 }
 
 fn nesting(tokens: &[Token<'_>]) -> i64 {
@@ -82,14 +78,13 @@ fn nesting(tokens: &[Token<'_>]) -> i64 {
     levels.max().unwrap_or_default()
 }
 
-fn postgres(statement: &Statement<'_>) -> Opinion {
-    let parse = SourceFile::parse(statement.sql);
+fn postgres(sql: &str, tokens: &[Token<'_>]) -> (SyntaxNode, Opinion) {
+    let parse = SourceFile::parse(sql);
     let tree = parse.syntax_node();
-    Opinion {
-        calls: calls(&tree),
-        error: first_error(&parse),
-        rules: if squawk::has_rules(statement.tokens) { squawk::rules(&parse, statement.sql) } else { Vec::new() },
-    }
+    let rules = if squawk::has_rules(tokens) { squawk::rules(&parse, sql) } else { Vec::new() };
+    let calls = if tokens.iter().any(|t| t.is("(")) { calls(&tree) } else { Vec::new() };
+    let opinion = Opinion { calls, error: first_error(&parse), rules };
+    (tree, opinion)
 }
 
 fn first_error(parse: &Parse<SourceFile>) -> Option<String> {

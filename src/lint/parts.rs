@@ -47,6 +47,21 @@ pub(super) struct Constraint {
     pub not_null: Option<String>,
 }
 
+impl Constraint {
+    /// One that every row is tried on now.
+    pub fn of(kind: ConstraintKind) -> Self {
+        Self {
+            kind,
+            columns: Vec::new(),
+            validated: true,
+            enforced: true,
+            allows_null: false,
+            from_index: None,
+            not_null: None,
+        }
+    }
+}
+
 /// A column's definition.
 #[derive(Clone, Debug)]
 pub(super) struct Column {

@@ -7,6 +7,7 @@ use super::{
     hazard::Hazard,
     locks,
     operation::{Alteration, Operation},
+    parsers::Opinion,
     subject::Subject,
 };
 
@@ -35,8 +36,10 @@ pub(super) struct Reading {
     pub locks: Vec<(Name, Lock)>,
     /// Fails in a transaction.
     pub concurrently: bool,
-    /// It was read from the parser's tree, which found this wrong with it.
-    pub parsed: Option<Option<String>>,
+    /// The query in it is run, and what that calls.
+    pub fills: bool,
+    /// It was read from the parser's tree, and this is what else the parser says.
+    pub parsed: Option<Opinion>,
 }
 
 impl Reading {

@@ -6,7 +6,7 @@ use squawk_syntax::{Parse, SourceFile};
 
 /// What squawk finds in one statement, in its words.
 pub(super) fn rules(parse: &Parse<SourceFile>, sql: &str) -> Vec<(Code, String)> {
-    let mut linter = Linter::with_rules(OPT_IN, &[]);
+    let mut linter = Linter::from(RULES.iter().copied());
     let found = linter.lint(parse, sql).into_iter();
     found.filter_map(|violation| Some((code(violation.code)?, violation.message))).collect()
 }
@@ -20,9 +20,14 @@ pub(super) fn has_rules(tokens: &[Token<'_>]) -> bool {
     }
 }
 
-/// Rules that squawk leaves out unless it is asked for them.
-const OPT_IN: &[Rule] =
-    &[Rule::BanAlterRoleOptions, Rule::BanAlterDatabaseOptions, Rule::BanAlterSystemOptions, Rule::BanAlterExtension];
+/// Those that count here: others would look at the whole tree for nothing.
+const RULES: &[Rule] = &[
+    Rule::BanAlterRoleOptions,
+    Rule::BanAlterDatabaseOptions,
+    Rule::BanAlterSystemOptions,
+    Rule::BanAlterExtension,
+    Rule::BanDuplicateColumnAssignments,
+];
 
 /// The one table of rules. A rule that a new release of squawk brings does not compile until it stands here.
 fn code(rule: Rule) -> Option<Code> {
@@ -107,5 +112,18 @@ fn code(rule: Rule) -> Option<Code> {
         | Rule::BanAddEnumValue
         | Rule::BanAddCompositeAttribute
         | Rule::BanAddColumn => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rules_that_run_are_those_that_count() {
+        let counting: Vec<Rule> =
+            Linter::with_rules(RULES, &[]).rules.into_iter().filter(|rule| code(*rule).is_some()).collect();
+        assert_eq!(counting.len(), RULES.len());
+        assert!(RULES.iter().all(|rule| counting.contains(rule)));
     }
 }

@@ -18,8 +18,8 @@ pub(super) struct Statement<'a> {
     pub broken: bool,
 }
 
-/// Gives each statement of a text to `each`, and at the end the comments that no statement follows.
-pub(super) fn split(sql: &str, dialect: Dialect, mut each: impl FnMut(Statement<'_>)) {
+/// Gives the statements of a text to `with`; behind the last one stand the comments that no statement follows.
+pub(super) fn split<T>(sql: &str, dialect: Dialect, with: impl FnOnce(&[Statement<'_>]) -> T) -> T {
     let lexed = lex(sql, dialect);
     let mut comments = &lexed.comments[..];
     let mut take_comments = |until: usize| {
@@ -28,18 +28,20 @@ pub(super) fn split(sql: &str, dialect: Dialect, mut each: impl FnMut(Statement<
         taken
     };
     let ranges = ranges(sql, &lexed.tokens, dialect);
+    let mut statements = Vec::with_capacity(ranges.len() + 1);
     for range in ranges.into_iter().filter(|r| !r.is_empty()) {
         let tokens = &lexed.tokens[range];
         let (Some(first), Some(last)) = (tokens.first(), tokens.last()) else { continue };
         let text = first.start..last.end();
-        each(Statement {
+        statements.push(Statement {
             tokens,
             sql: &sql[text.clone()],
             comments: take_comments(text.end),
             broken: lexed.unterminated.iter().any(|at| text.contains(at)),
         });
     }
-    each(Statement { tokens: &[], sql: "", comments: take_comments(usize::MAX), broken: false });
+    statements.push(Statement { tokens: &[], sql: "", comments: take_comments(usize::MAX), broken: false });
+    with(&statements)
 }
 
 /// The tokens of each statement.
@@ -158,9 +160,8 @@ mod tests {
     use super::*;
 
     fn statements(sql: &str, dialect: Dialect) -> Vec<String> {
-        let mut out = Vec::new();
-        split(sql, dialect, |s| out.extend((!s.sql.is_empty()).then(|| s.sql.to_owned())));
-        out
+        let written = |s: &Statement<'_>| (!s.sql.is_empty()).then(|| s.sql.to_owned());
+        split(sql, dialect, |all| all.iter().filter_map(written).collect())
     }
 
     #[test]

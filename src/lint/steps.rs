@@ -5,10 +5,10 @@ use super::{
     cursor::Cursor,
     effect::Effect,
     hazard::Hazard,
-    parsers::{self, Opinion},
-    read,
+    parsers, read,
     reading::{Kind, Reading},
     said::{self, Said, Told},
+    side_by_side::side_by_side,
     statements::{Statement, is_routine, split},
     subject::Subject,
     tokens::{Comment, Kind as TokenKind, Token},
@@ -41,58 +41,100 @@ pub(super) struct CommentAllow {
 
 /// Every statement of the plan.
 pub(super) fn steps(input: &Input) -> Vec<Step> {
-    let mut steps: Vec<Step> = Vec::new();
-    let mut values: HashSet<String> = HashSet::new();
-    for (section, text) in input.sections.iter().enumerate() {
-        let mut revision = text.revision.clone();
-        let mut last_line = 0;
-        split(&text.sql, input.dialect, |statement| {
-            let (mut allows, mut said) = (Vec::new(), Vec::new());
-            for comment in statement.comments {
-                match said::of_comment(comment.text, input.dialect) {
-                    Some(Told::Said(told)) => said.push(told),
-                    Some(Told::Copies { reading, shown }) => steps.push(Step {
-                        section,
-                        revision: revision.clone(),
-                        line: comment.line,
-                        shown,
-                        reading: *reading,
-                        by_revision: false,
-                        said: std::mem::take(&mut said),
-                        allows: Vec::new(),
-                    }),
-                    None => {}
-                }
-                // Where it is known whose SQL it is, a comment in it can't say otherwise.
-                if let Some(running) = running(comment.text).filter(|_| text.revision.is_none()) {
-                    revision = Some(running);
-                }
-                let found = if input.comments_allow { allowed(comment) } else { Vec::new() };
-                match steps.last_mut().filter(|step| step.section == section && comment.line == last_line) {
-                    // It stands behind the statement before.
-                    Some(before) => before.allows.extend(found),
-                    None => allows.extend(found),
-                }
+    let mut out = Steps { input, steps: Vec::new(), values: HashSet::new() };
+    for section in 0..input.sections.len() {
+        split(&input.sections[section].sql, input.dialect, |statements| {
+            let mut at = Place { section, revision: input.sections[section].revision.clone(), last_line: 0 };
+            for (statement, judged) in statements.iter().zip(side_by_side(statements, |it| judged(it, input.dialect))) {
+                out.add(&mut at, statement, judged);
             }
-            // Comments that no statement follows have a step of their own: what they allow is not used.
-            if statement.tokens.is_empty() && allows.is_empty() {
-                return;
-            }
-            let line = statement.tokens.first().map_or(last_line, |first| first.line);
-            last_line = line + statement.sql.matches('\n').count();
-            let mut reading = judge(&statement, input.dialect);
-            let mentioned = statement.tokens.iter().filter(|t| values.contains(t.text));
-            reading.effects.extend(mentioned.map(|t| Effect::MentionsValue(t.text.to_owned())));
-            values.extend(reading.effects.iter().filter_map(|effect| match effect {
-                Effect::AddsValue { value, .. } => Some(value.clone()),
-                _ => None,
-            }));
-            let shown = shown(&statement, reading.kind);
-            let by_revision = by_revision(&Cursor::new(statement.tokens, input.dialect));
-            steps.push(Step { section, revision: revision.clone(), line, shown, reading, by_revision, said, allows });
         });
     }
-    steps
+    out.steps
+}
+
+/// What a statement is by itself, whatever came before it.
+struct Judged {
+    reading: Reading,
+    shown: String,
+    by_revision: bool,
+}
+
+fn judged(statement: &Statement<'_>, dialect: Dialect) -> Option<Judged> {
+    statement.tokens.first()?;
+    let reading = judge(statement, dialect);
+    let shown = shown(statement, reading.kind);
+    let by_revision = by_revision(&Cursor::new(statement.tokens, dialect));
+    Some(Judged { reading, shown, by_revision })
+}
+
+struct Steps<'a> {
+    input: &'a Input,
+    steps: Vec<Step>,
+    /// Those that enums got so far.
+    values: HashSet<String>,
+}
+
+/// Where in the plan a statement stands.
+struct Place {
+    section: usize,
+    revision: Option<String>,
+    last_line: usize,
+}
+
+impl Steps<'_> {
+    fn add(&mut self, at: &mut Place, statement: &Statement<'_>, judged: Option<Judged>) {
+        let (mut allows, mut said) = (Vec::new(), Vec::new());
+        for comment in statement.comments {
+            self.comment(at, comment, &mut allows, &mut said);
+        }
+        // Comments that no statement follows have a step of their own: what they allow is not used.
+        if judged.is_none() && allows.is_empty() {
+            return;
+        }
+        let line = statement.tokens.first().map_or(at.last_line, |first| first.line);
+        at.last_line = line + statement.sql.matches('\n').count();
+        let empty = Judged { reading: Reading::default(), shown: String::new(), by_revision: false };
+        let Judged { mut reading, shown, by_revision } = judged.unwrap_or(empty);
+        if !self.values.is_empty() {
+            let mentioned = statement.tokens.iter().filter(|t| self.values.contains(t.text));
+            reading.effects.extend(mentioned.map(|t| Effect::MentionsValue(t.text.to_owned())));
+        }
+        self.values.extend(reading.effects.iter().filter_map(|effect| match effect {
+            Effect::AddsValue { value, .. } => Some(value.clone()),
+            _ => None,
+        }));
+        let (section, revision) = (at.section, at.revision.clone());
+        self.steps.push(Step { section, revision, line, shown, reading, by_revision, said, allows });
+    }
+
+    fn comment(&mut self, at: &mut Place, comment: &Comment<'_>, allows: &mut Vec<CommentAllow>, said: &mut Vec<Said>) {
+        match said::of_comment(comment.text, self.input.dialect) {
+            Some(Told::Said(told)) => said.push(told),
+            Some(Told::Copies { reading, shown }) => self.steps.push(Step {
+                section: at.section,
+                revision: at.revision.clone(),
+                line: comment.line,
+                shown,
+                reading: *reading,
+                by_revision: false,
+                said: std::mem::take(said),
+                allows: Vec::new(),
+            }),
+            None => {}
+        }
+        // Where it is known whose SQL it is, a comment in it can't say otherwise.
+        let known = self.input.sections[at.section].revision.is_some();
+        if let Some(running) = running(comment.text).filter(|_| !known) {
+            at.revision = Some(running);
+        }
+        let found = if self.input.comments_allow { allowed(comment) } else { Vec::new() };
+        match self.steps.last_mut().filter(|step| step.section == at.section && comment.line == at.last_line) {
+            // It stands behind the statement before.
+            Some(before) => before.allows.extend(found),
+            None => allows.extend(found),
+        }
+    }
 }
 
 /// `UPDATE … SET version_num = 'b' WHERE version_num = 'a'`, `DELETE FROM … WHERE version_num = 'a'`.
@@ -140,7 +182,7 @@ fn judge(statement: &Statement<'_>, dialect: Dialect) -> Reading {
         return reading;
     }
     let opinion = match reading.parsed.take() {
-        Some(error) => Opinion { error, ..Opinion::default() },
+        Some(opinion) => opinion,
         None => parsers::parse(set_for(statement, dialect).as_ref().unwrap_or(statement), dialect),
     };
     let subject = reading.table.clone().map_or(Subject::Nothing, Subject::Table);
@@ -155,15 +197,12 @@ fn judge(statement: &Statement<'_>, dialect: Dialect) -> Reading {
             read::scan_words(&mut reading, &Cursor::new(statement.tokens, dialect));
         }
     }
-    // What DDL calls is only run where it fills a table.
-    let any = |word: &str| statement.tokens.iter().any(|t| t.is(word));
-    let policy = statement.tokens.get(1).is_some_and(|t| t.is("POLICY"));
-    let fills = any("SELECT") && !policy && !any("FUNCTION") && (!any("VIEW") || any("MATERIALIZED"));
     let mut calls = opinion.calls;
     if reading.effects.iter().any(|effect| matches!(effect, Effect::Schema(_))) {
         calls.retain(|call| call.trim_start_matches("pg_catalog.") != "set_config");
     }
-    if reading.kind == Kind::Data || fills {
+    // What DDL calls is only run where it fills a table.
+    if reading.kind == Kind::Data || reading.fills {
         add(&mut reading, read::calls_hazards(&calls, dialect));
     }
     reading

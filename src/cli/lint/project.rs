@@ -2,7 +2,7 @@
 //! may connect to a database. Nothing is run.
 
 use crate::jobs::{Inspected, Inspection, Joiner, Report, runner_files};
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, anyhow, bail, ensure};
 use clap::Args;
 use serde_json::json;
 use std::{
@@ -32,9 +32,21 @@ pub(super) struct ProjectArgs {
     arguments: Vec<String>,
 }
 
+/// What the runner calls the lack of Alembic.
+const MISSING: &str = "AlembicMissing";
+
+/// A program that is named by a path is meant from here, and not from the project's folder.
+fn from_here(program: &str) -> anyhow::Result<PathBuf> {
+    match program.contains(std::path::MAIN_SEPARATOR) {
+        true => std::path::absolute(program).with_context(|| format!("{program} is no path")),
+        false => Ok(PathBuf::from(program)),
+    }
+}
+
 /// Renders the revisions of a project. `url_env` is the variable that carries the database's URL to env.py.
 pub(super) fn inspected(args: &ProjectArgs, folder: &Path, url_env: Option<&str>) -> anyhow::Result<Inspected> {
     let place = std::env::temp_dir().join(format!("alembic-operator-{}", std::process::id()));
+    ensure!(folder.is_dir(), "{} is no folder; --project is the one with alembic.ini", folder.display());
     let rendered = rendered(args, folder, url_env, &place);
     // What can't be cleared away is a few files.
     let _ = fs::remove_dir_all(&place);
@@ -47,25 +59,34 @@ fn rendered(args: &ProjectArgs, folder: &Path, url_env: Option<&str>, place: &Pa
         fs::create_dir_all(file.parent().unwrap_or(place))?;
         fs::write(file, text)?;
     }
-    let message = place.join("message");
+    let (message, python) = (place.join("message"), from_here(&args.python)?);
     let task = json!({
         "protocol": 1, "action": "inspect", "object": null, "config": args.config, "section": "alembic", "x": args.arguments,
         "url_env": url_env.into_iter().collect::<Vec<_>>(), "driver": null, "connection": null,
         "version_table": null, "version_table_schema": null,
     });
-    let output = Command::new(&args.python)
+    let output = Command::new(&python)
         .arg(place.join("runner"))
         .current_dir(folder)
         .env("ALEMBIC_OPERATOR_TASK", task.to_string())
         .env("ALEMBIC_OPERATOR_TERMINATION_LOG", &message)
         .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
         .output()
-        .with_context(|| format!("{} can't be started", args.python))?;
-    let report = fs::read_to_string(message).context("the runner left no report")?;
+        .with_context(|| format!("{} can't be started; --python names another", args.python))?;
+    let report = fs::read_to_string(message).map_err(|_| {
+        let said = String::from_utf8_lossy(&output.stderr);
+        anyhow!(
+            "the runner left no report; the last that it said: {}",
+            said.trim_end().lines().last().unwrap_or("nothing")
+        )
+    })?;
     let report = Report::parse(&report)?;
-    if let Some(error) = report.error {
-        bail!("{}: {}", error.class, error.message);
+    match report.error {
+        Some(error) if error.class == MISSING => {
+            bail!("{} has no Alembic: --python names the one that has the project's packages", args.python)
+        }
+        Some(error) => bail!("{}: {}", error.class, error.message),
+        None => {}
     }
     ensure!(output.status.success(), "the runner ended with {}", output.status);
     let frames = report.frames.context("the runner reported nothing")?;

@@ -89,7 +89,7 @@ fn table_of(parts: &[String]) -> Option<(Name, String)> {
 /// `CREATE UNIQUE INDEX i ON public.t USING btree (a)`
 fn index_table(definition: &str, dialect: Dialect) -> Name {
     let lexed = lex(definition, dialect);
-    let on = Cursor::new(&lexed.tokens, dialect).after("ON");
+    let on = Cursor::new(&lexed.tokens, dialect).clauses(&["ON"]).get("ON");
     let name = on.and_then(|mut on| {
         let _ = on.eat("ONLY");
         on.name()
@@ -104,11 +104,11 @@ fn add(table: &mut Table, kind: &str, name: String, definition: &str, dialect: D
         "column" => table.columns.push(column(name, at)),
         "index" => {
             let unique = at.at("UNIQUE") || at.at("CREATE UNIQUE");
-            let columns = at.after("ON").map(|on| index_columns(&on)).unwrap_or_default();
+            let columns = at.clauses(&["ON"]).get("ON").map(|on| index_columns(&on)).unwrap_or_default();
             table.indexes.push(Index { name, columns, unique });
         }
         "foreign key" => {
-            let references = at.after("TO").and_then(|mut to| to.name()).map(|name| name.to_string());
+            let references = at.clauses(&["TO"]).get("TO").and_then(|mut to| to.name()).map(|name| name.to_string());
             table.constraints.push(Constraint {
                 name,
                 kind: ConstraintKind::ForeignKey,
@@ -150,13 +150,14 @@ fn constraint(name: String, at: &Cursor<'_>) -> Option<Constraint> {
         ("CHECK", ConstraintKind::Check),
     ];
     let (_, kind) = kinds.into_iter().find(|(words, _)| at.at(words))?;
-    let references = at.after("REFERENCES").and_then(|mut to| to.name()).map(|name| name.to_string());
+    let references =
+        at.clauses(&["REFERENCES"]).get("REFERENCES").and_then(|mut to| to.name()).map(|name| name.to_string());
     let columns = if kind == ConstraintKind::Check { Vec::new() } else { listed(at) };
     Some(Constraint { name, kind, columns, references, cascades: cascades(at) })
 }
 
 fn cascades(at: &Cursor<'_>) -> bool {
-    at.after("ON DELETE").is_some_and(|does| does.at_any(&["CASCADE", "SET NULL", "SET DEFAULT"]))
+    at.clauses(&["ON DELETE"]).get("ON DELETE").is_some_and(|does| does.at_any(&["CASCADE", "SET NULL", "SET DEFAULT"]))
 }
 
 /// Every word of some SQL, in strings too.

@@ -81,11 +81,11 @@ pub(super) fn read(mut at: Cursor<'_>) -> Reading {
             out.does(on, Operation::Rewrite { what }, dialect);
         }
         "VIEW" | "MATERIALIZED VIEW" if at.at("AS") || at.at("ALTER") || at.at("SET") || at.at("RESET") => {}
-        "SEQUENCE" if at.mentions("RESTART") => {
+        "SEQUENCE" if restarts(at.clone()) => {
             out.does(on, Operation::RestartNumbers { name: shown }, dialect);
         }
         "SEQUENCE" => {}
-        "DATABASE" | "SCHEMA" if at.dialect.is_mysql() && !at.mentions("ONLY") => {}
+        "DATABASE" | "SCHEMA" if at.dialect.is_mysql() && !at.clauses(&["READ ONLY"]).has("READ ONLY") => {}
         _ => out.unclear(format!("ALTER {kind} {} is not known to be harmless", at.shown())),
     }
     out
@@ -159,4 +159,16 @@ pub(super) fn rename(mut at: Cursor<'_>) -> Reading {
         out.unclear(format!("RENAME {} is not known to be harmless", at.shown()));
     }
     out
+}
+
+/// One of a sequence's options. What it is owned by may have any name.
+fn restarts(mut at: Cursor<'_>) -> bool {
+    while !at.is_done() && !at.at("RESTART") {
+        if at.eat("OWNED BY") {
+            let _ = at.name();
+        } else {
+            at.skip();
+        }
+    }
+    at.at("RESTART")
 }

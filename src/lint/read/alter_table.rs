@@ -86,7 +86,9 @@ fn action(mut at: Cursor<'_>, to: &mut Vec<Operation>, out: &mut Reading) {
     } else if at.eat("CONVERT TABLE") {
         to.push(Operation::AttachPartition { part: at.name() });
     } else if at.at("CONVERT") {
-        let charset = at.after("CHARACTER SET").or_else(|| at.after("CHARSET"));
+        let mut to_set = at.clone();
+        let named = to_set.eat_any(&["CONVERT TO CHARACTER SET", "CONVERT TO CHARSET"]).is_some();
+        let charset = named.then_some(to_set);
         let loses = charset.is_some_and(|set| !column::holds_all_letters(&set));
         to.push(Operation::Convert { shown: at.shown(), loses });
     } else if at.at("FORCE") {
@@ -186,8 +188,12 @@ fn add(mut at: Cursor<'_>, to: &mut Vec<Operation>, out: &mut Reading) {
         if counted {
             let what = "the rows are shared out anew among the partitions while writes wait".to_owned();
             to.push(Operation::Rewrite { what });
-        } else if at.at("SYSTEM") {
+        } else if at.at_any(&["SYSTEM", "PERIOD FOR SYSTEM_TIME"]) {
             to.push(Operation::KeepHistory);
+        } else if at.eat("PERIOD FOR") {
+            // Its columns become NOT NULL, and each row is checked: it has to begin before it ends.
+            let (name, plain) = (at.part(), Constraint::of(ConstraintKind::Check));
+            to.push(Operation::AddConstraint { name, constraint: plain });
         }
         return;
     }
@@ -266,8 +272,10 @@ fn drop(mut at: Cursor<'_>) -> Option<Operation> {
         if at.eat("SYSTEM VERSIONING") {
             return Some(Operation::DropHistory);
         }
-        if at.at("PERIOD FOR") {
-            return None;
+        if at.eat("PERIOD FOR") {
+            let (system, shown) = (at.at("SYSTEM_TIME"), at.shown());
+            let kind = Some(ConstraintKind::Check);
+            return (!system).then(|| Operation::DropConstraint { name: at.part(), kind, shown });
         }
         if at.eat("INDEX") || at.eat("KEY") {
             at.if_exists();

@@ -8,12 +8,17 @@ use crate::lint::{
 
 /// What a statement's WHERE and LIMIT leave of the rows.
 pub(super) fn filter(clauses: &Clauses<'_>) -> Filter {
-    let Some(condition) = clauses.get("WHERE") else {
-        return if has_limit(clauses) { Filter::Few } else { Filter::All };
+    left_by(clauses.get("WHERE").as_ref(), has_limit(clauses))
+}
+
+/// What a condition leaves of the rows, where a number limits them too or none.
+pub(super) fn left_by(condition: Option<&Cursor<'_>>, limited: bool) -> Filter {
+    let Some(condition) = condition else {
+        return if limited { Filter::Few } else { Filter::All };
     };
-    if is_always_true(&condition, 0) {
+    if is_always_true(condition, 0) {
         Filter::All
-    } else if is_few(&condition, 0) || has_limit(clauses) {
+    } else if is_few(condition, 0) || limited {
         Filter::Few
     } else {
         Filter::Some
@@ -161,7 +166,7 @@ fn parenthesized<'a>(condition: &Cursor<'a>) -> Option<&'a [Token<'a>]> {
 }
 
 /// The parts between these words, outside of parentheses and BETWEEN.
-fn cut<'a>(condition: &Cursor<'a>, words: &[&str]) -> Vec<&'a [Token<'a>]> {
+pub(super) fn cut<'a>(condition: &Cursor<'a>, words: &[&str]) -> Vec<&'a [Token<'a>]> {
     let (mut parts, mut start, mut depth) = (Vec::new(), 0, 0i64);
     for (at, token) in condition.tokens.iter().enumerate() {
         depth += i64::from(token.is("(")) - i64::from(token.is(")"));

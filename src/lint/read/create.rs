@@ -1,8 +1,6 @@
 //! CREATE; no I/O.
 
-use super::{
-    Effect, Kind, Reading, Subject, about, alter_table::online, column, drop, execute, is_postgres, namespace,
-};
+use super::{Effect, Kind, Reading, Subject, about, alter_table::online, column, drop, execute, namespace};
 use crate::lint::{
     Dialect,
     cursor::{Cursor, Name},
@@ -23,8 +21,6 @@ pub(super) fn read(mut at: Cursor<'_>) -> Reading {
         index(at, &kind, &mut out);
     } else if at.eat("TRIGGER") {
         trigger(at, &mut out);
-    } else if at.eat("RULE") {
-        rule(at, &mut out);
     } else if is_native(at.clone()) {
         out.unclear("it loads native code into the server, which may do anything");
     } else if at.at("FUNCTION") || at.at("PROCEDURE") || at.at("PACKAGE") {
@@ -32,10 +28,7 @@ pub(super) fn read(mut at: Cursor<'_>) -> Reading {
     } else if let Some(kind) = at.eat_any(HARMLESS) {
         let certain = !at.eat("IF NOT EXISTS") && !replaces;
         let mut again = at.clone();
-        let name = at.name().filter(|_| certain && kind != "POLICY");
-        // It has rows and indexes, as a table has.
-        let rows = name.clone().filter(|_| kind == "MATERIALIZED VIEW");
-        out.effects.extend(rows.map(|table| Effect::Creates { table, temporary: false, columns: Vec::new() }));
+        let name = at.name().filter(|_| certain);
         let holds_others = kind == "SCHEMA" || kind == "DATABASE";
         let named = |n: Name| Effect::CreatesObject(namespace(&kind), if holds_others { n.of_namespace() } else { n });
         out.effects.extend(name.map(named));
@@ -60,13 +53,7 @@ fn is_native(mut at: Cursor<'_>) -> bool {
 
 /// What some of these keep from those who could do it before.
 fn hides(at: &Cursor<'_>, kind: &str, out: &mut Reading) {
-    if kind == "POLICY" {
-        let clauses = at.clauses(&["ON", "AS", "FOR", "TO", "USING", "WITH CHECK"]);
-        let table = clauses.get("ON").and_then(|mut t| t.name());
-        let restrictive = clauses.get("AS").is_some_and(|kind| kind.at("RESTRICTIVE"));
-        out.does(about(&table), Operation::CreatePolicy { restrictive }, at.dialect);
-        out.table = table;
-    } else if kind == "PUBLICATION" && at.at_any(&["FOR TABLE", "FOR ALL TABLES", "FOR TABLES"]) {
+    if kind == "PUBLICATION" && at.at_any(&["FOR TABLE", "FOR ALL TABLES", "FOR TABLES"]) {
         out.does(Subject::Nothing, Operation::Publish, at.dialect);
     }
 }
@@ -74,7 +61,6 @@ fn hides(at: &Cursor<'_>, kind: &str, out: &mut Reading) {
 /// Making these touches nothing that is there.
 const HARMLESS: &[&str] = &[
     "VIEW",
-    "MATERIALIZED VIEW",
     "SEQUENCE",
     "TYPE",
     "DOMAIN",
@@ -88,7 +74,6 @@ const HARMLESS: &[&str] = &[
     "COLLATION",
     "STATISTICS",
     "PUBLICATION",
-    "POLICY",
     "SERVER",
     "TEXT SEARCH",
     "AGGREGATE",
@@ -127,39 +112,14 @@ fn table(mut at: Cursor<'_>, replaces: bool, temporary: bool, out: &mut Reading)
     if replaces && !temporary {
         out.does(about(&on), Operation::ReplaceTable { shown: name.to_string() }, at.dialect);
     }
-    if at.eat("PARTITION OF") && is_postgres(&at) {
-        out.does(about(&at.name()), Operation::CreatePartition, at.dialect);
-    }
     let definitions = at.clone().parentheses().map(|tokens| Cursor::new(tokens, at.dialect));
-    for parent in
-        definitions.iter().flat_map(referred).filter(|parent| *parent != name && !temporary && is_postgres(&at))
-    {
-        out.does(Subject::Table(parent), Operation::ReferTo, at.dialect);
-    }
     let columns = definitions.map(|d| columns(&d, out)).unwrap_or_default();
-    let clauses = at.clauses(&["USING", "WITH", "ON COMMIT", "TABLESPACE", "AS"]);
-    if clauses.get("AS").is_some_and(|query| query.at("EXECUTE")) {
-        out.unclear("what the prepared statement does is not seen here");
-    }
     out.table = on;
-    let on_commit = temporary && clauses.get("ON COMMIT").is_some_and(|action| action.at("DROP"));
-    let goes = on_commit.then(|| Effect::DropsOnCommit(name.clone()));
     // A temporary table of that name is this session's own, even if it was there already.
     out.effects.push(match perhaps && !temporary {
         true => Effect::MayCreate(name),
         false => Effect::Creates { table: name, temporary, columns },
     });
-    out.effects.extend(goes);
-}
-
-/// The tables that foreign keys refer to, which PostgreSQL locks.
-pub(super) fn referred(definitions: &Cursor<'_>) -> Vec<Name> {
-    let (mut rest, mut out) = (definitions.clone(), Vec::new());
-    while let Some(mut at) = rest.after("REFERENCES") {
-        rest = at.clone();
-        out.extend(at.name().filter(|name| !out.contains(name)));
-    }
-    out
 }
 
 /// The names of the columns, in lower case.
@@ -208,6 +168,7 @@ fn index(mut at: Cursor<'_>, kind: &str, out: &mut Reading) {
     let operation = Operation::CreateIndex {
         unique: kind.starts_with("UNIQUE"),
         concurrently: out.concurrently,
+        only: false,
         blocks: match at.dialect {
             Dialect::PostgreSql => !out.concurrently,
             Dialect::Sqlite => true,
@@ -224,15 +185,6 @@ fn index(mut at: Cursor<'_>, kind: &str, out: &mut Reading) {
     if !perhaps {
         out.effects.extend(name.map(|name| Effect::CreatesObject("RELATION", name)));
     }
-}
-
-/// PostgreSQL's rules: what clients write to the table becomes something else.
-fn rule(mut at: Cursor<'_>, out: &mut Reading) {
-    let name = at.name();
-    let table = at.clauses(&["TO"]).get("TO").and_then(|mut t| t.name());
-    out.does(about(&table), Operation::CreateRule, at.dialect);
-    out.table = table;
-    out.effects.extend(name.map(|name| Effect::CreatesObject("RULE", name)));
 }
 
 fn trigger(mut at: Cursor<'_>, out: &mut Reading) {

@@ -1,13 +1,13 @@
 //! Statements that read or write rows; no I/O.
 
-use super::{
-    Effect, Kind, Lock, Reading, Subject, about,
-    condition::{filter, is_always_false, is_always_true},
-    execute,
-    insert::insert,
-    scan, verb,
+use super::{Effect, Kind, Lock, Reading, Subject, about, condition::filter, execute, insert::insert, scan, verb};
+use crate::lint::{
+    Dialect,
+    cursor::{Cursor, Name},
+    operation::Operation,
+    parts::Filter,
+    tokens::Kind as TokenKind,
 };
-use crate::lint::{cursor::Cursor, operation::Operation, parts::Filter, tokens::Kind as TokenKind};
 
 /// Parentheses and EXPLAIN within one another end here.
 pub(super) const DEPTH: usize = 8;
@@ -21,7 +21,6 @@ pub(super) fn read(mut at: Cursor<'_>, depth: usize) -> Reading {
         "INSERT" | "REPLACE" => insert(at, word == "REPLACE", &mut out),
         "UPDATE" => update(at, &mut out),
         "DELETE" => delete(at, &mut out),
-        "MERGE" => merge(at, &mut out),
         "TRUNCATE" => truncate(at, &mut out),
         "COPY" | "LOAD" => load(&at, word == "LOAD", &mut out),
         "EXPLAIN" | "DESCRIBE" | "DESC" | "ANALYZE" => explain(whole, depth, &mut out),
@@ -56,34 +55,6 @@ pub(super) fn nested(at: &Cursor<'_>, depth: usize, out: &mut Reading) {
 /// How a statement begins that changes rows.
 const WRITES: &[&str] = &["INSERT", "UPDATE", "DELETE", "MERGE", "REPLACE"];
 
-/// PostgreSQL runs what stands in a WITH, wherever in a statement that is: in CREATE TABLE … AS too.
-pub(super) fn in_with(statement: &Cursor<'_>, out: &mut Reading) {
-    let word = |at: usize, word: &str| statement.tokens.get(at).is_some_and(|t| t.is(word));
-    let head = Cursor::new(&statement.tokens[..statement.tokens.len().min(5)], statement.dialect);
-    let only_defined = statement.at("CREATE") && (!head.mentions("TABLE") || head.mentions("FUNCTION"));
-    let only_explained = statement.at("EXPLAIN") && !explained(&mut statement.clone());
-    if !super::is_postgres(statement) || only_defined || only_explained {
-        return;
-    }
-    for place in 2..statement.tokens.len() {
-        let opens = word(place - 1, "(") && (word(place - 2, "AS") || word(place - 2, "MATERIALIZED"));
-        // It may have a WITH of its own before it.
-        if opens && (word(place, "WITH") || WRITES.iter().any(|verb| word(place, verb))) {
-            out.holds(verb(until_closed(&Cursor::new(&statement.tokens[place..], statement.dialect)), DEPTH - 1));
-        }
-    }
-}
-
-/// Up to the parenthesis that closes what is open here.
-fn until_closed<'a>(at: &Cursor<'a>) -> Cursor<'a> {
-    let mut depth = 0i64;
-    let end = at.tokens.iter().position(|t| {
-        depth += i64::from(t.is("(")) - i64::from(t.is(")"));
-        depth < 0
-    });
-    Cursor::new(&at.tokens[..end.unwrap_or(at.tokens.len())], at.dialect)
-}
-
 fn explain(mut at: Cursor<'_>, depth: usize, out: &mut Reading) {
     if explained(&mut at) && depth < DEPTH {
         *out = verb(at, depth + 1);
@@ -93,7 +64,7 @@ fn explain(mut at: Cursor<'_>, depth: usize, out: &mut Reading) {
 const NO: &[&str] = &["FALSE", "OFF", "0"];
 
 /// Goes past EXPLAIN and its options; whether the statement that follows is run, too.
-fn explained(at: &mut Cursor<'_>) -> bool {
+pub(super) fn explained(at: &mut Cursor<'_>) -> bool {
     if !at.at("ANALYZE") {
         at.skip();
     }
@@ -112,7 +83,7 @@ fn explained(at: &mut Cursor<'_>) -> bool {
 
 fn select(at: &Cursor<'_>, out: &mut Reading) {
     if at.dialect.is_mysql() {
-        let into = at.after("INTO");
+        let into = at.clauses(&["INTO"]).get("INTO");
         if into.as_ref().is_some_and(|into| into.at_any(&["OUTFILE", "DUMPFILE"])) {
             out.unclear("it writes a file on the server");
         }
@@ -125,16 +96,11 @@ fn select(at: &Cursor<'_>, out: &mut Reading) {
         }
     } else if let Some(schema) = search_path(at.clone()) {
         out.effects.push(Effect::Schema(schema));
-    } else if let Some(mut into) = at.after("INTO") {
-        let temporary = into.eat_any(&["TEMP", "TEMPORARY"]).is_some();
-        let _ = into.eat_any(&["UNLOGGED", "TABLE"]);
-        out.kind = Kind::Ddl;
-        out.effects.extend(into.name().map(|table| Effect::Creates { table, temporary, columns: Vec::new() }));
     }
 }
 
 /// How pg_dump sets the search path: `pg_catalog.set_config('search_path', '', false)`.
-fn search_path(mut at: Cursor<'_>) -> Option<String> {
+pub(super) fn search_path(mut at: Cursor<'_>) -> Option<String> {
     let called = super::is_postgres(&at) && at.name().is_some_and(|name| name.name == "set_config");
     let arguments = at.parentheses().filter(|_| called && at.is_done())?;
     let text = |at: usize| arguments.get(at).filter(|t| t.kind == TokenKind::Text).map(|t| t.text.trim_matches('\''));
@@ -150,7 +116,7 @@ fn update(mut at: Cursor<'_>, out: &mut Reading) {
     let clauses = at.clauses(&["SET", "FROM", "WHERE", "ORDER BY", "LIMIT", "RETURNING"]);
     let mut tables = clauses.head();
     // MySQL can change several tables at once; which ones is said in SET only.
-    let several = at.dialect.is_mysql() && (tables.mentions("JOIN") || tables.list().len() > 1);
+    let several = at.dialect.is_mysql() && (tables.clauses(&["JOIN"]).has("JOIN") || tables.list().len() > 1);
     let table = tables.name();
     let operation = Operation::Update { filter: filter(&clauses) };
     out.does(if several { Subject::Nothing } else { about(&table) }, operation, at.dialect);
@@ -164,9 +130,19 @@ fn delete(mut at: Cursor<'_>, out: &mut Reading) {
     while at.eat_any(&["LOW_PRIORITY", "QUICK", "IGNORE"]).is_some() {}
     // MariaDB's: of a table with SYSTEM VERSIONING.
     let history = at.dialect.is_mysql() && at.eat("HISTORY");
-    let clauses = at.clauses(&["FROM", "BEFORE SYSTEM_TIME", "USING", "WHERE", "ORDER BY", "LIMIT", "RETURNING"]);
+    let clauses = at.clauses(&[
+        "FROM",
+        "FOR PORTION OF",
+        "BEFORE SYSTEM_TIME",
+        "USING",
+        "WHERE",
+        "ORDER BY",
+        "LIMIT",
+        "RETURNING",
+    ]);
     let filter = match filter(&clauses) {
         Filter::All if history && clauses.has("BEFORE SYSTEM_TIME") => Filter::Some,
+        Filter::All if clauses.has("FOR PORTION OF") => Filter::Some,
         filter => filter,
     };
     if !clauses.has("FROM") {
@@ -186,28 +162,6 @@ fn delete(mut at: Cursor<'_>, out: &mut Reading) {
     }
 }
 
-fn merge(mut at: Cursor<'_>, out: &mut Reading) {
-    let _ = at.eat("INTO");
-    let _ = at.eat("ONLY");
-    let clauses = at.clauses(&["USING", "ON", "WHEN"]);
-    let (on, branches) = (clauses.get("ON"), clauses.get("WHEN"));
-    // What follows each THEN, and what is before it.
-    let (mut all, mut deletes, mut rest) = (false, false, branches);
-    while let Some(branch) = rest {
-        let then = branch.after("THEN");
-        if then.as_ref().is_some_and(|then| then.at("DELETE")) {
-            let unmatched = branch.at("NOT MATCHED BY SOURCE THEN") && on.as_ref().is_some_and(is_always_false);
-            let matched = branch.at("MATCHED THEN") && on.as_ref().is_some_and(|on| is_always_true(on, 0));
-            deletes = true;
-            all |= unmatched || matched;
-        }
-        rest = then.and_then(|then| then.after("WHEN"));
-    }
-    let table = at.name();
-    out.does(about(&table), Operation::Merge { all, deletes }, at.dialect);
-    out.table = table;
-}
-
 fn truncate(mut at: Cursor<'_>, out: &mut Reading) {
     out.kind = Kind::Ddl;
     let _ = at.eat("TABLE");
@@ -224,14 +178,19 @@ fn truncate(mut at: Cursor<'_>, out: &mut Reading) {
         out.does(Subject::Nothing, operation, at.dialect);
     }
     for name in names {
-        let operation = Operation::Truncate { shown: name.to_string(), cascades };
-        // What refers to it may be somebody's, even where the plan made it.
-        out.does(if cascades { Subject::Nothing } else { Subject::Table(name.clone()) }, operation, at.dialect);
-        if cascades {
-            out.locks(Some(&name), Lock::AccessExclusive);
-        }
-        out.table = out.table.take().or(Some(name));
+        truncates(name, cascades, at.dialect, out);
     }
+}
+
+/// One of the tables that are truncated.
+pub(super) fn truncates(name: Name, cascades: bool, dialect: Dialect, out: &mut Reading) {
+    let operation = Operation::Truncate { shown: name.to_string(), cascades };
+    // What refers to it may be somebody's, even where the plan made it.
+    out.does(if cascades { Subject::Nothing } else { Subject::Table(name.clone()) }, operation, dialect);
+    if cascades {
+        out.locks(Some(&name), Lock::AccessExclusive);
+    }
+    out.table = out.table.take().or(Some(name));
 }
 
 /// COPY t (a, b) FROM STDIN, COPY (SELECT …) TO STDOUT, and MySQL's LOAD DATA.

@@ -56,7 +56,7 @@ fn block_message(severity: Severity) -> &'static str {
 
 /// How little is seen of a block.
 fn block(at: &Cursor<'_>) -> Severity {
-    let strange = at.after("LANGUAGE").and_then(|mut l| l.part()).is_some_and(|l| !is_known(&l));
+    let strange = language(at).is_some_and(|language| !is_known(&language));
     if strange {
         return Severity::High;
     }
@@ -82,6 +82,11 @@ fn bodies<'a>(at: &Cursor<'a>) -> impl Iterator<Item = &'a Token<'a>> {
     at.tokens.iter().filter(move |t| postgres && t.kind == TokenKind::Text)
 }
 
+/// The language that a routine or block says it is in: before its body, where that is no string.
+fn language(at: &Cursor<'_>) -> Option<String> {
+    at.before(&["BEGIN"]).clauses(&["LANGUAGE"]).get("LANGUAGE").and_then(|mut language| language.part())
+}
+
 fn is_known(language: &str) -> bool {
     ["sql", "plpgsql"].iter().any(|known| language.eq_ignore_ascii_case(known))
 }
@@ -92,8 +97,8 @@ fn dynamic(at: &Cursor<'_>) -> Dynamic {
         let mut rest = Cursor::new(&at.tokens[place + 1..], at.dialect);
         let granted = rest.at_any(&["ON", "PROCEDURE", "FUNCTION"]);
         if token.is("PREPARE") {
-            let Some(from) = rest.after("FROM") else { return Dynamic::No };
-            return origin(&from, at);
+            let named = rest.part().is_some() && rest.eat("FROM");
+            return if named { origin(&rest, at) } else { Dynamic::No };
         }
         if !token.is("EXECUTE") || granted || (at.dialect.is_mysql() && !rest.at("IMMEDIATE")) {
             return Dynamic::No;
@@ -173,8 +178,7 @@ pub(super) fn routine(at: &Cursor<'_>, replaces: bool, out: &mut Reading) {
     if !replaces && !perhaps {
         out.effects.extend(super::create::routine_name(at, name.as_ref()).map(|n| Effect::CreatesObject("ROUTINE", n)));
     }
-    let language = at.after("LANGUAGE").and_then(|mut l| l.part());
-    let severity = if language.is_some_and(|l| !is_known(&l)) { Severity::High } else { block(&named) };
+    let severity = if language(at).is_some_and(|l| !is_known(&l)) { Severity::High } else { block(&named) };
     let mut body = Reading::of(Kind::Unknown);
     scan::into(&mut body, &named, 0);
     let (mut hazards, alterations) = (body.hazards, body.alterations);

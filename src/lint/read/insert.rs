@@ -2,11 +2,13 @@
 
 use super::{
     Copied, Effect, Reading, about,
+    condition::{cut, filter},
     data::{DEPTH, nested},
 };
 use crate::lint::{
     cursor::{Clauses, Cursor},
     operation::Operation,
+    parts::Filter,
     tokens::{Kind as TokenKind, Token},
 };
 
@@ -51,7 +53,9 @@ pub(super) fn insert(mut at: Cursor<'_>, replace: bool, out: &mut Reading) {
     } else if clauses.has("ON DUPLICATE KEY UPDATE") || updates {
         out.does(on, Operation::Upsert { listed }, at.dialect);
     } else if found {
-        out.does(on, Operation::InsertFound, at.dialect);
+        let clauses = query.clauses(&["FROM", "WHERE", "GROUP BY", "UNION", "LIMIT"]);
+        let filter = if clauses.has("UNION") { Filter::Some } else { filter(&clauses) };
+        out.does(on, Operation::InsertFound { filter }, at.dialect);
     }
     if let (Some(into), Some(from)) = (table, source) {
         let filtered = loses || clauses.has("ON CONFLICT") || leaves_out(&query);
@@ -85,7 +89,7 @@ fn source_of<'a>(at: &Cursor<'a>) -> (Cursor<'a>, Clauses<'a>) {
 }
 
 /// What one item of a SELECT takes: `a`, `t.a AS b`, `CAST(a AS text)`, `coalesce(a, 0)`, or something else.
-fn copied(mut item: Cursor<'_>) -> Copied {
+pub(super) fn copied(mut item: Cursor<'_>) -> Copied {
     if item.tokens.last().is_some_and(|t| t.is("*")) {
         return Copied::All;
     }
@@ -126,32 +130,27 @@ fn finds_rows(query: &Cursor<'_>, depth: usize) -> bool {
     if depth >= DEPTH {
         return true;
     }
-    let (mut rest, mut seen) = (query.clone(), 0);
-    while let Some(mut from) = rest.after("FROM") {
-        // Each is read to its end: many would take too long.
-        seen += 1;
-        if seen > SOURCES {
-            return true;
-        }
-        rest = from.clone();
-        let sources = from.before(&["WHERE"]);
-        let finds = match from.parentheses() {
-            Some(inside) => {
-                let inside = Cursor::new(inside, query.dialect);
-                inside.at_any(&["TABLE", "WITH"]) || !inside.at_any(QUERY) || finds_rows(&inside, depth + 1)
-            }
-            None if from.at("DUAL") && query.dialect.is_mysql() => false,
-            None => !counts_few(&mut from),
-        };
-        if finds || sources.after("JOIN").is_some() || sources.list().len() > 1 {
-            return true;
-        }
+    let parts = cut(query, JOINED);
+    parts.len() > SOURCES || parts.into_iter().any(|part| part_finds(&Cursor::new(part, query.dialect), depth))
+}
+
+fn part_finds(part: &Cursor<'_>, depth: usize) -> bool {
+    let Some(mut from) = part.clauses(&["FROM", "WHERE"]).get("FROM") else { return false };
+    if from.list().len() > 1 || from.clauses(&["JOIN"]).has("JOIN") {
+        return true;
     }
-    false
+    match from.parentheses() {
+        Some(inside) => {
+            let inside = Cursor::new(inside, part.dialect);
+            inside.at_any(&["TABLE", "WITH"]) || !inside.at_any(QUERY) || finds_rows(&inside, depth + 1)
+        }
+        None if from.at("DUAL") && part.dialect.is_mysql() => false,
+        None => !counts_few(&mut from),
+    }
 }
 
 /// It reads generate_series(1, 10), or the like, and no table.
-fn counts_few(from: &mut Cursor<'_>) -> bool {
+pub(super) fn counts_few(from: &mut Cursor<'_>) -> bool {
     const FEW: u32 = 10_000;
     if !from.eat("generate_series") {
         return false;
@@ -163,7 +162,14 @@ fn counts_few(from: &mut Cursor<'_>) -> bool {
 
 /// The query may give fewer rows than its tables have, or a key that is there already stops some of them.
 fn leaves_out(query: &Cursor<'_>) -> bool {
-    const WORDS: &[&str] = &["WHERE", "LIMIT", "JOIN", "DISTINCT", "GROUP", "HAVING", "EXCEPT", "INTERSECT"];
-    let joined = query.after("UNION").is_some_and(|rest| !rest.at("ALL"));
-    joined || WORDS.iter().any(|word| query.mentions(word))
+    let first = query.clauses(&["UNION ALL"]).head();
+    let clauses = first.clauses(&["FROM", "WHERE", "GROUP BY", "HAVING", "LIMIT"]);
+    let joined =
+        cut(&first, JOINED).len() > 1 || clauses.get("FROM").is_some_and(|from| from.clauses(&["JOIN"]).has("JOIN"));
+    joined
+        || clauses.head().at("SELECT DISTINCT")
+        || ["WHERE", "GROUP BY", "HAVING", "LIMIT"].iter().any(|it| clauses.has(it))
 }
+
+/// What joins queries to one.
+const JOINED: &[&str] = &["UNION", "EXCEPT", "INTERSECT"];

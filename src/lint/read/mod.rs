@@ -39,7 +39,6 @@ fn object(kind: &str, name: Option<Name>) -> Subject {
 pub(super) fn read(statement: Cursor<'_>, broken: bool) -> Reading {
     let mut reading = verb(statement.clone(), 0);
     reading.concurrently |= runs_alone(&statement);
-    data::in_with(&statement, &mut reading);
     if broken {
         reading.unclear("a quote or a comment begins in it that never ends");
     }
@@ -57,7 +56,18 @@ fn read_one(statement: Cursor<'_>) -> Reading {
 }
 
 /// Reads the statement that begins here; `depth` counts texts within texts.
-fn verb(mut at: Cursor<'_>, depth: usize) -> Reading {
+fn verb(at: Cursor<'_>, depth: usize) -> Reading {
+    if !is_postgres(&at) || !at.at_any(postgres::LOWERED) {
+        return by_words(at, depth);
+    }
+    let Some((reading, opinion)) = postgres::read(&at) else { return by_words(at, depth) };
+    let mut reading = reading.unwrap_or_else(|| by_words(at, depth));
+    reading.parsed = Some(opinion);
+    reading
+}
+
+/// Reads it from its tokens.
+fn by_words(mut at: Cursor<'_>, depth: usize) -> Reading {
     let Some(first) = at.tokens.first() else { return Reading::of(Kind::Session) };
     if first.is_client_command() {
         return execute::client_command(&at);
@@ -76,12 +86,15 @@ fn verb(mut at: Cursor<'_>, depth: usize) -> Reading {
         "SELECT" | "VALUES" | "TABLE" | "WITH" | "(" | "INSERT" | "REPLACE" | "UPDATE" | "DELETE" | "MERGE"
         | "COPY" | "EXPLAIN" | "DESCRIBE" | "DESC" | "SHOW" | "TRUNCATE" | "LOAD" => data::read(whole, depth),
         // MariaDB's ANALYZE runs the statement that follows.
-        "ANALYZE" if whole.dialect.is_mysql() && !at.mentions("TABLE") => data::read(whole, depth),
+        "ANALYZE" if whole.dialect.is_mysql() && !at.at_any(TABLES_ANALYZED) => data::read(whole, depth),
         "BEGIN" | "START" | "COMMIT" | "END" | "ROLLBACK" | "ABORT" | "SAVEPOINT" | "RELEASE" | "SET" | "RESET"
         | "USE" | "PRAGMA" => settings::read(whole),
         _ => maintain::read(whole),
     }
 }
+
+/// How MySQL's ANALYZE of a table goes on.
+const TABLES_ANALYZED: &[&str] = &["TABLE", "LOCAL TABLE", "NO_WRITE_TO_BINLOG TABLE"];
 
 /// PostgreSQL refuses it in a transaction.
 fn runs_alone(statement: &Cursor<'_>) -> bool {
@@ -96,8 +109,11 @@ fn runs_alone(statement: &Cursor<'_>) -> bool {
     ];
     let mut at = statement.clone();
     // It makes a slot on the other server, unless it is told not to.
-    if at.at("CREATE SUBSCRIPTION") && ["create_slot", "connect"].iter().any(|option| at.mentions(option)) {
-        return false;
+    if at.at("CREATE SUBSCRIPTION") {
+        let with = at.clauses(&["CONNECTION", "PUBLICATION", "WITH"]).get("WITH");
+        let options = with.and_then(|mut with| with.parentheses()).unwrap_or_default();
+        let told = |option: Cursor<'_>| option.at_any(&["create_slot", "connect"]);
+        return is_postgres(&at) && !Cursor::new(options, at.dialect).list().into_iter().any(told);
     }
     if !is_postgres(&at) || !at.eat("REINDEX") {
         return is_postgres(&at) && at.at_any(WORDS);

@@ -6,6 +6,7 @@ use crate::lint::{
     cursor::{Cursor, Name},
     functions::is_harmless,
     operation::Operation,
+    tokens::Token,
 };
 
 /// Settings that change nothing about what later statements mean.
@@ -41,14 +42,16 @@ pub(super) fn read(mut at: Cursor<'_>) -> Reading {
         }
         reading.effects.push(Effect::Begin);
     } else if at.at_any(&["COMMIT", "END", "ROLLBACK", "ABORT"]) {
-        if at.mentions("TO") || at.mentions("PREPARED") {
-            if let Some(mut to) = at.after("TO") {
-                let _ = to.eat("SAVEPOINT");
-                reading.effects.extend(to.part().map(Effect::RollbackTo));
-            }
-            if at.mentions("PREPARED") {
-                reading.unclear("a prepared transaction holds what this file does not show");
-            }
+        let mut rest = at.clone();
+        rest.skip();
+        let _ = rest.eat_any(&["WORK", "TRANSACTION"]);
+        if rest.eat("TO") {
+            let _ = rest.eat("SAVEPOINT");
+            reading.effects.extend(rest.part().map(Effect::RollbackTo));
+            return reading;
+        }
+        if rest.at("PREPARED") {
+            reading.unclear("a prepared transaction holds what this file does not show");
             return reading;
         }
         reading.effects.push(if at.at_any(&["ROLLBACK", "ABORT"]) { Effect::Rollback } else { Effect::Commit });
@@ -95,7 +98,7 @@ fn set(mut at: Cursor<'_>, reading: &mut Reading) {
     let globally = at.at("GLOBAL") || at.at("PERSIST") || at.at("@@GLOBAL");
     // PostgreSQL's other way to say timezone.
     let zone = at.at("TIME ZONE");
-    let standard = name == "standard_conforming_strings" && at.mentions("ON");
+    let standard = name == "standard_conforming_strings" && at.tokens.last().is_some_and(is_on);
     if token.text.starts_with('@') && !token.text.starts_with("@@") {
         // A variable may hold SQL for PREPARE.
         super::execute::gives_text(token.text, &at, reading);
@@ -127,14 +130,18 @@ fn waits_for_ever(name: &str, dialect: Dialect, reading: &mut Reading) {
     reading.does(Subject::Nothing, Operation::LiftLockLimit { setting: name.to_owned() }, dialect);
 }
 
+/// A value that switches a setting on, with quotes or without.
+fn is_on(value: &Token<'_>) -> bool {
+    let value = value.text.trim_matches(['\'', '"']);
+    ["on", "1", "true", "yes"].iter().any(|on| value.eq_ignore_ascii_case(on))
+}
+
 fn pragma(mut at: Cursor<'_>, reading: &mut Reading) {
     let shown = at.shown();
     let Some(name) = at.name() else { return };
     if name.name == "foreign_keys" && !at.is_done() {
-        let on = ["ON", "1", "TRUE", "YES"]
-            .iter()
-            .any(|word| at.mentions(word) || at.tokens.iter().any(|t| t.text == *word));
-        reading.effects.push(Effect::ForeignKeys(on));
+        let value = at.tokens.iter().find(|t| !t.is("=") && !t.is("("));
+        reading.effects.push(Effect::ForeignKeys(value.is_some_and(is_on)));
     } else if !holds(PRAGMAS, &name.name) {
         reading.unclear(format!("PRAGMA {shown} is not known to be harmless"));
     }

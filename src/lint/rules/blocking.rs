@@ -47,8 +47,12 @@ pub(super) fn judge(operation: &Operation, at: &mut Context<'_>) {
             }
         }
         Operation::DetachPartition { waits: true } => at.add(Code::B07, "detaching a partition locks the whole table"),
-        Operation::CreateIndex { blocks: true, .. } => {
-            at.add(Code::B01, "writes to the table wait until the index is built");
+        Operation::CreateIndex { blocks: true, only, .. } => {
+            let message = "writes to the table wait until the index is built";
+            match only {
+                true => at.add_with(Code::B01, Severity::Medium, format!("{message}, unless the table is partitioned")),
+                false => at.add(Code::B01, message),
+            }
         }
         Operation::DropNamedIndex { name, concurrently } => drops_index(name.as_ref(), *concurrently, at),
         Operation::Drop(dropped) if dropped.of_table && at.dialect == Dialect::PostgreSql => {
@@ -91,8 +95,8 @@ fn rows(operation: &Operation, at: &mut Context<'_>) {
             (few(*listed), "rows with the same key are deleted and written anew".to_owned())
         }
         Operation::Upsert { listed } => (few(*listed), "rows that are there already are changed".to_owned()),
-        Operation::InsertFound => {
-            (few(false), "as many rows as the query finds are written in one transaction".to_owned())
+        Operation::InsertFound { filter } => {
+            (few(*filter == Filter::Few), "as many rows as the query finds are written in one transaction".to_owned())
         }
         _ => return,
     };
@@ -197,11 +201,13 @@ fn alters(name: &str, ty: &Type, using: Using, at: &mut Context<'_>) {
 fn redefines(old: &str, column: &Column, at: &mut Context<'_>) {
     let name = &column.name;
     let message = format!("a new type for {name} copies the table while writes wait");
-    match at.change(old, &column.ty).rewrites {
+    // A new type needs a copy: in place MySQL refuses it.
+    let rewrites = if at.online.in_place { Answer::No } else { at.change(old, &column.ty).rewrites };
+    match rewrites {
         Answer::Yes if at.old_type(old).is_none() => at.add(Code::B06, format!("{message}, unless it is the old one")),
         Answer::Yes => at.add(Code::B06, message),
         Answer::Perhaps => at.add(Code::B06, format!("{message}, unless it is a shorter varchar now")),
-        Answer::No if column.loses_letters => at.add(Code::B06, message),
+        Answer::No if column.loses_letters && !at.online.in_place => at.add(Code::B06, message),
         Answer::No => {}
     }
     if column.not_null {

@@ -191,6 +191,9 @@ fn redefines(old: &str, column: &Column, at: &mut Context<'_>) {
         let unless = if nullable.is_none() { "is NOT NULL: if that is new, rows" } else { "becomes NOT NULL: rows" };
         at.add(Code::C04, format!("{name} {unless} without it are refused"));
     }
+    if column.checked {
+        at.add(Code::F01, format!("the CHECK of {name} is tried on every row"));
+    }
     if !column.not_null && (matches!(column.ty.kind, Kind::Enum | Kind::Set) || nullable == Some(false)) {
         at.add(Code::C05, format!("clients may now read values of {name} that they do not know"));
     }

@@ -1,15 +1,17 @@
 //! PostgreSQL's ALTER TABLE, lowered from its parser's tree; no I/O.
 
-use super::{Kind, Lock, Reading, column::keeps_values, create::referred};
+use super::{name_of, part_of, referred, shown, type_of, with_cursor};
 use crate::lint::{
     Dialect,
-    cursor::{Cursor, Name},
+    cursor::Cursor,
     functions::is_same_for_every_row,
-    locks,
+    locks::{self, Lock},
     operation::{Alteration, Operation},
     parsers,
     parts::{Column, Constraint, ConstraintKind, Default, Filled, Using},
-    tokens::lex,
+    read::column::{self, keeps_values},
+    reading::{Kind, Reading},
+    subject::Subject,
     types::Type,
 };
 use squawk_syntax::{
@@ -18,18 +20,17 @@ use squawk_syntax::{
 };
 
 /// Reads a whole ALTER TABLE.
-pub(super) fn alter_table(statement: &Cursor<'_>) -> Reading {
+pub(in crate::lint::read) fn alter_table(statement: &Cursor<'_>) -> Reading {
     let mut out = Reading::of(Kind::Ddl);
-    let text = statement.text();
-    let tree = parsers::tree(&text, statement.tokens);
-    let alter = tree.as_ref().and_then(|(tree, _)| tree.descendants().find_map(ast::AlterTable::cast));
+    let parsed = parsers::tree(&statement.text(), statement.tokens);
+    let alter = parsed.as_ref().and_then(|(tree, _)| tree.children().find_map(ast::AlterTable::cast));
     let Some(alter) = alter else {
         out.unclear(format!("an ALTER TABLE that can't be read: {}", statement.shown()));
         return out;
     };
     if alter.all_in_tablespace().is_some() {
         let what = "every table of the tablespace is moved, and locked meanwhile".to_owned();
-        out.does(super::Subject::Nothing, Operation::Rewrite { what }, Dialect::PostgreSql);
+        out.does(Subject::Nothing, Operation::Rewrite { what }, Dialect::PostgreSql);
         return out;
     }
     let table = alter.table_relation_name().and_then(|name| name.table_name_ref()).and_then(|name| name_of(&name));
@@ -41,11 +42,7 @@ pub(super) fn alter_table(statement: &Cursor<'_>) -> Reading {
         out.unclear(format!("an ALTER TABLE that can't be read: {}", statement.shown()));
     }
     out.locks(table.as_ref(), locks::of_alteration(&alteration, Dialect::PostgreSql).unwrap_or(Lock::AccessExclusive));
-    for each in alter.actions() {
-        with_cursor(&each, |at| {
-            out.locks.extend(referred(&at).into_iter().map(|table| (table, Lock::ShareRowExclusive)))
-        });
-    }
+    out.locks.extend(referred(alter.syntax()).into_iter().map(|table| (table, Lock::ShareRowExclusive)));
     for operation in &alteration.operations {
         if let Operation::AttachPartition { part } = operation {
             out.locks(part.as_ref(), Lock::AccessExclusive);
@@ -55,31 +52,8 @@ pub(super) fn alter_table(statement: &Cursor<'_>) -> Reading {
     out.alterations.push(alteration);
     out.table = table;
     // The server reads it so, too: nobody has to parse it again.
-    out.parsed = tree.map(|(_, error)| error);
+    out.parsed = parsed.map(|(_, opinion)| opinion);
     out
-}
-
-/// The name in a part of the tree, as the server compares it.
-fn name_of(node: &impl AstNode) -> Option<Name> {
-    with_cursor(node, |mut at| at.name())
-}
-
-fn part_of(node: &impl AstNode) -> Option<String> {
-    name_of(node).map(|name| name.name)
-}
-
-fn with_cursor<T>(node: &impl AstNode, read: impl FnOnce(Cursor<'_>) -> T) -> T {
-    let text = node.syntax().text().to_string();
-    let lexed = lex(&text, Dialect::PostgreSql);
-    read(Cursor::new(&lexed.tokens, Dialect::PostgreSql))
-}
-
-fn shown(node: &impl AstNode) -> String {
-    with_cursor(node, |at| at.shown())
-}
-
-fn type_of(ty: Option<ast::Type>) -> Type {
-    ty.map_or_else(|| Type::parse("", Dialect::PostgreSql), |ty| with_cursor(&ty, |mut at| Type::read(&mut at)))
 }
 
 fn action(action: &AlterTableAction, to: &mut Vec<Operation>, out: &mut Reading) {
@@ -221,6 +195,7 @@ fn alter_column(alter: &ast::AlterColumn, to: &mut Vec<Operation>, out: &mut Rea
             let using = set.using_expr().and_then(|using| using.expr());
             let using = match using {
                 None => Using::Nothing,
+                Some(expression) if with_cursor(&expression, |at| says_nothing(&at, &name, &ty)) => Using::Nothing,
                 Some(expression) if with_cursor(&expression, |at| keeps_values(&at, &name, &ty)) => Using::Cast,
                 Some(_) => Using::Expression,
             };
@@ -253,21 +228,21 @@ fn alter_column(alter: &ast::AlterColumn, to: &mut Vec<Operation>, out: &mut Rea
     to.push(operation);
 }
 
+/// `USING note` and `USING note::text` for a text are what the server does without them.
+fn says_nothing(using: &Cursor<'_>, column: &str, ty: &Type) -> bool {
+    let mut at = using.clone();
+    let plain = at.part().is_some_and(|name| name == column);
+    let text = ty.shown().eq_ignore_ascii_case("text");
+    plain && (at.is_done() || (text && at.eat(": : text") && at.is_done()))
+}
+
 fn add_constraint(constraint: &ast::Constraint) -> Option<Operation> {
     use ast::Constraint as C;
     let name = |clause: Option<ast::ConstraintNameClause>| clause?.constraint_name().and_then(|name| part_of(&name));
     let validated = |mut options: ast::AstChildren<ConstraintOption>| {
         !options.any(|option| matches!(option, ConstraintOption::NotValid(_) | ConstraintOption::NotEnforced(_)))
     };
-    let plain = |kind| Constraint {
-        kind,
-        columns: Vec::new(),
-        validated: true,
-        enforced: true,
-        allows_null: false,
-        from_index: None,
-        not_null: None,
-    };
+    let plain = Constraint::of;
     let index = |using: Option<ast::UsingIndexName>| using?.index_ref().and_then(|index| name_of(&index));
     let (name, constraint) = match constraint {
         C::UniqueConstraint(unique) => {
@@ -284,7 +259,7 @@ fn add_constraint(constraint: &ast::Constraint) -> Option<Operation> {
         }
         C::ExcludeConstraint(exclude) => (name(exclude.constraint_name_clause()), plain(ConstraintKind::Exclude)),
         C::ForeignKeyConstraint(key) => {
-            let columns = with_cursor(key, |at| super::column::listed(&at));
+            let columns = with_cursor(key, |at| column::listed(&at));
             let validated = validated(key.constraint_options());
             let allows_null = !matches!(key.match_type(), Some(ast::MatchType::MatchFull(_)));
             let kind = plain(ConstraintKind::ForeignKey);
@@ -309,11 +284,11 @@ fn add_constraint(constraint: &ast::Constraint) -> Option<Operation> {
 }
 
 fn listed(list: &ast::ConstraintColumnRefList) -> Vec<String> {
-    with_cursor(list, |at| super::column::listed(&at))
+    with_cursor(list, |at| column::listed(&at))
 }
 
 /// `column IS NOT NULL`, perhaps in parentheses.
-pub(super) fn is_not_null(check: &Cursor<'_>) -> Option<String> {
+pub(in crate::lint::read) fn is_not_null(check: &Cursor<'_>) -> Option<String> {
     let mut at = check.clone();
     while let Some(inside) = at.clone().parentheses().filter(|inside| inside.len() + 2 == at.tokens.len()) {
         at = Cursor::new(inside, at.dialect);
