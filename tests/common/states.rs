@@ -1,9 +1,10 @@
-//! Every state of a DatabaseMigration that the scenarios come through, and one for each reason; for the tests of what Argo CD
+//! Every state of a DatabaseMigration that the scenarios come through, and one of it and of a set for each reason; for the tests of what Argo CD
 //! and Flux make of them. Writes one file.
 
 use super::scenarios::{ALL, Scenario};
 use alembic_operator::{
-    api::{DatabaseMigration, Problem, Reason, ReasonKind},
+    api::{DatabaseMigration, DatabaseMigrationSet, Problem, Reason, ReasonKind},
+    fleet,
     reconcile::rejected,
 };
 use k8s_openapi::jiff::Timestamp;
@@ -22,7 +23,7 @@ pub fn write(path: &Path, run: impl Fn(&Scenario) -> Result<Vec<Arc<Value>>, Str
             }
         }
     }
-    let by_reason = Reason::ALL.iter().flat_map(|reason| of(*reason));
+    let by_reason = Reason::ALL.iter().flat_map(|reason| of(*reason).into_iter().chain(of_set(*reason)));
     states.extend(by_reason.map(|state| (essence(&state), state)));
     let kinds: Map<String, Value> =
         Reason::ALL.iter().map(|reason| (reason.to_string(), json!(kind(*reason)))).collect();
@@ -39,7 +40,7 @@ pub fn write(path: &Path, run: impl Fn(&Scenario) -> Result<Vec<Arc<Value>>, Str
 /// What kind of state a reason is for a pipeline: who waits for a person is told apart.
 fn kind(reason: Reason) -> &'static str {
     match reason.kind() {
-        _ if reason == Reason::AwaitingApproval => "Waiting",
+        _ if matches!(reason, Reason::AwaitingApproval | Reason::AwaitingPromotion) => "Waiting",
         ReasonKind::Ready => "Ready",
         ReasonKind::Working => "Working",
         ReasonKind::Late => "Late",
@@ -67,11 +68,34 @@ fn of(reason: Reason) -> [Value; 4] {
     [json!(fresh), json!(since), json!(long_since), json!(changed)]
 }
 
+/// A new set with this reason, one that was at its target before, and the same once its spec has changed.
+fn of_set(reason: Reason) -> [Value; 3] {
+    let mut set = DatabaseMigrationSet::new("shop", Default::default());
+    set.metadata.generation = Some(1);
+    let said = |set: &DatabaseMigrationSet, reason: Reason| {
+        let status = fleet::told(set, &Problem::new(reason, reason.advice()), Timestamp::UNIX_EPOCH);
+        DatabaseMigrationSet { status: Some(status), ..set.clone() }
+    };
+    let fresh = said(&set, reason);
+    let mut was_ready = said(&set, Reason::AtTarget);
+    was_ready.metadata.generation = Some(2);
+    let since = said(&was_ready, reason);
+    let mut changed = since.clone();
+    changed.metadata.generation = Some(3);
+    [json!(fresh), json!(since), json!(changed)]
+}
+
 /// What tells two states apart for whoever waits for an object.
 fn essence(state: &Value) -> String {
     let condition = |c: &Value| json!([c["type"], c["status"], c["reason"], c["observedGeneration"]]);
     let conditions = state["status"]["conditions"].as_array().into_iter().flatten().map(condition).collect::<Vec<_>>();
     let metadata = &state["metadata"];
-    json!([metadata["generation"], metadata["deletionTimestamp"], state["status"]["observedGeneration"], conditions])
-        .to_string()
+    json!([
+        state["kind"],
+        metadata["generation"],
+        metadata["deletionTimestamp"],
+        state["status"]["observedGeneration"],
+        conditions
+    ])
+    .to_string()
 }

@@ -15,18 +15,26 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-const (
-	resource = "alembic-operator.dev/DatabaseMigration"
-	settings = root + "/docs/argocd/argocd-cm.yaml"
-)
+const settings = root + "/docs/argocd/argocd-cm.yaml"
+
+// The kinds, each with its actions.
+var kinds = []struct {
+	name    string
+	actions []string
+}{
+	{"DatabaseMigration", []string{"approve", "reject", "retry", "accept-drift"}},
+	{"DatabaseMigrationSet", []string{"approve", "promote", "pause", "resume", "retry"}},
+}
 
 // Argo's own layout, as in its repository: health.lua, health_test.yaml, actions/, testdata/.
-var folder = filepath.Join(root, "docs/argocd/resource_customizations", resource)
+func folder(kind string) string {
+	return filepath.Join(root, "docs/argocd/resource_customizations/alembic-operator.dev", kind)
+}
 
 // The settings that a user adds to argocd-cm hold the scripts word for word; UPDATE=1 writes them.
 func TestTheSettingsHoldTheScripts(t *testing.T) {
-	text := func(path string) string {
-		content, err := os.ReadFile(filepath.Join(folder, path))
+	text := func(kind, path string) string {
+		content, err := os.ReadFile(filepath.Join(folder(kind), path))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -38,13 +46,22 @@ func TestTheSettingsHoldTheScripts(t *testing.T) {
 	clean := func(block string) string { // blank lines have no blanks
 		return strings.ReplaceAll(strings.ReplaceAll(block, "\n    \n", "\n\n"), "\n      \n", "\n\n")
 	}
-	wanted := "# Teaches Argo CD the health and the actions of a DatabaseMigration; made from resource_customizations/.\n" +
-		"#   kubectl patch configmap argocd-cm -n argocd --patch-file argocd-cm.yaml\n" +
-		"data:\n  resource.customizations.health.alembic-operator.dev_DatabaseMigration: |\n" + clean(indented(text("health.lua"), "    ")) +
-		"\n  resource.customizations.actions.alembic-operator.dev_DatabaseMigration: |\n    discovery.lua: |\n" +
-		clean(indented(text("actions/discovery.lua"), "      ")) + "\n    definitions:\n"
-	for _, action := range []string{"approve", "reject", "retry", "accept-drift"} {
-		wanted += "      - name: " + action + "\n        action.lua: |\n" + indented(text("actions/"+action+"/action.lua"), "          ") + "\n"
+	wanted := "# Teaches Argo CD the health and the actions of DatabaseMigrations and sets; made from resource_customizations/.\n" +
+		"#   kubectl patch configmap argocd-cm -n argocd --patch-file argocd-cm.yaml\ndata:\n"
+	for number, kind := range kinds {
+		if number > 0 {
+			wanted += "\n"
+		}
+		wanted += "  resource.customizations.health.alembic-operator.dev_" + kind.name + ": |\n" + clean(indented(text(kind.name, "health.lua"), "    ")) +
+			"\n  resource.customizations.actions.alembic-operator.dev_" + kind.name + ": |\n    discovery.lua: |\n" +
+			clean(indented(text(kind.name, "actions/discovery.lua"), "      ")) + "\n    definitions:\n"
+		for _, action := range kind.actions {
+			script := text(kind.name, "actions/"+action+"/action.lua")
+			wanted += "      - name: " + action + "\n        action.lua: |\n" + indented(script, "          ") + "\n"
+		}
+		if text(kind.name, "health.lua") != text(kinds[0].name, "health.lua") {
+			t.Errorf("the health of a %s is judged otherwise than that of a %s", kind.name, kinds[0].name)
+		}
 	}
 	if os.Getenv("UPDATE") != "" {
 		if err := os.WriteFile(settings, []byte(wanted), 0o644); err != nil {
@@ -64,14 +81,18 @@ func argo(t *testing.T) lua.VM {
 		Data map[string]string `json:"data"`
 	}
 	readYAML(t, settings, &patch)
-	override := appv1.ResourceOverride{
-		HealthLua: patch.Data["resource.customizations.health.alembic-operator.dev_DatabaseMigration"],
-		Actions:   patch.Data["resource.customizations.actions.alembic-operator.dev_DatabaseMigration"],
+	overrides := map[string]appv1.ResourceOverride{}
+	for _, kind := range kinds {
+		override := appv1.ResourceOverride{
+			HealthLua: patch.Data["resource.customizations.health.alembic-operator.dev_"+kind.name],
+			Actions:   patch.Data["resource.customizations.actions.alembic-operator.dev_"+kind.name],
+		}
+		if override.HealthLua == "" || override.Actions == "" {
+			t.Fatalf("the settings of %s are empty", kind.name)
+		}
+		overrides["alembic-operator.dev/"+kind.name] = override
 	}
-	if override.HealthLua == "" || override.Actions == "" {
-		t.Fatal("the settings are empty")
-	}
-	return lua.VM{ResourceOverrides: map[string]appv1.ResourceOverride{resource: override}}
+	return lua.VM{ResourceOverrides: overrides}
 }
 
 func healthOf(t *testing.T, vm lua.VM, object *unstructured.Unstructured) *health.HealthStatus {
@@ -87,24 +108,30 @@ func healthOf(t *testing.T, vm lua.VM, object *unstructured.Unstructured) *healt
 	return result
 }
 
-func input(t *testing.T, path string) *unstructured.Unstructured {
+func input(t *testing.T, kind, path string) *unstructured.Unstructured {
 	t.Helper()
 	value := map[string]any{}
-	readYAML(t, filepath.Join(folder, path), &value)
+	readYAML(t, filepath.Join(folder(kind), path), &value)
 	return asObject(t, value)
 }
 
 func TestHealthByArgosOwnTestData(t *testing.T) {
+	for _, kind := range kinds {
+		t.Run(kind.name, func(t *testing.T) { healthByTestData(t, kind.name) })
+	}
+}
+
+func healthByTestData(t *testing.T, kind string) {
 	var data struct {
 		Tests []struct {
 			InputPath    string              `json:"inputPath"`
 			HealthStatus health.HealthStatus `json:"healthStatus"`
 		} `json:"tests"`
 	}
-	readYAML(t, filepath.Join(folder, "health_test.yaml"), &data)
+	readYAML(t, filepath.Join(folder(kind), "health_test.yaml"), &data)
 	vm := argo(t)
 	for _, test := range data.Tests {
-		if result := healthOf(t, vm, input(t, test.InputPath)); *result != test.HealthStatus {
+		if result := healthOf(t, vm, input(t, kind, test.InputPath)); *result != test.HealthStatus {
 			t.Errorf("%s: %+v, not %+v", test.InputPath, *result, test.HealthStatus)
 		}
 	}
@@ -141,6 +168,12 @@ func TestHealthOfEveryState(t *testing.T) {
 }
 
 func TestActionsByArgosOwnTestData(t *testing.T) {
+	for _, kind := range kinds {
+		t.Run(kind.name, func(t *testing.T) { actionsByTestData(t, kind.name) })
+	}
+}
+
+func actionsByTestData(t *testing.T, kind string) {
 	var data struct {
 		DiscoveryTests []struct {
 			InputPath string                 `json:"inputPath"`
@@ -151,10 +184,10 @@ func TestActionsByArgosOwnTestData(t *testing.T) {
 			Parameters                                                  map[string]string
 		} `json:"actionTests"`
 	}
-	readYAML(t, filepath.Join(folder, "actions/action_test.yaml"), &data)
+	readYAML(t, filepath.Join(folder(kind), "actions/action_test.yaml"), &data)
 	vm := argo(t)
 	for _, test := range data.DiscoveryTests {
-		object := input(t, test.InputPath)
+		object := input(t, kind, test.InputPath)
 		scripts, err := vm.GetResourceActionDiscovery(object)
 		if err != nil {
 			t.Fatal(err)
@@ -175,7 +208,7 @@ func TestActionsByArgosOwnTestData(t *testing.T) {
 		}
 	}
 	for _, test := range data.ActionTests {
-		object := input(t, test.InputPath)
+		object := input(t, kind, test.InputPath)
 		definition, err := vm.GetResourceAction(object, test.Action)
 		if err != nil {
 			t.Fatal(err)
@@ -203,7 +236,7 @@ func TestActionsByArgosOwnTestData(t *testing.T) {
 			annotations["alembic-operator.dev/requestedAt"] = "0001-01-01T00:00:00Z"
 			result.SetAnnotations(annotations)
 		}
-		if wanted := input(t, test.ExpectedOutputPath); !reflect.DeepEqual(result.Object, wanted.Object) {
+		if wanted := input(t, kind, test.ExpectedOutputPath); !reflect.DeepEqual(result.Object, wanted.Object) {
 			text, _ := yaml.Marshal(result.Object)
 			t.Errorf("%s of %s makes\n%s", test.Action, test.InputPath, text)
 		}

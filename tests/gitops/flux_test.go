@@ -9,14 +9,16 @@ import (
 
 // Flux and Helm 4 wait by kstatus: nothing is Failed that passes by itself, nothing is Current that is not Ready.
 func TestKstatusOfEveryState(t *testing.T) {
-	known, schema := knownStates(t), definitions(t)["DatabaseMigration"].structural
+	known, schemas := knownStates(t), definitions(t)
 	seen := map[status.Status]int{}
 	// As `kubectl apply` leaves it, before the operator has seen it: without a status kstatus would call it Current.
-	known.States = append(known.States, map[string]any{"apiVersion": "alembic-operator.dev/v1alpha1", "kind": "DatabaseMigration",
-		"metadata": map[string]any{"name": "shop", "generation": 1}, "spec": map[string]any{}})
+	for _, kind := range kinds {
+		known.States = append(known.States, map[string]any{"apiVersion": "alembic-operator.dev/v1alpha1", "kind": kind.name,
+			"metadata": map[string]any{"name": "shop", "generation": 1}, "spec": map[string]any{}})
+	}
 	for _, state := range known.States {
 		object := asObject(t, state)
-		defaulting.Default(object.Object, schema)
+		defaulting.Default(object.Object, schemas[object.GetKind()].structural)
 		result, err := status.Compute(object)
 		if err != nil {
 			t.Fatal(err)

@@ -1,9 +1,10 @@
--- Health of a DatabaseMigration, from its conditions (kstatus: Ready, Reconciling, Stalled).
+-- Health of a DatabaseMigration or a DatabaseMigrationSet, from its conditions (kstatus: Ready, Reconciling, Stalled).
 local hs = { status = "Progressing", message = "Waiting for the operator" }
 
 -- These wait for a person. Degraded would fail the sync that waits, Suspended does not.
 local waits_for_a_person = {
   AwaitingApproval = true,
+  AwaitingPromotion = true,
   PlanOnly = true,
   Suspended = true,
 }
