@@ -35,6 +35,10 @@ test-unit: toolchain ## Test the Rust code (no cluster)
 test-faults: toolchain ## Sweep every write of every scenario with every fault, in memory (FAULTS=part of a name, SEED=of an earlier sweep)
 	$(CARGO) test --locked --test faults
 
+.PHONY: soak
+soak: toolchain ## Try 2,000 releases over 20 objects, and a new image for 1,000 objects at once, in memory (no part of make test)
+	SOAK=1 $(CARGO) test --locked --test faults
+
 .PHONY: oracle
 oracle: toolchain ## Replay FILE, Alembic's own answers, through the planner (see shared/oracle)
 	@ORACLE_FILE="$(FILE)" $(CARGO) test --locked --quiet --test oracle

@@ -5,6 +5,7 @@
 //!
 //! `STATES` is a file to write every state of a DatabaseMigration to instead, for `make test-gitops`.
 //! `FAULTS` is a part of the names of the points to try, such as `adoption/Crash/3`.
+//! `SOAK` is set for `make soak`: thousands of releases, and nothing else.
 //! `SEED` is that of an earlier run, which is printed; without it, the day is one.
 
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::panic)]
@@ -226,8 +227,18 @@ fn main() -> ExitCode {
     }
     match std::env::var_os("STATES") {
         Some(path) => states::write(Path::new(&path), |scenario| run(scenario, &[], 1).map(|outcome| outcome.states)),
+        None if std::env::var_os("SOAK").is_some() => at_length(),
         None => sweeps(),
     }
+}
+
+/// More of what every sweep tries with few.
+fn at_length() -> ExitCode {
+    let filter = std::env::var("FAULTS").unwrap_or_default();
+    let mut tried = Tried { filter, dice: Dice::new(), points: 0, failures: Vec::new() };
+    tried.many(&soak::LONG);
+    tried.failures.iter().for_each(|failure| println!("\n{failure}"));
+    if tried.failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// What was tried so far.
@@ -249,7 +260,7 @@ fn sweeps() -> ExitCode {
             tried.scenario(sweep, scenario);
         }
     }
-    tried.soak();
+    tried.many(&soak::SHORT);
     println!("\n{OTHERS}");
     for everyday in &EVERY_DAY {
         tried.everyday(everyday);
@@ -263,6 +274,7 @@ fn sweeps() -> ExitCode {
     if failures.is_empty() && points > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
+const MANY: &str = "many";
 const OTHERS: &str = "others meanwhile";
 
 impl Tried {
@@ -290,20 +302,27 @@ impl Tried {
         self.tell(scenario.name, reference.counts.writes, points.len(), failed, begun);
     }
 
-    /// Releases go on for ever.
-    fn soak(&mut self) {
-        const NAME: &str = "many releases leave no more behind than few";
-        if !self.is_wanted("soak", NAME) {
+    /// Releases go on for ever, and may come for all objects at once.
+    fn many(&mut self, extent: &soak::Extent) {
+        println!("\n{MANY}");
+        self.one("many releases leave no more behind than few", || {
+            match on_a_cluster(&[], 1, |cluster| soak::soak(cluster, extent))? {
+                (few, many) if few == many => Ok(()),
+                (few, many) => Err(format!("after few: {few:?}\n  after many: {many:?}")),
+            }
+        });
+        self.one("a new image for all objects at once", || {
+            on_a_cluster(&[], 1, |cluster| soak::storm(cluster, extent))
+        });
+    }
+
+    fn one(&mut self, name: &str, attempt: impl FnOnce() -> Result<(), String>) {
+        if !self.is_wanted(MANY, name) {
             return;
         }
         let begun = Instant::now();
-        let failed = match on_a_cluster(&[], 1, soak::soak) {
-            Ok((few, many)) if few == many => None,
-            Ok((few, many)) => Some(format!("soak/{NAME}\n  after few: {few:?}\n  after many: {many:?}")),
-            Err(panic) => Some(format!("soak/{NAME}\n  {panic}")),
-        };
-        println!("\nsoak");
-        self.tell(NAME, 0, 1, failed.into_iter().collect(), begun);
+        let failed = attempt().err().and_then(|wrong| named_failure(&format!("{MANY}/{name}"), vec![wrong]));
+        self.tell(name, 0, 1, failed.into_iter().collect(), begun);
     }
 
     fn everyday(&mut self, everyday: &Everyday) {

@@ -55,12 +55,19 @@ pub(super) fn rehearsal(steps: &Value, failed: Option<&str>) -> String {
     .to_string()
 }
 
-/// A report with its payload in the log.
+/// What the runner writes into one line.
+const FRAME: usize = 3000;
+
+/// A report with its payload in the log, in lines as the runner writes them.
 pub(super) fn framed(payload: &str, fields: Value) -> Left {
     let mut packed = ZlibEncoder::new(Vec::new(), Compression::fast());
     let _ = packed.write_all(payload.as_bytes());
     let text = STANDARD.encode(packed.finish().unwrap_or_default());
-    let mut message = json!({ "state": "done", "nonce": "ab12", "frames": 1, "bytes": payload.len(), "sha256": hex(payload.as_bytes()) });
+    let frames: Vec<_> = text.as_bytes().chunks(FRAME).map(String::from_utf8_lossy).collect();
+    let (count, bytes) = (frames.len(), payload.len());
+    let mut message =
+        json!({ "state": "done", "nonce": "ab12", "frames": count, "bytes": bytes, "sha256": hex(payload.as_bytes()) });
     patch::merge(&mut message, &fields);
-    Left { message, log: format!("\n@alembic-operator ab12 0 {text}\n"), code: 0 }
+    let lines = frames.iter().enumerate().map(|(number, frame)| format!("\n@alembic-operator ab12 {number} {frame}\n"));
+    Left { message, log: lines.collect(), code: 0 }
 }
