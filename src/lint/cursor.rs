@@ -103,6 +103,11 @@ impl<'a> Cursor<'a> {
         let _ = self.eat("IF EXISTS");
     }
 
+    /// Goes past PostgreSQL's word before a table's name; elsewhere it may be the name.
+    pub fn only(&mut self) {
+        let _ = self.dialect == Dialect::PostgreSql && self.eat("ONLY");
+    }
+
     /// A name, perhaps with a schema, database or catalog before it.
     pub fn name(&mut self) -> Option<Name> {
         let mut parts = vec![self.part()?];

@@ -66,6 +66,8 @@ pub(super) enum Effect {
         items: Vec<Copied>,
         filtered: bool,
     },
+    /// Rows of others go into a table.
+    Fills(Name),
     /// Rows of a table are deleted, or columns of them overwritten.
     Changes {
         table: Name,

@@ -190,6 +190,7 @@ impl Objects {
                 self.not_null.extend(column.map(|column| (key, column)));
             }
             Effect::Copies { .. }
+            | Effect::Fills(_)
             | Effect::Changes { .. }
             | Effect::Makes(..)
             | Effect::Defines { .. }

@@ -51,7 +51,9 @@ impl<'a> Together<'a> {
                     Effect::CreatesObject(kind, name) | Effect::Makes(kind, name) => {
                         made.entry((*kind, objects.key(name))).or_default().push(at);
                     }
-                    Effect::Copies { into, .. } => filled.entry(objects.key(into)).or_default().push(at),
+                    Effect::Copies { into, .. } | Effect::Fills(into) => {
+                        filled.entry(objects.key(into)).or_default().push(at)
+                    }
                     Effect::Indexes { table, index, .. } => {
                         indexes.insert(objects.key(index), table.clone());
                     }

@@ -42,6 +42,8 @@ DO LANGUAGE plpgsql 'BEGIN EXECUTE ''DROP TABLE users''; END';
 SELECT 'never ends; DROP TABLE users;
 === D01 O02
 DROP TABLE (((;
+=== D01 O02
+DROP TABLE ONLY users;
 === D02
 ALTER TABLE users DROP COLUMN name;
 === D02

@@ -91,7 +91,7 @@ fn index_table(definition: &str, dialect: Dialect) -> Name {
     let lexed = lex(definition, dialect);
     let on = Cursor::new(&lexed.tokens, dialect).clauses(&["ON"]).get("ON");
     let name = on.and_then(|mut on| {
-        let _ = on.eat("ONLY");
+        on.only();
         on.name()
     });
     name.unwrap_or(Name { schema: None, name: String::new() })

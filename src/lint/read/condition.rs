@@ -6,19 +6,28 @@ use crate::lint::{
     tokens::{Kind as TokenKind, Token},
 };
 
-/// What a statement's WHERE and LIMIT leave of the rows.
-pub(super) fn filter(clauses: &Clauses<'_>) -> Filter {
-    left_by(clauses.get("WHERE").as_ref(), has_limit(clauses))
+/// What stands between the tables of a FROM.
+pub(super) const SEPARATORS: &[&str] = &[",", "JOIN", "STRAIGHT_JOIN"];
+
+/// More tables than one are named here.
+pub(super) fn joins(tables: &Cursor<'_>) -> bool {
+    tables.at("(") || cut(tables, SEPARATORS).len() > 1
 }
 
-/// What a condition leaves of the rows, where a number limits them too or none.
-pub(super) fn left_by(condition: Option<&Cursor<'_>>, limited: bool) -> Filter {
+/// What a statement's WHERE and LIMIT leave of the rows.
+pub(super) fn filter(clauses: &Clauses<'_>, alone: bool) -> Filter {
+    left_by(clauses.get("WHERE").as_ref(), has_limit(clauses), alone)
+}
+
+/// What a condition leaves of the rows, where a number limits them too or none. A value names few rows of a table that
+/// is read alone: beside another table it may be a value of that one.
+pub(super) fn left_by(condition: Option<&Cursor<'_>>, limited: bool, alone: bool) -> Filter {
     let Some(condition) = condition else {
         return if limited { Filter::Few } else { Filter::All };
     };
     if is_always_true(condition, 0) {
         Filter::All
-    } else if is_few(condition, 0) || limited {
+    } else if limited || (alone && is_few(condition, 0)) {
         Filter::Few
     } else {
         Filter::Some
@@ -30,7 +39,7 @@ fn has_limit(clauses: &Clauses<'_>) -> bool {
     clauses.get("LIMIT").is_some_and(|limit| limit.tokens.first().is_some_and(|t| t.kind == TokenKind::Number))
 }
 
-/// `key = 'a'`, `id IN (1, 2)`, `id IN (SELECT … LIMIT 100)`, `id BETWEEN 1 AND 100`, `id >= 1 AND id < 100`.
+/// `key = 'a'`, `id IN (1, 2)`, `id IN (SELECT … LIMIT 100)`, `id BETWEEN 1 AND 100`, `id >= 100 AND id < 200`.
 fn is_few(condition: &Cursor<'_>, depth: usize) -> bool {
     let tokens = condition.tokens;
     if depth > 20 || tokens.len() > 2_000 {
@@ -46,26 +55,48 @@ fn is_few(condition: &Cursor<'_>, depth: usize) -> bool {
     }
     let parts = cut(condition, &["AND"]);
     if parts.len() > 1 {
-        let bound = |words: [&str; 2]| {
-            let is = |part: &&[Token<'_>]| {
-                part.get(1..).is_some_and(|rest| rest.iter().any(|t| words.iter().any(|w| t.is(w))))
-            };
+        let parts: Vec<_> = parts.into_iter().filter(|part| !denies(part, 0)).collect();
+        let bound = |word: &str| {
+            let is = |part: &&[Token<'_>]| place(part, &[word]).is_some_and(|at| at > 0 && compares(part, at));
             parts.iter().any(|part| is(part) && part.iter().any(is_value))
         };
-        let between = parts.windows(2).any(|pair| pair[0].iter().any(|t| t.is("BETWEEN")));
-        return between || (bound([">", ">"]) && bound(["<", "<"])) || parts.iter().any(|part| nested(part));
+        let begins = |part: &[Token<'_>]| place(part, &["BETWEEN"]).is_some_and(|at| !denies(part, at));
+        let between = parts.windows(2).any(|pair| begins(pair[0]));
+        return between || (bound(">") && bound("<")) || parts.iter().any(|part| nested(part));
     }
-    let Some(operator) = tokens.iter().position(|t| t.is("=") || t.is("IN")) else { return false };
+    let Some(operator) = place(tokens, &["=", "IN"]).filter(|at| !denies(tokens, *at)) else { return false };
     let rest = Cursor::new(&tokens[operator + 1..], condition.dialect);
-    if ["<", ">", "!", "NOT"].iter().any(|word| operator > 0 && tokens[operator - 1].is(word)) {
-        return false;
-    }
     if tokens[operator].is("=") {
         return rest.tokens.first().is_some_and(is_value);
     }
     let inside = rest.clone().parentheses().unwrap_or_default();
     let inside = Cursor::new(inside, condition.dialect);
     inside.clauses(&["LIMIT"]).has("LIMIT") || (!inside.at("SELECT") && inside.tokens.iter().any(is_value))
+}
+
+/// Where one of these words stands first, outside of parentheses: what a subquery asks for names no row of this statement.
+fn place(tokens: &[Token<'_>], words: &[&str]) -> Option<usize> {
+    let mut depth = 0i64;
+    tokens.iter().position(|token| {
+        depth += i64::from(token.is("(")) - i64::from(token.is(")"));
+        depth == 0 && words.iter().any(|word| token.is(word))
+    })
+}
+
+/// The < or > at this place is no part of <>, ->, @> or the like.
+fn compares(tokens: &[Token<'_>], operator: usize) -> bool {
+    let other = |at: usize| {
+        tokens.get(at).is_some_and(|t| ["<", ">", "@", "#"].iter().any(|word| t.is(word)))
+            || (at < operator && tokens[at].is("-"))
+    };
+    !denies(tokens, operator) && !other(operator + 1) && !other(operator - 1)
+}
+
+/// The operator at this place leaves out what it names, or all of the condition is denied.
+fn denies(tokens: &[Token<'_>], operator: usize) -> bool {
+    let before = operator.checked_sub(1).and_then(|at| tokens.get(at));
+    tokens.first().is_some_and(|t| t.is("NOT"))
+        || before.is_some_and(|t| ["<", ">", "!", "NOT"].iter().any(|word| t.is(word)))
 }
 
 /// A value that few rows have: no flag.

@@ -161,7 +161,7 @@ fn index(mut at: Cursor<'_>, kind: &str, out: &mut Reading) {
     let clauses = at.clauses(&["ON", "INCLUDE", "NULLS", "WITH", "TABLESPACE", "WHERE"]);
     let indexed = clauses.get("ON");
     let table = indexed.clone().and_then(|mut t| {
-        let _ = t.eat("ONLY");
+        t.only();
         t.name()
     });
     let columns = indexed.map(|indexed| column::listed(&indexed)).unwrap_or_default();

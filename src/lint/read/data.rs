@@ -1,6 +1,12 @@
 //! Statements that read or write rows; no I/O.
 
-use super::{Effect, Kind, Lock, Reading, Subject, about, condition::filter, execute, insert::insert, scan, verb};
+use super::{
+    Effect, Kind, Lock, Reading, Subject, about,
+    condition::{filter, joins},
+    execute,
+    insert::insert,
+    scan, verb,
+};
 use crate::lint::{
     Dialect,
     cursor::{Cursor, Name},
@@ -109,16 +115,17 @@ pub(super) fn search_path(mut at: Cursor<'_>) -> Option<String> {
 }
 
 fn update(mut at: Cursor<'_>, out: &mut Reading) {
-    while at.eat_any(&["LOW_PRIORITY", "IGNORE", "ONLY"]).is_some() {}
+    while at.eat_any(&["LOW_PRIORITY", "IGNORE"]).is_some() {}
+    at.only();
     if at.eat("OR") {
         at.skip();
     }
     let clauses = at.clauses(&["SET", "FROM", "WHERE", "ORDER BY", "LIMIT", "RETURNING"]);
     let mut tables = clauses.head();
     // MySQL can change several tables at once; which ones is said in SET only.
-    let several = at.dialect.is_mysql() && (tables.clauses(&["JOIN"]).has("JOIN") || tables.list().len() > 1);
+    let several = at.dialect.is_mysql() && joins(&tables);
     let table = tables.name();
-    let operation = Operation::Update { filter: filter(&clauses) };
+    let operation = Operation::Update { filter: filter(&clauses, !several && !clauses.has("FROM")) };
     out.does(if several { Subject::Nothing } else { about(&table) }, operation, at.dialect);
     let set = clauses.get("SET").map(|set| set.list()).unwrap_or_default();
     let columns = set.into_iter().filter_map(|mut item| item.name()).map(|name| name.name.to_lowercase()).collect();
@@ -140,7 +147,8 @@ fn delete(mut at: Cursor<'_>, out: &mut Reading) {
         "LIMIT",
         "RETURNING",
     ]);
-    let filter = match filter(&clauses) {
+    let alone = !clauses.has("USING") && clauses.get("FROM").is_none_or(|tables| !joins(&tables));
+    let filter = match filter(&clauses, alone) {
         Filter::All if history && clauses.has("BEFORE SYSTEM_TIME") => Filter::Some,
         Filter::All if clauses.has("FOR PORTION OF") => Filter::Some,
         filter => filter,
@@ -151,7 +159,7 @@ fn delete(mut at: Cursor<'_>, out: &mut Reading) {
     // DELETE a, b FROM a JOIN b …, and DELETE FROM a, b USING …
     let before = clauses.head();
     let mut tables = clauses.get("FROM").filter(|_| before.is_done()).unwrap_or(before);
-    let _ = tables.eat("ONLY");
+    tables.only();
     let names = if at.dialect.is_mysql() { tables.names() } else { tables.name().into_iter().collect() };
     let names = if names.is_empty() { vec![None] } else { names.into_iter().map(Some).collect() };
     for table in names {
@@ -168,7 +176,7 @@ fn truncate(mut at: Cursor<'_>, out: &mut Reading) {
     at.if_exists();
     // TRUNCATE ONLY a, ONLY b
     let names = at.list().into_iter().filter_map(|mut item| {
-        let _ = item.eat("ONLY");
+        item.only();
         item.name()
     });
     let names: Vec<_> = names.collect();

@@ -46,7 +46,7 @@ pub(super) fn read(mut at: Cursor<'_>) -> Reading {
 }
 
 fn tables(mut at: Cursor<'_>, out: &mut Reading) {
-    let _ = at.eat("ONLY");
+    at.only();
     for name in names(&mut at) {
         out.does(about(&name), Operation::DropTable { shown: shown(&name) }, at.dialect);
         out.table = out.table.take().or(name.clone());

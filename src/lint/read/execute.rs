@@ -82,9 +82,11 @@ fn bodies<'a>(at: &Cursor<'a>) -> impl Iterator<Item = &'a Token<'a>> {
     at.tokens.iter().filter(move |t| postgres && t.kind == TokenKind::Text)
 }
 
-/// The language that a routine or block says it is in: before its body, where that is no string.
+/// The language that a routine or block says it is in, as a name or a string: before its body, where that is no string.
 fn language(at: &Cursor<'_>) -> Option<String> {
-    at.before(&["BEGIN"]).clauses(&["LANGUAGE"]).get("LANGUAGE").and_then(|mut language| language.part())
+    let mut language = at.clauses(&["BEGIN"]).head().clauses(&["LANGUAGE"]).get("LANGUAGE")?;
+    let text = language.tokens.first().filter(|t| t.kind == TokenKind::Text).map(|t| scan::inside(t.text).to_owned());
+    text.or_else(|| language.part())
 }
 
 fn is_known(language: &str) -> bool {
@@ -178,7 +180,7 @@ pub(super) fn routine(at: &Cursor<'_>, replaces: bool, out: &mut Reading) {
     if !replaces && !perhaps {
         out.effects.extend(super::create::routine_name(at, name.as_ref()).map(|n| Effect::CreatesObject("ROUTINE", n)));
     }
-    let severity = if language(at).is_some_and(|l| !is_known(&l)) { Severity::High } else { block(&named) };
+    let severity = block(&named);
     let mut body = Reading::of(Kind::Unknown);
     scan::into(&mut body, &named, 0);
     let (mut hazards, alterations) = (body.hazards, body.alterations);

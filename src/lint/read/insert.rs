@@ -2,13 +2,12 @@
 
 use super::{
     Copied, Effect, Reading, about,
-    condition::{cut, filter},
+    condition::{SEPARATORS, cut, filter, joins},
     data::{DEPTH, nested},
 };
 use crate::lint::{
     cursor::{Clauses, Cursor},
     operation::Operation,
-    parts::Filter,
     tokens::{Kind as TokenKind, Token},
 };
 
@@ -45,16 +44,16 @@ pub(super) fn insert(mut at: Cursor<'_>, replace: bool, out: &mut Reading) {
     }
     let source = query.clauses(&["FROM"]).get("FROM").and_then(|mut from| from.name());
     let updates = clauses.get("ON CONFLICT").is_some_and(|conflict| conflict.clauses(&["DO UPDATE"]).has("DO UPDATE"));
+    let tables = tables(&query, 0);
     // As many rows as stand here, and no more.
-    let found = query.at_any(&["WITH", "TABLE", "("]) || (query.at("SELECT") && finds_rows(&query, 0));
-    let listed = !found && query.at_any(&["VALUES", "VALUE", "SET", "SELECT"]);
+    let listed = tables == 0 && query.at_any(&["VALUES", "VALUE", "SET", "SELECT", "(", "DEFAULT VALUES"]);
     if replaces {
         out.does(on, Operation::Replace { listed }, at.dialect);
     } else if clauses.has("ON DUPLICATE KEY UPDATE") || updates {
         out.does(on, Operation::Upsert { listed }, at.dialect);
-    } else if found {
-        let clauses = query.clauses(&["FROM", "WHERE", "GROUP BY", "UNION", "LIMIT"]);
-        let filter = if clauses.has("UNION") { Filter::Some } else { filter(&clauses) };
+    } else if tables > 0 {
+        let alone = tables == 1 && cut(&query, JOINED).len() == 1;
+        let filter = filter(&query.clauses(CLAUSES), alone);
         out.does(on, Operation::InsertFound { filter }, at.dialect);
     }
     if let (Some(into), Some(from)) = (table, source) {
@@ -89,7 +88,7 @@ fn source_of<'a>(at: &Cursor<'a>) -> (Cursor<'a>, Clauses<'a>) {
 }
 
 /// What one item of a SELECT takes: `a`, `t.a AS b`, `CAST(a AS text)`, `coalesce(a, 0)`, or something else.
-pub(super) fn copied(mut item: Cursor<'_>) -> Copied {
+fn copied(mut item: Cursor<'_>) -> Copied {
     if item.tokens.last().is_some_and(|t| t.is("*")) {
         return Copied::All;
     }
@@ -125,28 +124,55 @@ const SOURCES: usize = 100;
 /// How a query begins.
 const QUERY: &[&str] = &["SELECT", "WITH", "TABLE", "VALUES", "("];
 
-/// The query reads a table: it is not made of values alone, as in FROM DUAL or FROM (SELECT 1, 'a') x.
-fn finds_rows(query: &Cursor<'_>, depth: usize) -> bool {
-    if depth >= DEPTH {
-        return true;
-    }
+/// The clauses of a query, in their order.
+const CLAUSES: &[&str] = &["FROM", "WHERE", "GROUP BY", "HAVING", "WINDOW", "ORDER BY", "LIMIT"];
+
+/// How many tables a query makes its rows of; none where it is made of values, as in FROM DUAL or FROM (SELECT 1, 'a') x.
+fn tables(query: &Cursor<'_>, depth: usize) -> usize {
     let parts = cut(query, JOINED);
-    parts.len() > SOURCES || parts.into_iter().any(|part| part_finds(&Cursor::new(part, query.dialect), depth))
+    if depth >= DEPTH || parts.len() > SOURCES {
+        return MANY;
+    }
+    parts.into_iter().map(|part| tables_of_part(Cursor::new(part, query.dialect), depth)).sum()
 }
 
-fn part_finds(part: &Cursor<'_>, depth: usize) -> bool {
-    let Some(mut from) = part.clauses(&["FROM", "WHERE"]).get("FROM") else { return false };
-    if from.list().len() > 1 || from.clauses(&["JOIN"]).has("JOIN") {
-        return true;
+/// More than one.
+const MANY: usize = 2;
+
+fn tables_of_part(mut part: Cursor<'_>, depth: usize) -> usize {
+    let _ = part.eat_any(&["ALL", "DISTINCT"]);
+    if part.at("WITH") {
+        return MANY;
     }
-    match from.parentheses() {
-        Some(inside) => {
-            let inside = Cursor::new(inside, part.dialect);
-            inside.at_any(&["TABLE", "WITH"]) || !inside.at_any(QUERY) || finds_rows(&inside, depth + 1)
+    if part.at("TABLE") {
+        return 1;
+    }
+    match part.clone().parentheses() {
+        Some(inside) => tables(&Cursor::new(inside, part.dialect), depth + 1),
+        None => part.clauses(CLAUSES).get("FROM").map_or(0, |from| tables_from(&from, depth)),
+    }
+}
+
+/// Another parenthesis may open a query or a join.
+fn is_query(inside: &Cursor<'_>) -> bool {
+    inside.at_any(QUERY) && (!inside.at("(") || cut(inside, JOINED).len() > 1)
+}
+
+fn tables_from(from: &Cursor<'_>, depth: usize) -> usize {
+    if depth >= DEPTH {
+        return MANY;
+    }
+    let each = cut(from, SEPARATORS).into_iter().map(|item| {
+        let mut item = Cursor::new(item, from.dialect);
+        let _ = item.eat("LATERAL");
+        match item.parentheses().map(|inside| Cursor::new(inside, from.dialect)) {
+            Some(inside) if is_query(&inside) => tables(&inside, depth + 1),
+            Some(inside) => tables_from(&inside, depth + 1),
+            None if item.at("DUAL") && from.dialect.is_mysql() => 0,
+            None => usize::from(!counts_few(&mut item)),
         }
-        None if from.at("DUAL") && part.dialect.is_mysql() => false,
-        None => !counts_few(&mut from),
-    }
+    });
+    each.sum()
 }
 
 /// It reads generate_series(1, 10), or the like, and no table.
@@ -160,15 +186,20 @@ pub(super) fn counts_few(from: &mut Cursor<'_>) -> bool {
     !arguments.is_empty() && arguments.iter().all(|t| t.is(",") || t.is("-") || number(t))
 }
 
-/// The query may give fewer rows than its tables have, or a key that is there already stops some of them.
+/// The query may give fewer rows than its first table has, or a key that is there already stops some of them.
 fn leaves_out(query: &Cursor<'_>) -> bool {
-    let first = query.clauses(&["UNION ALL"]).head();
-    let clauses = first.clauses(&["FROM", "WHERE", "GROUP BY", "HAVING", "LIMIT"]);
-    let joined =
-        cut(&first, JOINED).len() > 1 || clauses.get("FROM").is_some_and(|from| from.clauses(&["JOIN"]).has("JOIN"));
-    joined
+    let unions = cut(query, &["UNION"]);
+    let [first, others @ ..] = &unions[..] else { return true };
+    // Only UNION ALL keeps every row of what stands before it, as long as no LIMIT counts them together.
+    let added = others.iter().all(|part| part.first().is_some_and(|t| t.is("ALL")));
+    let clauses = Cursor::new(first, query.dialect).clauses(CLAUSES);
+    !added
+        || query.at("WITH")
+        || cut(query, &["EXCEPT", "INTERSECT"]).len() > 1
+        || query.clauses(&["LIMIT"]).has("LIMIT")
         || clauses.head().at("SELECT DISTINCT")
-        || ["WHERE", "GROUP BY", "HAVING", "LIMIT"].iter().any(|it| clauses.has(it))
+        || clauses.get("FROM").is_some_and(|from| joins(&from))
+        || ["WHERE", "GROUP BY", "HAVING"].iter().any(|it| clauses.has(it))
 }
 
 /// What joins queries to one.

@@ -104,7 +104,7 @@ fn lock(mut at: Cursor<'_>, out: &mut Reading) {
         return out.unclear("LOCK INSTANCE is not known to be harmless");
     }
     let _ = at.eat_any(&["TABLES", "TABLE"]);
-    let _ = at.eat("ONLY");
+    at.only();
     let tables = at.names();
     let lock = mode(&at);
     if tables.is_empty() {

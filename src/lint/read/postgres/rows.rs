@@ -3,8 +3,8 @@
 use super::{name_of, part_of, with_cursor};
 use crate::lint::{
     Dialect,
-    cursor::Name,
-    effect::{Copied, Effect},
+    cursor::{Cursor, Name},
+    effect::Effect,
     operation::Operation,
     parts::Filter,
     read::{
@@ -13,9 +13,10 @@ use crate::lint::{
         data, insert,
     },
     reading::{Kind, Reading},
+    tokens::Kind as TokenKind,
 };
 use squawk_syntax::{
-    SyntaxNode,
+    SyntaxKind, SyntaxNode,
     ast::{self, AstNode, DropBehavior, MergeAction, MergeWhenClause, Persistence, Stmt},
 };
 
@@ -97,22 +98,23 @@ fn relation(name: Option<ast::RelationName>) -> Option<Name> {
     name_of(&name?.relation_name_ref()?)
 }
 
-/// What WHERE leaves of the rows. A cursor stands on one.
-fn filter(clause: Option<ast::WhereClauseOrCurrentOf>) -> Filter {
+/// What WHERE leaves of the rows, of a table that is read alone or beside others. A cursor stands on one row.
+fn filter(clause: Option<ast::WhereClauseOrCurrentOf>, alone: bool) -> Filter {
     match clause {
         None => Filter::All,
         Some(ast::WhereClauseOrCurrentOf::WhereCurrentOf(_)) => Filter::Few,
-        Some(ast::WhereClauseOrCurrentOf::WhereClause(clause)) => match clause.expr() {
-            Some(condition) => with_cursor(&condition, |at| left_by(Some(&at), false)),
-            None => Filter::Some,
-        },
+        Some(ast::WhereClauseOrCurrentOf::WhereClause(clause)) => left_by_where(&clause, alone),
     }
+}
+
+fn left_by_where(clause: &ast::WhereClause, alone: bool) -> Filter {
+    clause.expr().map_or(Filter::Some, |condition| with_cursor(&condition, |at| left_by(Some(&at), false, alone)))
 }
 
 fn updates(update: &ast::Update, out: &mut Reading) {
     let table = relation(update.relation_name());
-    let operation = Operation::Update { filter: filter(update.where_clause_or_current_of()) };
-    out.does(about(&table), operation, POSTGRES);
+    let filter = filter(update.where_clause_or_current_of(), update.from_clause().is_none());
+    out.does(about(&table), Operation::Update { filter }, POSTGRES);
     let list = update.set_clause().and_then(|set| set.set_column_list());
     let mut targets: Vec<ast::ColumnTarget> = Vec::new();
     for column in list.iter().flat_map(|list| list.set_columns()) {
@@ -131,7 +133,7 @@ fn updates(update: &ast::Update, out: &mut Reading) {
 
 fn deletes(delete: &ast::Delete, out: &mut Reading) {
     let table = relation(delete.relation_name());
-    let filter = match filter(delete.where_clause_or_current_of()) {
+    let filter = match filter(delete.where_clause_or_current_of(), delete.using_clause().is_none()) {
         Filter::All if delete.for_portion_of().is_some() => Filter::Some,
         filter => filter,
     };
@@ -172,68 +174,76 @@ fn inserts(insert: &ast::Insert, out: &mut Reading) {
         Some(ast::InsertSource::SelectVariant(query)) => Some(query),
         Some(ast::InsertSource::DefaultValues(_)) | None => None,
     };
-    let found = query.as_ref().is_some_and(|query| finds_rows(query.syntax()));
-    let conflict = insert.on_conflict_clause();
-    let updates = conflict.as_ref().and_then(|conflict| conflict.conflict_action());
-    if matches!(updates, Some(ast::ConflictAction::ConflictDoUpdateSet(_))) {
-        out.does(about(&table), Operation::Upsert { listed: !found }, POSTGRES);
-    } else if found {
-        let filter = query.as_ref().map_or(Filter::Some, found_by);
+    let tables = query.as_ref().map_or(0, |query| tables(query.syntax()));
+    let action = insert.on_conflict_clause().and_then(|conflict| conflict.conflict_action());
+    if matches!(action, Some(ast::ConflictAction::ConflictDoUpdateSet(_))) {
+        out.does(about(&table), Operation::Upsert { listed: tables == 0 }, POSTGRES);
+    } else if tables > 0 {
+        let alone = tables == 1 && insert.with_clause().is_none();
+        let filter = query.as_ref().map_or(Filter::Some, |query| found_by(query, alone));
         out.does(about(&table), Operation::InsertFound { filter }, POSTGRES);
     }
-    let select = query.as_ref().and_then(|query| query.syntax().descendants().find_map(ast::Select::cast));
-    let (Some(into), Some(query), Some(select)) = (table, query, select) else { return };
-    let Some(from) = select.from_clause().and_then(first_relation) else { return };
-    let targets = insert.column_target_list();
-    let columns = targets.iter().flat_map(|list| list.column_targets());
-    let columns = columns.filter_map(|column| part_of(&column.name()?)).map(|name| name.to_lowercase()).collect();
-    let items = select.select_clause().and_then(|clause| clause.target_list());
-    let items: Vec<Copied> =
-        items.iter().flat_map(|list| list.targets()).map(|item| with_cursor(&item, insert::copied)).collect();
-    let filtered = conflict.is_some() || leaves_out(query.syntax());
-    out.effects.push(Effect::Copies { from, into, columns, items, filtered });
+    out.effects.extend(table.filter(|_| tables > 0).map(Effect::Fills));
 }
 
-fn first_relation(from: ast::FromClause) -> Option<Name> {
-    let relation = from.syntax().descendants().find_map(ast::RelationFromItem::cast)?;
-    name_of(&relation.relation_name_ref()?)
+/// How many tables a query makes its rows of; none where it is made of values that stand in the statement.
+fn tables(query: &SyntaxNode) -> usize {
+    let (mut open, mut tables) = (vec![query.clone()], 0);
+    while let Some(node) = open.pop() {
+        match ast::FromItem::cast(node.clone()) {
+            None | Some(ast::FromItem::ParenFromItem(_)) => {
+                tables += usize::from(ast::Table::can_cast(node.kind()));
+                open.extend(node.children().filter(|child| !adds_no_row(child.kind())));
+            }
+            Some(ast::FromItem::FunctionFromItem(call)) if with_cursor(&call, |mut at| insert::counts_few(&mut at)) => {
+            }
+            Some(_) => tables += 1,
+        }
+    }
+    tables
 }
 
-/// As many rows as tables have, and not as stand in the statement. What is asked for one value adds no row.
-fn finds_rows(query: &SyntaxNode) -> bool {
-    let value = |node: &SyntaxNode| ast::WhereClause::can_cast(node.kind()) || ast::TargetList::can_cast(node.kind());
-    let reads = |node: &SyntaxNode| match ast::FromItem::cast(node.clone()) {
-        Some(ast::FromItem::FunctionFromItem(call)) => !with_cursor(&call, |mut at| insert::counts_few(&mut at)),
-        Some(ast::FromItem::ParenFromItem(_)) => false,
-        Some(_) => true,
-        None => ast::Table::can_cast(node.kind()),
-    };
-    query.descendants().filter(reads).any(|node| !node.ancestors().take_while(|it| it != query).any(|it| value(&it)))
+/// What is asked for in these is one value, or a condition.
+fn adds_no_row(part: SyntaxKind) -> bool {
+    matches!(
+        part,
+        SyntaxKind::ROW
+            | SyntaxKind::TARGET_LIST
+            | SyntaxKind::DISTINCT_CLAUSE
+            | SyntaxKind::ON_CLAUSE
+            | SyntaxKind::WHERE_CLAUSE
+            | SyntaxKind::GROUP_BY_CLAUSE
+            | SyntaxKind::HAVING_CLAUSE
+            | SyntaxKind::WINDOW_CLAUSE
+            | SyntaxKind::ORDER_BY_CLAUSE
+            | SyntaxKind::LIMIT_CLAUSE
+            | SyntaxKind::OFFSET_CLAUSE
+            | SyntaxKind::FETCH_CLAUSE
+    )
 }
 
 /// Which of the rows a query takes.
-fn found_by(query: &ast::SelectVariant) -> Filter {
+fn found_by(query: &ast::SelectVariant, alone: bool) -> Filter {
     match query {
-        ast::SelectVariant::Select(select) => match select.where_clause().and_then(|clause| clause.expr()) {
-            Some(condition) => with_cursor(&condition, |at| left_by(Some(&at), false)),
-            None => Filter::All,
-        },
+        _ if query.syntax().children().any(|clause| limits(&clause)) => Filter::Few,
+        ast::SelectVariant::Select(select) => {
+            select.where_clause().map_or(Filter::All, |clause| left_by_where(&clause, alone))
+        }
+        ast::SelectVariant::ParenSelect(inner) => inner.select().map_or(Filter::Some, |query| found_by(&query, alone)),
         _ => Filter::Some,
     }
 }
 
-/// The query may give fewer rows than its tables have.
-fn leaves_out(query: &SyntaxNode) -> bool {
-    query.descendants().any(|node| {
-        let kind = node.kind();
-        ast::WhereClause::can_cast(kind)
-            || ast::LimitClause::can_cast(kind)
-            || ast::FetchClause::can_cast(kind)
-            || ast::OffsetClause::can_cast(kind)
-            || ast::JoinExpr::can_cast(kind)
-            || ast::DistinctClause::can_cast(kind)
-            || ast::GroupByClause::can_cast(kind)
-            || ast::HavingClause::can_cast(kind)
-            || ast::CompoundSelect::can_cast(kind)
+/// LIMIT 10, FETCH FIRST 10 ROWS ONLY, FETCH FIRST ROW ONLY
+fn limits(clause: &SyntaxNode) -> bool {
+    let number = |at: &Cursor<'_>| at.tokens.first().is_some_and(|t| t.kind == TokenKind::Number);
+    if let Some(limit) = ast::LimitClause::cast(clause.clone()) {
+        return with_cursor(&limit, |mut at| at.eat("LIMIT") && number(&at));
+    }
+    ast::FetchClause::cast(clause.clone()).is_some_and(|fetch| {
+        with_cursor(&fetch, |mut at| {
+            let first = at.eat_any(&["FETCH FIRST", "FETCH NEXT"]).is_some();
+            first && at.ends("ONLY") && (number(&at) || at.at_any(&["ROW", "ROWS"]))
+        })
     })
 }
