@@ -78,21 +78,10 @@ where
 
     /// What has a key. The cost depends on nothing else that is watched.
     pub fn with_key(&self, key: &str) -> Vec<Arc<K>> {
-        let All { known: Known { things, places }, .. } = &mut *self.lock();
-        let hash = self.hasher.hash_one(key);
-        let Some(there) = places.get_mut(&hash) else { return Vec::new() };
-        let mut found = Vec::new();
-        // What has changed its keys is forgotten under the old ones here.
-        there.retain(|place| {
-            let thing = things.get(place).and_then(Kept::read);
-            let keys = thing.iter().flat_map(|thing| (self.keys)(thing)).collect::<Vec<_>>();
-            found.extend(thing.filter(|_| keys.iter().any(|known| known == key)));
-            keys.iter().any(|known| self.hasher.hash_one(known.as_str()) == hash)
-        });
-        if there.is_empty() {
-            places.remove(&hash);
-        }
-        found
+        let All { known: Known { things, places }, .. } = &*self.lock();
+        let there = places.get(&self.hasher.hash_one(key)).into_iter().flatten();
+        let things = there.filter_map(|place| things.get(place)?.read());
+        things.filter(|thing| (self.keys)(thing).iter().any(|known| known == key)).collect()
     }
 
     /// What has this name.
@@ -117,12 +106,13 @@ where
             Event::InitApply(thing) => self.add(listed, thing),
             Event::InitDone => *known = std::mem::take(listed),
             Event::Apply(thing) => self.add(known, thing),
-            Event::Delete(thing) => self.remove(known, thing),
+            Event::Delete(thing) => self.forget(known, &place_of(thing)),
         }
     }
 
     fn add(&self, known: &mut Known<K>, thing: &K) {
         let place = place_of(thing);
+        self.forget(known, &place);
         for key in (self.keys)(thing) {
             let there = known.places.entry(self.hasher.hash_one(key.as_str())).or_default();
             if !there.contains(&place) {
@@ -141,17 +131,17 @@ where
         }
     }
 
-    fn remove(&self, known: &mut Known<K>, thing: &K) {
-        let place = place_of(thing);
-        for key in (self.keys)(thing) {
+    /// Drops what is known under a place, with the keys that it has had: the next state may have others.
+    fn forget(&self, known: &mut Known<K>, place: &Place) {
+        let Some(before) = known.things.remove(place).and_then(|kept| kept.read()) else { return };
+        for key in (self.keys)(&before) {
             let hash = self.hasher.hash_one(key.as_str());
             let Some(there) = known.places.get_mut(&hash) else { continue };
-            there.retain(|other| *other != place);
+            there.retain(|other| other != place);
             if there.is_empty() {
                 known.places.remove(&hash);
             }
         }
-        known.things.remove(&place);
     }
 
     fn lock(&self) -> MutexGuard<'_, All<K>> {
@@ -336,7 +326,10 @@ mod tests {
         let mut watch = Watch::new(vec![Event::Apply(with("Running"))]);
         assert_eq!(watch.names(&address_key("10.0.0.7")), ["a"]);
         watch.see(vec![Event::Apply(with("Succeeded"))]);
+        assert_eq!(watch.0.lock().known.places.len(), 1, "the key of its Job is left");
         assert!(watch.names(&address_key("10.0.0.7")).is_empty() && watch.names("1") == ["a"]);
+        watch.see(vec![Event::Apply(with("Running")), Event::Delete(with("Failed"))]);
+        assert_eq!(watch.0.lock().known.places.len(), 0);
     }
 
     #[test]

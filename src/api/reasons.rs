@@ -138,7 +138,7 @@ reasons! {
         MigrationFailed = "MigrationFailed": "Correct the revision and ship a new image, or set the annotation `alembic-operator.dev/requestedAt` to try again.",
         WaveFailed = "WaveFailed": "See `status.failures`: more targets of a wave failed than `spec.rollout.failureBudget` allows, and nothing more begins. Ship a new image, or set the annotation `alembic-operator.dev/requestedAt` to try those targets again.",
         TargetsFailed = "TargetsFailed": "See `status.failures`: every other target is where it should be. Ship a new image, or set the annotation `alembic-operator.dev/requestedAt` to try those targets again.",
-        TargetsVanished = "TargetsVanished": "See whether the sources of `spec.targets` are whole. If so many targets are meant to be gone, set the annotation `alembic-operator.dev/requestedAt` to a new value.",
+        TargetsVanished = "TargetsVanished": "See whether the sources of `spec.targets` are whole. If it is intended that so many targets are gone, set the annotation `alembic-operator.dev/requestedAt` to a new value.",
         StatementTimeout = "StatementTimeout": "Raise `spec.timeouts.statement`, or divide the revision's work; the run was rolled back.",
         PartiallyApplied = "PartiallyApplied": "The database can't roll back DDL: see what the revision left, undo it or complete it by hand, then ship a new image or set the annotation `alembic-operator.dev/requestedAt`.",
         RolledBack = "RolledBack": "The run ended well but its work is not in the database: look at the transactions in env.py.",

@@ -3,7 +3,9 @@
 
 use super::{facts::Facts, member::Member};
 use crate::{
-    api::{ANNOTATION_APPROVE, DatabaseMigration, DatabaseMigrationStatus, Problem, Reason, SetPlan},
+    api::{
+        ANNOTATION_APPROVE, ANNOTATION_REJECT, DatabaseMigration, DatabaseMigrationStatus, Problem, Reason, SetPlan,
+    },
     db::{Snapshot, VersionRows},
     jobs::{Inspected, Run},
     reconcile::{
@@ -130,16 +132,18 @@ pub fn chosen(
     })
 }
 
-/// The annotation of a set may approve several plans, separated by commas: the object with the one that is meant here, if it is there.
+/// The annotations of a set may approve and reject several plans, separated by commas: the object with what they say of this one.
 fn approving(object: &DatabaseMigration, hash: &str) -> DatabaseMigration {
     let mut one = object.clone();
     one.status = None;
-    let approved = one.annotations().get(ANNOTATION_APPROVE).cloned().unwrap_or_default();
-    if approved.split(',').any(|given| given.trim() == hash) {
-        one.annotations_mut().insert(ANNOTATION_APPROVE.to_owned(), hash.to_owned());
-    } else {
-        // An approval of another cohort is nothing to tell of this one.
-        one.annotations_mut().remove(ANNOTATION_APPROVE);
+    for annotation in [ANNOTATION_APPROVE, ANNOTATION_REJECT] {
+        let given = one.annotations().get(annotation).cloned().unwrap_or_default();
+        if given.split(',').any(|given| given.trim() == hash) {
+            one.annotations_mut().insert(annotation.to_owned(), hash.to_owned());
+        } else {
+            // What is said of another cohort is nothing to tell of this one.
+            one.annotations_mut().remove(annotation);
+        }
     }
     one
 }
@@ -157,4 +161,24 @@ pub fn shown(cohort: &Cohort) -> Option<SetPlan> {
         approved: approval.approved,
         message: (!approval.approved).then(|| crate::text::clean(&approval.message, 500)),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_annotation_speaks_of_several_plans() {
+        let mut object = DatabaseMigration::new("app", crate::api::DatabaseMigrationSpec::default());
+        object.annotations_mut().insert(ANNOTATION_APPROVE.to_owned(), "a, b".to_owned());
+        object.annotations_mut().insert(ANNOTATION_REJECT.to_owned(), "b,c".to_owned());
+        let said = |hash| {
+            let one = approving(&object, hash);
+            (one.approved_plan() == Some(hash), one.rejected_plan() == Some(hash), one.annotations().len())
+        };
+        assert_eq!(
+            ["a", "b", "c", "d"].map(said),
+            [(true, false, 1), (true, true, 2), (false, true, 1), (false, false, 0)]
+        );
+    }
 }

@@ -66,7 +66,10 @@ impl Session {
         let width = self.out.look().width;
         self.out.lines(&target::page(&object, &image, args.target.trim(), &meaning, width))?;
         match &args.git {
-            Some(file) => self.edit(file, Named::Migration(&args.name), &["spec", "targetRevision"], &meaning.revision),
+            Some(file) => {
+                let name = object.name_any();
+                self.edit(file, Named::Migration(&name), &["spec", "targetRevision"], &meaning.revision)
+            }
             None => Ok(0),
         }
     }
@@ -128,15 +131,12 @@ impl Session {
             self.out.text(&approve::prompt(&fingerprint, "accept", "schema"))?;
             approve::agreed(&fingerprint, &self.answer(&fingerprint)?)?;
         }
+        let name = object.name_any();
         if let Some(file) = &args.git {
-            return self.edit(
-                file,
-                Named::Migration(&args.name),
-                &["spec", "drift", "acceptedFingerprint"],
-                &fingerprint,
-            );
+            let path = ["spec", "drift", "acceptedFingerprint"];
+            return self.edit(file, Named::Migration(&name), &path, &fingerprint);
         }
-        self.cluster().await?.change(&args.name, &annotation(ANNOTATION_ACCEPT_DRIFT, Some(&fingerprint))).await?;
+        self.cluster().await?.change(&name, &annotation(ANNOTATION_ACCEPT_DRIFT, Some(&fingerprint))).await?;
         self.out.text("✓ accepted: this schema is what the live one is compared with from now on\n")?;
         Ok(0)
     }

@@ -266,8 +266,8 @@ impl Session {
                     "--git is for an approval: a rejection is said in the cluster, and the way back is another commit"
                 );
             }
-            let name = Named::Migration(&args.name);
-            return self.edit(file, name, &["spec", "policy", "approvedPlan"], &document.hash);
+            let name = object.name_any();
+            return self.edit(file, Named::Migration(&name), &["spec", "policy", "approvedPlan"], &document.hash);
         }
         let patch = approve::patch(say, &document.hash, args.reason.as_deref());
         self.cluster().await?.change(&object.name_any(), &patch).await?;

@@ -117,6 +117,11 @@ impl PlanDocument {
         Ok(Self { losses: document.losses(dialect), ..document })
     }
 
+    /// Whether it is more than what a status shows.
+    pub fn is_stored(&self) -> bool {
+        !self.json.is_empty()
+    }
+
     /// By the linter, over the SQL that goes down.
     fn losses(&self, dialect: Option<Dialect>) -> Vec<String> {
         let loses = |code: &str| matches!(code, "D01" | "D02" | "D03" | "D04" | "D07");

@@ -43,7 +43,8 @@ impl Session {
         let image = self.image(&object).await?;
         let meaning = target::meaning(&object, &image, &args.revision)?;
         if let Some(file) = &args.git {
-            return self.edit(file, Named::Migration(&args.name), &["spec", "adopt", "revision"], &meaning.revision);
+            let name = object.name_any();
+            return self.edit(file, Named::Migration(&name), &["spec", "adopt", "revision"], &meaning.revision);
         }
         self.out.text(&write::adopt(&object, &meaning.revision))?;
         Ok(0)
@@ -58,7 +59,7 @@ impl Session {
     /// Serves the page until it is stopped.
     pub(super) async fn ui(&mut self, args: UiArgs) -> anyhow::Result<u8> {
         let cluster = self.cluster().await?;
-        let path = args.name.map(|name| format!("{}/{name}/", cluster.namespace)).unwrap_or_default();
+        let path = args.name.map(|name| ui::path_of(&cluster.namespace, &name)).unwrap_or_default();
         let page = ui::listen(cluster, args.all_namespaces, args.port).await?;
         let url = format!("{}{path}", page.url);
         self.out.text(&format!("{url}\nIt is there until this command ends, for who has this address.\n"))?;

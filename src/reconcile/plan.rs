@@ -91,8 +91,7 @@ fn also(also: &Also) -> String {
     text::clean(&format!("{}: {}", also.code.as_str(), also.message), 160)
 }
 
-/// `1C 2H`; nothing where there is no hazard.
-/// How many hazards of each severity a plan has.
+/// How many hazards of each severity a plan has, as `1C 2H`; nothing where there is no hazard.
 pub fn hazard_summary(chosen: &Chosen) -> Option<String> {
     let letters = [(Severity::Critical, 'C'), (Severity::High, 'H'), (Severity::Medium, 'M'), (Severity::Low, 'L')];
     let count = |severity| chosen.judged.report.findings.iter().filter(|f| f.severity == severity).count();

@@ -3,7 +3,7 @@
 
 use super::{files, markdown::all, root};
 use alembic_operator::{
-    api::{DatabaseMigration, DatabaseMigrationSpec},
+    api::{DatabaseMigration, DatabaseMigrationSpec, Rollout},
     cli,
 };
 use kube::core::cel::validate_cel_schema;
@@ -99,6 +99,15 @@ fn migration(object: Value) -> Option<Value> {
             )
         }
     }
+}
+
+/// A promotion and a metric name a wave by its name alone.
+#[test]
+fn each_wave_of_a_set_has_a_name_of_its_own() {
+    let waves = |names: [&str; 2]| json!({ "waves": names.map(|name| json!({ "name": name, "upTo": "10%" })) });
+    let wrong = |rollout| validate_cel_schema::<Rollout>(&rollout, None).err().map(|errors| errors.to_string());
+    assert_eq!((wrong(json!({})), wrong(waves(["canary", "third"]))), (None, None));
+    assert!(wrong(waves(["canary", "canary"])).is_some_and(|error| error.contains("a name of its own")));
 }
 
 /// What the API server would say against an object.

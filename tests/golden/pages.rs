@@ -138,7 +138,7 @@ fn the_words_are_plain() {
         "begun again",
         "whoever",
         "in vain",
-        "if it is intended",
+        "if it is meant",
     ];
     let mut found = Vec::new();
     for page in all().iter().filter(|page| page.path != "CONTRIBUTING.md" && !page.text.starts_with("<!-- Generated")) {

@@ -282,12 +282,13 @@ pub struct PerTarget {
 }
 
 /// In which order the targets are migrated, and how many may fail.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Rollout {
     /// The waves, one after the other. What no wave takes is the last one, named rest.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 7))]
+    #[x_kube(validation = Rule::new("self.all(w, self.exists_one(v, v.name == w.name))").message("each wave has a name of its own"))]
     pub waves: Vec<Wave>,
     /// How many targets of a wave may fail, as a number or a percentage, before everything pauses (default 0).
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -29,7 +29,7 @@ pub struct Policy {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64), regex(pattern = r"^[0-9a-f]+$"))]
     pub approved_plan: Option<String>,
-    /// Hazards that are meant.
+    /// Hazards that are intended.
     #[serde(default, skip_serializing_if = "is_default")]
     pub hazards: HazardPolicy,
 }
@@ -63,7 +63,7 @@ pub enum ApprovalMode {
     Never,
 }
 
-/// Hazards that are meant.
+/// Hazards that are intended.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct HazardPolicy {
     /// They are listed as allowed and make no plan wait. A comment `# op: allow D02 "reason"` in the revision file says the

@@ -20,10 +20,14 @@ pub enum Unsaid {
     NothingWaits(String),
     #[error("a rejection is of one plan; name it with --plan: {0}")]
     Several(String),
+    #[error("plan {0} was rejected while you read it: nothing was changed")]
+    RejectedMeanwhile(String),
     #[error("no wave waits for a promotion: {0}")]
     NoPromotion(String),
     #[error("the wave that waits is {is}, and not {given}")]
     AnotherWave { is: String, given: String },
+    #[error("the rollout is {is} now, and not {given}: nothing was changed")]
+    AnotherRollout { is: i64, given: i64 },
     #[error("that is not its name: nothing was changed")]
     Mistyped,
 }
@@ -59,7 +63,7 @@ fn joined(all: &[String]) -> Option<String> {
     (!all.is_empty()).then(|| all.join(","))
 }
 
-/// The change that says it. Approvals of other plans that are still there stay; the other answer is withdrawn.
+/// The change that says it. What was said of other plans that are still there stays; the other answer is withdrawn.
 pub fn patch(set: &DatabaseMigrationSet, say: Say, meant: &[&SetPlan], reason: Option<&str>) -> Value {
     let status = status_of(set);
     let there = |hash: &String| status.rollout.iter().flat_map(|rollout| &rollout.plans).any(|plan| plan.hash == *hash);
@@ -70,13 +74,32 @@ pub fn patch(set: &DatabaseMigrationSet, say: Say, meant: &[&SetPlan], reason: O
     let hashes = meant.iter().map(|plan| plan.hash.clone());
     match say {
         Say::Approve => approved.extend(hashes),
-        Say::Reject => rejected = hashes.collect(),
+        Say::Reject => rejected.extend(hashes),
     }
     json!({ "metadata": { "annotations": {
         ANNOTATION_APPROVE: joined(&approved),
         ANNOTATION_REJECT: joined(&rejected),
         ANNOTATION_REASON: reason.map(|reason| clean(&reason.replace('\n', " "), 400)),
     } } })
+}
+
+/// The same for the set as it is `now`, after somebody has answered questions about it as it was `read`: the plans with these hashes
+/// have to wait still. A rejection that came between was not read, and is not withdrawn.
+pub fn patch_now(
+    read: &DatabaseMigrationSet,
+    now: &DatabaseMigrationSet,
+    say: Say,
+    hashes: &str,
+    reason: Option<&str>,
+) -> Result<Value, Unsaid> {
+    let status = status_of(now);
+    let meant = meant(now, super::plans::all(&status), Some(hashes), say)?;
+    let before = given(read, ANNOTATION_REJECT);
+    let is_new = |hash: &String| !before.contains(hash) && meant.iter().any(|plan| plan.hash == *hash);
+    match given(now, ANNOTATION_REJECT).into_iter().find(is_new) {
+        Some(hash) if say == Say::Approve => Err(Unsaid::RejectedMeanwhile(clean(&hash, 64))),
+        _ => Ok(patch(now, say, &meant, reason)),
+    }
 }
 
 /// The wave to be promoted, with the number of its rollout.
@@ -94,11 +117,15 @@ pub fn promotion(set: &DatabaseMigrationSet, wave: Option<&str>) -> Result<(i64,
     }
 }
 
-/// The change that promotes it; the promotions of the same rollout stay.
-pub fn promote(set: &DatabaseMigrationSet, number: i64, wave: &str) -> Value {
+/// The change that promotes it, if it still waits; the promotions of the same rollout stay.
+pub fn promote(set: &DatabaseMigrationSet, number: i64, wave: &str) -> Result<Value, Unsaid> {
+    let (is, _) = promotion(set, Some(wave))?;
+    if is != number {
+        return Err(Unsaid::AnotherRollout { is, given: number });
+    }
     let said = format!("{number}/{wave}");
     let mut all = given(set, ANNOTATION_PROMOTE);
     all.retain(|one| one.starts_with(&format!("{number}/")) && *one != said);
     all.push(said);
-    json!({ "metadata": { "annotations": { ANNOTATION_PROMOTE: joined(&all) } } })
+    Ok(json!({ "metadata": { "annotations": { ANNOTATION_PROMOTE: joined(&all) } } }))
 }

@@ -1,5 +1,6 @@
 //! The calls to the API server that are about sets; does network I/O.
 
+use super::answer::Unsaid;
 use crate::{
     api::{DatabaseMigrationSet, LABEL_SET},
     jobs::label_value,
@@ -15,7 +16,22 @@ use kube::{
     api::{ListParams, Patch},
     core::{ApiResource, DynamicObject},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
+
+/// How often an answer is written, where the set changes between the reading and the writing.
+const TRIES: usize = 3;
+
+/// Whether the cluster knows no sets, or the caller may not see them: somebody may see objects and no sets.
+fn is_closed(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if matches!(status.code, 403 | 404))
+}
+
+fn read(name: &str, found: Option<DynamicObject>) -> anyhow::Result<Option<DatabaseMigrationSet>> {
+    let read = |object: DynamicObject| {
+        object.try_parse().with_context(|| format!("{name} can't be read: is the plugin older than the operator?"))
+    };
+    found.map(read).transpose()
+}
 
 impl Cluster {
     /// One set.
@@ -27,13 +43,13 @@ impl Cluster {
 
     /// A set, if there is one.
     pub async fn get_set(&self, name: &str) -> anyhow::Result<Option<DatabaseMigrationSet>> {
+        read(name, self.stored_set(name).await.map_err(told)?)
+    }
+
+    async fn stored_set(&self, name: &str) -> Result<Option<DynamicObject>, kube::Error> {
         let kind = ApiResource::erase::<DatabaseMigrationSet>(&());
         let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &self.namespace, &kind);
-        let found = api.get_opt(name).await.map_err(told)?;
-        let read = |object: DynamicObject| {
-            object.try_parse().with_context(|| format!("{name} can't be read: is the plugin older than the operator?"))
-        };
-        found.map(read).transpose()
+        api.get_opt(name).await
     }
 
     /// What somebody means by a name, of either kind.
@@ -43,20 +59,25 @@ impl Cluster {
             Named::Set(name) => self.set(name).await.map(|set| Thing::Set(Box::new(set))),
             Named::Any(name) => match self.get_object(name).await? {
                 Some(object) => Ok(Thing::Migration(Box::new(object))),
-                // Somebody may see objects and no sets, and a cluster may know no sets.
-                None => match self.get_set(name).await {
-                    Ok(Some(set)) => Ok(Thing::Set(Box::new(set))),
-                    Ok(None) | Err(_) => Err(Box::pin(self.not_found(name)).await),
-                },
+                None => {
+                    let found = match self.stored_set(name).await {
+                        Err(error) if is_closed(&error) => None,
+                        found => found.map_err(told)?,
+                    };
+                    match read(name, found)? {
+                        Some(set) => Ok(Thing::Set(Box::new(set))),
+                        None => Err(Box::pin(self.not_found(name)).await),
+                    }
+                }
             },
         }
     }
 
-    /// Sets in the order of their names; where the cluster knows no sets, none. What can't be read is named.
+    /// Sets in the order of their names; none where the cluster knows none, or the caller may not list them. What can't be read is named.
     pub async fn sets(&self, selection: Selection<'_>) -> anyhow::Result<(Vec<DatabaseMigrationSet>, Vec<String>)> {
         let kind = ApiResource::erase::<DatabaseMigrationSet>(&());
         match self.list_of(&kind, selection, |object| object.try_parse().ok()).await {
-            Err(kube::Error::Api(status)) if status.code == 404 => Ok((Vec::new(), Vec::new())),
+            Err(error) if is_closed(&error) => Ok((Vec::new(), Vec::new())),
             listed => listed.map_err(told),
         }
     }
@@ -82,6 +103,27 @@ impl Cluster {
         let api: Api<Job> = Api::namespaced(self.client.clone(), &self.namespace);
         let label = format!("{LABEL_SET}={}", label_value(&set.name_any()));
         Ok(api.list(&ListParams::default().labels(&label)).await.map_err(told)?.items)
+    }
+
+    /// Changes a set by what it says now, in the name of who asks for it. Where somebody else changes it between the reading and the
+    /// writing, both are done again: nobody's answer is lost. Gives the set as it was before.
+    pub async fn answer_set(
+        &self,
+        name: &str,
+        change: impl Fn(&DatabaseMigrationSet) -> Result<Value, Unsaid>,
+    ) -> anyhow::Result<DatabaseMigrationSet> {
+        let api: Api<DatabaseMigrationSet> = Api::namespaced(self.client.clone(), &self.namespace);
+        let caller = self.as_caller().await;
+        let mut tries = 1;
+        loop {
+            let set = self.set(name).await?;
+            let mut patch = change(&set)?;
+            patch["metadata"]["resourceVersion"] = json!(set.resource_version());
+            match api.patch_metadata(name, &caller, &Patch::Merge(&patch)).await {
+                Err(kube::Error::Api(status)) if status.code == 409 && tries < TRIES => tries += 1,
+                written => return written.map(|_| set).map_err(told),
+            }
+        }
     }
 
     /// Changes annotations of a set, in the name of who asks for it.

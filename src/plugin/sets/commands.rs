@@ -57,8 +57,7 @@ impl Session {
         args: &PlanArgs,
     ) -> anyhow::Result<u8> {
         let status = status_of(set);
-        let all = status.rollout.as_ref().map(|rollout| rollout.plans.as_slice()).unwrap_or_default();
-        let meant = plans::meant(all, args.plan.as_deref())?;
+        let meant = plans::meant(plans::all(&status), args.plan.as_deref())?;
         if meant.is_empty() {
             let State { word, message, verdict, .. } = State::of(set);
             if verdict != Verdict::Ready {
@@ -68,6 +67,10 @@ impl Session {
             return Ok(0);
         }
         let documents = self.documents(set, meant).await?;
+        let needs_document = matches!(args.output, PlanOutput::Sql | PlanOutput::Undo | PlanOutput::Json);
+        if let Some((plan, _)) = documents.iter().find(|(_, document)| needs_document && !document.is_stored()) {
+            bail!("the SQL of plan {} is not stored: the ConfigMap has no room for it, or is not there", plan.hash);
+        }
         if args.output == PlanOutput::Json {
             let json = |document: &PlanDocument| serde_json::from_str::<serde_json::Value>(&document.json);
             let all: Vec<_> = documents.iter().filter_map(|(_, document)| json(document).ok()).collect();
@@ -98,8 +101,7 @@ impl Session {
         args: SayArgs,
     ) -> anyhow::Result<u8> {
         let status = status_of(&set);
-        let all = status.rollout.as_ref().map(|rollout| rollout.plans.as_slice()).unwrap_or_default();
-        let meant = answer::meant(&set, all, args.plan.as_deref(), say)?;
+        let meant = answer::meant(&set, plans::all(&status), args.plan.as_deref(), say)?;
         if let Some(file) = &args.git {
             let [plan] = meant.as_slice() else {
                 bail!("spec.template.policy.approvedPlan holds one plan; name it with --plan");
@@ -113,9 +115,9 @@ impl Session {
         let documents = self.documents(&set, meant.clone()).await?;
         for (plan, document) in &documents {
             let whose = format!("{}  {}", full_name(&set), status::targets_of(plan));
-            let question = match document.steps.is_empty() {
-                true => vec![Line::new().text(format!("{whose}  {}, plan {}", status::plan_words(plan), plan.hash))],
-                false => approve::question(&whose, document, self.out.look()),
+            let question = match document.is_stored() {
+                true => approve::question(&whose, document, self.out.look()),
+                false => plans::question(&whose, plan),
             };
             self.out.lines(&question)?;
             if !args.yes {
@@ -123,14 +125,15 @@ impl Session {
                 approve::agreed(&plan.hash, &self.answer(&plan.hash)?)?;
             }
         }
-        let patch = answer::patch(&set, say, &meant, args.reason.as_deref());
-        self.cluster().await?.change_set(&set.name_any(), &patch).await?;
+        let hashes = meant.iter().map(|plan| plan.hash.as_str()).collect::<Vec<_>>().join(",");
+        let change = |now: &DatabaseMigrationSet| answer::patch_now(&set, now, say, &hashes, args.reason.as_deref());
+        let before = self.cluster().await?.answer_set(&set.name_any(), change).await?;
         let done = if say == Say::Approve { "approved" } else { "rejected" };
         for plan in &meant {
             self.out.text(&format!("✓ {done}   plan {} for {}\n", plan.hash, status::targets_of(plan)))?;
         }
         match say {
-            Say::Approve if !args.no_follow => self.follow_set(&set).await,
+            Say::Approve if !args.no_follow => self.follow_set(&before).await,
             _ => Ok(0),
         }
     }
@@ -157,9 +160,10 @@ impl Session {
                 return Err(Unsaid::Mistyped.into());
             }
         }
-        self.cluster().await?.change_set(&set.name_any(), &answer::promote(&set, number, &wave)).await?;
+        let change = |now: &DatabaseMigrationSet| answer::promote(now, number, &wave);
+        let before = self.cluster().await?.answer_set(&set.name_any(), change).await?;
         self.out.text(&format!("✓ promoted   {wave} of rollout {number}\n"))?;
-        if args.no_follow { Ok(0) } else { self.follow_set(&set).await }
+        if args.no_follow { Ok(0) } else { self.follow_set(&before).await }
     }
 
     pub(in crate::plugin) async fn targets(&mut self, args: TargetsArgs) -> anyhow::Result<u8> {

@@ -1,6 +1,8 @@
 //! What the plugin shows of sets, and how people answer them. What computes text is pure; `cluster` talks to the API server.
 
 mod answer;
+#[cfg(test)]
+mod answer_tests;
 mod cluster;
 mod commands;
 mod logs;

@@ -2,13 +2,13 @@
 
 use super::status_of;
 use crate::{
-    api::{DatabaseMigrationSet, SetPlan},
+    api::{DatabaseMigrationSet, DatabaseMigrationSetStatus, SetPlan},
     lint::Dialect,
     plugin::{
         document::{NoPlan, PlanDocument},
         plan::About,
         status::answers,
-        text::Tone,
+        text::{Line, Tone},
         view::{self, State},
     },
     text::clean,
@@ -22,6 +22,11 @@ pub enum Unmeant {
     NotOne { given: String, count: usize, has: String },
     #[error("the beginning of a plan has four characters at least: {0}")]
     TooShort(String),
+}
+
+/// The plans of a set's rollout.
+pub fn all(status: &DatabaseMigrationSetStatus) -> &[SetPlan] {
+    status.rollout.as_ref().map(|rollout| rollout.plans.as_slice()).unwrap_or_default()
 }
 
 /// The plans that somebody means by the beginnings of their hashes, separated by commas; all of them where nobody says.
@@ -54,6 +59,15 @@ pub fn document(set: &DatabaseMigrationSet, plan: &SetPlan, map: Option<&ConfigM
     let to = status_of(set).rollout.as_ref().map(|rollout| rollout.to.clone()).unwrap_or_default();
     let (hash, direction, from) = (plan.hash.clone(), plan.direction.clone(), plan.from.clone());
     Ok(PlanDocument { hash, direction, from, to, ..PlanDocument::default() })
+}
+
+/// What is shown before somebody answers, of a plan whose document is not stored.
+pub fn question(whose: &str, plan: &SetPlan) -> Vec<Line> {
+    let hazards = view::summary_in_words(Some(&plan.hazard_summary));
+    vec![
+        Line::of(Tone::Bold, whose).text(format!("  {}, plan {}", super::status::plan_words(plan), plan.hash)),
+        Line::of(Tone::Bad, format!("  {hazards}; its SQL is not stored")),
+    ]
 }
 
 /// What is told of it beside its document.

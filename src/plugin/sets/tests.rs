@@ -14,9 +14,9 @@ use crate::{
 use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::{Value, json};
 
-const SETS: &str = "/apis/alembic-operator.dev/v1alpha1/namespaces/demo/databasemigrationsets";
-const FIRST: &str = "88285e04acb88988";
-const SECOND: &str = "1f0c2b7d9e3a5546";
+pub const SETS: &str = "/apis/alembic-operator.dev/v1alpha1/namespaces/demo/databasemigrationsets";
+pub const FIRST: &str = "88285e04acb88988";
+pub const SECOND: &str = "1f0c2b7d9e3a5546";
 
 fn wave(name: &str, total: i32, done: i32, failed: i32, state: &str) -> Value {
     json!({ "name": name, "total": total, "done": done, "failed": failed, "state": state })
@@ -208,7 +208,7 @@ fn an_approval_keeps_those_of_other_plans() {
     assert!(approve::agreed(FIRST, "8828").is_ok());
 }
 
-fn server(set: &DatabaseMigrationSet) -> Server {
+pub fn server(set: &DatabaseMigrationSet) -> Server {
     let server = Server::new();
     server.put(&format!("{SETS}/tenants"), json!(set));
     server.put("/api/v1/namespaces/demo/configmaps/tenants-plans-01", json!(plans_map()));

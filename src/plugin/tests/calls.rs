@@ -26,8 +26,22 @@ pub struct Server {
     objects: Arc<Mutex<Objects>>,
     /// Path and query of every request, and the body of those that write.
     asked: Arc<Mutex<Vec<(String, Value)>>>,
+    /// What others write, each just before a change arrives; the last one first.
+    others: Arc<Mutex<Vec<(String, Value)>>>,
     /// Nothing may be created.
     pub forbids: bool,
+}
+
+/// How the API server refuses something; as an object, what is answered at its path.
+pub fn failure(code: u16, reason: &str, message: &str) -> Value {
+    json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "code": code, "reason": reason,
+        "message": message })
+}
+
+/// Whether a change names a version of the object that it no longer has.
+fn is_outdated(object: &Value, change: &Value) -> bool {
+    let given = &change["metadata"]["resourceVersion"];
+    given.is_string() && *given != object["metadata"]["resourceVersion"]
 }
 
 pub const OBJECTS: &str = "/apis/alembic-operator.dev/v1alpha1/namespaces/demo/databasemigrations";
@@ -42,6 +56,16 @@ impl Server {
 
     pub fn put(&self, path: &str, object: Value) {
         self.objects.lock().unwrap().insert(path.to_owned(), object);
+    }
+
+    /// What there is at a path.
+    pub fn get(&self, path: &str) -> Value {
+        self.objects.lock().unwrap().get(path).cloned().unwrap_or_default()
+    }
+
+    /// Somebody else writes this just before the next change arrives.
+    pub fn put_before_a_change(&self, path: &str, object: Value) {
+        self.others.lock().unwrap().push((path.to_owned(), object));
     }
 
     fn cluster(&self) -> Cluster {
@@ -59,31 +83,31 @@ impl Server {
         let body: Value = serde_json::from_slice(&body).unwrap_or_default();
         self.asked.lock().unwrap().push((format!("{} {}", parts.method, parts.uri), body.clone()));
         let path = parts.uri.path();
+        let other = if parts.method == "PATCH" { self.others.lock().unwrap().pop() } else { None };
+        if let Some((path, object)) = other {
+            self.put(&path, object);
+        }
         let found = self.objects.lock().unwrap().get(path).cloned();
         let (code, text) = match (found, parts.method.as_str()) {
             (_, "POST") if !self.forbids => (201, body.to_string()),
-            (_, "POST") => (
-                403,
-                json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "code": 403,
-                "reason": "Forbidden", "message": "User ada cannot create it" })
-                .to_string(),
-            ),
+            (_, "POST") => (403, failure(403, "Forbidden", "User ada cannot create it").to_string()),
             (_, "DELETE") => {
                 (200, json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success" }).to_string())
             }
             (Some(Value::String(log)), _) => (200, log),
+            (Some(object), _) if object["kind"] == "Status" => {
+                (object["code"].as_u64().and_then(|code| u16::try_from(code).ok()).unwrap(), object.to_string())
+            }
+            (Some(object), "PATCH") if is_outdated(&object, &body) => {
+                (409, failure(409, "Conflict", "the object has been modified").to_string())
+            }
             (Some(mut object), "PATCH") => {
                 json_merge(&mut object, &body);
                 self.put(path, object.clone());
                 (200, object.to_string())
             }
             (Some(object), _) => (200, object.to_string()),
-            (None, _) => (
-                404,
-                json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "code": 404,
-                "reason": "NotFound", "message": "not found" })
-                .to_string(),
-            ),
+            (None, _) => (404, failure(404, "NotFound", "not found").to_string()),
         };
         Response::builder().status(code).body(Body::from(text.into_bytes())).unwrap()
     }
@@ -264,6 +288,27 @@ async fn a_manifest_in_git_is_changed_instead_of_the_cluster() {
     assert_eq!(code, Ok(0), "{text}");
     assert!(std::fs::read_to_string(&file).unwrap().ends_with("# CHG-1\n    approvedPlan: \"88285e04acb88988\"\n"));
     assert!(server.patches().is_empty());
+}
+
+#[tokio::test]
+async fn a_name_may_begin_with_its_kind() {
+    let server = Server::new();
+    server.put(&format!("{OBJECTS}/ledger"), json!(super::ledger()));
+    let (code, text) = server.run("accept-drift dbm/ledger --yes", None).await;
+    assert_eq!(code, Ok(0), "{text}");
+    assert!(server.sent("PATCH")[0].0.starts_with(&format!("{OBJECTS}/ledger?")), "{:?}", server.sent("PATCH"));
+    let folder = tempfile::tempdir().unwrap();
+    for (name, line, key) in [
+        ("shop", "approve dbm/shop --yes --git", "approvedPlan"),
+        ("ledger", "accept-drift dbm/ledger --yes --git", "acceptedFingerprint"),
+    ] {
+        let file = folder.path().join("object.yaml");
+        let text = format!("kind: DatabaseMigration\nmetadata:\n  name: {name}\nspec:\n  targetRevision: head\n");
+        std::fs::write(&file, text).unwrap();
+        let (code, text) = server.run(&format!("{line} {}", file.display()), None).await;
+        assert_eq!(code, Ok(0), "{line}: {text}");
+        assert!(std::fs::read_to_string(&file).unwrap().contains(key));
+    }
 }
 
 #[tokio::test]

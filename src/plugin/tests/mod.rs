@@ -21,7 +21,7 @@ pub mod images;
 mod target;
 mod writing;
 
-pub use calls::{OBJECTS, Server};
+pub use calls::{OBJECTS, Server, failure};
 
 /// Compares a text with the file of this name.
 pub fn snapshot(name: &str, text: &str) {

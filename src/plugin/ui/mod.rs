@@ -13,6 +13,7 @@ use super::{
     graph::{self, Picture},
     sets::{document as document_of, status_of, targets},
     status::Look,
+    thing,
 };
 use crate::api::{DatabaseMigration, DatabaseMigrationSet};
 use axum::{
@@ -97,6 +98,14 @@ pub fn router(site: Arc<Site>) -> Router {
         .route("/{token}/sets/{namespace}/{name}/plan/{hash}", get(set_plan))
         .layer(middleware::from_fn_with_state(site.clone(), guard))
         .with_state(site)
+}
+
+/// The path below the token of what somebody means by a name.
+pub fn path_of(namespace: &str, argument: &str) -> String {
+    match thing::Named::of(argument) {
+        thing::Named::Set(name) => format!("sets/{namespace}/{name}/"),
+        other => format!("{namespace}/{}/", other.name()),
+    }
 }
 
 /// Lets in who has the token and asked for this address, and tells the browser to load nothing from elsewhere.

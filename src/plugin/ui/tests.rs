@@ -117,6 +117,19 @@ async fn only_who_has_the_token_and_the_address_is_let_in() {
 }
 
 #[tokio::test]
+async fn a_name_leads_to_a_page_that_exists() {
+    for (name, path) in [
+        ("shop", "demo/shop/"),
+        ("dbm/shop", "demo/shop/"),
+        ("set/tenants", "sets/demo/tenants/"),
+        ("dbmset/tenants", "sets/demo/tenants/"),
+    ] {
+        assert_eq!(path_of("demo", name), path);
+        assert_ne!(asked("GET", &format!("/secret/{path}"), "127.0.0.1:1").await.0, 404, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn it_listens_on_this_machine_alone_and_each_start_has_a_token_of_its_own() {
     let service = tower::service_fn(|_: http::Request<kube::client::Body>| async {
         Ok::<_, std::convert::Infallible>(http::Response::new(kube::client::Body::empty()))

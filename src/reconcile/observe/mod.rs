@@ -28,7 +28,7 @@ use crate::{
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Api, ResourceExt};
 
-/// Reads everything that one decision needs, and at nothing more: while a run is active neither the image nor the
+/// Reads everything that one decision needs, and nothing more: while a run is active neither the image nor the
 /// database is touched.
 pub async fn observe(object: &DatabaseMigration, context: &Context) -> Result<Facts, Error> {
     let jobs = jobs::jobs(object, context).await?;
