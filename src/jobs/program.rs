@@ -30,6 +30,7 @@ const FILES: &[(&str, &str)] = files![
     "alembic_operator_runner/errors.py",
     "alembic_operator_runner/executed.py",
     "alembic_operator_runner/frames.py",
+    "alembic_operator_runner/imported.py",
     "alembic_operator_runner/inspection.py",
     "alembic_operator_runner/limits.py",
     "alembic_operator_runner/lock.py",

@@ -159,14 +159,38 @@ def test_restricted_approval_is_in_the_policies_and_told_to_the_operator():
         assert binding["matchResources"]["namespaceSelector"]["matchExpressions"][0]["values"] == ["shop"]
 
 
+def variables_of(objects, name):
+    return {each["name"]: each["expression"] for each in objects["ValidatingAdmissionPolicy", f"alembic-operator-{name}"]["spec"]["variables"]}
+
+
+def test_a_set_is_asked_about_as_an_object_is(plain):
+    """Who may approve changes nothing else, who may not changes none of what an approval is for, and neither deletes and creates again."""
+    policies = {name: plain["ValidatingAdmissionPolicy", f"alembic-operator-{name}"]["spec"] for name in ("approval", "approval-sets")}
+    rules = {name: policy["matchConstraints"]["resourceRules"] for name, policy in policies.items()}
+    assert json.loads(json.dumps(rules["approval"]).replace("databasemigrations", "databasemigrationsets")) == rules["approval-sets"]
+    asked = [[each["expression"] for each in policy["validations"]] for policy in policies.values()]
+    assert asked[0] == asked[1] and len(asked[0]) == 4
+    one, sets = variables_of(plain, "approval"), variables_of(plain, "approval-sets")
+    assert set(sets) == {*one, "promotes"}
+    for name in ("mayApprove", "mayEdit"):
+        assert sets[name] == one[name].replace("'databasemigrations'", "'databasemigrationsets'"), "the right is one of its own"
+    assert sets["approval"] == one["approval"].replace("was.?policy", "was.?template.?policy")
+    assert all(word in sets["same"] for word in ("'servers', 'targets', 'perTarget'", "exclude", "rollout", "template.?policy", "template.?database"))
+    assert "variables.is == variables.was" in sets["approves"] and "requestedAt" not in sets["approves"]
+    used = {word for expressions in (asked[1], sets.values()) for each in expressions for word in re.findall(r"variables\.(\w+)", each)}
+    assert used == set(sets), "each is defined, and asked for"
+
+
 @pytest.mark.parametrize("approval, strictness", [({}, 2), ({"mode": "Auto"}, 0), ({"threshold": "Critical"}, 1), ({"mode": "OnHazard", "threshold": "Low"}, 4),
                                                   ({"mode": "Always"}, 5)])
 def test_what_an_object_demands_is_more_than_the_defaults_do(approval, strictness):
     """Or it could be deleted and created again without its demands."""
     objects = render(defaults={"policy": {"approval": approval}} if approval else {})
-    variables = {each["name"]: each["expression"] for each in objects["ValidatingAdmissionPolicy", "alembic-operator-approval"]["spec"]["variables"]}
-    assert variables["demands"].startswith(f"variables.strictness > {strictness} ")
-    assert f"orValue('{approval.get('mode', 'OnHazard')}')" in variables["mode"] and f": '{approval.get('threshold', 'High')}')" in variables["threshold"]
+    for name in ("approval", "approval-sets"):
+        variables = variables_of(objects, name)
+        assert variables["demands"].startswith(f"variables.strictness > {strictness} ")
+        assert f"orValue('{approval.get('mode', 'OnHazard')}')" in variables["mode"]
+        assert f": '{approval.get('threshold', 'High')}')" in variables["threshold"]
 
 
 def test_hosts_are_handed_on():

@@ -4,7 +4,8 @@ import os
 import pathlib
 import random
 import signal
-from contextlib import suppress
+import subprocess
+from contextlib import contextmanager, suppress
 
 import pytest
 from environments import ENDS
@@ -110,30 +111,74 @@ def test_sigterm_lets_nothing_more_begin(tenants, pg_project, pg):
     os.kill(running.process.pid, signal.SIGTERM)
     outcome = running.outcome(timeout=30).done()
     found = outcome.message["batch"]
-    assert found["stopped"] == "stopped by SIGTERM" and set(found["states"][3:]) == {"."} and found["states"][0] == "d"
+    assert found["stopped"] == "stopped by SIGTERM" and found["states"] == "dxx...", "a step that is stopped is not at fault, as one that is killed"
+    assert {(failure["class"], failure["message"]) for failure in found["failures"]} == {("RunLost", "stopped by SIGTERM during the step")}
     assert pg.tables(names[1]) == set() and pg.tables(names[0]) == {"alembic_version", "r1", "r2"}
 
 
-def test_a_project_that_takes_its_url_at_import_gets_fresh_processes(tenants, pg_project, pg, postgres):
-    """Forked, each would go on in the database of the first."""
+@pytest.fixture
+def databases(tenants, postgres):
+    """Databases beside that of the URL."""
     tenants(0, before="pass")
-    databases = ["shop_a", "shop_b", "shop_c"]
-    for name in databases:
+    names = ["shop_a", "shop_b", "shop_c"]
+    for name in names:
         with suppress(Exception):
             postgres.sql("DROP DATABASE IF EXISTS %s" % name)
         postgres.sql("CREATE DATABASE %s OWNER shop" % name)
         postgres.sql("SET ROLE shop; CREATE TABLE audit (name TEXT)", name)
-    pg_project.write("settings.py", "import os\nURL = os.environ['DATABASE_URL']\n")
-    pg_project.env(setup="from settings import URL\nconfig.set_main_option('sqlalchemy.url', URL.replace('%', '%%'))")
+    yield names
+    for name in names:
+        postgres.sql("DROP DATABASE %s" % name)
+
+
+OF_MODULE = "from settings import URL\nconfig.set_main_option('sqlalchemy.url', %s.replace('%%', '%%%%'))"
+
+
+@pytest.mark.parametrize("kept, url, alone", [
+    ("os.environ['DATABASE_URL']", "URL", "the module settings keeps what it was told of the first database when it was imported"),
+    ("os.environ['DATABASE_URL'].encode()", "URL.decode()", "OtherDatabase")], ids=["text", "bytes"])
+def test_a_project_that_takes_its_url_at_import_gets_fresh_processes(databases, pg_project, postgres, kept, url, alone):
+    """Forked, each would go on in the database of the first."""
+    pg_project.write("settings.py", "import os\nURL = %s\n" % kept)
+    pg_project.env(setup=OF_MODULE % url)
     members = [{"name": name, "database": name} for name in databases]
     outcome = start(pg_project, members, workers=2).outcome().done()
-    assert outcome.message["batch"]["states"] == "ddd" and "OtherDatabase" in outcome.message["batch"]["alone"]
+    assert outcome.message["batch"]["states"] == "ddd" and alone in outcome.message["batch"]["alone"]
     assert [postgres.sql("SELECT count(*) FROM audit", name) for name in databases] == [[["1"]]] * 3
     pg_project.env()
     outcome = start(pg_project, members, workers=2).outcome().done()
     assert (outcome.message["batch"]["states"], outcome.message["batch"]["alone"]) == ("lll", "")
-    for name in databases:
-        postgres.sql("DROP DATABASE %s" % name)
+
+
+def test_the_databases_of_the_batch_are_all_that_env_py_is_told_of(databases, pg_project, pg, postgres):
+    """The one that the URL names is none of them, and env.py may write where it is led to."""
+    pg_project.env(setup="import os\nconfig.set_main_option('sqlalchemy.url', os.environ['DATABASE_URL'].replace('%', '%%'))",
+                   before="connection.execute(text('CREATE TABLE IF NOT EXISTS made (id INTEGER)'))\ngetattr(connection, 'commit', lambda: None)()")
+    outcome = start(pg_project, [{"name": name, "database": name} for name in databases], workers=2, writes_at_start=True).outcome().done()
+    assert (outcome.message["batch"]["states"], outcome.message["batch"]["alone"]) == ("ddd", "")
+    assert pg.tables() == {"audit"} and all(postgres.sql("SELECT to_regclass('made') IS NOT NULL", name) == [["t"]] for name in databases)
+
+
+MODELS = """import functools
+from alembic import context
+from sqlalchemy import Column, Integer, MetaData, Table
+def table():
+    schema = context.get_x_argument(as_dictionary=True)["schema"]
+    return Table("r1", MetaData(), Column("id", Integer), schema=schema)
+"""
+
+
+@pytest.mark.parametrize("kept", ["class Goods:\n    table = table()\ngoods = lambda: Goods.table", "goods = functools.lru_cache()(table)\ngoods()"],
+                         ids=["class", "cache"])
+def test_a_module_that_takes_its_schema_at_import_is_not_forked(tenants, pg_project, pg, kept):
+    """Forked, each tenant's rows would go to the first."""
+    names = tenants(3, setup="import models")
+    pg_project.write("models.py", MODELS + kept)
+    pg_project.revision("r2", "r1", ["from models import goods", "op.bulk_insert(goods(), [{'id': 1}])", AUDIT])
+    outcome = batch(pg_project, names).outcome().done()
+    assert (outcome.message["batch"]["states"], outcome.message["batch"]["alone"]) == (
+        "ddd", "the module models keeps what it was told of the first database when it was imported")
+    assert [pg.query("SELECT count(*) FROM %s.r1" % name) for name in names] == [[["1"]]] * 3
 
 
 def test_threads_of_env_py_are_not_forked(tenants, pg_project, pg):
@@ -148,6 +193,33 @@ def test_an_env_py_that_does_not_go_into_the_schema_is_refused(tenants, pg_proje
     outcome = batch(pg_project, names, failures_left=5).outcome().done()
     assert outcome.message["batch"]["states"] == "ff" and audit(pg) == [] and pg.tables() == {"audit"}
     assert {failure["class"] for failure in outcome.payload["failures"]} == {"VersionTableMismatch"}
+
+
+@contextmanager
+def session(command, statement):
+    """A session of its own that has run the statement, and stays."""
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        process.stdin.write("%s; SELECT 'there';\n" % statement)
+        process.stdin.flush()
+        while "there" not in process.stdout.readline():
+            assert process.poll() is None
+        yield
+        process.stdin.close()
+
+
+@pytest.mark.parametrize("between, end", [("pass", "l"), ("with op.get_context().autocommit_block(): pass", "f")],
+                         ids=["rolled back", "committed"])
+def test_what_stays_of_a_step_is_not_tried_again(tenants, pg_project, pg, between, end):
+    """A table that somebody uses passes by itself, but not where a part of the step was committed before it."""
+    names = tenants(2)
+    pg.execute("CREATE TABLE busy (id INTEGER)")
+    pg_project.revision("r2", "r1", ["CREATE TABLE half (id INTEGER)", between, "ALTER TABLE public.busy ADD COLUMN name TEXT"])
+    command = [pg.server.binaries / "psql", "-XAtq", "-h", pg.server.folder, "-p", str(pg.server.port), "-U", "postgres", "-d", pg.name]
+    with session(command, "BEGIN; LOCK TABLE busy"):
+        found = batch(pg_project, names, failures_left=5, lock_timeout={"seconds": 1, "explicit": True}).outcome().done().message["batch"]
+    assert found["states"] == end * 2
+    assert {(failure["class"], failure["committed"]) for failure in found["failures"]} == {("TableLocked", end == "f")}
+    assert ("half" in pg.tables(names[0])) is (end == "f")
 
 
 def test_other_files_than_planned_stop_all(tenants, pg_project, pg):
@@ -230,6 +302,20 @@ def test_databases_of_mariadb(mariadb_project, mariadb_process):
     assert mariadb_process.sql("SELECT version_num FROM alembic_version", names[2]) == [["r1"]]
     for name in names:
         mariadb_process.sql("DROP DATABASE %s" % name)
+
+
+@pytest.mark.parametrize("before, end", [("pass", "l"), ("CREATE TABLE half (id INTEGER)", "f")], ids=["nothing", "a table"])
+def test_a_lock_of_mariadb_passes_where_nothing_stays(mariadb_project, mariadb, before, end):
+    mariadb.execute("CREATE TABLE busy (id INTEGER)")
+    mariadb_project.tables("r1")
+    mariadb_project.revision("r2", "r1", [before, "ALTER TABLE busy ADD COLUMN name TEXT"])
+    command = ["mariadb", "--no-defaults", "--unbuffered", "-N", "-B", "-u", "root", "--socket", os.path.join(mariadb.server.folder, "socket"), mariadb.name]
+    with session(command, "LOCK TABLES busy READ"):
+        outcome = start(mariadb_project, [{"name": "shop", "database": mariadb.name}], lock_timeout={"seconds": 1, "explicit": True}).outcome().done()
+    found = outcome.message["batch"]
+    failure, = found["failures"]
+    assert (found["states"], failure["class"], failure["committed"]) == (end, "TableLocked", end == "f")
+    assert mariadb.rows() == {"r1"} and ("half" in mariadb.tables()) is (end == "f")
 
 
 def test_files_of_sqlite(sqlite_project, sqlite):

@@ -105,6 +105,32 @@ request.userInfo.username in [{{ range .Values.approval.trustedUsers }}'{{ . }}'
 request.userInfo.username in ['system:kube-controller-manager', 'system:serviceaccount:kube-system:job-controller', 'system:serviceaccount:kube-system:generic-garbage-collector', 'system:serviceaccount:kube-system:namespace-controller', 'system:serviceaccount:kube-system:ttl-after-finished-controller', 'system:serviceaccount:kube-system:pod-garbage-collector']
 {{- end }}
 
+{{/* CEL variables: what the request changes, and what the object demanded before it, whose policy stands at `policy`. */}}
+{{- define "alembic-operator.said" -}}
+- name: ofStatus
+  expression: "request.?subResource.orValue('') == 'status'"
+- name: was
+  expression: "oldObject == null ? dyn({}) : dyn(oldObject.spec)"
+- name: is
+  expression: "object == null ? dyn({}) : dyn(object.spec)"
+- name: saidBefore
+  expression: "oldObject == null ? dyn({}) : dyn(oldObject.metadata.?annotations.orValue({}))"
+- name: said
+  expression: "object == null ? dyn({}) : dyn(object.metadata.?annotations.orValue({}))"
+- name: rejected
+  expression: "variables.saidBefore[?'alembic-operator.dev/reject'].orValue('')"
+# What an object demands that its namesake, deleted and created again, would not: by its own words, where the defaults ask for less.
+- name: approval
+  expression: "dyn({{ .policy }}.?approval.orValue({}))"
+- name: mode
+  expression: "variables.approval.?mode.orValue('{{ .mode }}')"
+- name: threshold
+  expression: "variables.approval.?threshold.orValue(variables.approval.?mode.hasValue() ? 'High' : '{{ .threshold }}')"
+- name: strictness
+  expression: >-
+    {{ toJson .strictness | replace "\"" "'" }}[variables.mode == 'OnHazard' ? variables.threshold : variables.mode]
+{{- end }}
+
 {{/* The validation of what only the operator writes, and those who may approve anyway. */}}
 {{- define "alembic-operator.only-the-operator" -}}
 - expression: >-

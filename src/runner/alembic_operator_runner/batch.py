@@ -15,14 +15,15 @@ from typing import Any, Dict, List
 
 from .errors import error_text
 from .frames import flush_standard_streams
+from .imported import keeper
 from .look import Look
 from .look_only import LOOK_ONLY
 from .outcome import error_of
-from .problems import Problem
+from .problems import STOPPED, Problem
 from .project import loaded
 from .report import Report
 from .texts import beginning, clean
-from .url import url_of_member
+from .url import set_url
 
 NOT_BEGUN, RUNNING, DONE, FAILED, LATER, LOST = ".", "r", "d", "f", "l", "x"
 # What passes by itself: nothing stands, and a later batch tries again.
@@ -66,29 +67,38 @@ class Batch:
 
     def warm_up(self):
         """Imports what the project imports, by env.py itself. Returns why nothing may be forked from this process, if so."""
-        before = open_sockets()
+        before, modules = open_sockets(), set(sys.modules)
         task = self.task_of(0)
         report = Report(self.path_of("warm-up"))
         if not task.get("writes_at_start"):
             LOOK_ONLY.install()
+        told = {name: os.environ.get(name) for name in task.get("url_env") or []}
         try:
-            application, config, revisions = loaded(dict(task, action="probe"), self.url_of(task))
-            work = Look(dict(task, action="probe", url=self.url_of(task)), report, revisions)
+            url = set_url(task, os.environ)  # env.py may take it from there, and is to find a database of the batch
+            application, config, revisions = loaded(dict(task, action="probe"), url)
+            work = Look(dict(task, action="probe", url=url), report, revisions)
             error = error_of(work, config)
             application.leave(error)
         except BaseException as raised:
             error = raised
         LOOK_ONLY.active = False
+        os.environ.update((name, value) for name, value in told.items() if value is not None)
         flush_standard_streams()
         if error is not None:
             if isinstance(error, KeyboardInterrupt):
                 raise error
             return "env.py could not be run beforehand (%s)" % beginning(clean(words_of(error)), 200)
         gc.collect()
+        module = keeper(self.words_of_first(), modules) if len(self.members) > 1 else None
+        if module is not None:
+            return "the module %s keeps what it was told of the first database when it was imported" % beginning(clean(module), 100)
         return fork_hazard(before)
 
-    def url_of(self, task):
-        return url_of_member(self.task["url"], task.get("database"))
+    def words_of_first(self):
+        """What env.py is told of the first database and not of the others."""
+        used = "".join(self.task.get("x_of_each") or [])
+        member = self.members[0]
+        return {member[name] for name in ("name", "database", "schema") if member.get(name) and (name == "database" or "$(%s)" % name in used)}
 
     def task_of(self, number):
         """The task of a run of one database."""
@@ -158,15 +168,20 @@ class Batch:
         self.silent = self.silent + 1 if kind == "ConnectFailed" else 0
         if report.get("state") == "done":
             return DONE
-        started = bool(report.get("started"))
+        started, error = bool(report.get("started")), report.get("error") or {}
+        left = started and stays(report)
         if kind is None:
-            end, kind = (LOST, "RunLost") if started else (LATER, "RunInterrupted")
+            kind = "RunLost" if started else "RunInterrupted"
+            # Of what was seen to stand it is known that it does not pass; of the rest the operator knows what can stand.
+            end = FAILED if report.get("committed") else LOST if started else LATER
             message = "the process ended without a word" + (" in the middle of %s" % report["running"] if report.get("running") else "")
         else:
-            message = (report["error"].get("message") or "")
-            end = LATER if kind in PASSES and not (started and report.get("transactional") is False) else FAILED
-        self.failures.append({"member": number, "class": kind, "message": message, "revision": (report.get("error") or {}).get("revision")
-                              or report.get("running"), "started": started, "committed": (report.get("error") or {}).get("committed")})
+            message = error.get("message") or ""
+            end = LATER if kind in PASSES and not left else FAILED
+            if kind == "MigrationFailed" and message.startswith(STOPPED) and not left:
+                end, kind = LOST, "RunLost"  # a node was drained: the step is not at fault
+        self.failures.append({"member": number, "class": kind, "message": message, "revision": error.get("revision") or report.get("running"),
+                              "started": started, "committed": error.get("committed", report.get("committed"))})
         if kind in ALIKE:
             self.hold("%s: it would be the same everywhere" % kind)
         elif self.silent > 1:
@@ -200,6 +215,12 @@ class Batch:
             shown.append(short)
         self.report.update(state="running", batch={"states": "".join(self.states), "alone": beginning(self.alone, 300), "stopped": self.stopped,
                                                    "failures": shown})
+
+
+def stays(report):
+    """Whether something of a run that had begun stays without its version row: as its connection saw it, or else as the database is."""
+    committed = (report.get("error") or {}).get("committed")
+    return bool(report.get("committed")) or (not report.get("transactional") if committed is None else committed)
 
 
 def words_of(error):

@@ -5,7 +5,7 @@ import re
 
 from .errors import chain, error_text, error_trace, frames_of, link_through
 from .look_only import LOOK_ONLY
-from .problems import Problem, refused
+from .problems import STOPPED, Problem, refused
 
 ATTRIBUTES = "; the application's own command puts this on Alembic's Config: set spec.alembic.attributes"
 
@@ -95,9 +95,9 @@ def problem_of_run(error, report, stopper, changed=True):
     """The problem of an error after all checks of a run had passed, or of a signal at any time, also in a look; `changed`: by the step before it failed."""
     running, started = report.fields["running"], report.fields["started"]
     if stopper.stopped and not started:
-        return refused("RunInterrupted", "stopped by SIGTERM before the first step%s; nothing was changed" % place_of(error), error_trace(error))
+        return refused("RunInterrupted", "%s before the first step%s; nothing was changed" % (STOPPED, place_of(error)), error_trace(error))
     where = "during the step" if running else "after the last step" if started else "before the first step"
-    message = "stopped by SIGTERM " + where if stopper.stopped else error_text(error) if running else where + ": " + error_text(error)
+    message = "%s %s" % (STOPPED, where) if stopper.stopped else error_text(error) if running else where + ": " + error_text(error)
     kind = kind_of_failure(error) if running and not stopper.stopped else "MigrationFailed"
     return Problem(kind, message, revision=running, detail=error_trace(error), changed=changed)
 

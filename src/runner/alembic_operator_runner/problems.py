@@ -16,6 +16,9 @@ class Problem(BaseException):
         self.committed = committed  # whether something of a failed step stays; None where nobody looked
 
 
+STOPPED = "stopped by SIGTERM"  # how the message of a run begins that was
+
+
 class Stopped(KeyboardInterrupt):
     """SIGTERM arrived; drivers and context managers treat it like Ctrl-C and roll back."""
 

@@ -5,7 +5,7 @@ import signal
 from typing import Any
 
 from .connect import driver_connection
-from .problems import Stopped
+from .problems import STOPPED, Stopped
 
 
 def handle(action):
@@ -29,12 +29,12 @@ class Stopper:
     def stop(self, _signal, _frame):
         handle(signal.SIG_IGN)  # the rollback is not to be interrupted again
         self.stopped = True
-        raise Stopped("stopped by SIGTERM")
+        raise Stopped(STOPPED)
 
     def check(self):
         """A signal that somebody's code caught ends the work nevertheless."""
         if self.stopped:
-            raise Stopped("stopped by SIGTERM")
+            raise Stopped(STOPPED)
 
     def ignore(self):
         handle(signal.SIG_IGN)
