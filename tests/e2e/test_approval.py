@@ -5,7 +5,7 @@ import pytest
 
 import client
 from harness import OPERATOR, WITH_PYMYSQL, apply, eventually, get, revision
-from ways_round import TENANT, beside_the_approval, config_map, give, job, tried, ways_round
+from ways_round import TENANT, beside_the_approval, beside_the_approval_of_set, config_map, give, job, set_that_demands, tried, ways_round, ways_round_set
 
 GOODS = revision("aaaa1111", up="op.create_table('goods', sa.Column('id', sa.Integer, primary_key=True), sa.Column('price', sa.Integer),"
                  " sa.Column('name', sa.Text))", dn="op.drop_table('goods')")
@@ -153,17 +153,24 @@ def test_only_those_who_may_approve(space, push):
     apply(config_map(space.name, "own", {}))
 
     patch = lambda user, body, dry_run=False: tried(user, lambda: client.merge("dbm", space.name, migration.name, body, dry_run))
+    patch_set = lambda user, body: tried(user, lambda: client.merge("dbmset", space.name, "hard", body, True))
     # An API server takes its time to see a policy; until then the answer is yes.
     made = lambda: all(tried("ed", lambda: client.create(each, dry_run=True)) for each in (config_map(space.name, "x"), job(space.name)))
     approved = lambda: patch("ed", {"spec": {"policy": {"approval": {"mode": "Auto"}}}}, dry_run=True)
     eventually("the policies hold", lambda: made() and approved(), 60)
 
     refused = lambda said: "may not" in said or "field is immutable" in said
-    passed = [(what, said) for what, said in ways_round(space.name, migration.name, plan, "ed") if not refused(said)]
+    tries = ways_round(space.name, migration.name, plan, "ed")
+    apply(set_that_demands(space.name))
+    tries += ways_round_set(space.name, plan, "ed")
+    passed = [(what, said) for what, said in tries if not refused(said)]
     assert not passed
     assert not patch("ed", {"spec": {"historyLimit": 5}}), "what is no approval goes on as before"
+    assert not patch_set("ed", {"spec": {"template": {"image": "app:2"}, "exclude": ["c", "d", "e"]}})
     passed = [body for body in beside_the_approval() if "may approve and reject plans" not in patch("ann", body)]
+    passed += [body for body in beside_the_approval_of_set() if "may approve, reject and promote" not in patch_set("ann", body)]
     assert not passed
+    assert not patch_set("ann", {"metadata": {"annotations": {f"alembic-operator.dev/{key}": "1" for key in ("approve", "promote", "reject", "reason")}}})
     assert migration.wait("AwaitingApproval") and "price" in columns(space)
     assert not patch("ann", {"metadata": {"annotations": {"alembic-operator.dev/approve": plan}}})
     migration.wait_ready()

@@ -8,7 +8,7 @@ RIGHTS = "rbac.authorization.k8s.io"
 # Whoever writes the objects that the operator makes, and reads no Secret.
 TENANT = [{"apiGroups": [""], "resources": ["configmaps", "pods"], "verbs": ["*"]},
           {"apiGroups": ["batch"], "resources": ["jobs", "cronjobs"], "verbs": ["*"]},
-          {"apiGroups": [GROUP], "resources": ["databasemigrations/status"], "verbs": ["*"]}]
+          {"apiGroups": [GROUP], "resources": ["databasemigrations/status", "databasemigrationsets/status"], "verbs": ["*"]}]
 
 
 def give(namespace, user, *roles, rules=()):
@@ -95,6 +95,43 @@ def ways_round(namespace, name, plan, tenant):
         there = made["metadata"]["name"]
         forged += [(f"the record of {there}", lambda there=there: client.merge("job", namespace, there, {"metadata": {"annotations": {f"{GROUP}/record": "{}"}}}))]
     return [(what, tried(tenant, write)) for what, write in forged]
+
+
+def set_that_demands(namespace, name="hard"):
+    """Nothing of it begins, and one approval is for both of its targets."""
+    waves = [{"name": "canary", "upTo": "10%", "then": {"promotion": "Required"}}]
+    spec = {"template": {"image": "app:1", "targetRevision": "head", "policy": {"approval": {"mode": "Always"}}}, "suspend": True,
+            "servers": [{"name": "main", "urlFrom": {"secretKeyRef": {"name": "app-db", "key": "url"}}}], "rollout": {"waves": waves},
+            "targets": [{"list": [{"name": "a"}, {"name": "b"}]}], "exclude": ["c", "d"], "perTarget": {"x": ["schema=$(name)"]}}
+    return {"apiVersion": f"{GROUP}/v1alpha1", "kind": "DatabaseMigrationSet", "metadata": {"name": name, "namespace": namespace}, "spec": spec}
+
+
+def ways_round_set(namespace, plan, tenant):
+    """The same of a set that demands an approval and a promotion."""
+    said = lambda key, value: {"metadata": {"annotations": {f"{GROUP}/{key}": value}}}
+    other = {"name": "main", "urlFrom": {"secretKeyRef": {"name": "other", "key": "url"}}}
+    owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": "bait", "uid": "7e7e7e7e-0000-4000-8000-000000000000"}
+    bodies = [said("approve", plan), said("promote", "1/canary"), {"metadata": {"ownerReferences": [owner]}}] + [{"spec": spec} for spec in [
+        {"template": {"policy": None}}, {"template": {"policy": {"downgrade": "Allow"}}}, {"template": {"database": {"versionTable": "other"}}},
+        {"servers": [other]}, {"targets": [{"list": [{"name": "a"}, {"name": "z"}]}]}, {"exclude": ["c"]}, {"perTarget": None}, {"rollout": None}]]
+    forged = [(f"merge {body}", lambda body=body: client.merge("dbmset", namespace, "hard", body)) for body in bodies]
+    forged += [
+        ("delete what demands an approval", lambda: client.delete("dbmset", namespace, "hard")),
+        ("delete all", lambda: client.write("DELETE", client.path("dbmset", namespace), None)),
+        ("another one with a policy", lambda: client.create(set_that_demands(namespace, "again"))),
+        ("a status", lambda: client.write("PATCH", client.path("dbmset", namespace, "hard") + "/status", {"status": {"to": "x"}}, "application/merge-patch+json")),
+    ]
+    return [(what, tried(tenant, write)) for what, write in forged]
+
+
+def beside_the_approval_of_set():
+    """What the approver's role is not for, of a set."""
+    return [
+        {"spec": {"template": {"image": "evil:1"}}}, {"spec": {"template": {"podTemplate": {"spec": {"serviceAccountName": "x"}}}}},
+        {"spec": {"template": {"policy": {"approvedPlan": "0123"}}}}, {"spec": {"suspend": False}}, {"spec": {"exclude": None}}, {"spec": {"rollout": None}},
+        {"spec": {"targets": [{"list": [{"name": "z"}]}]}}, {"metadata": {"labels": {"team": "x"}}}, {"metadata": {"finalizers": ["example.com/never"]}},
+        {"metadata": {"annotations": {f"{GROUP}/requestedAt": "now"}}}, {"metadata": {"annotations": {f"{GROUP}/approve": "0123", "other": "x"}}},
+    ]
 
 
 def beside_the_approval():
