@@ -70,6 +70,8 @@ pub const ANNOTATION_REASON: &str = "alembic-operator.dev/reason";
 pub const ANNOTATION_SUSPEND: &str = "alembic-operator.dev/suspend";
 /// On a Job, and on a Backup: what it was made for, as JSON (`jobs::JobRecord`).
 pub const ANNOTATION_RECORD: &str = "alembic-operator.dev/record";
+/// On the Job of a batch that was let begin, whatever became of it since.
+pub const ANNOTATION_RELEASED: &str = "alembic-operator.dev/released";
 /// On the Job of a run: the Lease that it holds in place of a lock of the database.
 pub const ANNOTATION_LEASE: &str = "alembic-operator.dev/lease";
 

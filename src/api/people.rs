@@ -38,6 +38,11 @@ fn suspended_by(in_spec: bool, object: &impl ResourceExt) -> Option<&'static str
 }
 
 impl DatabaseMigrationSet {
+    /// Whether a batch may begin, as far as the set itself goes.
+    pub fn may_begin(&self) -> bool {
+        self.metadata.deletion_timestamp.is_none() && self.suspended_by().is_none()
+    }
+
     /// What keeps new batches from being started, if so: the spec, or the annotation that GitOps does not revert.
     pub fn suspended_by(&self) -> Option<&'static str> {
         suspended_by(self.spec.suspend, self)

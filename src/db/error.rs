@@ -83,6 +83,8 @@ pub enum ProbeError {
     NotAVersionTable { place: String, table: String },
     #[error("{place}: the version table {table} {fault}")]
     Rows { place: String, table: String, fault: RowFault },
+    #[error("{place}: the query {fault}")]
+    Query { place: String, fault: &'static str },
     #[error("{place}: the schema has more objects than can be compared; set spec.drift.mode to Disabled or Models")]
     CatalogTooLarge { place: String },
     #[error("{place}: the operator is comparing other large schemas just now")]
@@ -213,7 +215,7 @@ impl ProbeError {
             Self::PermissionDenied { .. } => "PermissionDenied",
             Self::NotAVersionTable { .. } => "VersionTableMismatch",
             Self::Rows { .. } => "InvalidVersionRows",
-            Self::CatalogTooLarge { .. } => "InvalidSpec",
+            Self::CatalogTooLarge { .. } | Self::Query { .. } => "InvalidSpec",
         }
     }
 }

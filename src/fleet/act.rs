@@ -3,13 +3,14 @@
 
 use super::{
     decide::Decision,
+    facts::Withdrawn,
     member::{Line, page_text, pages as into_pages},
     object, observe,
 };
 use crate::{
     api::{
-        DatabaseMigration, DatabaseMigrationSet, DatabaseMigrationSetStatus, FINALIZER, LABEL_MANAGED_BY, LABEL_SET,
-        MANAGER,
+        ANNOTATION_RELEASED, DatabaseMigration, DatabaseMigrationSet, DatabaseMigrationSetStatus, FINALIZER,
+        LABEL_MANAGED_BY, LABEL_SET, MANAGER,
     },
     call::{call, refusal},
     error::{Call, Error},
@@ -25,7 +26,7 @@ use k8s_openapi::{
 };
 use kube::{
     Api, Resource, ResourceExt,
-    api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams},
+    api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams, Preconditions},
 };
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -71,6 +72,9 @@ pub async fn act(
         actor.confirm().await?;
         actor.ensure_shared(program_config_map(object)).await?;
         actor.create_job(job).await?;
+    }
+    for seen in &decision.withdraw {
+        actor.withdraw(seen).await?;
     }
     if let Some(lines) = &decision.lines {
         actor.write_pages(lines.clone()).await?;
@@ -197,11 +201,22 @@ impl Actor<'_> {
         }
     }
 
+    /// Deletes a Job that was never let begin, as it was seen. Whatever else is found there is judged by the next pass.
+    async fn withdraw(&self, seen: &Withdrawn) -> Result<(), Error> {
+        let preconditions = Preconditions { uid: seen.uid.clone(), resource_version: seen.version.clone() };
+        let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::background() };
+        match call(&format!("delete Job {}", seen.job), self.jobs().delete(&seen.job, &params)).await {
+            Err(error) if matches!(refusal(&error), Some(404 | 409)) => Err(Error::Stale(seen.job.clone())),
+            other => other.map(drop),
+        }
+    }
+
     async fn release(&self, name: &str) -> Result<(), Error> {
         if !self.context.process.claim.holds() {
             return Err(Error::NotLeading { what: format!("Job {name}") });
         }
-        let patch = Patch::Merge(json!({ "spec": { "suspend": false } }));
+        let metadata = json!({ "annotations": { ANNOTATION_RELEASED: "true" } });
+        let patch = Patch::Merge(json!({ "metadata": metadata, "spec": { "suspend": false } }));
         gone(call(&format!("release Job {name}"), self.jobs().patch_metadata(name, &as_manager(), &patch)).await)
     }
 

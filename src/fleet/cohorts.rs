@@ -118,7 +118,8 @@ pub fn chosen(
         .map_err(|error| Problem::new(Reason::InvalidTarget, format!("spec.template.targetRevision: {error}")))?;
     let known = object.status.as_ref().map(|status| status.images.clone()).unwrap_or_default();
     let status = DatabaseMigrationStatus { images: known, ..DatabaseMigrationStatus::default() };
-    let place = format!("set {} rollout {number}", object.uid().unwrap_or_default());
+    let servers = facts.places.join("\n");
+    let place = format!("set {} rollout {number} on {servers}", object.uid().unwrap_or_default());
     choose(&Route {
         image,
         remembered: &facts.remembered,

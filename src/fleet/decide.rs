@@ -3,20 +3,21 @@
 use super::{
     batches::started,
     cohorts::{Cohort, Way, chosen, cohorts},
-    facts::Facts,
+    facts::{Facts, Withdrawn},
+    left,
     member::{Line, Member, Memory, Seen, State, Target},
     plans, results,
-    status::{Ready, next_status},
+    status::{MOST_REVISIONS, Ready, fitted, next_status},
     waves::{self, Tally},
 };
 use crate::{
     api::{
-        ANNOTATION_PROMOTE, ANNOTATION_REQUESTED_AT, DatabaseMigration, DatabaseMigrationSet,
-        DatabaseMigrationSetStatus, ImageStatus, Problem, Reason, RolloutStatus, Settled,
+        ANNOTATION_PROMOTE, DatabaseMigration, DatabaseMigrationSet, DatabaseMigrationSetStatus, ImageStatus, Problem,
+        Reason, RolloutStatus, Settled,
     },
     jobs::{BatchRequest, InspectRequest, Inspected, PodState, short_hash},
-    reconcile::ImageView,
-    text::{rows_in_line, short_image},
+    reconcile::{ImageView, requested_at},
+    text::{clean, rows_in_line, short_image},
 };
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
@@ -37,6 +38,8 @@ pub struct Decision {
     pub keep_inspection: Option<(String, Arc<Inspected>)>,
     pub inspect: Option<(InspectRequest, Target)>,
     pub batches: Vec<BatchRequest>,
+    /// Batches that were never let begin and never are: their Jobs go before the status forgets them.
+    pub withdraw: Vec<Withdrawn>,
     /// `None` leaves the pages as they are.
     pub lines: Option<Vec<Line>>,
     /// The plans as people read them; `None` leaves what is written of them.
@@ -76,7 +79,7 @@ impl<'a> Decider<'a> {
 
     fn finish(self, ready: Ready) -> Decision {
         let Self { set, facts, now, mut decision, .. } = self;
-        decision.status = next_status(set, std::mem::take(&mut decision.status), &ready, now);
+        decision.status = fitted(next_status(set, std::mem::take(&mut decision.status), &ready, now));
         let rollout = decision.status.rollout.as_ref();
         let named: BTreeSet<&str> =
             rollout.iter().flat_map(|rollout| rollout.batches.iter().map(|batch| batch.job.as_str())).collect();
@@ -84,7 +87,7 @@ impl<'a> Decider<'a> {
         decision.release = facts
             .batches
             .iter()
-            .filter(|batch| batch.suspended && named.contains(batch.status.job.as_str()))
+            .filter(|batch| set.may_begin() && batch.suspended && named.contains(batch.status.job.as_str()))
             .map(|batch| batch.status.job.clone())
             .chain(decision.batches.iter().map(|batch| batch.name(self.object)))
             .collect();
@@ -94,7 +97,9 @@ impl<'a> Decider<'a> {
         let deleting = set.metadata.deletion_timestamp.is_some() && named.is_empty();
         let surplus = others.iter().enumerate().filter(|(place, other)| deleting || other.suspended || *place >= KEPT);
         decision.delete.extend(surplus.map(|(_, other)| other.job.clone()));
-        let recorded = facts.batches.iter().filter(|batch| batch.there && !named.contains(batch.status.job.as_str()));
+        let forgotten = || facts.batches.iter().filter(|batch| !named.contains(batch.status.job.as_str()));
+        decision.withdraw = forgotten().filter_map(|batch| batch.withdrawn.clone()).collect();
+        let recorded = forgotten().filter(|batch| batch.there && batch.withdrawn.is_none());
         let unowned = others.iter().filter(|other| !other.owned && !decision.delete.contains(&other.job));
         decision.own =
             recorded.map(|batch| &batch.status.job).chain(unowned.map(|other| &other.job)).cloned().collect();
@@ -194,29 +199,33 @@ impl<'a> Decider<'a> {
 
     fn rollout(&mut self, image: &Arc<Inspected>) -> Ready {
         let (set, facts, now) = (self.set, self.facts, self.now);
+        let left = left::lines(facts);
         let mut members = facts.members.clone();
-        let requested = set.annotations().get(ANNOTATION_REQUESTED_AT).cloned();
+        members.extend(left.iter().map(|line| left::member(line)));
+        let requested = requested_at(self.object).map(str::to_owned);
         let asked = requested.is_some() && requested != self.decision.status.last_handled_reconcile_at;
         self.decision.status.last_handled_reconcile_at = requested;
+        self.decision.status.looked_generation = set.metadata.generation;
         let mut rollout = self.decision.status.rollout.clone().unwrap_or_default();
         results::record(&mut members, &mut rollout, facts, self.object.spec.retry.limit, now);
         let to = to(self.object, facts, image);
-        let template = serde_json::to_string(&set.spec.template).unwrap_or_default();
-        let key = short_hash(&[&template, &image.image, &rows_in_line(&to)], 16);
+        let key = self.key(image, &to);
         let superseded = rollout.key != key && !rollout.batches.is_empty();
         if rollout.key != key && !superseded {
             rollout = RolloutStatus {
                 number: rollout.number.saturating_add(1),
                 key,
                 image: image.image.clone(),
-                to: to.iter().cloned().collect(),
+                to: to.iter().take(MOST_REVISIONS).map(|row| clean(row, 64)).collect(),
                 last_batch: rollout.last_batch,
                 ..RolloutStatus::default()
             };
         }
-        if asked {
+        // Who says that it is meant that many have gone does not ask for another try of the others.
+        if asked && !facts.vanished {
             members.iter_mut().filter(|member| member.memory.batch == 0).for_each(|m| m.memory = Memory::default());
         }
+        let left = left::kept(&left, &members.split_off(facts.members.len()), rollout.number);
         let cohorts = cohorts(self.object, facts, image, &members, rollout.number);
         let states = states(&members, &cohorts, &rollout);
         let waves: Vec<usize> = {
@@ -243,6 +252,7 @@ impl<'a> Decider<'a> {
         rollout.batches.extend(started);
         let ready = self.ready(&look, &rollout, superseded);
         self.write(members, states, &waves, &names, &rollout, &batches);
+        self.decision.lines.get_or_insert_default().extend(left);
         if rollout.batches.is_empty()
             && self.decision.status.targets.failed == 0
             && ready.problem.reason == Reason::AtTarget
@@ -253,6 +263,15 @@ impl<'a> Decider<'a> {
         self.decision.status.rollout = Some(rollout);
         self.decision.batches = batches;
         ready
+    }
+
+    /// What a rollout is for. An approval is for one, and so for the servers of the set as they are.
+    fn key(&self, image: &Inspected, to: &BTreeSet<String>) -> String {
+        let spec = &self.set.spec;
+        let template = serde_json::to_string(&spec.template).unwrap_or_default();
+        let per_target = serde_json::to_string(&spec.per_target).unwrap_or_default();
+        let to = to.iter().cloned().collect::<Vec<_>>().join("\n");
+        short_hash(&[&template, &per_target, &image.image, &to, &self.facts.places.join("\n")], 16)
     }
 
     fn write(

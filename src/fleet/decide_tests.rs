@@ -2,10 +2,11 @@
 
 use super::*;
 use crate::{
-    api::{SetServer, WaveState},
+    api::{ANNOTATION_REQUESTED_AT, SetServer, WaveState},
     fleet::{facts::BatchView, object},
     jobs::{BatchReport, Ended, Inspection, MemberEnd, MemberResult, wanted},
 };
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -33,6 +34,10 @@ struct World {
     poisoned: BTreeSet<String>,
     /// The wave of each target that was ever begun, in the order of the batches.
     begun: Vec<(String, usize)>,
+    /// What else a look finds.
+    lines: Vec<Line>,
+    places: Vec<String>,
+    vanished: bool,
 }
 
 impl World {
@@ -54,7 +59,9 @@ impl World {
             Member { target, seen: Seen::Rows(BTreeSet::new()), memory: Memory::default() }
         };
         let (members, ends, poisoned, begun) = ((0..count).map(member).collect(), vec![], BTreeSet::new(), vec![]);
-        Self { set, image: image(&["a"]), members, now: 1_800_000_000, ends, poisoned, begun }
+        let (lines, places, vanished) = (vec![], vec!["main db:5432".to_owned()], false);
+        let image = image(&["a"]);
+        Self { set, image, members, now: 1_800_000_000, ends, poisoned, begun, lines, places, vanished }
     }
 
     fn object(&self) -> DatabaseMigration {
@@ -68,6 +75,9 @@ impl World {
         let object = self.object();
         let facts = Facts {
             looked: true,
+            vanished: self.vanished,
+            places: self.places.clone(),
+            lines: self.lines.clone(),
             members: self.members.clone(),
             batches: std::mem::take(&mut self.ends),
             image: ImageView::Stored(self.image.clone()),
@@ -77,8 +87,9 @@ impl World {
         };
         let decision = decide(&self.set, &object, &facts, Timestamp::from_second(self.now).unwrap());
         for line in decision.lines.iter().flatten() {
-            let member = self.members.iter_mut().find(|member| member.target.key() == line.key()).unwrap();
-            member.memory = line.memory.clone();
+            if let Some(member) = self.members.iter_mut().find(|member| member.target.key() == line.key()) {
+                member.memory = line.memory.clone();
+            }
         }
         self.set.status = Some(decision.status.clone());
         for request in &decision.batches {
@@ -121,6 +132,7 @@ impl World {
             members: request.record.members.clone(),
             there: true,
             suspended: false,
+            withdrawn: None,
             state: PodState::Ended(Ended::default()),
             report: Some(BatchReport { members: results, ..BatchReport::default() }),
         });
@@ -255,6 +267,97 @@ fn a_full_status_is_short() {
     let size = serde_json::to_string(&decision.status).unwrap().len();
     assert!(size < 32 * 1024, "{size}");
     assert_eq!((decision.status.targets.total, decision.status.failures.len()), (2000, 20));
+}
+
+#[test]
+fn an_approval_is_for_the_servers_where_they_are() {
+    let mut world = World::new(3, json!({}));
+    world.set.spec.template.policy.approval.mode = crate::api::ApprovalMode::Always;
+    let hash = |world: &mut World| {
+        world.until_it_rests();
+        world.set.status.clone().unwrap().rollout.unwrap().plans[0].hash.clone()
+    };
+    let approved = hash(&mut world);
+    world.places = vec!["main production:5432".to_owned()];
+    world.annotate(crate::api::ANNOTATION_APPROVE, &approved);
+    let other = hash(&mut world);
+    assert_eq!((world.reason().as_str(), world.begun.len()), ("AwaitingApproval", 0), "it was for another server");
+    world.set.spec.per_target.x = vec!["schema=$(schema)".to_owned()];
+    world.annotate(crate::api::ANNOTATION_APPROVE, &other);
+    let last = hash(&mut world);
+    assert!(world.begun.is_empty() && BTreeSet::from([&approved, &other, &last]).len() == 3);
+    world.annotate(crate::api::ANNOTATION_APPROVE, &last);
+    world.until_it_rests();
+    assert_eq!((world.reason().as_str(), world.begun.len()), ("AtTarget", 3));
+}
+
+#[test]
+fn a_batch_that_was_not_let_begin_does_not_begin_in_a_set_that_is_suspended_or_goes() {
+    for goes in [false, true] {
+        let mut world = World::new(3, json!({}));
+        let job = world.pass().release[0].clone();
+        let waits = BatchView { suspended: true, state: PodState::Waiting, report: None, ..world.ends.pop().unwrap() };
+        world.members.iter_mut().for_each(|member| member.seen = Seen::Rows(BTreeSet::new()));
+        world.ends = vec![waits.clone()];
+        assert_eq!(world.pass().release, std::slice::from_ref(&job), "a pass had broken off");
+        world.set.spec.suspend = !goes;
+        world.set.metadata.deletion_timestamp = goes.then(|| Time(Timestamp::from_second(world.now).unwrap()));
+        let withdrawn = Some(Withdrawn { job: job.clone(), ..Withdrawn::default() });
+        world.ends = vec![BatchView { withdrawn, ..waits }];
+        let decision = world.pass();
+        assert_eq!(decision.withdraw.iter().map(|seen| &seen.job).collect::<Vec<_>>(), [&job]);
+        assert!(decision.release.is_empty() && decision.own.is_empty() && !decision.finalizer);
+        assert_eq!(world.reason(), "Suspended");
+        let begun = |member: &Member| member.memory.attempts > 0 || !goes && member.memory.batch > 0;
+        assert!(!world.members.iter().any(begun), "nobody was tried");
+    }
+}
+
+#[test]
+fn what_failed_is_remembered_of_targets_that_leave_for_a_while() {
+    let mut world = World::new(9, json!({}));
+    world.poisoned.insert("t004".to_owned());
+    world.lines = world.until_it_rests().lines.unwrap();
+    let gone = world.members.remove(4);
+    world.annotate(ANNOTATION_REQUESTED_AT, "it is meant");
+    world.vanished = true;
+    world.lines = world.until_it_rests().lines.unwrap();
+    let line = world.lines.iter().find(|line| line.name == "t004").unwrap();
+    assert_eq!((line.state.as_str(), line.memory.held), ("Left", true));
+    assert_eq!((world.reason().as_str(), world.begun.len()), ("AtTarget", 9));
+    world.members.push(Member { memory: line.memory.clone(), ..gone });
+    world.vanished = false;
+    world.until_it_rests();
+    assert_eq!((world.reason().as_str(), world.begun.len()), ("TargetsFailed", 9), "it is not tried again by itself");
+    // What came of a batch is recorded, whoever is there.
+    let mut world = World::new(2, json!({}));
+    world.lines = world.pass().lines.unwrap();
+    let mut batch = world.ends.pop().unwrap();
+    batch.status.transactional = false;
+    world.ends = vec![BatchView { status: batch.status, ..BatchView::default() }];
+    world.members.pop();
+    let lines = world.pass().lines.unwrap();
+    let line = lines.iter().find(|line| line.name == "t001").unwrap();
+    assert_eq!((line.state.as_str(), line.memory.reason.as_str(), line.memory.batch), ("Left", "RunLost", 0));
+}
+
+#[test]
+fn who_says_that_many_are_meant_to_be_gone_asks_for_no_other_try() {
+    let mut world = World::new(5, json!({}));
+    world.poisoned.insert("t002".to_owned());
+    world.until_it_rests();
+    world.vanished = true;
+    world.annotate(ANNOTATION_REQUESTED_AT, "they are gone");
+    world.until_it_rests();
+    world.vanished = false;
+    world.until_it_rests();
+    assert_eq!((world.reason().as_str(), world.begun.len()), ("WaveFailed", 3));
+    world.annotate(ANNOTATION_REQUESTED_AT, &"again".repeat(100));
+    world.until_it_rests();
+    assert_eq!(world.begun.len(), 4);
+    assert_eq!(world.set.status.clone().unwrap().last_handled_reconcile_at.unwrap().len(), 256);
+    world.until_it_rests();
+    assert_eq!(world.begun.len(), 4, "it was asked once");
 }
 
 proptest! {

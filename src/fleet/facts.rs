@@ -19,6 +19,8 @@ pub struct BatchView {
     pub there: bool,
     /// Whether it still has to be let begin.
     pub suspended: bool,
+    /// Its Job as it was seen, where it is never let begin since the set is suspended or goes.
+    pub withdrawn: Option<Withdrawn>,
     pub state: PodState,
     /// What it left behind, once it has ended.
     pub report: Option<BatchReport>,
@@ -26,8 +28,16 @@ pub struct BatchView {
 
 impl BatchView {
     pub fn has_ended(&self) -> bool {
-        !self.there || matches!(self.state, PodState::Ended(_))
+        !self.there || self.withdrawn.is_some() || matches!(self.state, PodState::Ended(_))
     }
+}
+
+/// The Job of a batch that is deleted as it was seen: one that was let begin since is another version, and the API server refuses.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Withdrawn {
+    pub job: String,
+    pub uid: Option<String>,
+    pub version: Option<String>,
 }
 
 /// The Job of a batch that the status does not name: it has ended, or was never let begin.
@@ -49,6 +59,10 @@ pub struct Facts {
     pub problem: Option<Problem>,
     /// Whether the targets were listed and read in this look.
     pub looked: bool,
+    /// Whether so many targets have gone at once that somebody had to say that it is meant.
+    pub vanished: bool,
+    /// Each server by its name, and where it is: what an approval is given for.
+    pub places: Vec<String>,
     /// The targets, sorted by their keys.
     pub members: Vec<Member>,
     /// The lines of the pages as they stand.

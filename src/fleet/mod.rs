@@ -6,6 +6,7 @@ mod cohorts;
 mod controller;
 mod decide;
 mod facts;
+mod left;
 mod member;
 mod object;
 mod observe;

@@ -4,8 +4,8 @@
 use super::member::Target;
 use crate::{
     api::{
-        self, DatabaseMigration, DatabaseMigrationSet, DatabaseMigrationStatus, Defaults, Problem, Reason, RunRecord,
-        RunResult, RunStatus, SetServer, When,
+        self, DatabaseMigration, DatabaseMigrationSet, DatabaseMigrationStatus, Defaults, LockKind, ProbeMode, Problem,
+        Reason, RunRecord, RunResult, RunStatus, SetServer, When,
     },
     reconcile::spec_problem,
 };
@@ -51,19 +51,32 @@ pub fn of_server(
     if let Some(problem) = spec_problem(&object.spec) {
         return Err(problem);
     }
-    let stages = [
-        ("backup", object.spec.stages.backup.when),
-        ("rehearsal", object.spec.stages.rehearsal.when),
-        ("verify", object.spec.stages.verify.when),
-    ];
-    match stages.into_iter().find(|(_, when)| *when != When::Never) {
-        // Nothing that the platform asks for is passed over.
-        Some((stage, _)) => Err(Problem::new(
-            Reason::InvalidSpec,
-            format!("the platform's settings ask for {stage}, which a set can't do; use a DatabaseMigration for each"),
-        )),
+    match asked_in_vain(&object) {
+        Some((what, why)) => {
+            let message =
+                format!("the platform's settings have {what}, {why}; use a DatabaseMigration for each database");
+            Err(Problem::new(Reason::InvalidSpec, message))
+        }
         None => Ok(object),
     }
+}
+
+/// What the platform asks for and no set can do: nothing of it is passed over.
+fn asked_in_vain(object: &DatabaseMigration) -> Option<(&'static str, &'static str)> {
+    let (stages, database) = (&object.spec.stages, &object.spec.database);
+    [
+        (stages.backup.when != When::Never, "backup", "which a set can't do"),
+        (stages.rehearsal.when != When::Never, "rehearsal", "which a set can't do"),
+        (stages.verify.when != When::Never, "verify", "which a set can't do"),
+        (database.lock == LockKind::Lease, "database.lock: Lease", "which a set can't take"),
+        (
+            database.probe.mode == ProbeMode::Job,
+            "probe.mode: Job",
+            "and the databases of a set are read by the operator",
+        ),
+    ]
+    .into_iter()
+    .find_map(|(asked, what, why)| asked.then_some((what, why)))
 }
 
 /// As much of the status of an object as the inspection and the planner ask for.
@@ -106,4 +119,35 @@ pub fn of_batch(set: &DatabaseMigrationSet, object: &DatabaseMigration) -> Datab
     let shared = object.spec.alembic.x.len().saturating_sub(set.spec.per_target.x.len());
     object.spec.alembic.x.truncate(shared);
     object
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problem(spec: Value) -> Option<Problem> {
+        let set: DatabaseMigrationSet = serde_json::from_value(json!({
+            "apiVersion": "alembic-operator.dev/v1alpha1", "kind": "DatabaseMigrationSet",
+            "metadata": {"name": "app", "namespace": "shop", "uid": "u1"},
+            "spec": {"template": {"image": "shop:1", "targetRevision": "head"}, "targets": [],
+                "servers": [{"name": "main", "urlFrom": {"secretKeyRef": {"name": "db", "key": "url"}}}]},
+        }))
+        .unwrap();
+        let defaults: Defaults = serde_json::from_value(json!({ "hash": "h", "spec": spec })).unwrap();
+        of_server(&set, &set.spec.servers[0], Some(&defaults)).err()
+    }
+
+    #[test]
+    fn what_the_platform_asks_for_and_no_set_can_do_is_refused() {
+        assert_eq!(problem(json!({})), None);
+        for (spec, word) in [
+            (json!({"database": {"lock": "Lease"}}), "database.lock: Lease"),
+            (json!({"database": {"probe": {"mode": "Job"}}}), "probe.mode: Job"),
+            (json!({"verify": {"when": "Always", "command": ["true"]}}), "verify"),
+        ] {
+            let problem = problem(spec).unwrap();
+            assert_eq!(problem.reason, Reason::InvalidSpec);
+            assert!(problem.message.contains(word), "{}", problem.message);
+        }
+    }
 }

@@ -1,18 +1,19 @@
 //! The look at the world for a set: its Jobs, its targets on their servers, the image; does network I/O and changes nothing.
 
 use super::{
-    facts::{BatchView, Facts, OtherBatch},
+    facts::{BatchView, Facts, OtherBatch, Withdrawn},
+    left::LEFT,
     member::{Line, Target, read_page},
     object, rows, targets,
 };
 use crate::{
     api::{
-        ANNOTATION_REQUESTED_AT, DatabaseMigration, DatabaseMigrationSet, DurationField, LABEL_MANAGED_BY, LABEL_SET,
-        MANAGER, Problem, Reason, SetServer, TargetSource,
+        ANNOTATION_RELEASED, ANNOTATION_REQUESTED_AT, DatabaseMigration, DatabaseMigrationSet, DurationField,
+        LABEL_MANAGED_BY, LABEL_SET, MANAGER, Problem, Reason, SetServer, TargetSource,
     },
     call::call,
     db::{
-        Endpoint, ProbeError,
+        Endpoint, ProbeError, VersionTable,
         fleet::{self, Listed},
     },
     error::Error,
@@ -54,6 +55,9 @@ pub async fn observe(set: &DatabaseMigrationSet, context: &Context) -> Result<(D
             return Ok((object, facts));
         }
     };
+    let place =
+        |(name, server): (&String, &Server)| format!("{name} {} {}", server.endpoint.server(), server.endpoint.place());
+    facts.places = servers.iter().map(place).collect();
     if let Some(server) = servers.values().next() {
         object = object::of_batch(set, &server.object);
     }
@@ -68,15 +72,19 @@ pub async fn observe(set: &DatabaseMigrationSet, context: &Context) -> Result<(D
             return Ok((object, facts));
         }
     };
-    if let Some(problem) = vanished(set, &facts.lines, &found) {
-        facts.problem = Some(problem);
-        return Ok((object, facts));
+    if let Some(problem) = vanished(&facts.lines, &found) {
+        facts.vanished = true;
+        if !is_meant(set, requested_at(&object)) {
+            facts.problem = Some(problem);
+            return Ok((object, facts));
+        }
     }
     facts.looked = true;
     look_at_image(&servers, &found, context, &mut facts).await?;
     if let ImageView::Stored(known) | ImageView::Reported { image: known, .. } = &facts.image {
         let table = set.spec.template.database.version_table.as_ref().unwrap_or(&known.inspection.version_table);
-        let table = table.clone();
+        let schema = known.inspection.version_table_schema.clone();
+        let table = VersionTable { schema, name: table.clone(), measure: false };
         if let Err(problem) = rows::read(&servers, found, &table, context, &mut facts).await {
             facts.problem = Some(problem);
         }
@@ -110,8 +118,8 @@ async fn batches(set: &DatabaseMigrationSet, context: &Context, facts: &mut Fact
                     PodState::Ended(ended) => batch_report(ended.message.as_deref(), record.members.len()),
                     _ => None,
                 };
-                let suspended = is_suspended(&job);
-                BatchView { status, members: record.members, there: true, suspended, state, report }
+                let (suspended, withdrawn) = (is_suspended(&job), withdrawn(set, &job));
+                BatchView { status, members: record.members, there: true, suspended, withdrawn, state, report }
             }
         });
     }
@@ -133,6 +141,16 @@ fn own(set: &DatabaseMigrationSet, job: &Job) -> Option<BatchRecord> {
 
 fn is_suspended(job: &Job) -> bool {
     job.spec.as_ref().and_then(|spec| spec.suspend).unwrap_or(false)
+}
+
+/// The Job of a batch that was never let begin, where none may begin any more.
+fn withdrawn(set: &DatabaseMigrationSet, job: &Job) -> Option<Withdrawn> {
+    let was_released = job.annotations().contains_key(ANNOTATION_RELEASED);
+    (is_suspended(job) && !was_released && !set.may_begin()).then(|| Withdrawn {
+        job: job.name_any(),
+        uid: job.uid(),
+        version: job.resource_version(),
+    })
 }
 
 /// The servers by their names, each with its Secret read.
@@ -267,23 +285,27 @@ pub(super) async fn in_turn<T>(
 }
 
 /// A source that has broken looks like many tenants that have left. It is not believed before somebody says so.
-fn vanished(set: &DatabaseMigrationSet, lines: &[Line], found: &[Target]) -> Option<Problem> {
-    let status = set.status.as_ref()?;
-    let requested = set.annotations().get(ANNOTATION_REQUESTED_AT);
-    let meant = status.observed_generation != set.metadata.generation
-        || requested.is_some() && requested != status.last_handled_reconcile_at.as_ref();
+fn vanished(lines: &[Line], found: &[Target]) -> Option<Problem> {
     let there: BTreeSet<String> = found.iter().map(Target::key).collect();
-    let gone = lines.iter().filter(|line| !there.contains(&line.key())).count();
-    let many = gone > 1 && gone * 5 > lines.len();
-    (many && !meant).then(|| {
+    let known: Vec<&Line> = lines.iter().filter(|line| line.state != LEFT).collect();
+    let gone = known.iter().filter(|line| !there.contains(&line.key())).count();
+    (gone > 1 && gone * 5 > known.len()).then(|| {
         Problem::new(
             Reason::TargetsVanished,
             format!(
                 "{gone} of {} targets are gone at once, and nothing begins; where that is meant, set the annotation {ANNOTATION_REQUESTED_AT} to a new value",
-                lines.len()
+                known.len()
             ),
         )
     })
+}
+
+/// Whether somebody has said since the targets were read last that what is there is meant. A pass that reads none changes nothing in
+/// this.
+fn is_meant(set: &DatabaseMigrationSet, requested: Option<&str>) -> bool {
+    let Some(status) = set.status.as_ref() else { return true };
+    status.looked_generation != set.metadata.generation
+        || requested.is_some() && requested != status.last_handled_reconcile_at.as_deref()
 }
 
 /// The inspection of the image, made in the database of the first target.
@@ -306,4 +328,49 @@ async fn look_at_image(
     facts.example = example.cloned();
     facts.remembered = image::remembered(&server.object, context).await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_batch_that_was_never_let_begin_is_withdrawn_where_none_may_begin() {
+        let job = |suspend: bool, annotations: serde_json::Value| -> Job {
+            let metadata = json!({"name": "j", "uid": "1", "resourceVersion": "7", "annotations": annotations});
+            serde_json::from_value(json!({"metadata": metadata, "spec": {"suspend": suspend, "template": {}}})).unwrap()
+        };
+        let mut set = DatabaseMigrationSet::new("app", Default::default());
+        assert_eq!(withdrawn(&set, &job(true, json!({}))), None);
+        set.spec.suspend = true;
+        let seen = withdrawn(&set, &job(true, json!({}))).unwrap();
+        assert_eq!((seen.job.as_str(), seen.version.as_deref()), ("j", Some("7")));
+        assert_eq!(withdrawn(&set, &job(false, json!({}))), None, "it works");
+        assert_eq!(withdrawn(&set, &job(true, json!({ANNOTATION_RELEASED: "true"}))), None, "it has worked");
+    }
+
+    #[test]
+    fn a_change_of_the_spec_is_meant_until_the_targets_were_read_by_it() {
+        let mut set = DatabaseMigrationSet::new("app", Default::default());
+        assert!(is_meant(&set, None), "it is the first look");
+        set.metadata.generation = Some(2);
+        let status = set.status.get_or_insert_default();
+        (status.observed_generation, status.looked_generation) = (Some(2), Some(1));
+        assert!(is_meant(&set, None), "a batch was at work when it was changed");
+        set.status.get_or_insert_default().looked_generation = Some(2);
+        assert!(!is_meant(&set, None) && is_meant(&set, Some("now")));
+    }
+
+    #[test]
+    fn many_that_go_at_once_are_asked_about_and_those_that_had_left_are_none() {
+        let found = targets::schemas("main", (0..10).map(|n| format!("t{n}")).collect());
+        let line = |name: String, state: &str| -> Line {
+            serde_json::from_value(json!({"name": name, "server": "main", "wave": "rest", "state": state, "rows": []}))
+                .unwrap()
+        };
+        let pages = |state| (0..20).map(move |n| line(format!("t{n}"), if n < 10 { "AtTarget" } else { state }));
+        assert!(vanished(&pages("AtTarget").collect::<Vec<_>>(), &found).is_some());
+        assert!(vanished(&pages(LEFT).collect::<Vec<_>>(), &found).is_none());
+    }
 }

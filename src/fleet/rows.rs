@@ -18,11 +18,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Connections at a time to a server with a database for each target.
 const CONNECTIONS: usize = 4;
-/// The version rows of every target.
+
+/// The version rows of every target; `table` is the version table as the inspection has found it for the example.
 pub(super) async fn read(
     servers: &BTreeMap<String, Server>,
     found: Vec<Target>,
-    version_table: &str,
+    table: &VersionTable,
     context: &Context,
     facts: &mut Facts,
 ) -> Result<(), Problem> {
@@ -50,8 +51,12 @@ pub(super) async fn read(
         // Schemas of one database are read together.
         places.entry((target.server.clone(), target.database.clone())).or_default().push(target);
     }
+    let example = facts.example.clone();
+    let own_schema = |target: &Target| schema_of(target, example.as_ref(), table.schema.as_deref());
     let looks = stream::iter(places).map(|((server, database), targets)| {
         let server = servers.get(&server);
+        let schema = targets.iter().find(|target| target.schema.is_none()).and_then(&own_schema);
+        let table = VersionTable { schema, ..table.clone() };
         async move {
             let Some(server) = server else {
                 return (targets, Err(Problem::new(Reason::InvalidSpec, "no such server")));
@@ -60,7 +65,7 @@ pub(super) async fn read(
                 Some(database) => server.endpoint.clone().in_database(database),
                 None => server.endpoint.clone(),
             };
-            let look = read_database(server, &endpoint, &targets, version_table, context).await;
+            let look = read_database(server, &endpoint, &targets, &table, context).await;
             (targets, look)
         }
     });
@@ -90,6 +95,16 @@ pub(super) async fn read(
     Ok(())
 }
 
+/// The schema of the version table of a target that is a whole database: the one that env.py has chosen for the example. It may be
+/// named after each target.
+fn schema_of(target: &Target, example: Option<&Target>, chosen: Option<&str>) -> Option<String> {
+    let (example, chosen) = (example.filter(|example| example.schema.is_none())?, chosen?);
+    if example.database.as_deref() == Some(chosen) {
+        return target.database.clone();
+    }
+    Some(if example.name == chosen { target.name.clone() } else { chosen.to_owned() })
+}
+
 /// What was read of the targets in one database, in their order.
 struct DatabaseLook {
     seen: Vec<Seen>,
@@ -101,20 +116,19 @@ async fn read_database(
     server: &Server,
     endpoint: &Endpoint,
     targets: &[Target],
-    version_table: &str,
+    table: &VersionTable,
     context: &Context,
 ) -> Result<DatabaseLook, Problem> {
     let names: Vec<String> = targets.iter().filter_map(|target| target.schema.clone()).collect();
     let whole = targets.iter().any(|target| target.schema.is_none());
     let mut look = fleet::SchemasLook::default();
     if !names.is_empty() {
-        look = in_turn(server, context, fleet::schemas(endpoint, version_table, &names, LOOK)).await?;
+        look = in_turn(server, context, fleet::schemas(endpoint, &table.name, &names, LOOK)).await?;
     }
     let mut own = None;
     if whole {
-        let table = VersionTable { schema: None, name: version_table.to_owned(), measure: false };
-        let snapshot = in_turn(server, context, context.process.prober.probe(endpoint, &table, LOOK)).await?;
-        let sizes = in_turn(server, context, context.process.prober.sizes(endpoint, &table, LOOK)).await?;
+        let snapshot = in_turn(server, context, context.process.prober.probe(endpoint, table, LOOK)).await?;
+        let sizes = in_turn(server, context, context.process.prober.sizes(endpoint, table, LOOK)).await?;
         look.sizes.extend(sizes);
         look.server_version = snapshot.server_version.clone();
         let tables = !snapshot.tables.is_empty();
@@ -138,5 +152,27 @@ fn seen(found: Option<&SchemaRows>) -> Seen {
         ),
         Some(SchemaRows { rows: Ok(VersionRows::NoTable), .. }) => Seen::Rows(BTreeSet::new()),
         Some(SchemaRows { rows: Ok(VersionRows::Rows(rows)), .. }) => Seen::Rows(rows.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_table_of_a_whole_database_is_where_env_py_has_it() {
+        let target = |name: &str, database: &str, schema: Option<&str>| Target {
+            name: name.into(),
+            database: Some(database.into()),
+            schema: schema.map(str::to_owned),
+            ..Target::default()
+        };
+        let (example, other) = (target("a", "db_a", None), target("b", "db_b", None));
+        let of = |chosen| schema_of(&other, Some(&example), chosen);
+        assert_eq!(of(None), None);
+        assert_eq!(of(Some("app")).as_deref(), Some("app"));
+        assert_eq!(of(Some("db_a")).as_deref(), Some("db_b"), "it is named after the database");
+        assert_eq!(of(Some("a")).as_deref(), Some("b"), "it is named after the target");
+        assert_eq!(schema_of(&other, Some(&target("c", "db", Some("c"))), Some("c")), None, "it is the example's own");
     }
 }

@@ -4,6 +4,7 @@ use super::member::Target;
 use crate::{
     api::{ListedTarget, Problem, Reason},
     db::fleet::{MOST_OF_A_ROW, MOST_TARGETS},
+    text,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -57,7 +58,7 @@ pub fn listed(first_server: &str, list: &[ListedTarget]) -> Vec<Target> {
 }
 
 /// Each once, in the order of their keys, and without those that are excluded. Of two that name one place the first counts, with the
-/// labels of both. A listing that is cut off would look like targets that are gone, so too many are refused.
+/// labels of both. Two places of one name are refused, since one of them would never be migrated. A listing that is cut off would look like targets that are gone, so too many are refused.
 pub fn together(found: Vec<Target>, exclude: &[String]) -> Result<Vec<Target>, Problem> {
     let mut by_key: BTreeMap<String, Target> = BTreeMap::new();
     let mut places = BTreeSet::new();
@@ -68,6 +69,13 @@ pub fn together(found: Vec<Target>, exclude: &[String]) -> Result<Vec<Target>, P
         let key = target.key();
         let place = (target.server.clone(), target.database.clone(), target.schema.clone());
         if let Some(known) = by_key.get_mut(&key) {
+            if (&known.database, &known.schema) != (&target.database, &target.schema) {
+                let (name, server) = (text::clean(&target.name, 64), &target.server);
+                let message = format!(
+                    "spec.targets has two databases or schemas named {name} on server {server}; give them different names"
+                );
+                return Err(Problem::new(Reason::InvalidSpec, message));
+            }
             known.labels.extend(target.labels);
         } else if places.insert(place) {
             by_key.insert(key, target);
@@ -128,6 +136,17 @@ mod tests {
         assert!(together(schemas("main", many), &[]).unwrap_err().message.contains("10000"));
         assert_eq!(targets.iter().map(Target::key).collect::<Vec<_>>(), ["main/a", "main/b"]);
         assert_eq!(targets[0].labels, labels);
+    }
+
+    #[test]
+    fn two_places_of_one_name_are_refused() {
+        let mut found = schemas("main", vec!["acme".into()]);
+        found.extend(databases("main", vec!["acme".into()]));
+        let problem = together(found.clone(), &[]).unwrap_err();
+        assert_eq!(problem.reason, Reason::InvalidSpec);
+        assert!(problem.message.contains("named acme on server main"), "{}", problem.message);
+        found[1].server = "other".into();
+        assert_eq!(together(found, &[]).unwrap().len(), 2);
     }
 
     #[test]

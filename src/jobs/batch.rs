@@ -1,16 +1,19 @@
 //! The Job that migrates many databases of a set by one plan: what it is asked, the Job, and the reading of its end; no I/O.
 
 use super::{
-    JobInput, JobRecord, Kind, Run,
+    Ended, JobInput, JobRecord, Kind, Report, ReportError, Run,
     job::{job, job_without_owner},
     names::{label_value, short_hash},
     pod_template::{Payload, PodTemplateError, pod_template},
-    report::reason_of_class,
+    report::{RunState, of_memory, pod_failed, reason_of_class},
+    run::never_began,
     task::{Action, Member, Task},
     users_pod::users_pod,
 };
 use crate::{
-    api::{ANNOTATION_RECORD, DatabaseMigration, LABEL_ACTION, LABEL_MANAGED_BY, LABEL_SET, MANAGER, Reason},
+    api::{
+        ANNOTATION_RECORD, DatabaseMigration, DurationField, LABEL_ACTION, LABEL_MANAGED_BY, LABEL_SET, MANAGER, Reason,
+    },
     text::clean,
 };
 use k8s_openapi::api::batch::v1::Job;
@@ -54,13 +57,22 @@ pub struct BatchRequest {
 }
 
 impl BatchRequest {
-    /// The Job's name: that of another plan or of other targets is another one.
+    /// The Job's name: that of another plan, of other targets or of another spec is another one, so that none is let begin that was
+    /// made with settings of before.
     pub fn name(&self, object: &DatabaseMigration) -> String {
         let run = serde_json::to_string(&self.run).unwrap_or_default();
-        let parts = [self.record.uid.as_str(), &self.image, &run, &self.record.members.join("\n")];
+        let generation = object.metadata.generation.unwrap_or_default().to_string();
+        let parts = [self.record.uid.as_str(), &generation, &self.image, &run, &self.record.members.join("\n")];
         let name: String = object.name_any().chars().take(30).collect();
         let name = name.replace('.', "-");
         format!("{}-batch-{}-{}", name.trim_matches('-'), self.record.number, short_hash(&parts, 8))
+    }
+
+    /// Seconds that its pod may take, where each run is limited: as many times that as runs come one after the other.
+    fn deadline(&self, object: &DatabaseMigration) -> Option<i64> {
+        let limit = i64::try_from(DurationField::Run.of(&object.spec)?.as_secs()).ok()?;
+        let rounds = self.members.len().div_ceil(self.workers.max(1)).max(1);
+        Some(limit.saturating_mul(i64::try_from(rounds).unwrap_or(i64::MAX)))
     }
 
     /// The Job, suspended until the status says that it was made; `object` has the settings of the set and its server.
@@ -75,8 +87,8 @@ impl BatchRequest {
         let task = Task::new(object, action);
         let input = JobInput { object, image: &self.image, scratch: None };
         let labels = set_labels(object, BATCH);
-        let mut template =
-            pod_template(input, users_pod(&object.spec).as_ref(), &labels, &Payload::Runner { task: &task }, None)?;
+        let (payload, deadline) = (Payload::Runner { task: &task }, self.deadline(object));
+        let mut template = pod_template(input, users_pod(&object.spec).as_ref(), &labels, &payload, deadline)?;
         as_of_the_set(template.metadata.get_or_insert_default(), object);
         let record = serde_json::to_string(&self.record).map_err(|error| PodTemplateError::new("the record", error))?;
         let mut job = job_without_owner(object.namespace(), self.name(object), template);
@@ -218,9 +230,109 @@ pub fn batch_report(message: Option<&str>, members: usize) -> Option<BatchReport
     Some(BatchReport { members: results, alone: clean(&told.alone, 300), stopped: clean(&told.stopped, 200) })
 }
 
+/// What is known of each target of a batch that has ended without a word of its targets: the runner names them before it begins the
+/// first. `None` where one may have been begun.
+pub fn nothing_begun(ended: &Ended) -> Option<MemberResult> {
+    let text = ended.message.as_deref().unwrap_or_default();
+    let told: Option<serde_json::Value> = serde_json::from_str(text).ok();
+    if told.is_some_and(|told| told.get("batch").is_some_and(|batch| !batch.is_null())) {
+        return None;
+    }
+    let why = ended.reason.as_deref().filter(|why| !why.is_empty()).unwrap_or("without a word");
+    let result = |end, reason, message: String| {
+        let message = clean(message.trim(), MESSAGE);
+        Some(MemberResult { end, reason: Some(reason), message, ..MemberResult::default() })
+    };
+    let later = |message: String| result(MemberEnd::Later, Reason::RunInterrupted, message);
+    match ended.report() {
+        // It was asked to end, as by a node that is drained.
+        Ok(Report { state: RunState::Refused, error: Some(failure), .. }) if failure.class == "MigrationFailed" => {
+            later(failure.message)
+        }
+        Ok(Report { error: Some(failure), .. }) => {
+            result(MemberEnd::Failed, reason_of_class(&failure.class), failure.message)
+        }
+        Ok(_) => later(format!("the pod ended ({why}) before it began anything{}", of_memory(why))),
+        Err(error) => match (never_began(ended), ended.ran, ended.exit_code) {
+            (Some(problem), ..) => result(MemberEnd::Later, problem.reason, problem.message),
+            (None, false, None) => later(format!("the pod ended before its container ran ({why})")),
+            // Without any report the runner was not there.
+            (None, ran, Some(code)) if !ran || error == ReportError::Empty => {
+                let said = pod_failed(ran, code, why, &error, ended.message.as_deref());
+                result(MemberEnd::Failed, Reason::PodFailed, said)
+            }
+            _ => None,
+        },
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn request(workers: usize, members: usize) -> BatchRequest {
+        let run = Run {
+            direction: "upgrade".into(),
+            from: vec![],
+            targets: vec!["a".into()],
+            branch: None,
+            end: vec!["a".into()],
+            steps: 1,
+            steps_digest: "d".into(),
+            reads: BTreeMap::new(),
+            lock_wait_seconds: 60,
+            lock_timeout: crate::jobs::Limit { seconds: 5, explicit: false },
+            statement_timeout: None,
+            verify_models: false,
+            env_commits: false,
+        };
+        let member = |n: usize| Member { name: format!("t{n}"), database: None, schema: None };
+        let record = BatchRecord { uid: "u1".into(), number: 1, server: "main".into(), members: vec![] };
+        let members = (0..members).map(member).collect();
+        BatchRequest { record, image: "shop:1".into(), run, members, workers, failures_left: 0, x_of_each: vec![] }
+    }
+
+    #[test]
+    fn another_spec_is_another_job_and_its_time_is_that_of_runs_one_after_the_other() {
+        let mut object = DatabaseMigration::new("app", Default::default());
+        let (before, batch) = (request(4, 10).name(&object), request(4, 10));
+        assert_eq!(batch.deadline(&object), None);
+        object.metadata.generation = Some(2);
+        assert_ne!(batch.name(&object), before);
+        object.spec.timeouts.run = Some("10m".into());
+        assert_eq!((batch.deadline(&object), request(4, 3).deadline(&object)), (Some(1800), Some(600)));
+    }
+
+    #[test]
+    fn a_batch_that_began_nothing_says_why() {
+        let ended = |message: &str, ran: bool, exit_code: Option<i32>| Ended {
+            message: Some(message.to_owned()).filter(|message| !message.is_empty()),
+            ran,
+            exit_code,
+            reason: Some("Evicted".into()),
+            ..Ended::default()
+        };
+        let of = |message: &str, ran, code| {
+            nothing_begun(&ended(message, ran, code)).map(|result| (result.end, result.reason.unwrap()))
+        };
+        let failed = |reason| Some((MemberEnd::Failed, reason));
+        let interrupted = Some((MemberEnd::Later, Reason::RunInterrupted));
+        assert_eq!(
+            of(r#"{"state":"refused","error":{"class":"AlembicMissing","message":"no"}}"#, true, Some(3)),
+            failed(Reason::AlembicMissing)
+        );
+        let drained = r#"{"state":"refused","error":{"class":"MigrationFailed","message":"stopped by SIGTERM"}}"#;
+        assert_eq!(of(drained, true, Some(3)), interrupted);
+        assert_eq!(of(r#"{"state":"starting"}"#, true, Some(137)), interrupted);
+        assert_eq!(of("", false, None), interrupted, "an eviction while the image was pulled");
+        assert_eq!(of("exec: \"uv\": not found", false, Some(128)), failed(Reason::PodFailed));
+        assert_eq!(of("", true, Some(127)), failed(Reason::PodFailed));
+        // One may have been begun.
+        assert_eq!(of("", true, None), None);
+        assert_eq!(of(r#"{"state":"run"#, true, Some(137)), None);
+        assert_eq!(of(r#"{"state":"running","batch":{"states":"r"}}"#, true, Some(137)), None);
+        assert_eq!(of(r#"{"state":"running","batch":[]}"#, true, Some(137)), None);
+    }
 
     #[test]
     fn a_report_is_read_and_cut_to_what_was_asked() {

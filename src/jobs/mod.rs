@@ -36,7 +36,7 @@ mod verify;
 
 pub use backup::{BACKUP_FIELD, BackupRequest, cnpg_backup, cnpg_object};
 pub use batch::{
-    BATCH, BatchRecord, BatchReport, BatchRequest, MemberEnd, MemberResult, as_of_the_set, batch_report,
+    BATCH, BatchRecord, BatchReport, BatchRequest, MemberEnd, MemberResult, as_of_the_set, batch_report, nothing_begun,
     set_inspection, set_labels,
 };
 pub use compare::{CompareRequest, compare_request, compared};

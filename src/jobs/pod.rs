@@ -127,13 +127,15 @@ fn own_state(pod: &Pod) -> PodState {
     if let (Some(container), Some(ended)) = (container, state.and_then(|s| s.terminated.as_ref())) {
         return PodState::Ended(ended_container(container, ended, status.reason.as_deref()));
     }
-    // Evicted, preempted or refused by the kubelet before the container ran.
+    // Evicted, preempted or refused by the kubelet before the container ran. Of a pod whose node is lost the last that the kubelet
+    // said stays: that its container runs.
     if has_ended(status) {
+        let ran = state.is_some_and(|s| s.running.is_some());
         let reason = status.reason.as_deref().map(|r| clean(r, 64));
         let message = status.message.as_deref().map(|m| clean(m, 300));
         let reason = [reason, message].into_iter().flatten().collect::<Vec<_>>().join(": ");
         let timed_out = status.reason.as_deref() == Some(DEADLINE_EXCEEDED);
-        return PodState::Ended(Ended { reason: Some(reason), timed_out, ..Ended::default() });
+        return PodState::Ended(Ended { reason: Some(reason), ran, timed_out, ..Ended::default() });
     }
     if state.is_some_and(|s| s.running.is_some()) {
         return PodState::Running;
@@ -215,6 +217,13 @@ mod tests {
         let PodState::Ended(ended) = ended else { panic!("{ended:?}") };
         assert_eq!((ended.ran, ended.message.as_deref()), (true, Some("{}")));
         assert_eq!(ended.image_id.as_deref(), Some("r/i@sha256:ab"));
+    }
+
+    #[test]
+    fn what_ran_on_a_node_that_is_lost_did_run() {
+        let mut lost = container(json!({"running": {"startedAt": "2026-01-01T00:00:00Z"}}));
+        lost["phase"] = json!("Failed");
+        assert!(matches!(state(lost), PodState::Ended(Ended { ran: true, exit_code: None, .. })));
     }
 
     #[test]

@@ -195,7 +195,7 @@ fn refused(problem: Problem) -> Verdict {
 }
 
 /// Why the container of a run never started, where that is certain.
-fn never_began(ended: &Ended) -> Option<Problem> {
+pub(super) fn never_began(ended: &Ended) -> Option<Problem> {
     let given_up = |words: &String| Problem::new(Reason::PodStuck, words.clone());
     ended.failed_before().or_else(|| ended.stuck.as_ref().filter(|_| !ended.ran).map(given_up))
 }

@@ -47,6 +47,7 @@ pub use payloads::Payloads;
 pub(crate) use plan::{hazard_summary, plan_texts};
 pub use servers::Servers;
 pub(crate) use servers::Turn;
+pub(crate) use size::MOST as MOST_OF_A_STATUS;
 
 use self::{
     checks::refused,

@@ -14,6 +14,9 @@ pub struct DatabaseMigrationSetStatus {
     /// The generation of the spec that this status is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
+    /// The generation of the spec by which the targets were listed and read last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub looked_generation: Option<i64>,
     /// Ready, Reconciling and Stalled as kstatus means them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
@@ -82,7 +85,7 @@ pub struct Settled {
 pub struct RolloutStatus {
     /// Its number.
     pub number: i64,
-    /// What it is for; another image, target or setting is another rollout.
+    /// What it is for; another image, target, setting or place of a server is another rollout.
     pub key: String,
     /// The image, pinned for the whole rollout.
     pub image: String,

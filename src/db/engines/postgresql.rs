@@ -153,8 +153,18 @@ async fn read_catalog(connection: &mut PgConnection, table: &VersionTable) -> Re
 }
 
 /// How a transaction begins. A number of our own making, and no other text, goes into it.
-pub(in crate::db) fn begin(timeout: Duration) -> String {
+fn begin(timeout: Duration) -> String {
     BEGIN.replace("{milliseconds}", &timeout.as_millis().to_string())
+}
+
+/// Begins the transaction, with the role and the search_path of the URL.
+pub(in crate::db) async fn begin_as(
+    connection: &mut PgConnection,
+    endpoint: &Endpoint,
+    timeout: Duration,
+) -> Result<(), sqlx::Error> {
+    connection.execute(AssertSqlSafe(begin(timeout))).await?;
+    set_role_and_path(connection, endpoint).await
 }
 
 fn options(endpoint: &Endpoint, server: &Server, way: Way) -> PgConnectOptions {
